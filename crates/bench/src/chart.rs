@@ -1,0 +1,195 @@
+//! Charts as SVG and PNG, with a font of their own, so that they look alike on every machine.
+
+use crate::results::Row;
+use crate::table::View;
+use crate::{BenchError, Result};
+use foretaste_models::Reading;
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::{FontStyle, register_font};
+use std::path::Path;
+use std::sync::Once;
+
+const FONT: &str = "sans-serif";
+const INK: RGBColor = RGBColor(38, 50, 56);
+const GRID: RGBColor = RGBColor(222, 226, 230);
+/// Frozen, streaming.
+const READINGS: [RGBColor; 2] = [RGBColor(44, 95, 138), RGBColor(224, 137, 58)];
+const SERIES: [RGBColor; 6] =
+    [RGBColor(44, 95, 138), RGBColor(224, 137, 58), RGBColor(63, 138, 92), RGBColor(160, 70, 120), RGBColor(120, 120, 120), RGBColor(90, 70, 160)];
+
+fn font() {
+    static REGISTERED: Once = Once::new();
+    REGISTERED.call_once(|| {
+        // Fails only on bytes that are no font.
+        let _ = register_font(FONT, FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT);
+    });
+}
+
+fn failed(what: &str) -> impl Fn(String) -> BenchError {
+    move |reason| BenchError::Chart { what: what.to_owned(), reason }
+}
+
+/// Draws the same picture as `<stem>.svg` and `<stem>.png` in `folder`; answers the SVG's text.
+fn draw_both(folder: &Path, stem: &str, size: (u32, u32), draw: &dyn Fn(&Canvas) -> Result<(), String>) -> Result<String> {
+    font();
+    let fail = failed(stem);
+    let mut svg = String::new();
+    {
+        let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
+        draw(&Canvas::Svg(area)).map_err(&fail)?;
+    }
+    let mut pixels = vec![0_u8; (size.0 * size.1 * 3) as usize];
+    {
+        let area = BitMapBackend::with_buffer(&mut pixels, size).into_drawing_area();
+        draw(&Canvas::Bitmap(area)).map_err(&fail)?;
+    }
+    // plotters writes PNG only by path; a temporary name keeps the final one whole.
+    let scratch = tempfile::Builder::new().suffix(".png").tempfile_in(folder).map_err(|e| fail(e.to_string()))?;
+    {
+        let area = BitMapBackend::new(scratch.path(), size).into_drawing_area();
+        draw(&Canvas::Bitmap(area)).map_err(&fail)?;
+    }
+    let png = std::fs::read(scratch.path()).map_err(|e| fail(e.to_string()))?;
+    foretaste_data::atomic::write(&folder.join(format!("{stem}.png")), &png)?;
+    foretaste_data::atomic::write(&folder.join(format!("{stem}.svg")), svg.as_bytes())?;
+    Ok(svg)
+}
+
+enum Canvas<'a> {
+    Svg(DrawingArea<SVGBackend<'a>, Shift>),
+    Bitmap(DrawingArea<BitMapBackend<'a>, Shift>),
+}
+
+/// The bar chart of the talk: systems side by side, RMSE upwards, lower is better; one bar a reading,
+/// a dash where a figure is published.
+///
+/// # Errors
+/// [`BenchError::Chart`] when it cannot be drawn, [`BenchError::Data`] when it cannot be written.
+pub fn bars(view: &View, folder: &Path, stem: &str) -> Result<String> {
+    let width = (220 + 150 * view.rows.len() as u32).max(760);
+    draw_both(folder, stem, (width, 460), &|canvas| match canvas {
+        Canvas::Svg(area) => draw_bars(view, area),
+        Canvas::Bitmap(area) => draw_bars(view, area),
+    })
+}
+
+fn draw_bars<B: DrawingBackend>(view: &View, area: &DrawingArea<B, Shift>) -> Result<(), String> {
+    let fail = |e: DrawingAreaErrorKind<B::ErrorType>| format!("{e:?}");
+    area.fill(&WHITE).map_err(fail)?;
+    let mean = |row: &Row, reading| row.errors(reading, |e| e.rmse).map_or(f64::NAN, |e| e.0);
+    let figures: Vec<f64> = view.rows.iter().flat_map(|row| Reading::ALL.map(|r| mean(row, r))).chain(view.published.iter().map(|p| p.rmse)).collect();
+    let (low, high) = figures.iter().filter(|f| f.is_finite()).fold((f64::MAX, f64::MIN), |(l, h), f| (l.min(*f), h.max(*f)));
+    let spread = (high - low).max(0.02);
+    // A cut axis, as in the talk: differences are a few hundredths; the axis' label says so.
+    let (bottom, top) = (((low - 0.35 * spread) * 50.0).floor() / 50.0, high + 0.22 * spread);
+    let systems = view.rows.len() as f64;
+    let mut chart = ChartBuilder::on(area)
+        .caption(&view.heading, (FONT, 22).into_font().color(&INK))
+        .margin(14)
+        .x_label_area_size(42)
+        .y_label_area_size(64)
+        .build_cartesian_2d(0.0..systems, bottom..top)
+        .map_err(fail)?;
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .x_labels(0)
+        .y_labels(8)
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(GRID)
+        .axis_style(INK)
+        .label_style((FONT, 14).into_font().color(&INK))
+        .y_label_formatter(&|v| format!("{v:.2}"))
+        .y_desc(format!("test RMSE (axis begins at {bottom:.2}); lower is better"))
+        .draw()
+        .map_err(fail)?;
+    for (column, row) in view.rows.iter().enumerate() {
+        for (bar, reading) in Reading::ALL.into_iter().enumerate() {
+            let Some((value, deviation)) = row.errors(reading, |e| e.rmse) else { continue };
+            let (left, right) = (column as f64 + 0.14 + 0.37 * bar as f64, column as f64 + 0.49 + 0.37 * bar as f64);
+            let middle = f64::midpoint(left, right);
+            chart.draw_series([Rectangle::new([(left, bottom), (right, value)], READINGS[bar].filled())]).map_err(fail)?;
+            if row.cells.len() > 1 {
+                let whisker = [(middle, value - deviation), (middle, value + deviation)];
+                chart.draw_series([PathElement::new(whisker, INK.stroke_width(2))]).map_err(fail)?;
+            }
+            let label = (FONT, 15).into_font().color(&INK).pos(Pos::new(HPos::Center, VPos::Bottom));
+            chart.draw_series([Text::new(format!("{value:.4}"), (middle, value + deviation + 0.015 * spread), label)]).map_err(fail)?;
+        }
+        if let Some(published) = view.published.iter().find(|p| p.system == row.first().system) {
+            let line = [(column as f64 + 0.08, published.rmse), (column as f64 + 0.92, published.rmse)];
+            chart.draw_series([PathElement::new(line, RED.stroke_width(2))]).map_err(fail)?;
+        }
+        let name = (FONT, 16).into_font().color(&INK).pos(Pos::new(HPos::Center, VPos::Top));
+        let (x, y) = chart.backend_coord(&(column as f64 + 0.5, bottom));
+        area.draw(&Text::new(view.title(&row.first().system), (x, y + 10), name)).map_err(fail)?;
+    }
+    legend(area, &Reading::ALL.iter().zip(READINGS).map(|(r, c)| (r.name().to_owned(), c)).chain((!view.published.is_empty()).then(|| ("published".to_owned(), RED))).collect::<Vec<_>>())
+}
+
+/// Colours and what they mean, in the upper right corner.
+fn legend<B: DrawingBackend>(area: &DrawingArea<B, Shift>, entries: &[(String, RGBColor)]) -> Result<(), String> {
+    let fail = |e: DrawingAreaErrorKind<B::ErrorType>| format!("{e:?}");
+    let right = area.dim_in_pixel().0 as i32 - 130;
+    for (line, (name, colour)) in entries.iter().enumerate() {
+        let y = 14 + 20 * line as i32;
+        area.draw(&Rectangle::new([(right, y), (right + 14, y + 12)], colour.filled())).map_err(fail)?;
+        area.draw(&Text::new(name.clone(), (right + 20, y - 1), (FONT, 15).into_font().color(&INK))).map_err(fail)?;
+    }
+    Ok(())
+}
+
+/// Learning curves of the view's first seed: RMSE against epochs, validation full and training faint.
+/// Nothing is drawn (and an empty text answered) when no system has epochs.
+///
+/// # Errors
+/// [`BenchError::Chart`] when it cannot be drawn, [`BenchError::Data`] when it cannot be written.
+pub fn curves(view: &View, folder: &Path, stem: &str) -> Result<String> {
+    if view.rows.iter().all(|row| row.first().curve.len() < 2) {
+        return Ok(String::new());
+    }
+    draw_both(folder, stem, (760, 420), &|canvas| match canvas {
+        Canvas::Svg(area) => draw_curves(view, area),
+        Canvas::Bitmap(area) => draw_curves(view, area),
+    })
+}
+
+fn draw_curves<B: DrawingBackend>(view: &View, area: &DrawingArea<B, Shift>) -> Result<(), String> {
+    let fail = |e: DrawingAreaErrorKind<B::ErrorType>| format!("{e:?}");
+    area.fill(&WHITE).map_err(fail)?;
+    let learned: Vec<&Row> = view.rows.iter().filter(|row| row.first().curve.len() > 1).collect();
+    let points = || learned.iter().flat_map(|row| &row.first().curve);
+    let last = points().map(|e| e.epoch).max().unwrap_or(1);
+    let values = || points().flat_map(|e| [Some(e.train_rmse), e.validation_rmse]).flatten();
+    let (low, high) = values().fold((f64::MAX, f64::MIN), |(l, h), v| (l.min(v), h.max(v)));
+    let mut chart = ChartBuilder::on(area)
+        .caption(format!("Learning curves: {}", view.heading), (FONT, 20).into_font().color(&INK))
+        .margin(14)
+        .x_label_area_size(44)
+        .y_label_area_size(64)
+        .build_cartesian_2d(1.0..last as f64, low - 0.02..high + 0.02)
+        .map_err(fail)?;
+    chart
+        .configure_mesh()
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(GRID)
+        .axis_style(INK)
+        .label_style((FONT, 14).into_font().color(&INK))
+        .x_label_formatter(&|v| format!("{v:.0}"))
+        .y_label_formatter(&|v| format!("{v:.2}"))
+        .x_desc("epoch")
+        .y_desc("RMSE: validation (strong), training (faint)")
+        .draw()
+        .map_err(fail)?;
+    let mut entries = Vec::new();
+    for (row, colour) in learned.iter().zip(SERIES.iter().cycle()) {
+        let curve = &row.first().curve;
+        chart.draw_series(LineSeries::new(curve.iter().map(|e| (e.epoch as f64, e.train_rmse)), colour.mix(0.35).stroke_width(2))).map_err(fail)?;
+        let validation = curve.iter().filter_map(|e| Some((e.epoch as f64, e.validation_rmse?)));
+        chart.draw_series(LineSeries::new(validation, colour.stroke_width(3))).map_err(fail)?;
+        entries.push((view.title(&row.first().system), *colour));
+    }
+    legend(area, &entries)
+}

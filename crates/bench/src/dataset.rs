@@ -1,0 +1,91 @@
+//! From a name or a path to interactions.
+
+use crate::{BenchError, Result};
+use foretaste_data::{Interactions, LoadReport, Manifest, ReadOptions, embedded};
+use std::path::{Path, PathBuf};
+
+/// A data set, read and checked.
+pub struct Dataset {
+    /// Name in tables and folders.
+    pub name: String,
+    /// The interactions.
+    pub table: Interactions,
+    /// What reading found.
+    pub report: LoadReport,
+    /// Smallest and largest rating: the manifest's scale, or what the data shows.
+    pub scale: (f32, f32),
+    /// What is known of it, for a known data set.
+    pub manifest: Option<Manifest>,
+    /// SHA-256 of its content.
+    pub hash: String,
+    /// What the user should be told: differences from official counts, skipped lines, duplicates.
+    pub remarks: Vec<String>,
+}
+
+/// Where fetched data sets lie: `FORETASTE_DATA`, or `foretaste` in the user's data folder.
+#[must_use]
+pub fn home() -> PathBuf {
+    let var = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    var("FORETASTE_DATA")
+        .or_else(|| var("XDG_DATA_HOME").map(|p| p.join("foretaste")))
+        .or_else(|| var("HOME").map(|p| p.join(".local/share/foretaste")))
+        .unwrap_or_else(|| PathBuf::from("foretaste-data"))
+}
+
+/// Loads `name`: a known data set (from `data` when given, else from [`home`], else compiled in), or
+/// the path of a file or folder.
+///
+/// # Errors
+/// [`BenchError::Data`] for what reading finds wrong, [`BenchError::Usage`] when a known data set is
+/// nowhere.
+pub fn load(name: &str, data: Option<&Path>, options: &ReadOptions) -> Result<Dataset> {
+    let is_path = name.contains(['/', '\\', '.']) || Path::new(name).exists();
+    let manifest = if is_path { None } else { Some(Manifest::find(name)?) };
+    let mut remarks = Vec::new();
+    let (table, report) = match &manifest {
+        None => foretaste_data::read(Path::new(name), options)?,
+        Some(manifest) => {
+            let place = home().join(name);
+            let own = ReadOptions { skip_bad_rows: options.skip_bad_rows, rejects: options.rejects.clone(), ..manifest.read_options()? };
+            match data {
+                // A file may come in another format than its owner's.
+                Some(path) if path.is_file() => foretaste_data::read(path, &ReadOptions { format: options.format.clone(), ..own })?,
+                Some(path) => foretaste_data::read(&manifest.locate(path)?, &own)?,
+                None if name == embedded::NAME => {
+                    let table = embedded::load()?;
+                    let report = LoadReport { rows: table.len(), users: table.n_users(), items: table.n_items(), files: 1, ..LoadReport::default() };
+                    (table, report)
+                }
+                None if place.join(FETCHED).is_file() => foretaste_data::read(&place.join(FETCHED), options)?,
+                None if place.is_dir() => foretaste_data::read(&manifest.locate(&place)?, &own)?,
+                None => {
+                    return Err(BenchError::Usage(format!(
+                        "{name} is not on this machine\n  help: `cargo xtask fetch {name}` brings it, or give its folder with --data (looked in {})",
+                        place.display()
+                    )));
+                }
+            }
+        }
+    };
+    if let Some(manifest) = &manifest {
+        remarks.extend(manifest.differences(&table));
+    }
+    if report.duplicates > 0 {
+        remarks.push(format!(
+            "{} rows were dropped: a later row has the same user, item and time stamp ({} of them with another value)",
+            report.duplicates, report.conflicting_duplicates
+        ));
+    }
+    if let Some(rejects) = &report.rejects {
+        remarks.push(format!("{} bad lines were left out; they stand in {}", report.rejected, rejects.display()));
+    }
+    table.require_values()?;
+    let scale = manifest.as_ref().map(|m| (m.scale.min, m.scale.max)).or(options.scale).or_else(|| table.value_range()).unwrap_or((0.0, 0.0));
+    let stem = Path::new(name).file_stem().map_or_else(|| name.to_owned(), |s| s.to_string_lossy().into_owned());
+    let name = if is_path { stem } else { name.to_owned() };
+    let hash = table.content_hash();
+    Ok(Dataset { name, table, report, scale, manifest, hash, remarks })
+}
+
+/// The name under which `fetch` stores a data set that comes from a registry package.
+pub const FETCHED: &str = "interactions.parquet";

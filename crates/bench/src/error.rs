@@ -1,0 +1,50 @@
+//! What can go wrong in a run.
+
+/// Result of this crate.
+pub type Result<T, E = BenchError> = std::result::Result<T, E>;
+
+/// An error of the program, ready for people.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BenchError {
+    /// Returned when data cannot be read, split or written.
+    #[error(transparent)]
+    Data(#[from] foretaste_data::DataError),
+    /// Returned when a model cannot be trained, saved or loaded.
+    #[error(transparent)]
+    Model(#[from] foretaste_models::ModelError),
+    /// Returned when arguments contradict each other or name what is not there.
+    #[error("{0}")]
+    Usage(String),
+    /// Returned when fetching fails.
+    #[error("cannot fetch {what}: {reason}")]
+    Fetch {
+        /// Data set or address.
+        what: String,
+        /// Why, and the way out.
+        reason: String,
+    },
+    /// Returned when a chart cannot be drawn.
+    #[error("cannot draw {what}: {reason}")]
+    Chart {
+        /// Which.
+        what: String,
+        /// Why.
+        reason: String,
+    },
+    /// Returned after Ctrl-C; what is finished is kept.
+    #[error("interrupted; finished cells are kept\n  help: the same command with --resume goes on where it stood")]
+    Interrupted,
+}
+
+impl BenchError {
+    /// The exit status of the program: 130 after Ctrl-C, 2 for wrong usage, else 1.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Interrupted | Self::Model(foretaste_models::ModelError::Interrupted) => 130,
+            Self::Usage(_) | Self::Model(foretaste_models::ModelError::Setting { .. }) => 2,
+            _ => 1,
+        }
+    }
+}

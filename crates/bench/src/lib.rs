@@ -1,0 +1,21 @@
+//! Protocols, metrics, published results, tables, charts and reports: what turns trained models into
+//! evidence. The `foretaste` program is a thin shell over this crate.
+
+pub mod chart;
+pub mod cli;
+pub mod commands;
+pub mod dataset;
+mod error;
+pub mod fetch;
+pub mod machine;
+pub mod metrics;
+pub mod output;
+pub mod progress;
+pub mod published;
+pub mod report;
+pub mod results;
+pub mod runner;
+pub mod systems;
+pub mod table;
+
+pub use error::{BenchError, Result};

@@ -1,0 +1,47 @@
+//! What machine this is, and how much memory was used on it.
+
+use serde::Serialize;
+
+/// The machine, as a manifest tells it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Machine {
+    /// Operating system and architecture.
+    pub platform: String,
+    /// Processor model, where the system tells.
+    pub processor: Option<String>,
+    /// Logical processors.
+    pub cores: usize,
+    /// Main memory in MB, where the system tells.
+    pub memory_mb: Option<u64>,
+}
+
+impl Machine {
+    /// This machine.
+    #[must_use]
+    pub fn here() -> Self {
+        let field = |file: &str, key: &str| {
+            let text = std::fs::read_to_string(file).ok()?;
+            let line = text.lines().find(|line| line.starts_with(key))?;
+            Some(line.split_once(':')?.1.trim().to_owned())
+        };
+        Self {
+            platform: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+            processor: field("/proc/cpuinfo", "model name"),
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            memory_mb: field("/proc/meminfo", "MemTotal").and_then(|kb| kb.split(' ').next()?.parse::<u64>().ok()).map(|kb| kb / 1024),
+        }
+    }
+}
+
+/// Forgets the peak so far, where the system can (Linux). Answers whether it could.
+pub fn reset_peak_memory() -> bool {
+    std::fs::write("/proc/self/clear_refs", "5").is_ok()
+}
+
+/// Peak resident memory of this process in MB since the last reset; none where the system does not tell.
+#[must_use]
+pub fn peak_memory_mb() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = text.lines().find(|line| line.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kb| kb / 1024)
+}

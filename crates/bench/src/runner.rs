@@ -1,0 +1,282 @@
+//! Runs cells: one system, split and seed each; finished ones are kept, interrupted ones go on.
+
+use crate::dataset::Dataset;
+use crate::machine;
+use crate::metrics::{mae, rmse};
+use crate::progress::RunProgress;
+use crate::results::{Cell, Errors, Measured, Outcome, json};
+use crate::systems::System;
+use crate::{BenchError, Result};
+use foretaste_data::{Histories, Parts, SplitRule, atomic};
+use foretaste_models::{Device, FitContext, RatingModel, Reading, save, weights_hash};
+use sha2::{Digest, Sha256};
+use std::path::Path;
+use std::time::Instant;
+
+/// Bumped whenever a change moves results, so that old cells are not taken for new ones.
+const RESULTS_VERSION: u32 = 1;
+
+/// What the cells of a run share.
+pub struct Protocol<'a> {
+    /// The run's folder.
+    pub folder: &'a Path,
+    /// Where layers are computed.
+    pub device: &'a Device,
+    /// Share of the training rows that chooses the number of epochs.
+    pub validation: f64,
+    /// Whether predictions are clipped to the rating scale.
+    pub clip: bool,
+    /// Whether finished cells are taken from the folder.
+    pub resume: bool,
+    /// Whether trained models are saved.
+    pub save_models: bool,
+    /// Whether splits are written as CSV.
+    pub save_splits: bool,
+    /// Who hears of progress.
+    pub progress: &'a RunProgress,
+}
+
+/// The training, choosing and test rows of one seed.
+struct Rows {
+    /// All rows known before testing.
+    known: Histories,
+    test: Histories,
+    /// The part that trains and the part that chooses the number of epochs, where epochs are chosen.
+    selection: Option<(Histories, Histories)>,
+}
+
+impl Protocol<'_> {
+    /// Runs (or takes from the folder) one cell a system and seed under `rule`. Under `k folds` seed
+    /// `s` is fold `s` of the folds of seed 0.
+    ///
+    /// # Errors
+    /// [`BenchError::Interrupted`] after Ctrl-C; whatever splitting, training or writing meets.
+    pub fn run(&self, data: &Dataset, rule: &SplitRule, systems: &[System], seeds: &[u64]) -> Result<Vec<Cell>> {
+        let mut cells = Vec::new();
+        for &seed in seeds {
+            let rule = match rule {
+                SplitRule::KFold { folds, .. } => SplitRule::KFold { folds: *folds, fold: seed as usize },
+                rule => rule.clone(),
+            };
+            let mut rows = None;
+            for system in systems {
+                if crate::progress::stopping() {
+                    return Err(BenchError::Interrupted);
+                }
+                let name = format!("{} · {} {} · {} · seed {seed}", data.name, rule.regime(), rule.name(), system.title);
+                self.progress.begin(&name);
+                let key = self.key(data, &rule, system, seed);
+                let file = self.folder.join("cells").join(format!("{key}.json"));
+                let cell = match self.finished(&file, &key) {
+                    Some(cell) => cell,
+                    None => {
+                        let rows = match &rows {
+                            Some(rows) => rows,
+                            None => rows.insert(self.rows(data, &rule, seed)?),
+                        };
+                        let cell = self.cell(data, &rule, system, seed, &key, rows)?;
+                        atomic::write(&file, &json(&cell)?)?;
+                        cell
+                    }
+                };
+                let headline = cell.outcome.errors.iter().map(|e| format!("RMSE {:.4} {}", e.rmse, e.reading.name())).collect::<Vec<_>>().join(", ");
+                self.progress.done(&name, &headline);
+                cells.push(cell);
+            }
+        }
+        Ok(cells)
+    }
+
+    /// Hash of all that determines a cell's outcome.
+    fn key(&self, data: &Dataset, rule: &SplitRule, system: &System, seed: u64) -> String {
+        let mut hasher = Sha256::new();
+        let parts = [
+            RESULTS_VERSION.to_string(),
+            env!("CARGO_PKG_VERSION").into(),
+            data.hash.clone(),
+            format!("{rule:?}"),
+            system.name.clone(),
+            system.settings.kind().name().into(),
+            system.settings.to_toml(),
+            seed.to_string(),
+            self.device.name().into(),
+            self.validation.to_string(),
+            if self.clip { format!("clip {:?}", data.scale) } else { "no clip".into() },
+        ];
+        for part in parts {
+            hasher.update(part.as_bytes());
+            hasher.update([0]);
+        }
+        hex(&hasher.finalize())[..16].to_owned()
+    }
+
+    fn finished(&self, file: &Path, key: &str) -> Option<Cell> {
+        if !self.resume {
+            return None;
+        }
+        let cell: Cell = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
+        (cell.key == key).then_some(cell)
+    }
+
+    fn rows(&self, data: &Dataset, rule: &SplitRule, seed: u64) -> Result<Rows> {
+        let split_seed = if matches!(rule, SplitRule::KFold { .. }) { 0 } else { seed };
+        // Rules with a validation part of their own choose epochs on it and, as published, train on
+        // the training part alone; the others train on all rows that do not test.
+        let published = matches!(rule, SplitRule::PerUserShare { .. } | SplitRule::Window(_));
+        let split = rule.split(&data.table, split_seed, if published { 0.0 } else { self.validation })?;
+        let Parts { train, validation, test } = split.parts(&data.table);
+        let known = if published { train.clone() } else { train.merged(&validation) };
+        let selection = (self.validation > 0.0 && !validation.is_empty()).then_some((train, validation));
+        let rows = Rows { known, test, selection };
+        if self.save_splits {
+            self.write_split(data, rule, seed, &rows)?;
+        }
+        Ok(rows)
+    }
+
+    fn cell(&self, data: &Dataset, rule: &SplitRule, system: &System, seed: u64, key: &str, rows: &Rows) -> Result<Cell> {
+        machine::reset_peak_memory();
+        let checkpoints = self.folder.join("checkpoints").join(key);
+        let context = |name: &str| {
+            let folder = checkpoints.join(name);
+            std::fs::create_dir_all(&folder).map(|()| folder).map_err(|e| BenchError::Usage(format!("{}: cannot create: {e}", checkpoints.display())))
+        };
+        if !self.resume {
+            let _ = std::fs::remove_dir_all(&checkpoints);
+        }
+        let (chosen, trained) = (context("selection")?, context("final")?);
+
+        // Choose the number of epochs on a part of the training rows, then train on all of them.
+        let clock = Instant::now();
+        let mut settings = system.settings.clone();
+        let mut curve = Vec::new();
+        let has_epochs = settings.clone().with_epochs(usize::MAX) != settings;
+        if let Some((train, validation)) = rows.selection.as_ref().filter(|_| has_epochs) {
+            let choice_file = chosen.join("choice.json");
+            let choice: Option<(usize, Vec<foretaste_models::EpochReport>)> = std::fs::read(&choice_file).ok().and_then(|b| serde_json::from_slice(&b).ok());
+            let (epochs, found) = match choice.filter(|_| self.resume) {
+                Some(choice) => choice,
+                None => {
+                    let fitted = settings.fit(train, Some(validation), &self.fit_context(seed, &chosen))?;
+                    let choice = (fitted.best_epoch, fitted.curve);
+                    atomic::write(&choice_file, &json(&choice)?)?;
+                    choice
+                }
+            };
+            settings = settings.with_epochs(epochs);
+            curve = found;
+        }
+        let selection_seconds = clock.elapsed().as_secs_f64();
+        let clock = Instant::now();
+        let fitted = settings.fit(&rows.known, None, &self.fit_context(seed, &trained))?;
+        let train_seconds = clock.elapsed().as_secs_f64();
+        let epochs = fitted.curve.len();
+        if curve.is_empty() {
+            curve = fitted.curve;
+        }
+
+        let clock = Instant::now();
+        let warm = warm(&rows.known, &rows.test);
+        let errors = Reading::ALL.map(|reading| self.errors(data, fitted.model.as_ref(), rows, &warm, reading)).to_vec();
+        let predict_seconds = clock.elapsed().as_secs_f64();
+        if self.save_models {
+            let name = format!("{}-{}-seed-{seed}", system.name, rule.regime());
+            save(fitted.model.as_ref(), &data.table.user_ids, &data.table.item_ids, &self.folder.join("models").join(name))?;
+        }
+        let outcome = Outcome {
+            dataset: data.name.clone(),
+            regime: rule.regime(),
+            split: table_split(rule),
+            system: system.name.clone(),
+            seed,
+            train_rows: rows.known.len(),
+            test_rows: rows.test.len(),
+            cold_rows: warm.iter().filter(|w| !**w).count(),
+            parameters: fitted.model.parameters(),
+            epochs,
+            weights_sha256: weights_hash(fitted.model.as_ref()),
+            errors,
+            curve,
+        };
+        let events = (rows.known.len() * epochs.max(1)) as f64;
+        let measured = Measured {
+            device: self.device.name().to_owned(),
+            train_seconds,
+            events_per_second: events / train_seconds.max(1e-9),
+            selection_seconds,
+            predict_seconds,
+            peak_memory_mb: machine::peak_memory_mb(),
+        };
+        let _ = std::fs::remove_dir_all(&checkpoints);
+        Ok(Cell { key: key.to_owned(), outcome, measured })
+    }
+
+    fn fit_context<'a>(&'a self, seed: u64, checkpoint: &'a Path) -> FitContext<'a> {
+        FitContext { seed, device: self.device, progress: self.progress, checkpoint: Some(checkpoint) }
+    }
+
+    fn errors(&self, data: &Dataset, model: &dyn RatingModel, rows: &Rows, warm: &[bool], reading: Reading) -> Errors {
+        let mut predictions = model.predict(&rows.known, &rows.test, reading);
+        if self.clip {
+            for prediction in &mut predictions {
+                *prediction = prediction.clamp(data.scale.0, data.scale.1);
+            }
+        }
+        let values = rows.test.values();
+        let pick = |column: &[f32]| column.iter().zip(warm).filter(|(_, w)| **w).map(|(v, _)| *v).collect::<Vec<f32>>();
+        let (warm_predictions, warm_values) = (pick(&predictions), pick(values));
+        let bytes: Vec<u8> = predictions.iter().flat_map(|p| p.to_le_bytes()).collect();
+        Errors {
+            reading,
+            rmse: rmse(&predictions, values),
+            mae: mae(&predictions, values),
+            warm_rmse: (!warm_values.is_empty()).then(|| rmse(&warm_predictions, &warm_values)),
+            predictions_sha256: hex(&Sha256::digest(&bytes)),
+        }
+    }
+
+    fn write_split(&self, data: &Dataset, rule: &SplitRule, seed: u64, rows: &Rows) -> Result<()> {
+        for (part, histories) in [("train", &rows.known), ("test", &rows.test)] {
+            let path = self.folder.join("splits").join(format!("{}-seed-{seed}-{part}.csv", rule.regime()));
+            atomic::write_with(&path, |file| {
+                use std::io::Write;
+                let fail = |e| foretaste_data::DataError::Io { path: path.display().to_string(), action: "write", source: e };
+                writeln!(file, "user,item,rating,timestamp").map_err(fail)?;
+                for user in 0..histories.n_users() as u32 {
+                    let history = histories.user(user);
+                    for row in 0..history.len() {
+                        let (user, item) = (data.table.user_ids.name(user), data.table.item_ids.name(history.items[row]));
+                        writeln!(file, "{user},{item},{},{}", history.values[row], history.timestamps[row]).map_err(fail)?;
+                    }
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// A split's name in tables: folds of one run share theirs.
+fn table_split(rule: &SplitRule) -> String {
+    match rule {
+        SplitRule::KFold { folds, .. } => format!("{folds} folds"),
+        rule => rule.name(),
+    }
+}
+
+/// For each test row whether its user and its item have training rows.
+fn warm(known: &Histories, test: &Histories) -> Vec<bool> {
+    let mut items = vec![false; known.n_items()];
+    for item in known.items() {
+        items[*item as usize] = true;
+    }
+    test.row_users().iter().zip(test.items()).map(|(user, item)| !known.range(*user).is_empty() && items[*item as usize]).collect()
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

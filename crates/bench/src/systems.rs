@@ -1,0 +1,94 @@
+//! The systems of the tables: a model and the settings it runs under.
+
+use crate::{BenchError, Result};
+use foretaste_models::{Kind, ModelSettings};
+use serde::Deserialize;
+
+const SYSTEMS: &str = include_str!("../systems.toml");
+
+/// A row of the tables.
+#[derive(Debug, Clone, PartialEq)]
+pub struct System {
+    /// Name in arguments and files; also the key published figures are matched by.
+    pub name: String,
+    /// Name in tables.
+    pub title: String,
+    /// The model and its settings.
+    pub settings: ModelSettings,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    name: String,
+    title: String,
+    model: String,
+    #[serde(default)]
+    settings: toml::Table,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    system: Vec<Entry>,
+}
+
+/// The systems called `names` (all of them when empty), with `overrides` like `pmf.factors=32` applied.
+///
+/// # Errors
+/// [`BenchError::Usage`] for an unknown system or a malformed override,
+/// [`BenchError::Model`] for a setting that does not exist or is out of range.
+pub fn select(names: &[String], overrides: &[String]) -> Result<Vec<System>> {
+    let file: File = toml::from_str(SYSTEMS).map_err(|e| BenchError::Usage(format!("systems.toml: {e}")))?;
+    let known: Vec<&str> = file.system.iter().map(|s| s.name.as_str()).collect();
+    let check = |name: &str| {
+        if known.contains(&name) {
+            return Ok(());
+        }
+        Err(BenchError::Usage(format!("unknown model {name:?}; known are {}", known.join(", "))))
+    };
+    names.iter().try_for_each(|name| check(name))?;
+    let mut changes = Vec::new();
+    for change in overrides {
+        let parsed = change.split_once('=').and_then(|(path, value)| path.split_once('.').map(|(system, setting)| (system.trim(), setting.trim(), value.trim())));
+        let Some((system, setting, value)) = parsed else {
+            return Err(BenchError::Usage(format!("--set {change}: write MODEL.SETTING=VALUE, for example pmf.factors=32")));
+        };
+        check(system)?;
+        // A bare word is a string to TOML only within quotes.
+        let table: toml::Table = format!("{setting} = {value}").parse().or_else(|_| format!("{setting} = {value:?}").parse()).map_err(|e: toml::de::Error| BenchError::Usage(format!("--set {change}: {}", e.message())))?;
+        changes.push((system.to_owned(), table));
+    }
+    let wanted = |entry: &&Entry| names.is_empty() || names.contains(&entry.name);
+    file.system
+        .iter()
+        .filter(wanted)
+        .map(|entry| {
+            let kind: Kind = entry.model.parse().map_err(BenchError::Usage)?;
+            let mut table = entry.settings.clone();
+            for (system, change) in &changes {
+                if *system == entry.name {
+                    table.extend(change.clone());
+                }
+            }
+            Ok(System { name: entry.name.clone(), title: entry.title.clone(), settings: kind.settings(table)? })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn systems_parse_and_overrides_are_checked() {
+        let all = select(&[], &[]).unwrap();
+        assert!(all.len() >= 5);
+        let changed = select(&["pmf".into()], &["pmf.factors=7".into()]).unwrap();
+        assert!(matches!(&changed[0].settings, ModelSettings::Pmf(s) if s.factors == 7 && !s.biases));
+        for bad in ["pmf.factors", "pmf.factor=3", "pmff.factors=3", "pmf.factors=many", "pmf.factors=0"] {
+            assert!(select(&[], &[bad.into()]).is_err(), "{bad}");
+        }
+        assert!(select(&["svd".into()], &[]).unwrap_err().to_string().contains("rolling-average"));
+    }
+}

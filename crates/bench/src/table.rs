@@ -1,0 +1,202 @@
+//! The RMSE table: for terminals and as Markdown.
+
+use crate::published::{self, Published};
+use crate::results::{Cell, Row, rows};
+use comfy_table::presets::{ASCII_MARKDOWN, UTF8_HORIZONTAL_ONLY};
+use comfy_table::{CellAlignment, ContentArrangement, Table, TableStyle};
+use foretaste_data::Regime;
+use foretaste_models::Reading;
+
+/// One table: a data set under one split.
+pub struct View<'a> {
+    /// The cells, grouped by system.
+    pub rows: Vec<Row<'a>>,
+    /// What stands above it.
+    pub heading: String,
+    /// Protocol in one line: regime, leak, seeds, clipping.
+    pub protocol: String,
+    /// Published figures of the same data set, regime and split.
+    pub published: Vec<Published>,
+    /// Names in tables by system name.
+    titles: Vec<(String, String)>,
+    /// Data set, regime and split.
+    pub key: (String, Regime, String),
+}
+
+/// Cuts `cells` into one view a (data set, regime, split); `titles` gives each system's title.
+#[must_use]
+pub fn views<'a>(cells: &'a [Cell], titles: &[(String, String)], clip: bool) -> Vec<View<'a>> {
+    let mut keys: Vec<(String, Regime, String)> = Vec::new();
+    for cell in cells {
+        let o = &cell.outcome;
+        let key = (o.dataset.clone(), o.regime, o.split.clone());
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    keys.into_iter()
+        .map(|key| {
+            let own: Vec<&Cell> = cells.iter().filter(|c| (&c.outcome.dataset, c.outcome.regime, &c.outcome.split) == (&key.0, key.1, &key.2)).collect();
+            let rows = rows(&own);
+            let first = rows[0].first();
+            let seeds: Vec<String> = rows[0].cells.iter().map(|c| c.outcome.seed.to_string()).collect();
+            let seeds = if seeds.len() == 1 { format!("seed {}", seeds[0]) } else { format!("mean ± deviation over seeds {}", seeds.join(", ")) };
+            let cold = 100.0 * first.cold_rows as f64 / first.test_rows.max(1) as f64;
+            View {
+                heading: format!("{}, {} {}", key.0, key.1, key.2),
+                protocol: format!(
+                    "{} training and {} test ratings (first seed; {cold:.1} % of them cold); {}; {seeds}; predictions {}.",
+                    first.train_rows,
+                    first.test_rows,
+                    key.1.leak(),
+                    if clip { "clipped to the rating scale" } else { "not clipped" },
+                ),
+                published: published::matching(&key.0, key.1, &key.2),
+                titles: titles.to_vec(),
+                rows,
+                key,
+            }
+        })
+        .collect()
+}
+
+impl View<'_> {
+    /// A system's name in tables.
+    #[must_use]
+    pub fn title(&self, system: &str) -> String {
+        self.titles.iter().find(|(name, _)| name == system).map_or_else(|| system.to_owned(), |(_, title)| title.clone())
+    }
+
+    /// Column heads, and one line of cells a system.
+    #[must_use]
+    pub fn cells(&self) -> (Vec<String>, Vec<Vec<String>>) {
+        let mut head = vec!["system".to_owned()];
+        for reading in Reading::ALL {
+            head.push(format!("RMSE {}", reading.name()));
+            head.push(format!("MAE {}", reading.name()));
+        }
+        head.extend(["published RMSE", "train s", "events/s", "parameters", "peak MB", "device"].map(str::to_owned));
+        let spread = |value: Option<(f64, f64)>, seeds: usize| match value {
+            None => "-".to_owned(),
+            Some((mean, _)) if seeds == 1 => format!("{mean:.4}"),
+            Some((mean, deviation)) => format!("{mean:.4} ± {deviation:.4}"),
+        };
+        let lines = self
+            .rows
+            .iter()
+            .map(|row| {
+                let mut line = vec![self.title(&row.first().system)];
+                for reading in Reading::ALL {
+                    line.push(spread(row.errors(reading, |e| e.rmse), row.cells.len()));
+                    line.push(spread(row.errors(reading, |e| e.mae), row.cells.len()));
+                }
+                line.push(self.published.iter().find(|p| p.system == row.first().system).map_or("-".into(), |p| p.rmse.to_string()));
+                line.push(format!("{:.2}", row.measured(|m| m.train_seconds)));
+                line.push(thousands(row.measured(|m| m.events_per_second) as u64));
+                line.push(thousands(row.first().parameters as u64));
+                line.push(row.peak_memory_mb().map_or("-".into(), thousands));
+                line.push(row.cells[0].measured.device.clone());
+                line
+            })
+            .collect();
+        (head, lines)
+    }
+
+    fn table(&self, style: TableStyle) -> Table {
+        let (head, lines) = self.cells();
+        let mut table = Table::new();
+        table.load_style(style).set_content_arrangement(ContentArrangement::Disabled).set_header(head);
+        table.add_rows(lines);
+        for column in table.column_iter_mut().skip(1) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        if let Some(device) = table.column_iter_mut().last() {
+            device.set_cell_alignment(CellAlignment::Left);
+        }
+        table
+    }
+
+    /// The table for a terminal, with its heading and protocol.
+    #[must_use]
+    pub fn terminal(&self) -> String {
+        let mut text = format!("{}\n{}\n{}\n", self.heading, self.protocol, self.table(UTF8_HORIZONTAL_ONLY));
+        if !self.published.is_empty() {
+            text.push_str("published on this split (frozen): ");
+            text.push_str(&self.published.iter().map(|p| format!("{} {}", p.title, p.rmse)).collect::<Vec<_>>().join(", "));
+            text.push('\n');
+        }
+        text
+    }
+
+    /// The table as Markdown, with its heading, protocol and the sources of published figures.
+    #[must_use]
+    pub fn markdown(&self) -> String {
+        let mut text = format!("## {}\n\n{}\n\n{}\n", self.heading, self.protocol, self.table(ASCII_MARKDOWN));
+        if !self.published.is_empty() {
+            text.push_str("\nPublished test RMSE on this split, read frozen:\n\n");
+            for p in &self.published {
+                let note = if p.note.is_empty() { String::new() } else { format!(" ({})", p.note) };
+                text.push_str(&format!("- {} {}: {}{note}\n", p.title, p.rmse, p.source));
+            }
+        }
+        text
+    }
+}
+
+/// `1234567` as `1,234,567`.
+#[must_use]
+pub fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::results::{Errors, Measured, Outcome};
+
+    fn cell(system: &str, seed: u64, rmse: f64) -> Cell {
+        let errors = |reading| Errors { reading, rmse, mae: rmse - 0.2, warm_rmse: None, predictions_sha256: String::new() };
+        Cell {
+            key: String::new(),
+            outcome: Outcome {
+                dataset: "ml-1m".into(),
+                regime: Regime::Random,
+                split: "90/10".into(),
+                system: system.into(),
+                seed,
+                train_rows: 900_189,
+                test_rows: 100_020,
+                cold_rows: 21,
+                parameters: 1_234_567,
+                epochs: 3,
+                weights_sha256: String::new(),
+                errors: Reading::ALL.map(errors).to_vec(),
+                curve: Vec::new(),
+            },
+            measured: Measured { device: "flex".into(), train_seconds: 1.5, events_per_second: 2e6, selection_seconds: 1.0, predict_seconds: 0.1, peak_memory_mb: Some(120) },
+        }
+    }
+
+    #[test]
+    fn golden_table() {
+        let cells = [cell("pmf", 0, 0.88), cell("biased-mf", 0, 0.845), cell("pmf", 1, 0.882), cell("biased-mf", 1, 0.8454)];
+        let titles = [("pmf".to_owned(), "PMF".to_owned()), ("biased-mf".to_owned(), "PMF with biases".to_owned())];
+        let views = views(&cells, &titles, true);
+        assert_eq!(views.len(), 1);
+        insta::assert_snapshot!(views[0].terminal());
+        insta::assert_snapshot!(views[0].markdown());
+    }
+
+    #[test]
+    fn thousands_by_hand() {
+        assert_eq!([0, 999, 1000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
+    }
+}

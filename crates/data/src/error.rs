@@ -1,0 +1,167 @@
+//! What can go wrong with data, each case with the file, the line and the way out.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+/// Result of this crate.
+pub type Result<T, E = DataError> = std::result::Result<T, E>;
+
+/// An error about data.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// Returned when the operating system refuses to open, read, write or rename a file.
+    #[error("{path}: cannot {action}: {source}")]
+    Io {
+        /// The file or folder.
+        path: String,
+        /// What was tried: `open`, `read`, `write`, `create`, `list`.
+        action: &'static str,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// Returned when a file as a whole is not what it should be.
+    #[error("{path}: {reason}\n  help: {help}")]
+    File {
+        /// The file or folder.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+        /// The way out.
+        help: String,
+    },
+    /// Returned when a line breaks the format or a rule and more such lines came than are allowed.
+    #[error("{0}{more}\n  help: {help}", more = more_rows(*.1), help = .0.help(*.2))]
+    Row(Box<BadRow>, usize, usize),
+    /// Returned when a Parquet file cannot be decoded or encoded.
+    #[error("{path}: {source}")]
+    Parquet {
+        /// The file.
+        path: String,
+        /// The decoder's reason.
+        source: parquet::errors::ParquetError,
+    },
+    /// Returned when a setting of a reader, a split or a batch makes no sense.
+    #[error("{0}")]
+    Setting(String),
+}
+
+fn more_rows(others: usize) -> String {
+    match others {
+        0 => String::new(),
+        n => format!("\n  and {n} more such lines in this part of the file"),
+    }
+}
+
+impl DataError {
+    pub(crate) fn io(path: &Path, action: &'static str, source: io::Error) -> Self {
+        Self::Io { path: path.display().to_string(), action, source }
+    }
+
+    pub(crate) fn file(path: impl fmt::Display, reason: impl Into<String>, help: impl Into<String>) -> Self {
+        Self::File { path: path.to_string(), reason: reason.into(), help: help.into() }
+    }
+
+    pub(crate) fn parquet(path: &Path, source: parquet::errors::ParquetError) -> Self {
+        use std::error::Error;
+        // A full disk reaches us wrapped; say it as what it is.
+        let mut cause: Option<&(dyn Error + 'static)> = source.source();
+        while let Some(error) = cause {
+            if let Some(error) = error.downcast_ref::<io::Error>() {
+                let copy = error.raw_os_error().map_or_else(|| io::Error::new(error.kind(), error.to_string()), io::Error::from_raw_os_error);
+                return Self::io(path, "read or write", copy);
+            }
+            cause = error.source();
+        }
+        Self::Parquet { path: path.display().to_string(), source }
+    }
+}
+
+/// Why a line was refused. Each case has one stated rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RowCase {
+    /// The line has fewer fields than the format has columns.
+    MissingField,
+    /// A user or item id is empty or only blanks.
+    EmptyId,
+    /// A rating is no number, or not a finite one.
+    BadValue,
+    /// A rating lies outside the data set's scale.
+    OffScale,
+    /// A time stamp is no number, or not a calendar date.
+    BadTime,
+    /// A time stamp lies before 1970-01-01.
+    TimeBefore1970,
+    /// A time stamp lies after tomorrow.
+    TimeInFuture,
+    /// The line holds a NUL byte.
+    NulByte,
+    /// The line is not UTF-8.
+    NotUtf8,
+    /// A quoted field does not end on its line.
+    OpenQuote,
+    /// A Netflix rating line stands before the first `movie:` line.
+    NoMovie,
+}
+
+impl fmt::Display for RowCase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::MissingField => "too few fields",
+            Self::EmptyId => "empty id",
+            Self::BadValue => "rating is not a finite number",
+            Self::OffScale => "rating off the scale",
+            Self::BadTime => "time stamp not understood",
+            Self::TimeBefore1970 => "time stamp before 1970",
+            Self::TimeInFuture => "time stamp after tomorrow",
+            Self::NulByte => "NUL byte in the line",
+            Self::NotUtf8 => "line is not UTF-8 text",
+            Self::OpenQuote => "quoted field does not end on its line",
+            Self::NoMovie => "rating before the first movie line",
+        })
+    }
+}
+
+/// One refused line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadRow {
+    /// File, and member of an archive.
+    pub file: String,
+    /// Line number, from 1; row number for Parquet.
+    pub line: u64,
+    /// Why.
+    pub case: RowCase,
+    /// The line as it stands, shortened and with control characters escaped.
+    pub text: String,
+    /// What should stand there.
+    pub expected: String,
+}
+
+impl BadRow {
+    /// Escapes and shortens `line` to what a terminal can show.
+    pub(crate) fn show(line: &[u8]) -> String {
+        let shown: String = String::from_utf8_lossy(&line[..line.len().min(120)]).escape_debug().collect();
+        if line.len() > 120 { format!("{shown}…") } else { shown }
+    }
+
+    fn help(&self, allowed: usize) -> String {
+        let hint = match self.case {
+            RowCase::TimeInFuture => "are the time stamps in milliseconds? then pass --time-unit ms; otherwise ",
+            RowCase::MissingField => "is the delimiter right? (--delimiter); otherwise ",
+            _ => "",
+        };
+        if allowed == 0 {
+            format!("{hint}mend the line, or pass --skip-bad-rows N to move up to N such lines into a rejects file")
+        } else {
+            format!("{hint}more than the {allowed} lines allowed by --skip-bad-rows are bad; nothing was written")
+        }
+    }
+}
+
+impl fmt::Display for BadRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}\n  text: {}\n  expected: {}", self.file, self.line, self.case, self.text, self.expected)
+    }
+}

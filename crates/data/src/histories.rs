@@ -1,0 +1,196 @@
+//! Histories: what users did, as columns plus one offset a user.
+
+use crate::sessions::IdleGaps;
+
+/// The interactions of many users as flat columns; user `u` owns rows `offsets[u]..offsets[u + 1]`,
+/// sorted by time. Views ([`History`]) borrow from it; nothing per row or per user is allocated.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Histories {
+    offsets: Vec<usize>,
+    items: Vec<u32>,
+    values: Vec<f32>,
+    timestamps: Vec<i64>,
+    n_items: usize,
+}
+
+/// One user's rows, oldest first.
+#[derive(Debug, Clone, Copy)]
+pub struct History<'a> {
+    /// Item index a row.
+    pub items: &'a [u32],
+    /// Rating or event value a row; NaN for none.
+    pub values: &'a [f32],
+    /// Unix seconds a row, not falling.
+    pub timestamps: &'a [i64],
+}
+
+impl History<'_> {
+    /// Number of interactions.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether the user has no interaction.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+}
+
+impl Histories {
+    /// Builds histories from columns that are sorted by user and time.
+    ///
+    /// # Panics
+    /// When the columns differ in length or the offsets do not cover them.
+    #[must_use]
+    pub fn new(offsets: Vec<usize>, items: Vec<u32>, values: Vec<f32>, timestamps: Vec<i64>, n_items: usize) -> Self {
+        assert_eq!(offsets.last().copied(), Some(items.len()), "offsets cover the rows");
+        assert!(items.len() == values.len() && items.len() == timestamps.len(), "columns are of one length");
+        Self { offsets, items, values, timestamps, n_items }
+    }
+
+    /// Number of users the index space has, with or without rows here.
+    #[must_use]
+    pub fn n_users(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    /// Number of items the index space has, with or without rows here.
+    #[must_use]
+    pub fn n_items(&self) -> usize {
+        self.n_items
+    }
+
+    /// Number of interactions.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether there is no interaction.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// One user's rows; empty for a user index beyond the space.
+    #[must_use]
+    pub fn user(&self, user: u32) -> History<'_> {
+        let range = self.range(user);
+        History { items: &self.items[range.clone()], values: &self.values[range.clone()], timestamps: &self.timestamps[range] }
+    }
+
+    /// One user's row numbers; empty for a user index beyond the space.
+    #[must_use]
+    pub fn range(&self, user: u32) -> std::ops::Range<usize> {
+        let user = user as usize;
+        if user < self.n_users() { self.offsets[user]..self.offsets[user + 1] } else { 0..0 }
+    }
+
+    /// One offset a user, and the total.
+    #[must_use]
+    pub fn offsets(&self) -> &[usize] {
+        &self.offsets
+    }
+
+    /// All item indices.
+    #[must_use]
+    pub fn items(&self) -> &[u32] {
+        &self.items
+    }
+
+    /// All values.
+    #[must_use]
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// All values, to change them: what the leak tests do to a test part.
+    pub fn values_mut(&mut self) -> &mut [f32] {
+        &mut self.values
+    }
+
+    /// All time stamps.
+    #[must_use]
+    pub fn timestamps(&self) -> &[i64] {
+        &self.timestamps
+    }
+
+    /// Session marks of these rows alone (see [`IdleGaps::marks`]): gaps are measured between the
+    /// rows this part holds, so that no other part's time stamps shine through.
+    #[must_use]
+    pub fn marks(&self, gaps: &IdleGaps) -> Vec<u8> {
+        gaps.marks(&self.timestamps, &self.offsets)
+    }
+
+    /// User index of every row.
+    #[must_use]
+    pub fn row_users(&self) -> Vec<u32> {
+        let mut users = Vec::with_capacity(self.len());
+        for user in 0..self.n_users() {
+            users.extend(std::iter::repeat_n(user as u32, self.offsets[user + 1] - self.offsets[user]));
+        }
+        users
+    }
+
+    /// Mean value over all rows (in `f64`, row order); `None` without rows.
+    #[must_use]
+    pub fn mean(&self) -> Option<f64> {
+        (!self.is_empty()).then(|| self.values.iter().map(|v| f64::from(*v)).sum::<f64>() / self.len() as f64)
+    }
+
+    /// Bytes the columns hold.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        self.len() * 16 + self.offsets.len() * 8
+    }
+
+    /// The rows of `self` and `other` together, merged by time within a user; rows of `self` come
+    /// first where time stamps are equal.
+    ///
+    /// # Panics
+    /// When the two do not share one index space.
+    #[must_use]
+    pub fn merged(&self, other: &Self) -> Self {
+        assert!(self.n_users() == other.n_users() && self.n_items == other.n_items, "one index space");
+        let rows = self.len() + other.len();
+        let mut merged = Self {
+            offsets: Vec::with_capacity(self.offsets.len()),
+            items: Vec::with_capacity(rows),
+            values: Vec::with_capacity(rows),
+            timestamps: Vec::with_capacity(rows),
+            n_items: self.n_items,
+        };
+        merged.offsets.push(0);
+        for user in 0..self.n_users() as u32 {
+            let (a, b) = (self.user(user), other.user(user));
+            let (mut i, mut j) = (0, 0);
+            while i < a.len() || j < b.len() {
+                let first = j == b.len() || (i < a.len() && a.timestamps[i] <= b.timestamps[j]);
+                let (from, at) = if first { (&a, &mut i) } else { (&b, &mut j) };
+                merged.items.push(from.items[*at]);
+                merged.values.push(from.values[*at]);
+                merged.timestamps.push(from.timestamps[*at]);
+                *at += 1;
+            }
+            merged.offsets.push(merged.items.len());
+        }
+        merged
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn merging_keeps_time_order_and_puts_self_first() {
+        let a = Histories::new(vec![0, 2, 2], vec![0, 1], vec![1.0, 2.0], vec![10, 20], 5);
+        let b = Histories::new(vec![0, 1, 2], vec![2, 3], vec![3.0, 4.0], vec![10, 5], 5);
+        let merged = a.merged(&b);
+        assert_eq!(merged.offsets(), [0, 3, 4]);
+        assert_eq!(merged.items(), [0, 2, 1, 3]);
+        assert!(merged.user(7).is_empty());
+    }
+}

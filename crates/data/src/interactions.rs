@@ -1,0 +1,338 @@
+//! The interaction log as columns, sorted by user, then time, then order of arrival.
+
+use crate::vocabulary::VocabularyBuilder;
+use crate::{DataError, Result, Vocabulary};
+use arrow::array::{ArrayRef, UInt32Array};
+use hashbrown::HashMap;
+use rayon::prelude::*;
+use std::path::PathBuf;
+
+/// A nullable categorical column: codes into names, [`EventTypes::NULL`] where there is none.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EventTypes {
+    /// One code a row.
+    pub codes: Vec<u32>,
+    /// The names behind the codes.
+    pub names: Vocabulary,
+}
+
+impl EventTypes {
+    /// The code of a row without event type.
+    pub const NULL: u32 = u32::MAX;
+}
+
+/// Who did what with which item, when: the columns of the interaction schema.
+///
+/// Rows are sorted by user, then time, then order of arrival; one (user, item, time) stands once.
+/// `values` is NaN where the log has no event value.
+#[derive(Debug, Clone)]
+pub struct Interactions {
+    /// User index a row.
+    pub users: Vec<u32>,
+    /// Item index a row.
+    pub items: Vec<u32>,
+    /// Unix seconds (UTC) a row.
+    pub timestamps: Vec<i64>,
+    /// Rating or other event value a row; NaN for none.
+    pub values: Vec<f32>,
+    /// Event types, where the log has any.
+    pub event_types: Option<EventTypes>,
+    /// Further columns of the log, by name, in row order.
+    pub extra: Vec<(String, ArrayRef)>,
+    /// External user ids.
+    pub user_ids: Vocabulary,
+    /// External item ids.
+    pub item_ids: Vocabulary,
+}
+
+/// What reading found, for messages and manifests.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct LoadReport {
+    /// Rows kept.
+    pub rows: usize,
+    /// Distinct users.
+    pub users: usize,
+    /// Distinct items.
+    pub items: usize,
+    /// Rows dropped because a later row has the same user, item and time stamp.
+    pub duplicates: usize,
+    /// Of these, rows whose value differed from the one kept.
+    pub conflicting_duplicates: usize,
+    /// Lines moved into the rejects file.
+    pub rejected: usize,
+    /// The rejects file, when there were any.
+    pub rejects: Option<PathBuf>,
+    /// Files (or archive members) read.
+    pub files: usize,
+}
+
+/// Unsorted columns as they arrive, with indices of [`VocabularyBuilder`]s.
+#[derive(Default)]
+pub(crate) struct RawColumns {
+    pub users: Vec<u32>,
+    pub items: Vec<u32>,
+    pub timestamps: Vec<i64>,
+    pub values: Vec<f32>,
+    pub event_codes: Vec<u32>,
+    pub user_names: VocabularyBuilder,
+    pub item_names: VocabularyBuilder,
+    pub event_names: VocabularyBuilder,
+    pub extra: Vec<(String, ArrayRef)>,
+}
+
+impl Interactions {
+    /// Number of rows.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.users.len()
+    }
+
+    /// Whether there is no row.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.users.is_empty()
+    }
+
+    /// Number of distinct users.
+    #[must_use]
+    pub fn n_users(&self) -> usize {
+        self.user_ids.len()
+    }
+
+    /// Number of distinct items.
+    #[must_use]
+    pub fn n_items(&self) -> usize {
+        self.item_ids.len()
+    }
+
+    /// Row ranges of the users: user `u` owns rows `offsets[u]..offsets[u + 1]`.
+    #[must_use]
+    pub fn user_offsets(&self) -> Vec<usize> {
+        offsets(&self.users, self.n_users())
+    }
+
+    /// Checks that every row has a finite value, as rating models need.
+    ///
+    /// # Errors
+    /// [`DataError::Setting`] naming the first user and item without one.
+    pub fn require_values(&self) -> Result<()> {
+        match self.values.iter().position(|v| !v.is_finite()) {
+            None => Ok(()),
+            Some(row) => Err(DataError::Setting(format!(
+                "rating models need a value for every interaction, and user {} has none for item {}\n  help: name the rating column with --value-column",
+                self.user_ids.name(self.users[row]),
+                self.item_ids.name(self.items[row])
+            ))),
+        }
+    }
+
+    /// Smallest and largest value; `None` without any finite one.
+    #[must_use]
+    pub fn value_range(&self) -> Option<(f32, f32)> {
+        self.values.iter().filter(|v| v.is_finite()).fold(None, |range, &v| match range {
+            None => Some((v, v)),
+            Some((low, high)) => Some((v.min(low), v.max(high))),
+        })
+    }
+
+    /// SHA-256 over all columns and ids: equal data, equal hash, whatever file it came from.
+    #[must_use]
+    pub fn content_hash(&self) -> String {
+        use sha2::Digest;
+        let mut hasher = sha2::Sha256::new();
+        let mut buffer = Vec::with_capacity(1 << 16);
+        let mut feed = |chunk: &mut dyn Iterator<Item = [u8; 8]>| {
+            for bytes in chunk {
+                buffer.extend_from_slice(&bytes);
+                if buffer.len() >= (1 << 16) - 8 {
+                    hasher.update(&buffer);
+                    buffer.clear();
+                }
+            }
+        };
+        feed(&mut self.users.iter().zip(&self.items).map(|(u, i)| (u64::from(*u) << 32 | u64::from(*i)).to_le_bytes()));
+        feed(&mut self.timestamps.iter().map(|t| t.to_le_bytes()));
+        feed(&mut self.values.iter().map(|v| u64::from(v.to_bits()).to_le_bytes()));
+        hasher.update(&buffer);
+        for name in self.user_ids.iter().chain(self.item_ids.iter()) {
+            hasher.update(name.as_bytes());
+            hasher.update([0]);
+        }
+        hex(&hasher.finalize())
+    }
+
+    /// Sorts and deduplicates what a reader collected. Returns the counts of dropped duplicates
+    /// (all, and those with another value).
+    pub(crate) fn from_raw(raw: RawColumns) -> Result<(Self, usize, usize)> {
+        let RawColumns { mut users, mut items, timestamps, values, event_codes, user_names, item_names, event_names, extra } = raw;
+        if users.len() >= u32::MAX as usize {
+            return Err(DataError::Setting(format!("{} rows are more than one table holds (2^32 - 2); split the input", users.len())));
+        }
+        let (user_ids, user_rank) = user_names.finish_sorted();
+        let (item_ids, item_rank) = item_names.finish_sorted();
+        rayon::join(
+            || users.par_iter_mut().with_min_len(1 << 16).for_each(|u| *u = user_rank[*u as usize]),
+            || items.par_iter_mut().with_min_len(1 << 16).for_each(|i| *i = item_rank[*i as usize]),
+        );
+
+        let offsets = offsets(&users, user_ids.len());
+        let mut order = grouped_rows(&users, &offsets);
+        per_user(&mut order, &offsets).into_par_iter().for_each(|rows| {
+            if !rows.is_sorted_by_key(|&row| timestamps[row as usize]) {
+                // Rows of a group stand in order of arrival, so a stable sort keeps that order.
+                rows.sort_by_key(|&row| timestamps[row as usize]);
+            }
+        });
+
+        let (dropped, conflicts) = duplicates(&order, &users, &items, &timestamps, &values);
+        if !dropped.is_empty() {
+            let mut next = dropped.iter().peekable();
+            let mut position = 0;
+            order.retain(|_| {
+                let drop = next.next_if(|&&d| d == position).is_some();
+                position += 1;
+                !drop
+            });
+        }
+
+        let users = gather(users, &order);
+        let items = gather(items, &order);
+        let timestamps = gather(timestamps, &order);
+        let values = gather(values, &order);
+        let event_types = (event_names.len() > 0)
+            .then(|| EventTypes { codes: gather(event_codes, &order), names: event_names.finish() });
+        let order = UInt32Array::from(order);
+        let extra = extra
+            .into_iter()
+            .map(|(name, column)| match arrow::compute::take(&column, &order, None) {
+                Ok(column) => Ok((name, column)),
+                Err(error) => Err(DataError::Setting(format!("column {name}: {error}"))),
+            })
+            .collect::<Result<_>>()?;
+        let table = Self { users, items, timestamps, values, event_types, extra, user_ids, item_ids };
+        Ok((table, dropped.len(), conflicts))
+    }
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut s, b| {
+        use std::fmt::Write;
+        let _ = write!(s, "{b:02x}");
+        s
+    })
+}
+
+/// Prefix sums of the rows a key has, for keys `0..n`.
+pub(crate) fn offsets(keys: &[u32], n: usize) -> Vec<usize> {
+    let mut offsets = vec![0; n + 1];
+    for &key in keys {
+        offsets[key as usize + 1] += 1;
+    }
+    for i in 0..n {
+        offsets[i + 1] += offsets[i];
+    }
+    offsets
+}
+
+/// Row numbers grouped by user, within a user in order of arrival (a counting sort).
+fn grouped_rows(users: &[u32], offsets: &[usize]) -> Vec<u32> {
+    let mut cursor = offsets[..offsets.len() - 1].to_vec();
+    let mut order = vec![0; users.len()];
+    for (row, &user) in users.iter().enumerate() {
+        let slot = &mut cursor[user as usize];
+        order[*slot] = row as u32;
+        *slot += 1;
+    }
+    order
+}
+
+/// Cuts `rows` into one slice a user.
+pub(crate) fn per_user<'a, T>(mut rows: &'a mut [T], offsets: &[usize]) -> Vec<&'a mut [T]> {
+    let mut parts = Vec::with_capacity(offsets.len().saturating_sub(1));
+    for pair in offsets.windows(2) {
+        let (head, tail) = rows.split_at_mut(pair[1] - pair[0]);
+        parts.push(head);
+        rows = tail;
+    }
+    parts
+}
+
+fn gather<T: Copy + Send + Sync>(column: Vec<T>, order: &[u32]) -> Vec<T> {
+    let mut sorted = Vec::with_capacity(order.len());
+    order.par_iter().with_min_len(1 << 16).map(|&row| column[row as usize]).collect_into_vec(&mut sorted);
+    sorted
+}
+
+/// Positions in `order` whose (user, item, time) comes again later (the last one wins), ascending,
+/// and how many of them held another value than the row that wins.
+fn duplicates(order: &[u32], users: &[u32], items: &[u32], timestamps: &[i64], values: &[f32]) -> (Vec<usize>, usize) {
+    let mut dropped = Vec::new();
+    let mut conflicts = 0;
+    let key = |position: usize| {
+        let row = order[position] as usize;
+        (users[row], timestamps[row])
+    };
+    let mut start = 0;
+    let mut last: HashMap<u32, usize> = HashMap::new();
+    while start < order.len() {
+        let mut end = start + 1;
+        while end < order.len() && key(end) == key(start) {
+            end += 1;
+        }
+        if end - start > 1 {
+            last.clear();
+            for position in start..end {
+                let row = order[position] as usize;
+                if let Some(earlier) = last.insert(items[row], position) {
+                    dropped.push(earlier);
+                    let (a, b) = (values[order[earlier] as usize], values[row]);
+                    conflicts += usize::from(a != b && !(a.is_nan() && b.is_nan()));
+                }
+            }
+        }
+        start = end;
+    }
+    dropped.sort_unstable();
+    (dropped, conflicts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(rows: &[(&str, &str, i64, f32)]) -> RawColumns {
+        let mut raw = RawColumns::default();
+        for (user, item, time, value) in rows {
+            raw.users.push(raw.user_names.intern(user.as_bytes()));
+            raw.items.push(raw.item_names.intern(item.as_bytes()));
+            raw.timestamps.push(*time);
+            raw.values.push(*value);
+        }
+        raw
+    }
+
+    #[test]
+    fn sorted_by_user_time_arrival() {
+        let (table, dropped, _) =
+            Interactions::from_raw(raw(&[("10", "a", 5, 1.0), ("9", "b", 7, 2.0), ("10", "c", 5, 3.0), ("10", "d", 1, 4.0)])).unwrap();
+        assert_eq!(dropped, 0);
+        assert_eq!(table.user_ids.iter().collect::<Vec<_>>(), ["9", "10"]);
+        assert_eq!(table.users, [0, 1, 1, 1]);
+        assert_eq!(table.values, [2.0, 4.0, 1.0, 3.0]);
+        assert_eq!(table.user_offsets(), [0, 1, 4]);
+    }
+
+    #[test]
+    fn last_of_equal_user_item_time_wins() {
+        let (table, dropped, conflicts) = Interactions::from_raw(raw(&[
+            ("1", "a", 5, 1.0),
+            ("1", "b", 5, 2.0),
+            ("1", "a", 5, 3.0),
+            ("1", "b", 5, 2.0),
+            ("1", "a", 6, 4.0),
+        ]))
+        .unwrap();
+        assert_eq!((dropped, conflicts), (2, 1));
+        assert_eq!(table.values, [3.0, 2.0, 4.0]);
+    }
+}

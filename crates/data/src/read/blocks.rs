@@ -1,0 +1,207 @@
+//! Blocks of whole lines from a reading thread, parsed by the rayon pool, joined in file order.
+
+use super::rejects::Rejects;
+use super::{RawRead, source};
+use crate::interactions::RawColumns;
+use crate::vocabulary::VocabularyBuilder;
+use crate::{BadRow, DataError, Result};
+use arrow::array::{Array, ArrayRef, StringArray};
+use rayon::prelude::*;
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+
+/// Bytes of text a block aims at.
+const BLOCK: usize = 1 << 20;
+/// A line longer than this is no line of a log.
+const LONGEST_LINE: usize = 1 << 24;
+
+/// Whole lines of one file.
+pub(super) struct Block {
+    /// The file's name, as messages show it.
+    pub file: Arc<str>,
+    /// The block's bytes.
+    pub text: Vec<u8>,
+    /// Whether the block begins its file.
+    pub first: bool,
+}
+
+/// What one block became: columns with indices of its own vocabularies.
+#[derive(Default)]
+pub(super) struct Chunk {
+    pub file: Option<Arc<str>>,
+    pub lines: u64,
+    pub first: bool,
+    pub columns: RawColumns,
+    /// One text column for each further column of the layout.
+    pub extra: Vec<Vec<Option<String>>>,
+    /// Bad lines; their numbers count from the block's start until the collector moves them.
+    pub bad: Vec<BadRow>,
+}
+
+/// Reads every member of `path` that `wanted` names, parses blocks in parallel, hands chunks to
+/// `take` in file order.
+pub(super) fn parse_all(
+    path: &Path,
+    wanted: impl Fn(&str) -> bool + Send,
+    parse: impl Fn(&Block) -> Chunk + Sync,
+    mut take: impl FnMut(&Block, Chunk) -> Result<()>,
+) -> Result<()> {
+    // Twice as many blocks as threads keep all threads busy when lines differ in cost.
+    let batch = rayon::current_num_threads() * 2;
+    std::thread::scope(|scope| {
+        let (sender, receiver) = sync_channel::<Vec<Block>>(1);
+        let reading = scope.spawn(move || {
+            let mut blocks = Vec::with_capacity(batch);
+            let mut stopped = false;
+            source::visit(path, &wanted, &mut |name, reader| {
+                cut(name, reader, &mut |block| {
+                    blocks.push(block);
+                    if blocks.len() == batch {
+                        // A send fails only when the parsing side stopped at an error of its own.
+                        stopped |= sender.send(std::mem::take(&mut blocks)).is_err();
+                    }
+                    !stopped
+                })
+            })?;
+            if !blocks.is_empty() && !stopped {
+                let _ = sender.send(blocks);
+            }
+            Ok(())
+        });
+        let mut outcome = Ok(());
+        for blocks in receiver {
+            let chunks: Vec<Chunk> = blocks.par_iter().map(&parse).collect();
+            outcome = blocks.iter().zip(chunks).try_for_each(|(block, mut chunk)| {
+                chunk.file = Some(block.file.clone());
+                chunk.first = block.first;
+                take(block, chunk)
+            });
+            if outcome.is_err() {
+                break;
+            }
+        }
+        let read = reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        outcome.and(read)
+    })
+}
+
+/// Cuts one stream into blocks that end at line ends; `give` answers whether to go on.
+fn cut(name: &str, reader: &mut dyn Read, give: &mut dyn FnMut(Block) -> bool) -> Result<()> {
+    let file: Arc<str> = name.into();
+    let mut rest: Vec<u8> = Vec::new();
+    let mut first = true;
+    loop {
+        let mut text = std::mem::take(&mut rest);
+        let start = text.len();
+        // Small files (the Netflix Prize has 17,770) should not cost a megabyte each.
+        let read = Read::take(&mut *reader, BLOCK as u64).read_to_end(&mut text).map_err(|e| truncated(name, e))?;
+        let end = read < BLOCK;
+        if !end {
+            match memchr::memrchr(b'\n', &text[start..]) {
+                Some(at) => rest = text.split_off(start + at + 1),
+                None if text.len() > LONGEST_LINE => {
+                    return Err(DataError::file(name, "has a line of more than 16 MiB", "is this a text file? name its format with --format"));
+                }
+                None => {
+                    rest = text;
+                    continue;
+                }
+            }
+        }
+        if first && text.starts_with(b"\xef\xbb\xbf") {
+            text.drain(..3);
+        }
+        if first && (text.starts_with(b"\xff\xfe") || text.starts_with(b"\xfe\xff")) {
+            return Err(DataError::file(name, "is UTF-16 text", "convert it to UTF-8"));
+        }
+        if !give(Block { file: file.clone(), text, first }) || end {
+            return Ok(());
+        }
+        first = false;
+    }
+}
+
+/// A read error of a (compressed) stream, with the way out.
+pub(super) fn truncated(name: &str, error: std::io::Error) -> DataError {
+    use std::io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
+    if matches!(error.kind(), UnexpectedEof | InvalidData | InvalidInput | Other) {
+        return DataError::file(name, format!("the compressed stream is damaged or ends early ({error})"), "fetch the file again");
+    }
+    DataError::Io { path: name.to_owned(), action: "read", source: error }
+}
+
+/// Visits the lines of `text` with their number from 0, without line ends; blank lines are passed over.
+pub(super) fn lines(text: &[u8], mut visit: impl FnMut(u64, &[u8])) -> u64 {
+    let mut number = 0;
+    let mut start = 0;
+    while start < text.len() {
+        let end = memchr::memchr(b'\n', &text[start..]).map_or(text.len(), |at| start + at);
+        let line = &text[start..end];
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if !line.is_empty() && !line.iter().all(u8::is_ascii_whitespace) {
+            visit(number, line);
+        }
+        number += 1;
+        start = end + 1;
+    }
+    number
+}
+
+/// Joins chunks in file order.
+pub(super) struct Collector {
+    columns: RawColumns,
+    extra: Vec<Vec<ArrayRef>>,
+    rejects: Rejects,
+    line: u64,
+    files: usize,
+}
+
+impl Collector {
+    pub fn new(skip: usize) -> Self {
+        Self { columns: RawColumns::default(), extra: Vec::new(), rejects: Rejects::new(skip), line: 1, files: 0 }
+    }
+
+    pub fn add(&mut self, mut chunk: Chunk) -> Result<()> {
+        if chunk.first {
+            self.line = 1;
+            self.files += 1;
+        }
+        for bad in &mut chunk.bad {
+            bad.line += self.line;
+        }
+        self.line += chunk.lines;
+        self.rejects.extend(chunk.bad)?;
+
+        let columns = chunk.columns;
+        let users = remap(&mut self.columns.user_names, &columns.user_names);
+        let items = remap(&mut self.columns.item_names, &columns.item_names);
+        let events = remap(&mut self.columns.event_names, &columns.event_names);
+        self.columns.users.extend(columns.users.iter().map(|u| users[*u as usize]));
+        self.columns.items.extend(columns.items.iter().map(|i| items[*i as usize]));
+        self.columns.timestamps.extend_from_slice(&columns.timestamps);
+        self.columns.values.extend_from_slice(&columns.values);
+        self.columns.event_codes.extend(columns.event_codes.iter().map(|&e| events.get(e as usize).copied().unwrap_or(crate::EventTypes::NULL)));
+        self.extra.resize_with(chunk.extra.len(), Vec::new);
+        for (parts, texts) in self.extra.iter_mut().zip(chunk.extra) {
+            parts.push(Arc::new(StringArray::from(texts)));
+        }
+        Ok(())
+    }
+
+    pub fn finish(mut self, names: Vec<String>) -> Result<RawRead> {
+        for (name, parts) in names.into_iter().zip(self.extra) {
+            let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
+            if !parts.is_empty() {
+                let column = arrow::compute::concat(&parts).map_err(|e| DataError::Setting(format!("column {name}: {e}")))?;
+                self.columns.extra.push((name, column));
+            }
+        }
+        Ok((self.columns, self.rejects, self.files))
+    }
+}
+
+fn remap(global: &mut VocabularyBuilder, local: &VocabularyBuilder) -> Vec<u32> {
+    local.names().map(|name| global.intern(name)).collect()
+}

@@ -1,0 +1,53 @@
+//! Bad lines: an error, or up to N of them in a rejects file.
+
+use super::ReadOptions;
+use crate::{BadRow, DataError, Result, atomic};
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+/// The bad lines met so far.
+pub(super) struct Rejects {
+    allowed: usize,
+    rows: Vec<BadRow>,
+}
+
+impl Rejects {
+    pub fn new(allowed: usize) -> Self {
+        Self { allowed, rows: Vec::new() }
+    }
+
+    /// Takes bad lines in file order; fails at the first one too many.
+    pub fn extend(&mut self, mut rows: Vec<BadRow>) -> Result<()> {
+        let room = self.allowed - self.rows.len();
+        if rows.len() > room {
+            let others = rows.len() - room - 1;
+            let first = if self.allowed == 0 { rows.swap_remove(0) } else { rows.swap_remove(room) };
+            return Err(DataError::Row(Box::new(first), others, self.allowed));
+        }
+        self.rows.append(&mut rows);
+        Ok(())
+    }
+
+    /// Takes one bad row.
+    pub fn push(&mut self, row: BadRow) -> Result<()> {
+        self.extend(vec![row])
+    }
+}
+
+/// Writes the rejects file when there is anything to write; answers its path and the number of lines.
+pub(super) fn settle(input: &Path, rejects: Rejects, options: &ReadOptions) -> Result<Option<(PathBuf, usize)>> {
+    if rejects.rows.is_empty() {
+        return Ok(None);
+    }
+    let path = options.rejects.clone().unwrap_or_else(|| {
+        let stem = input.file_name().map_or_else(|| "input".into(), |n| n.to_string_lossy().into_owned());
+        PathBuf::from(format!("{stem}.rejects.txt"))
+    });
+    let mut text = String::new();
+    for row in &rejects.rows {
+        let _ = writeln!(text, "{}:{}\t{}\t{}", row.file, row.line, row.case, row.text);
+    }
+    atomic::write(&path, text.as_bytes())?;
+    tracing::warn!("{} bad lines were left out; they stand in {}", rejects.rows.len(), path.display());
+    Ok(Some((path, rejects.rows.len())))
+}

@@ -1,0 +1,233 @@
+//! Splits: which rows train, which validate, which test, and whether that leaks time.
+//!
+//! A rule assigns one [`Role`] a row. The parts are then copied into columns of their own, so that
+//! code that trains cannot reach a test row.
+
+mod future;
+mod per_user;
+mod random;
+
+pub use future::Window;
+
+use crate::{DataError, Histories, Interactions, Result};
+use std::path::PathBuf;
+
+/// What a row is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Trains.
+    Train,
+    /// Tunes and stops early; never tests.
+    Validation,
+    /// Is predicted, and touches nothing before that.
+    Test,
+    /// The protocol leaves it out.
+    Unused,
+}
+
+/// Families of splits whose figures never share a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Regime {
+    /// Rows at random: the future of every user and item leaks into training.
+    Random,
+    /// Each user's last rows are hidden: no leak within a user, but across users.
+    PerUser,
+    /// One cut in time: train before it, predict after it.
+    Future,
+}
+
+impl Regime {
+    /// What a table says about leaks.
+    #[must_use]
+    pub fn leak(self) -> &'static str {
+        match self {
+            Self::Random => "leaks time (ratings later than the test rating train the model)",
+            Self::PerUser => "leaks time across users (other users' later ratings train the model)",
+            Self::Future => "leaks no time",
+        }
+    }
+
+    /// The name in arguments and files.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Random => "random",
+            Self::PerUser => "per-user",
+            Self::Future => "future",
+        }
+    }
+}
+
+impl std::fmt::Display for Regime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A rule that splits interactions.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SplitRule {
+    /// A seeded share of all rows tests.
+    HoldOut {
+        /// Share of the rows that tests.
+        test: f64,
+    },
+    /// Fold `fold` of `folds` seeded folds tests.
+    KFold {
+        /// Number of folds.
+        folds: usize,
+        /// The fold that tests, from 0.
+        fold: usize,
+    },
+    /// The rows of a data set's own test file test, all others train (`u1.test`, `r1.test`).
+    FoldFile {
+        /// The test file, in any format the readers know.
+        test: PathBuf,
+    },
+    /// `DeepRecommender`'s `MovieLens` rule: each user's first `train` share trains, the rest goes,
+    /// a whole user at a time and by a fair coin, to validation or test; users with fewer than two
+    /// rows and items unseen in training are left out.
+    PerUserShare {
+        /// Share of a user's rows that trains (0.7 as published).
+        train: f64,
+    },
+    /// Each user's last `test` rows test; users with no row left to train on only train.
+    LeaveLast {
+        /// Rows a user that test.
+        test: usize,
+    },
+    /// A published window of the Netflix Prize (RRN, `DeepRecommender`).
+    Window(Window),
+    /// The newest `test` share of all rows tests; rows of one second stay together.
+    Cut {
+        /// Share of the rows that tests.
+        test: f64,
+    },
+}
+
+impl SplitRule {
+    /// The family the rule belongs to.
+    #[must_use]
+    pub fn regime(&self) -> Regime {
+        match self {
+            Self::HoldOut { .. } | Self::KFold { .. } | Self::FoldFile { .. } => Regime::Random,
+            Self::PerUserShare { .. } | Self::LeaveLast { .. } => Regime::PerUser,
+            Self::Window(_) | Self::Cut { .. } => Regime::Future,
+        }
+    }
+
+    /// Whether training rows can be later than a test row.
+    #[must_use]
+    pub fn leaks_time(&self) -> bool {
+        self.regime() != Regime::Future
+    }
+
+    /// A short name that tells the rule's settings: the key published figures are matched by.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Self::HoldOut { test } => format!("{:.0}/{:.0}", 100.0 * (1.0 - test), 100.0 * test),
+            Self::KFold { folds, fold } => format!("fold {} of {folds}", fold + 1),
+            Self::FoldFile { test } => format!("fold file {}", test.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned())),
+            Self::PerUserShare { train } => format!("{:.0}/{:.0} per user", 100.0 * train, 100.0 * (1.0 - train)),
+            Self::LeaveLast { test } => format!("leave last {test}"),
+            Self::Window(window) => window.name().to_owned(),
+            Self::Cut { test } => format!("last {:.0} %", 100.0 * test),
+        }
+    }
+
+    /// Assigns roles. `validation` is the share of the training rows that validates instead, chosen
+    /// by the same kind of rule as the test rows (at random, each user's last, or the newest); rules
+    /// with a published validation part ([`SplitRule::PerUserShare`], [`SplitRule::Window`]) keep
+    /// theirs and refuse another.
+    ///
+    /// # Errors
+    /// [`DataError::Setting`] for shares outside (0, 1), too few rows, or an unsuitable file.
+    pub fn split(&self, data: &Interactions, seed: u64, validation: f64) -> Result<Split> {
+        if !(0.0..1.0).contains(&validation) {
+            return Err(DataError::Setting(format!("validation share {validation} is not in [0, 1)")));
+        }
+        let share = |name: &str, share: f64| {
+            if share > 0.0 && share < 1.0 { Ok(share) } else { Err(DataError::Setting(format!("{name} share {share} is not between 0 and 1"))) }
+        };
+        let roles = match self {
+            Self::HoldOut { test } => random::hold_out(data.len(), share("test", *test)?, validation, seed),
+            Self::KFold { folds, fold } => random::fold(data.len(), *folds, *fold, validation, seed)?,
+            Self::FoldFile { test } => random::fold_file(data, test, validation, seed)?,
+            Self::PerUserShare { train } => per_user::share(data, share("training", *train)?, seed),
+            Self::LeaveLast { test } => per_user::leave_last(data, *test, validation)?,
+            Self::Window(window) => window.roles(data, seed)?,
+            Self::Cut { test } => future::cut(data, share("test", *test)?, validation),
+        };
+        let split = Split { rule: self.clone(), roles };
+        for (role, name) in [(Role::Train, "training"), (Role::Test, "test")] {
+            if !split.roles.contains(&role) {
+                return Err(DataError::Setting(format!("the split {} leaves no {name} rows; the data has {} rows", self.name(), data.len())));
+            }
+        }
+        Ok(split)
+    }
+}
+
+/// One role a row, and the rule it came from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Split {
+    /// The rule.
+    pub rule: SplitRule,
+    /// One role a row of the interactions.
+    pub roles: Vec<Role>,
+}
+
+/// The rows of a split, apart.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parts {
+    /// Rows that train.
+    pub train: Histories,
+    /// Rows that validate.
+    pub validation: Histories,
+    /// Rows that test.
+    pub test: Histories,
+}
+
+impl Split {
+    /// Copies the rows of each part into columns of its own.
+    #[must_use]
+    pub fn parts(&self, data: &Interactions) -> Parts {
+        Parts { train: self.part(data, Role::Train), validation: self.part(data, Role::Validation), test: self.part(data, Role::Test) }
+    }
+
+    fn part(&self, data: &Interactions, role: Role) -> Histories {
+        let pick = || self.roles.iter().enumerate().filter(move |(_, r)| **r == role).map(|(row, _)| row);
+        let users: Vec<u32> = pick().map(|row| data.users[row]).collect();
+        Histories::new(
+            crate::interactions::offsets(&users, data.n_users()),
+            pick().map(|row| data.items[row]).collect(),
+            pick().map(|row| data.values[row]).collect(),
+            pick().map(|row| data.timestamps[row]).collect(),
+            data.n_items(),
+        )
+    }
+
+    /// Rows of one role.
+    #[must_use]
+    pub fn count(&self, role: Role) -> usize {
+        self.roles.iter().filter(|r| **r == role).count()
+    }
+}
+
+/// Turns every row of an item that no training row has into [`Role::Unused`].
+fn drop_unseen_items(data: &Interactions, roles: &mut [Role]) {
+    let mut seen = vec![false; data.n_items()];
+    for (role, item) in roles.iter().zip(&data.items) {
+        seen[*item as usize] |= *role == Role::Train;
+    }
+    for (role, item) in roles.iter_mut().zip(&data.items) {
+        if !seen[*item as usize] {
+            *role = Role::Unused;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

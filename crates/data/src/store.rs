@@ -1,0 +1,271 @@
+//! Interactions and sessions as Parquet: the public schemas and their writer.
+//!
+//! | column | type | |
+//! |---|---|---|
+//! | `user_id`, `item_id` | string | external ids |
+//! | `timestamp` | int64 | Unix seconds, UTC |
+//! | `event_type` | string, nullable | |
+//! | `event_value` | float32, nullable | a rating, a play time, … |
+//! | `session_<level>` | int32 | sessions only: number of the session within the user, from 0, level 0 the shortest |
+//! | `new_session_<level>` | bool | sessions only: a session of that level begins here |
+//!
+//! Rows are sorted by user, then time, then order of arrival. The file's metadata carries
+//! `foretaste.schema` (`interactions/1` or `sessions/1`) and, for sessions, `foretaste.idle_gaps`.
+//! Any engine may write these files; the reader maps columns by name and ignores session columns
+//! it can derive.
+
+use crate::{DataError, EventTypes, IdleGaps, Interactions, Result, Vocabulary, atomic, sessions};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, DictionaryArray, Float32Array, Int32Array, Int64Array, RecordBatch, StringArray};
+use arrow::buffer::{BooleanBuffer, NullBuffer, ScalarBuffer};
+use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::{ArrowSchemaConverter, ArrowWriter};
+use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowRowGroupWriterFactory, compute_leaves};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{KeyValue, ParquetMetaData};
+use parquet::file::properties::{WriterProperties, WriterPropertiesPtr};
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::types::ColumnPath;
+use rayon::prelude::*;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Metadata key of the schema's name and version.
+pub const SCHEMA_KEY: &str = "foretaste.schema";
+/// Metadata key of the idle gaps of a sessions file, in seconds, comma separated.
+pub const GAPS_KEY: &str = "foretaste.idle_gaps";
+const INTERACTIONS: &str = "interactions/1";
+const SESSIONS: &str = "sessions/1";
+const VOCABULARY: &str = "vocabulary/1";
+/// Rows of a row group. Bounds the memory of writing.
+const ROW_GROUP: usize = 1 << 20;
+
+/// Writes the interaction schema to `path`, whole or not at all.
+///
+/// # Errors
+/// [`DataError::Io`] when the file cannot be written (a full disk included).
+pub fn write_interactions(table: &Interactions, path: &Path) -> Result<()> {
+    write(table, None, path)
+}
+
+/// Builds sessions of `gaps` and writes the session schema to `path`, whole or not at all.
+///
+/// # Errors
+/// [`DataError::Io`] when the file cannot be written (a full disk included).
+pub fn write_sessions(table: &Interactions, gaps: &IdleGaps, path: &Path) -> Result<()> {
+    write(table, Some(gaps), path)
+}
+
+fn write(table: &Interactions, gaps: Option<&IdleGaps>, path: &Path) -> Result<()> {
+    let schema = schema(table, gaps);
+    let offsets = table.user_offsets();
+    let marks = gaps.map(|gaps| gaps.marks(&table.timestamps, &offsets));
+    let numbers: Vec<Vec<i32>> = match (&marks, gaps) {
+        (Some(marks), Some(gaps)) => (0..gaps.levels()).map(|level| sessions::numbers(marks, &offsets, level)).collect(),
+        _ => Vec::new(),
+    };
+    let names = [names(&table.user_ids), names(&table.item_ids), table.event_types.as_ref().map(|e| names(&e.names)).unwrap_or_else(|| names(&Vocabulary::default()))];
+    // One closure a column keeps only the column being encoded in Arrow form.
+    let columns = |column: usize, rows: std::ops::Range<usize>| -> ArrayRef {
+        match column {
+            0 => strings(&table.users[rows], &names[0]),
+            1 => strings(&table.items[rows], &names[1]),
+            2 => Arc::new(Int64Array::from_iter_values(table.timestamps[rows].iter().copied())),
+            3 => match &table.event_types {
+                Some(events) => strings(&events.codes[rows], &names[2]),
+                None => Arc::new(StringArray::new_null(rows.len())),
+            },
+            4 => floats(&table.values[rows]),
+            _ => {
+                let extra = &table.extra;
+                if column - 5 < extra.len() {
+                    return extra[column - 5].1.slice(rows.start, rows.len());
+                }
+                let level = (column - 5 - extra.len()) / 2;
+                if (column - 5 - extra.len()).is_multiple_of(2) {
+                    Arc::new(Int32Array::from_iter_values(numbers[level][rows].iter().copied()))
+                } else {
+                    let marks = marks.as_deref().unwrap_or_default();
+                    Arc::new(BooleanArray::new(marks[rows].iter().map(|mark| usize::from(*mark) > level).collect::<BooleanBuffer>(), None))
+                }
+            }
+        }
+    };
+    let fail = |e: ParquetError| DataError::parquet(path, e);
+    atomic::write_with(path, |file| {
+        let properties = properties(if gaps.is_some() { SESSIONS } else { INTERACTIONS }, gaps);
+        // The file's own types are the plain ones, whatever arrays we hand over.
+        let plain = ArrowSchemaConverter::new().convert(&schema).map_err(fail)?;
+        let mut writer = SerializedFileWriter::new(file, plain.root_schema_ptr(), properties).map_err(fail)?;
+        let factory = ArrowRowGroupWriterFactory::new(&writer, encoded(&schema));
+        let mut start = 0;
+        let mut group_index = 0;
+        while start < table.len() {
+            let rows = start..(start + ROW_GROUP).min(table.len());
+            let writers = factory.create_column_writers(group_index).map_err(fail)?;
+            let chunks: Vec<ArrowColumnChunk> = writers
+                .into_par_iter()
+                .enumerate()
+                .with_max_len(1)
+                .map(|(column, mut writer)| {
+                    let array = columns(column, rows.clone());
+                    for leaf in compute_leaves(schema.field(column), &array)? {
+                        writer.write(&leaf)?;
+                    }
+                    writer.close()
+                })
+                .collect::<Result<_, ParquetError>>()
+                .map_err(fail)?;
+            let mut group = writer.next_row_group().map_err(fail)?;
+            for chunk in chunks {
+                chunk.append_to_row_group(&mut group).map_err(fail)?;
+            }
+            group.close().map_err(fail)?;
+            start = rows.end;
+            group_index += 1;
+        }
+        writer.close().map_err(fail)?;
+        Ok(())
+    })
+}
+
+fn schema(table: &Interactions, gaps: Option<&IdleGaps>) -> SchemaRef {
+    let mut fields = vec![
+        Field::new("user_id", DataType::Utf8, false),
+        Field::new("item_id", DataType::Utf8, false),
+        Field::new("timestamp", DataType::Int64, false),
+        Field::new("event_type", DataType::Utf8, true),
+        Field::new("event_value", DataType::Float32, true),
+    ];
+    fields.extend(table.extra.iter().map(|(name, column)| Field::new(name, column.data_type().clone(), true)));
+    for level in 0..gaps.map_or(0, IdleGaps::levels) {
+        fields.push(Field::new(format!("session_{level}"), DataType::Int32, false));
+        fields.push(Field::new(format!("new_session_{level}"), DataType::Boolean, false));
+    }
+    Arc::new(Schema::new(fields))
+}
+
+/// The schema as the column writers see it: ids come dictionary encoded.
+fn encoded(schema: &Schema) -> SchemaRef {
+    let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+    let fields: Vec<Field> = schema
+        .fields()
+        .iter()
+        .map(|field| match field.name().as_str() {
+            "user_id" | "item_id" => Field::new(field.name(), dictionary.clone(), false),
+            _ => field.as_ref().clone(),
+        })
+        .collect();
+    Arc::new(Schema::new(fields))
+}
+
+fn properties(schema: &str, gaps: Option<&IdleGaps>) -> WriterPropertiesPtr {
+    let mut metadata = vec![KeyValue::new(SCHEMA_KEY.into(), Some(schema.to_owned()))];
+    let mut builder = WriterProperties::builder()
+        .set_created_by(concat!("foretaste ", env!("CARGO_PKG_VERSION")).into())
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_max_row_group_row_count(Some(ROW_GROUP));
+    // Sorted numbers shrink as differences; a dictionary of them would only cost time.
+    let mut delta = vec!["timestamp".to_owned()];
+    if let Some(gaps) = gaps {
+        metadata.push(KeyValue::new(GAPS_KEY.into(), Some(gaps.seconds().iter().map(i64::to_string).collect::<Vec<_>>().join(","))));
+        delta.extend((0..gaps.levels()).map(|level| format!("session_{level}")));
+    }
+    for name in delta {
+        let column = ColumnPath::from(name);
+        builder = builder.set_column_dictionary_enabled(column.clone(), false).set_column_encoding(column, Encoding::DELTA_BINARY_PACKED);
+    }
+    Arc::new(builder.set_key_value_metadata(Some(metadata)).build())
+}
+
+fn names(vocabulary: &Vocabulary) -> ArrayRef {
+    Arc::new(StringArray::from_iter_values(vocabulary.iter()))
+}
+
+fn strings(codes: &[u32], names: &ArrayRef) -> ArrayRef {
+    let nulls = codes.contains(&EventTypes::NULL).then(|| codes.iter().map(|c| *c != EventTypes::NULL).collect::<NullBuffer>());
+    let keys = Int32Array::new(codes.iter().map(|c| if *c == EventTypes::NULL { 0 } else { *c as i32 }).collect::<ScalarBuffer<i32>>(), nulls);
+    // Codes come from the vocabulary, so they are in range.
+    let array = DictionaryArray::<Int32Type>::try_new(keys, names.clone());
+    array.map_or_else(|_| Arc::new(StringArray::new_null(codes.len())) as ArrayRef, |a| Arc::new(a))
+}
+
+fn floats(values: &[f32]) -> ArrayRef {
+    let nulls = values.iter().any(|v| v.is_nan()).then(|| values.iter().map(|v| !v.is_nan()).collect::<NullBuffer>());
+    Arc::new(Float32Array::new(values.iter().copied().collect::<ScalarBuffer<f32>>(), nulls))
+}
+
+/// Refuses a file whose schema is ours but of a version this build does not know.
+pub(crate) fn check_version(path: &Path, metadata: &ParquetMetaData) -> Result<()> {
+    match metadata_value(metadata, SCHEMA_KEY) {
+        Some(version) if version != INTERACTIONS && version != SESSIONS => Err(DataError::file(
+            path.display(),
+            format!("has the schema {version}; this build reads {INTERACTIONS} and {SESSIONS}"),
+            "update foretaste, or build the file again",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The idle gaps a sessions file was built with; `None` for another file.
+///
+/// # Errors
+/// [`DataError::Io`] or [`DataError::Parquet`] when the file cannot be read.
+pub fn idle_gaps(path: &Path) -> Result<Option<IdleGaps>> {
+    let file = std::fs::File::open(path).map_err(|e| DataError::io(path, "open", e))?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| DataError::parquet(path, e))?;
+    metadata_value(builder.metadata(), GAPS_KEY).map(|gaps| gaps.parse()).transpose()
+}
+
+fn metadata_value<'a>(metadata: &'a ParquetMetaData, key: &str) -> Option<&'a str> {
+    metadata.file_metadata().key_value_metadata()?.iter().find(|kv| kv.key == key)?.value.as_deref()
+}
+
+/// Writes user and item ids as `(field, index, name)` rows, whole or not at all.
+///
+/// # Errors
+/// [`DataError::Io`] when the file cannot be written.
+pub fn write_vocabulary(path: &Path, user_ids: &Vocabulary, item_ids: &Vocabulary) -> Result<()> {
+    let rows = || [("user_id", user_ids), ("item_id", item_ids)].into_iter().flat_map(|(field, ids)| ids.iter().enumerate().map(move |(i, name)| (field, i, name)));
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("field", DataType::Utf8, false),
+        Field::new("index", DataType::Int32, false),
+        Field::new("name", DataType::Utf8, false),
+    ]));
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(StringArray::from_iter_values(rows().map(|r| r.0))),
+        Arc::new(Int32Array::from_iter_values(rows().map(|r| r.1 as i32))),
+        Arc::new(StringArray::from_iter_values(rows().map(|r| r.2))),
+    ];
+    let fail = |e: ParquetError| DataError::parquet(path, e);
+    let batch = RecordBatch::try_new(schema.clone(), columns).map_err(|e| fail(e.into()))?;
+    atomic::write_with(path, |file| {
+        let mut writer = ArrowWriter::try_new(file, schema, Some(properties(VOCABULARY, None).as_ref().clone())).map_err(fail)?;
+        writer.write(&batch).map_err(fail)?;
+        writer.close().map_err(fail)?;
+        Ok(())
+    })
+}
+
+/// Reads user and item ids written by [`write_vocabulary`].
+///
+/// # Errors
+/// [`DataError::Io`], [`DataError::Parquet`], and [`DataError::File`] for another schema.
+pub fn read_vocabulary(path: &Path) -> Result<(Vocabulary, Vocabulary)> {
+    let file = std::fs::File::open(path).map_err(|e| DataError::io(path, "open", e))?;
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).and_then(ParquetRecordBatchReaderBuilder::build).map_err(|e| DataError::parquet(path, e))?;
+    let (mut users, mut items) = (Vec::new(), Vec::new());
+    for batch in reader {
+        let batch = batch.map_err(|e| DataError::parquet(path, e.into()))?;
+        let column = |name: &str| batch.column_by_name(name).and_then(|c| c.as_string_opt::<i32>().cloned());
+        let (Some(fields), Some(names)) = (column("field"), column("name")) else {
+            return Err(DataError::file(path.display(), "is no vocabulary", "save the model again"));
+        };
+        for (field, name) in fields.iter().zip(names.iter()) {
+            if field == Some("user_id") { &mut users } else { &mut items }.push(name.unwrap_or_default().to_owned());
+        }
+    }
+    let collect = |names: &[String]| names.iter().map(String::as_str).collect();
+    Ok((collect(&users), collect(&items)))
+}

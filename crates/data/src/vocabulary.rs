@@ -1,0 +1,196 @@
+//! External ids and their `u32` indices.
+
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+use std::cmp::Ordering;
+use std::hash::BuildHasher;
+use std::sync::OnceLock;
+
+/// The external ids of users, items or event types: index to name and back.
+///
+/// Names lie in one byte buffer with one end offset each; the table that finds a name is built at
+/// the first look-up.
+#[derive(Debug, Default)]
+pub struct Vocabulary {
+    bytes: Vec<u8>,
+    ends: Vec<u64>,
+    table: OnceLock<HashTable<u32>>,
+}
+
+impl Clone for Vocabulary {
+    fn clone(&self) -> Self {
+        Self { bytes: self.bytes.clone(), ends: self.ends.clone(), table: OnceLock::new() }
+    }
+}
+
+impl PartialEq for Vocabulary {
+    fn eq(&self, other: &Self) -> bool {
+        self.ends == other.ends && self.bytes == other.bytes
+    }
+}
+
+fn hash(name: &[u8]) -> u64 {
+    FixedState::with_seed(0x5eed).hash_one(name)
+}
+
+fn slice<'a>(bytes: &'a [u8], ends: &[u64], index: u32) -> &'a [u8] {
+    let index = index as usize;
+    let start = if index == 0 { 0 } else { ends[index - 1] as usize };
+    &bytes[start..ends[index] as usize]
+}
+
+impl Vocabulary {
+    /// Number of names.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there is no name.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The name at `index`.
+    ///
+    /// # Panics
+    /// When `index` is not below [`len`](Self::len).
+    #[must_use]
+    pub fn name(&self, index: u32) -> &str {
+        // Every way in checks UTF-8 (or ASCII), so this never replaces anything.
+        std::str::from_utf8(slice(&self.bytes, &self.ends, index)).unwrap_or("\u{fffd}")
+    }
+
+    /// The index of `name`, or `None` for an unknown one.
+    #[must_use]
+    pub fn index(&self, name: &str) -> Option<u32> {
+        let table = self.table.get_or_init(|| {
+            let mut table = HashTable::with_capacity(self.len());
+            for index in 0..self.len() as u32 {
+                let key = hash(slice(&self.bytes, &self.ends, index));
+                table.insert_unique(key, index, |i| hash(slice(&self.bytes, &self.ends, *i)));
+            }
+            table
+        });
+        table.find(hash(name.as_bytes()), |i| slice(&self.bytes, &self.ends, *i) == name.as_bytes()).copied()
+    }
+
+    /// All names in the order of their indices.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &str> {
+        (0..self.len() as u32).map(|index| self.name(index))
+    }
+
+    /// Bytes held in memory, without the look-up table.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        self.bytes.capacity() + self.ends.capacity() * 8
+    }
+}
+
+impl<'a> FromIterator<&'a str> for Vocabulary {
+    /// Collects names; a repeated name gets one index.
+    fn from_iter<I: IntoIterator<Item = &'a str>>(names: I) -> Self {
+        let mut builder = VocabularyBuilder::default();
+        for name in names {
+            builder.intern(name.as_bytes());
+        }
+        builder.finish()
+    }
+}
+
+/// Gives names their indices in the order they first come.
+#[derive(Debug, Default)]
+pub(crate) struct VocabularyBuilder {
+    bytes: Vec<u8>,
+    ends: Vec<u64>,
+    table: HashTable<u32>,
+    last: u32,
+}
+
+impl VocabularyBuilder {
+    /// The index of `name`, a new one if it is new. Runs of one name cost one comparison.
+    pub(crate) fn intern(&mut self, name: &[u8]) -> u32 {
+        if (self.last as usize) < self.ends.len() && slice(&self.bytes, &self.ends, self.last) == name {
+            return self.last;
+        }
+        let key = hash(name);
+        let found = self.table.find(key, |i| slice(&self.bytes, &self.ends, *i) == name).copied();
+        self.last = found.unwrap_or_else(|| {
+            let index = self.ends.len() as u32;
+            self.bytes.extend_from_slice(name);
+            self.ends.push(self.bytes.len() as u64);
+            self.table.insert_unique(key, index, |i| hash(slice(&self.bytes, &self.ends, *i)));
+            index
+        });
+        self.last
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = &[u8]> {
+        (0..self.ends.len() as u32).map(|i| slice(&self.bytes, &self.ends, i))
+    }
+
+    /// The vocabulary in order of arrival.
+    pub(crate) fn finish(self) -> Vocabulary {
+        Vocabulary { bytes: self.bytes, ends: self.ends, table: OnceLock::new() }
+    }
+
+    /// The vocabulary in the house order ([`compare_names`]) and, for each index given out so far,
+    /// its new one: indices then depend on the names alone, not on the order of rows or files.
+    pub(crate) fn finish_sorted(self) -> (Vocabulary, Vec<u32>) {
+        let mut order: Vec<u32> = (0..self.ends.len() as u32).collect();
+        order.sort_unstable_by(|a, b| compare_names(slice(&self.bytes, &self.ends, *a), slice(&self.bytes, &self.ends, *b)));
+        let mut rank = vec![0; order.len()];
+        let mut sorted = Vocabulary { bytes: Vec::with_capacity(self.bytes.len()), ends: Vec::with_capacity(order.len()), table: OnceLock::new() };
+        for (new, &old) in order.iter().enumerate() {
+            rank[old as usize] = new as u32;
+            sorted.bytes.extend_from_slice(slice(&self.bytes, &self.ends, old));
+            sorted.ends.push(sorted.bytes.len() as u64);
+        }
+        (sorted, rank)
+    }
+}
+
+/// The house order of ids: whole numbers by value, before all other names, those byte by byte.
+pub(crate) fn compare_names(a: &[u8], b: &[u8]) -> Ordering {
+    let canonical = |s: &[u8]| !s.is_empty() && s.iter().all(u8::is_ascii_digit) && (s.len() == 1 || s[0] != b'0');
+    match (canonical(a), canonical(b)) {
+        (true, true) => a.len().cmp(&b.len()).then_with(|| a.cmp(b)),
+        (true, false) => Ordering::Less,
+        (false, true) => Ordering::Greater,
+        (false, false) => a.cmp(b),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn order_is_numeric_first() {
+        let mut builder = VocabularyBuilder::default();
+        for name in ["b", "10", "9", "a", "007", "9", "100"] {
+            builder.intern(name.as_bytes());
+        }
+        let (sorted, rank) = builder.finish_sorted();
+        assert_eq!(sorted.iter().collect::<Vec<_>>(), ["9", "10", "100", "007", "a", "b"]);
+        assert_eq!(rank, [5, 1, 0, 4, 3, 2]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_name_is_found_and_no_other(names in proptest::collection::vec("[a-z0-9]{0,5}", 0..60)) {
+            let vocabulary: Vocabulary = names.iter().map(String::as_str).collect();
+            for name in &names {
+                let index = vocabulary.index(name);
+                prop_assert_eq!(index.map(|i| vocabulary.name(i)), Some(name.as_str()));
+            }
+            prop_assert_eq!(vocabulary.index("not there"), None);
+        }
+    }
+}

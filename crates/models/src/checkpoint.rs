@@ -1,0 +1,90 @@
+//! Where an interrupted training finds its last epoch.
+//!
+//! A checkpoint is one safetensors file (weights, optimizer state, the best epoch's weights) and one
+//! JSON file with the curve, in a folder of the caller's. The JSON names the hash of all that
+//! decides the training and of the tensors it belongs to, so that a checkpoint of something else,
+//! or half of one, is never taken up.
+
+use crate::fit::EarlyStopping;
+use crate::tensors::{self, NamedTensor, Tensors};
+use crate::{EpochReport, FitContext, ModelError, ModelSettings, Result};
+use foretaste_data::{Histories, atomic};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::path::PathBuf;
+
+#[derive(Serialize, Deserialize)]
+struct State {
+    key: String,
+    tensors: String,
+    curve: Vec<EpochReport>,
+}
+
+/// The checkpoint of one training; does nothing where the caller gave no folder.
+pub(crate) struct Checkpoint {
+    files: Option<(PathBuf, PathBuf)>,
+    key: String,
+}
+
+impl Checkpoint {
+    /// The checkpoint of training `settings` on `train` (and `validation`) under the context's seed and device.
+    pub fn new(settings: &ModelSettings, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Self {
+        let mut hasher = Sha256::new();
+        hasher.update(settings.to_toml());
+        hasher.update(context.seed.to_le_bytes());
+        hasher.update(context.device.name());
+        for part in [Some(train), validation].into_iter().flatten() {
+            hasher.update((part.len() as u64).to_le_bytes());
+            for offset in part.offsets() {
+                hasher.update((*offset as u64).to_le_bytes());
+            }
+            for ((item, value), time) in part.items().iter().zip(part.values()).zip(part.timestamps()) {
+                hasher.update(item.to_le_bytes());
+                hasher.update(value.to_le_bytes());
+                hasher.update(time.to_le_bytes());
+            }
+        }
+        let files = context.checkpoint.map(|folder| (folder.join("checkpoint.json"), folder.join("checkpoint.safetensors")));
+        Self { files, key: hex(&hasher.finalize()) }
+    }
+
+    /// The last epoch's tensors and curve, when there is a whole checkpoint of this very training.
+    pub fn load(&self) -> Option<(Tensors, EarlyStopping)> {
+        let (state, tensors) = self.files.as_ref()?;
+        let state: State = serde_json::from_slice(&std::fs::read(state).ok()?).ok()?;
+        let bytes = std::fs::read(tensors).ok()?;
+        if state.key != self.key || state.tensors != hex(&Sha256::digest(&bytes)) {
+            return None;
+        }
+        tracing::info!("going on after epoch {}", state.curve.len());
+        Some((tensors::read(tensors).ok()?, EarlyStopping { curve: state.curve }))
+    }
+
+    /// Writes the state after an epoch. The JSON file, written last, makes it valid.
+    pub fn store(&self, tensors: impl FnOnce() -> Vec<NamedTensor>, stopping: &EarlyStopping) -> Result<()> {
+        let Some((state_path, tensors_path)) = &self.files else { return Ok(()) };
+        let bytes = tensors::to_bytes(&tensors());
+        let state = State { key: self.key.clone(), tensors: hex(&Sha256::digest(&bytes)), curve: stopping.curve.clone() };
+        let json = serde_json::to_vec(&state).map_err(|e| ModelError::saved(state_path, e.to_string()))?;
+        atomic::write(tensors_path, &bytes)?;
+        atomic::write(state_path, &json)?;
+        Ok(())
+    }
+
+    /// Removes the checkpoint of a finished training.
+    pub fn remove(&self) {
+        if let Some((state, tensors)) = &self.files {
+            // Nothing depends on them any more; a file that stays behind is never taken up.
+            let _ = std::fs::remove_file(state);
+            let _ = std::fs::remove_file(tensors);
+        }
+    }
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

@@ -1,0 +1,103 @@
+//! What training needs besides data, and what it tells.
+
+use crate::{Device, ModelError, RatingModel, Result};
+use std::path::Path;
+
+/// One epoch of training.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct EpochReport {
+    /// The epoch, from 1.
+    pub epoch: usize,
+    /// Epochs the settings allow.
+    pub epochs: usize,
+    /// RMSE over the training rows as they were met, before each update.
+    pub train_rmse: f64,
+    /// RMSE over the validation rows after the epoch, frozen; none without validation rows.
+    pub validation_rmse: Option<f64>,
+}
+
+/// Hears of progress and says when to stop.
+pub trait Progress: Sync {
+    /// An epoch has ended.
+    fn epoch(&self, model: &'static str, report: &EpochReport);
+    /// Whether to stop at the next occasion.
+    fn cancelled(&self) -> bool;
+}
+
+/// Hears nothing and never stops.
+pub struct NoProgress;
+
+impl Progress for NoProgress {
+    fn epoch(&self, _: &'static str, _: &EpochReport) {}
+
+    fn cancelled(&self) -> bool {
+        false
+    }
+}
+
+/// What training needs besides settings and data.
+pub struct FitContext<'a> {
+    /// Seed of every random choice.
+    pub seed: u64,
+    /// Where layers are computed.
+    pub device: &'a Device,
+    /// Who hears of progress.
+    pub progress: &'a dyn Progress,
+    /// Folder where an interrupted training finds its last epoch; none trains without checkpoints.
+    pub checkpoint: Option<&'a Path>,
+}
+
+impl FitContext<'_> {
+    pub(crate) fn go_on(&self) -> Result<()> {
+        if self.progress.cancelled() { Err(ModelError::Interrupted) } else { Ok(()) }
+    }
+}
+
+/// A trained model and how it came about.
+pub struct Fitted {
+    /// The model, with the weights of its best epoch.
+    pub model: Box<dyn RatingModel>,
+    /// One entry an epoch; empty for models without epochs.
+    pub curve: Vec<EpochReport>,
+    /// The epoch whose weights were kept: the best on validation, or the last; 0 without epochs.
+    pub best_epoch: usize,
+}
+
+/// Keeps the best epoch on validation and says when patience is at its end.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct EarlyStopping {
+    pub curve: Vec<EpochReport>,
+}
+
+impl EarlyStopping {
+    /// The best epoch so far: lowest validation RMSE, the earliest of equals; the last epoch without validation.
+    pub fn best_epoch(&self) -> usize {
+        let best = self.curve.iter().filter_map(|e| e.validation_rmse.map(|v| (v, e.epoch))).min_by(|a, b| a.0.total_cmp(&b.0));
+        best.map_or(self.curve.len(), |(_, epoch)| epoch)
+    }
+
+    /// Whether the last epoch is the best one.
+    pub fn improved(&self) -> bool {
+        self.best_epoch() == self.curve.len()
+    }
+
+    /// Whether `patience` epochs passed since the best one.
+    pub fn exhausted(&self, patience: usize) -> bool {
+        self.curve.len() >= self.best_epoch() + patience.max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stopping_by_hand() {
+        let mut stopping = EarlyStopping::default();
+        for (epoch, validation) in [0.9, 0.8, 0.85, 0.81].into_iter().enumerate() {
+            stopping.curve.push(EpochReport { epoch: epoch + 1, epochs: 9, train_rmse: 1.0, validation_rmse: Some(validation) });
+        }
+        assert_eq!(stopping.best_epoch(), 2);
+        assert!(stopping.exhausted(2) && !stopping.exhausted(3) && !stopping.improved());
+    }
+}

@@ -1,0 +1,33 @@
+//! Rating models behind one interface.
+//!
+//! [`ModelSettings`] names a model and its settings; [`ModelSettings::fit`] trains it on
+//! [`foretaste_data::Histories`]; a [`RatingModel`] predicts, under both readings of a test part
+//! ([`Reading`]). Models save to and load from a folder ([`save`], [`load`]).
+//!
+//! | model | source | streaming reading |
+//! |---|---|---|
+//! | [`rolling_average`] | the talk's baseline | the revealed rating enters the user's mean |
+//! | [`biases`] | Koren 2010, baseline estimates | the user's bias is estimated anew |
+//! | [`pmf`] | Salakhutdinov and Mnih 2008 | the user's factors take a Bayesian linear-regression step |
+//! | [`rnn`] | a GRU over the user's past | the revealed rating is the network's next input |
+
+pub mod biases;
+mod checkpoint;
+mod device;
+mod error;
+mod fit;
+mod kind;
+mod model;
+pub mod pmf;
+pub mod rnn;
+pub mod rolling_average;
+mod saved;
+mod tensors;
+
+pub use device::Device;
+pub use error::{ModelError, Result};
+pub use fit::{EpochReport, FitContext, Fitted, NoProgress, Progress};
+pub use kind::{Kind, ModelSettings};
+pub use model::{RatingModel, Reading, UserState, rmse};
+pub use saved::{SavedModel, load, save, weights_hash};
+pub use tensors::NamedTensor;

@@ -1,0 +1,116 @@
+//! A model as a folder: `manifest.json`, `settings.toml`, `weights.safetensors`, `vocabulary.parquet`.
+
+use crate::checkpoint::hex;
+use crate::{Kind, ModelError, RatingModel, Result, tensors};
+use foretaste_data::{Vocabulary, atomic, store};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::path::Path;
+
+const FORMAT: &str = "foretaste-model/1";
+
+#[derive(Serialize, Deserialize)]
+struct ModelManifest {
+    format: String,
+    kind: String,
+    version: String,
+    users: usize,
+    items: usize,
+    parameters: usize,
+    weights_sha256: String,
+}
+
+/// A model read from a folder, with the names of its users and items.
+pub struct SavedModel {
+    /// The model.
+    pub model: Box<dyn RatingModel>,
+    /// External ids behind the user indices.
+    pub user_ids: Vocabulary,
+    /// External ids behind the item indices.
+    pub item_ids: Vocabulary,
+}
+
+/// SHA-256 of a model's weights: equal models, equal hash.
+#[must_use]
+pub fn weights_hash(model: &dyn RatingModel) -> String {
+    hex(&Sha256::digest(tensors::to_bytes(&model.tensors())))
+}
+
+/// Saves `model` as the folder `path`. The folder appears whole or not at all; an older saved model
+/// of that name is replaced, anything else there is left alone and refused.
+///
+/// # Errors
+/// [`ModelError::Saved`] when `path` is something else than a saved model or cannot be written.
+pub fn save(model: &dyn RatingModel, user_ids: &Vocabulary, item_ids: &Vocabulary, path: &Path) -> Result<()> {
+    if path.exists() && !path.join("manifest.json").is_file() {
+        return Err(ModelError::saved(path, "exists and is no saved model; name a new folder"));
+    }
+    let fail = |e: std::io::Error| ModelError::saved(path, format!("cannot write: {e}"));
+    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    std::fs::create_dir_all(parent).map_err(fail)?;
+    let name = path.file_name().ok_or_else(|| ModelError::saved(path, "names no folder"))?.to_string_lossy().into_owned();
+    let fresh = parent.join(format!(".writing-{name}-{}", std::process::id()));
+    let outcome = fill(model, user_ids, item_ids, &fresh).and_then(|()| {
+        let old = parent.join(format!(".old-{name}-{}", std::process::id()));
+        if path.exists() {
+            std::fs::rename(path, &old).map_err(fail)?;
+        }
+        std::fs::rename(&fresh, path).map_err(fail)?;
+        let _ = std::fs::remove_dir_all(&old);
+        Ok(())
+    });
+    if outcome.is_err() {
+        let _ = std::fs::remove_dir_all(&fresh);
+    }
+    outcome
+}
+
+fn fill(model: &dyn RatingModel, user_ids: &Vocabulary, item_ids: &Vocabulary, folder: &Path) -> Result<()> {
+    let settings = model.settings();
+    let weights = tensors::to_bytes(&model.tensors());
+    let manifest = ModelManifest {
+        format: FORMAT.into(),
+        kind: settings.kind().name().into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        users: user_ids.len(),
+        items: item_ids.len(),
+        parameters: model.parameters(),
+        weights_sha256: hex(&Sha256::digest(&weights)),
+    };
+    let manifest = serde_json::to_vec_pretty(&manifest).map_err(|e| ModelError::saved(folder, e.to_string()))?;
+    atomic::write(&folder.join("settings.toml"), settings.to_toml().as_bytes())?;
+    atomic::write(&folder.join("weights.safetensors"), &weights)?;
+    store::write_vocabulary(&folder.join("vocabulary.parquet"), user_ids, item_ids)?;
+    atomic::write(&folder.join("manifest.json"), &manifest)?;
+    Ok(())
+}
+
+/// Loads a model saved by [`save`].
+///
+/// # Errors
+/// [`ModelError::Saved`] for a folder without a manifest, another format version, weights that do
+/// not match the manifest's hash, or shapes that do not fit the settings and vocabulary.
+pub fn load(path: &Path) -> Result<SavedModel> {
+    let text = std::fs::read(path.join("manifest.json"))
+        .map_err(|e| ModelError::saved(path, format!("is no saved model (manifest.json: {e})")))?;
+    let manifest: ModelManifest =
+        serde_json::from_slice(&text).map_err(|e| ModelError::saved(&path.join("manifest.json"), format!("does not parse: {e}")))?;
+    if manifest.format != FORMAT {
+        return Err(ModelError::saved(path, format!("has the format {}; this build reads {FORMAT}. Train the model again", manifest.format)));
+    }
+    let kind: Kind = manifest.kind.parse().map_err(|e: String| ModelError::saved(path, e))?;
+    let settings_path = path.join("settings.toml");
+    let table = std::fs::read_to_string(&settings_path).map_err(|e| ModelError::saved(&settings_path, format!("cannot read: {e}")))?;
+    let settings = kind.settings(table.parse().map_err(|e: toml::de::Error| ModelError::saved(&settings_path, e.to_string()))?)?;
+    let weights_path = path.join("weights.safetensors");
+    let weights = std::fs::read(&weights_path).map_err(|e| ModelError::saved(&weights_path, format!("cannot read: {e}")))?;
+    if hex(&Sha256::digest(&weights)) != manifest.weights_sha256 {
+        return Err(ModelError::saved(&weights_path, "is damaged: its hash is not the manifest's"));
+    }
+    let model = kind.restore(&settings, &tensors::read(&weights_path)?)?;
+    let (user_ids, item_ids) = store::read_vocabulary(&path.join("vocabulary.parquet"))?;
+    if user_ids.len() != manifest.users || item_ids.len() != manifest.items || model.parameters() != manifest.parameters {
+        return Err(ModelError::saved(path, "is inconsistent: vocabulary or weights have other sizes than its manifest says"));
+    }
+    Ok(SavedModel { model, user_ids, item_ids })
+}
