@@ -212,7 +212,7 @@ impl Protocol<'_> {
     }
 
     fn fit_context<'a>(&'a self, seed: u64, checkpoint: &'a Path) -> FitContext<'a> {
-        FitContext { seed, device: self.device, progress: self.progress, checkpoint: Some(checkpoint) }
+        FitContext { progress: self.progress, checkpoint: Some(checkpoint), ..FitContext::new(seed, self.device) }
     }
 
     fn errors(&self, data: &Dataset, model: &dyn RatingModel, rows: &Rows, warm: &[bool], reading: Reading) -> Errors {
@@ -228,9 +228,9 @@ impl Protocol<'_> {
         let bytes: Vec<u8> = predictions.iter().flat_map(|p| p.to_le_bytes()).collect();
         Errors {
             reading,
-            rmse: rmse(&predictions, values),
-            mae: mae(&predictions, values),
-            warm_rmse: (!warm_values.is_empty()).then(|| rmse(&warm_predictions, &warm_values)),
+            rmse: stated(rmse(&predictions, values)),
+            mae: stated(mae(&predictions, values)),
+            warm_rmse: (!warm_values.is_empty()).then(|| stated(rmse(&warm_predictions, &warm_values))),
             predictions_sha256: hex(&Sha256::digest(&bytes)),
         }
     }
@@ -254,6 +254,11 @@ impl Protocol<'_> {
         }
         Ok(())
     }
+}
+
+/// Ten decimals: so many a JSON reader gives back exactly, and a cell read back must equal itself.
+fn stated(error: f64) -> f64 {
+    (error * 1e10).round() / 1e10
 }
 
 /// A split's name in tables: folds of one run share theirs.

@@ -140,6 +140,23 @@ impl Histories {
         (!self.is_empty()).then(|| self.values.iter().map(|v| f64::from(*v)).sum::<f64>() / self.len() as f64)
     }
 
+    /// Hands all columns as bytes to `hash`, in blocks: equal histories, equal bytes.
+    pub fn feed(&self, hash: &mut dyn FnMut(&[u8])) {
+        let mut block = Vec::with_capacity(1 << 16);
+        let mut put = |bytes: &[u8]| {
+            block.extend_from_slice(bytes);
+            if block.len() >= (1 << 16) - 8 {
+                hash(&block);
+                block.clear();
+            }
+        };
+        self.offsets.iter().for_each(|o| put(&(*o as u64).to_le_bytes()));
+        self.items.iter().for_each(|i| put(&i.to_le_bytes()));
+        self.values.iter().for_each(|v| put(&v.to_le_bytes()));
+        self.timestamps.iter().for_each(|t| put(&t.to_le_bytes()));
+        hash(&block);
+    }
+
     /// Bytes the columns hold.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {

@@ -227,16 +227,17 @@ fn metadata_value<'a>(metadata: &'a ParquetMetaData, key: &str) -> Option<&'a st
 /// # Errors
 /// [`DataError::Io`] when the file cannot be written.
 pub fn write_vocabulary(path: &Path, user_ids: &Vocabulary, item_ids: &Vocabulary) -> Result<()> {
-    let rows = || [("user_id", user_ids), ("item_id", item_ids)].into_iter().flat_map(|(field, ids)| ids.iter().enumerate().map(move |(i, name)| (field, i, name)));
+    let rows: Vec<(&str, i32, &str)> =
+        [("user_id", user_ids), ("item_id", item_ids)].into_iter().flat_map(|(field, ids)| ids.iter().enumerate().map(move |(i, name)| (field, i as i32, name))).collect();
     let schema = Arc::new(Schema::new(vec![
         Field::new("field", DataType::Utf8, false),
         Field::new("index", DataType::Int32, false),
         Field::new("name", DataType::Utf8, false),
     ]));
     let columns: Vec<ArrayRef> = vec![
-        Arc::new(StringArray::from_iter_values(rows().map(|r| r.0))),
-        Arc::new(Int32Array::from_iter_values(rows().map(|r| r.1 as i32))),
-        Arc::new(StringArray::from_iter_values(rows().map(|r| r.2))),
+        Arc::new(StringArray::from_iter_values(rows.iter().map(|r| r.0))),
+        Arc::new(Int32Array::from_iter_values(rows.iter().map(|r| r.1))),
+        Arc::new(StringArray::from_iter_values(rows.iter().map(|r| r.2))),
     ];
     let fail = |e: ParquetError| DataError::parquet(path, e);
     let batch = RecordBatch::try_new(schema.clone(), columns).map_err(|e| fail(e.into()))?;

@@ -11,7 +11,9 @@ use crate::{EpochReport, FitContext, ModelError, ModelSettings, Result};
 use foretaste_data::{Histories, atomic};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::cell::Cell;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 #[derive(Serialize, Deserialize)]
 struct State {
@@ -24,28 +26,23 @@ struct State {
 pub(crate) struct Checkpoint {
     files: Option<(PathBuf, PathBuf)>,
     key: String,
+    every: Duration,
+    last: Cell<Instant>,
 }
 
 impl Checkpoint {
     /// The checkpoint of training `settings` on `train` (and `validation`) under the context's seed and device.
     pub fn new(settings: &ModelSettings, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Self {
+        let Some(folder) = context.checkpoint else { return Self { files: None, key: String::new(), every: Duration::MAX, last: Cell::new(Instant::now()) } };
         let mut hasher = Sha256::new();
         hasher.update(settings.to_toml());
         hasher.update(context.seed.to_le_bytes());
         hasher.update(context.device.name());
         for part in [Some(train), validation].into_iter().flatten() {
-            hasher.update((part.len() as u64).to_le_bytes());
-            for offset in part.offsets() {
-                hasher.update((*offset as u64).to_le_bytes());
-            }
-            for ((item, value), time) in part.items().iter().zip(part.values()).zip(part.timestamps()) {
-                hasher.update(item.to_le_bytes());
-                hasher.update(value.to_le_bytes());
-                hasher.update(time.to_le_bytes());
-            }
+            part.feed(&mut |bytes| hasher.update(bytes));
         }
-        let files = context.checkpoint.map(|folder| (folder.join("checkpoint.json"), folder.join("checkpoint.safetensors")));
-        Self { files, key: hex(&hasher.finalize()) }
+        let files = Some((folder.join("checkpoint.json"), folder.join("checkpoint.safetensors")));
+        Self { files, key: hex(&hasher.finalize()), every: context.checkpoint_every, last: Cell::new(Instant::now()) }
     }
 
     /// The last epoch's tensors and curve, when there is a whole checkpoint of this very training.
@@ -60,14 +57,19 @@ impl Checkpoint {
         Some((tensors::read(tensors).ok()?, EarlyStopping { curve: state.curve }))
     }
 
-    /// Writes the state after an epoch. The JSON file, written last, makes it valid.
-    pub fn store(&self, tensors: impl FnOnce() -> Vec<NamedTensor>, stopping: &EarlyStopping) -> Result<()> {
+    /// Writes the state after an epoch, unless the last one was written a moment ago. The JSON file,
+    /// written last, makes it valid.
+    pub fn store(&self, tensors: impl FnOnce() -> Result<Vec<NamedTensor>>, stopping: &EarlyStopping) -> Result<()> {
         let Some((state_path, tensors_path)) = &self.files else { return Ok(()) };
-        let bytes = tensors::to_bytes(&tensors());
+        if self.last.get().elapsed() < self.every {
+            return Ok(());
+        }
+        let bytes = tensors::to_bytes(&tensors()?);
         let state = State { key: self.key.clone(), tensors: hex(&Sha256::digest(&bytes)), curve: stopping.curve.clone() };
         let json = serde_json::to_vec(&state).map_err(|e| ModelError::saved(state_path, e.to_string()))?;
         atomic::write(tensors_path, &bytes)?;
         atomic::write(state_path, &json)?;
+        self.last.set(Instant::now());
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 use crate::{Device, ModelError, RatingModel, Result};
 use std::path::Path;
+use std::time::Duration;
 
 /// One epoch of training.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -14,6 +15,15 @@ pub struct EpochReport {
     pub train_rmse: f64,
     /// RMSE over the validation rows after the epoch, frozen; none without validation rows.
     pub validation_rmse: Option<f64>,
+}
+
+impl EpochReport {
+    /// The report of epoch `epoch`, errors rounded to ten decimals: so many a JSON reader gives back
+    /// exactly, and a resumed training's curve must equal an uninterrupted one's.
+    pub(crate) fn new(epoch: usize, epochs: usize, train_rmse: f64, validation_rmse: Option<f64>) -> Self {
+        let round = |x: f64| (x * 1e10).round() / 1e10;
+        Self { epoch, epochs, train_rmse: round(train_rmse), validation_rmse: validation_rmse.map(round) }
+    }
 }
 
 /// Hears of progress and says when to stop.
@@ -45,6 +55,16 @@ pub struct FitContext<'a> {
     pub progress: &'a dyn Progress,
     /// Folder where an interrupted training finds its last epoch; none trains without checkpoints.
     pub checkpoint: Option<&'a Path>,
+    /// Shortest time between two checkpoints.
+    pub checkpoint_every: Duration,
+}
+
+impl<'a> FitContext<'a> {
+    /// A training under `seed` on `device`, unheard and without checkpoints.
+    #[must_use]
+    pub fn new(seed: u64, device: &'a Device) -> Self {
+        Self { seed, device, progress: &NoProgress, checkpoint: None, checkpoint_every: Duration::from_secs(10) }
+    }
 }
 
 impl FitContext<'_> {

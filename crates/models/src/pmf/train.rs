@@ -70,19 +70,20 @@ pub fn fit(settings: &Settings, train: &Histories, validation: Option<&Histories
         let epoch = stopping.curve.len();
         let squares = grid.epoch(settings, epoch, context)?;
         let train_rmse = (squares / train.len() as f64).sqrt();
-        let mut report = EpochReport { epoch: epoch + 1, epochs: settings.epochs, train_rmse, validation_rmse: None };
-        if let Some(validation) = validation {
-            let model = grid.model(settings, mean, &trained, train_rmse);
-            report.validation_rmse = Some(rmse(&(&model as &dyn RatingModel).predict(train, validation, Reading::Frozen), validation.values()));
-            stopping.curve.push(report);
-            if stopping.improved() {
-                best = Some(model);
-            }
-        } else {
-            stopping.curve.push(report);
+        let candidate = match validation {
+            Some(_) => Some(grid.model(settings, mean, &trained, train_rmse)),
+            None => None,
+        };
+        let validation_rmse = candidate.as_ref().zip(validation).map(|(model, validation)| {
+            rmse(&(model as &dyn RatingModel).predict(train, validation, Reading::Frozen), validation.values())
+        });
+        let report = EpochReport::new(epoch + 1, settings.epochs, train_rmse, validation_rmse);
+        stopping.curve.push(report);
+        if stopping.improved() && candidate.is_some() {
+            best = candidate;
         }
         context.progress.epoch(NAME, &report);
-        checkpoint.store(|| grid.tensors(settings.factors, best.as_ref()), &stopping)?;
+        checkpoint.store(|| Ok(grid.tensors(settings.factors, best.as_ref())), &stopping)?;
     }
     let best_epoch = stopping.best_epoch();
     let model = best.unwrap_or_else(|| grid.model(settings, mean, &trained, stopping.curve.last().map_or(1.0, |e| e.train_rmse)));

@@ -7,6 +7,7 @@ use super::{Model, NAME, Scale, Settings};
 use crate::checkpoint::Checkpoint;
 use crate::fit::EarlyStopping;
 use crate::model::{rmse, training_mean};
+use crate::tensors::NamedTensor;
 use crate::{EpochReport, FitContext, Fitted, ModelError, ModelSettings, RatingModel, Reading, Result, biases};
 use burn::tensor::Tensor;
 use foretaste_data::Histories;
@@ -50,21 +51,25 @@ pub fn fit(settings: &Settings, train: &Histories, validation: Option<&Histories
         if !train_rmse.is_finite() {
             return Err(ModelError::Training { model: NAME, reason: format!("the loss is no number after epoch {}; lower learning_rate", epoch + 1) });
         }
-        let mut report = EpochReport { epoch: epoch + 1, epochs: settings.epochs, train_rmse, validation_rmse: None };
-        if let Some(validation) = validation {
-            let model = snapshot(&parameters)?;
-            report.validation_rmse = Some(rmse(&(&model as &dyn RatingModel).predict(train, validation, Reading::Frozen), validation.values()));
-            stopping.curve.push(report);
-            if stopping.improved() {
-                best = Some(model);
-            }
-        } else {
-            stopping.curve.push(report);
+        let candidate = match validation {
+            Some(_) => Some(snapshot(&parameters)?),
+            None => None,
+        };
+        let validation_rmse = candidate.as_ref().zip(validation).map(|(model, validation)| {
+            rmse(&(model as &dyn RatingModel).predict(train, validation, Reading::Frozen), validation.values())
+        });
+        let report = EpochReport::new(epoch + 1, settings.epochs, train_rmse, validation_rmse);
+        stopping.curve.push(report);
+        if stopping.improved() && candidate.is_some() {
+            best = candidate;
         }
         context.progress.epoch(NAME, &report);
-        let mut state = parameters.state()?;
-        state.extend(best.iter().flat_map(RatingModel::tensors));
-        checkpoint.store(|| state, &stopping)?;
+        let state = || -> Result<Vec<NamedTensor>> {
+            let mut state = parameters.state()?;
+            state.extend(best.iter().flat_map(RatingModel::tensors));
+            Ok(state)
+        };
+        checkpoint.store(state, &stopping)?;
     }
     let best_epoch = stopping.best_epoch();
     let model = match best {

@@ -131,13 +131,14 @@ impl RatingModel for Model {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Device, NoProgress, Reading};
+    use crate::{Device, Reading};
 
     #[test]
     fn by_hand() {
         // User 0 rated items 0 and 1 with 5 and 3; user 1 rated item 0 with 1. mu = 3.
         let train = Histories::new(vec![0, 2, 3], vec![0, 1, 0], vec![5.0, 3.0, 1.0], vec![1, 2, 3], 3);
-        let context = FitContext { seed: 0, device: &Device::flex(), progress: &NoProgress, checkpoint: None };
+        let device = Device::flex();
+        let context = FitContext::new(0, &device);
         let settings = Settings { window: 1, user_shrinkage: 1.0, item_shrinkage: 1.0 };
         let model = fit(&settings, &train, None, &context).unwrap().model;
         let asked = Histories::new(vec![0, 2, 2], vec![2, 0], vec![4.0, 0.0], vec![5, 6], 3);
