@@ -1,2 +1,88 @@
-//! x
-fn main(){}
+//! The project's tasks, each a thin command that builds and calls the rest: `cargo xtask help`.
+//!
+//! Depends on no crate of ours, so that it builds in seconds.
+
+mod bench;
+mod ci;
+mod driver;
+mod tidy;
+
+use std::process::{Command, ExitCode};
+use xshell::{Shell, cmd};
+
+const HELP: &str = "\
+cargo xtask TASK [ARGUMENTS]
+
+  reproduce [..]   train and evaluate the rating systems, print the RMSE table, write the report
+  import [..]      read a log, write interactions Parquet
+  sessions [..]    read a log, write sessions Parquet
+  fetch NAME [..]  bring a data set
+  datasets         list the known data sets
+  test [..]        run all tests (CPU backend only; arguments go to the test runner)
+  ci               what CI runs: formatting, clippy, docs, tidy, tests, slow tests, GPU parity
+  tidy             the house rules as tests
+  parity           GPU parity tests on a software Vulkan driver, which is fetched when missing
+  bench [..]       criterion benchmarks
+  bench rivals     this project and its peers on the same work, side by side
+
+reproduce, import, sessions, fetch and datasets take --help.
+FORETASTE_FEATURES picks the backends they are built with (default: wgpu; also cuda; none builds in a
+third of the time and computes on the CPU).
+";
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+#[allow(clippy::print_stderr, clippy::print_stdout)]
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (task, rest) = arguments.split_first().map_or(("help", [].as_slice()), |(task, rest)| (task.as_str(), rest));
+    let outcome = match task {
+        "reproduce" | "import" | "sessions" | "fetch" | "datasets" => return program(task, rest),
+        "test" => shell().and_then(|sh| ci::test(&sh, rest)),
+        "ci" => shell().and_then(|sh| ci::all(&sh, rest)),
+        "tidy" => shell().and_then(|sh| tidy::check(&sh)),
+        "parity" => shell().and_then(|sh| ci::parity(&sh)),
+        "bench" if rest.first().is_some_and(|r| r == "rivals") => shell().and_then(|sh| bench::rivals(&sh, &rest[1..])),
+        "bench" => shell().and_then(|sh| Ok(cmd!(sh, "cargo bench --package foretaste-benches --no-default-features -- {rest...}").run()?)),
+        "help" | "--help" | "-h" => {
+            print!("{HELP}");
+            Ok(())
+        }
+        other => Err(format!("unknown task {other:?}\n\n{HELP}").into()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A shell in the workspace's root.
+fn shell() -> Result<Shell, Box<dyn std::error::Error>> {
+    let sh = Shell::new()?;
+    sh.change_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    Ok(sh)
+}
+
+/// Builds and runs the `foretaste` program where the user stands; its exit status is ours.
+#[allow(clippy::print_stderr)]
+fn program(task: &str, arguments: &[String]) -> ExitCode {
+    let features = std::env::var("FORETASTE_FEATURES").unwrap_or_else(|_| "wgpu".into());
+    let features = if features == "none" { String::new() } else { features };
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
+    let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["run", "--quiet", "--release", "--package", "foretaste-bench", "--no-default-features", "--features", &features])
+        .args(["--manifest-path", manifest, "--", task])
+        .args(arguments)
+        .status();
+    match status {
+        // Ctrl-C ends cargo by signal; the program itself has told what is kept.
+        Ok(status) => ExitCode::from(status.code().map_or(130, |code| code as u8)),
+        Err(error) => {
+            eprintln!("error: cargo did not start: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -126,7 +126,15 @@ fn draw_bars<B: DrawingBackend>(view: &View, area: &DrawingArea<B, Shift>) -> Re
         let (x, y) = chart.backend_coord(&(column as f64 + 0.5, bottom));
         area.draw(&Text::new(view.title(&row.first().system), (x, y + 10), name)).map_err(fail)?;
     }
-    legend(area, &Reading::ALL.iter().zip(READINGS).map(|(r, c)| (r.name().to_owned(), c)).chain((!view.published.is_empty()).then(|| ("published".to_owned(), RED))).collect::<Vec<_>>())
+    legend(
+        area,
+        &Reading::ALL
+            .iter()
+            .zip(READINGS)
+            .map(|(r, c)| (r.name().to_owned(), c))
+            .chain((!view.published.is_empty()).then(|| ("published".to_owned(), RED)))
+            .collect::<Vec<_>>(),
+    )
 }
 
 /// Colours and what they mean, in the upper right corner.

@@ -43,7 +43,9 @@ impl BenchError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Interrupted | Self::Model(foretaste_models::ModelError::Interrupted) => 130,
-            Self::Usage(_) | Self::Model(foretaste_models::ModelError::Setting { .. }) => 2,
+            Self::Usage(_)
+            | Self::Data(foretaste_data::DataError::Setting(_))
+            | Self::Model(foretaste_models::ModelError::Setting { .. } | foretaste_models::ModelError::Device { .. }) => 2,
             _ => 1,
         }
     }

@@ -30,12 +30,16 @@ pub fn fetch(manifest: &Manifest, to: &Path, accept: bool, package: bool, url: O
         (_, Some(source)) if package => from_package(manifest, source, &folder),
         (Some(archive), source) => match from_owner(manifest, archive, url.unwrap_or(&archive.url), to, &folder) {
             Err(error) if source.is_some() && !package => {
-                let hint = format!("{error}\n  help: `cargo xtask fetch {} --package --accept-licence` takes it from a registry package instead", manifest.name);
+                let hint =
+                    format!("{error}\n  help: `cargo xtask fetch {} --package --accept-licence` takes it from a registry package instead", manifest.name);
                 Err(BenchError::Fetch { what: manifest.name.clone(), reason: hint })
             }
             outcome => outcome,
         },
-        _ => Err(BenchError::Fetch { what: manifest.name.clone(), reason: if manifest.note.is_empty() { "no source is known".into() } else { manifest.note.clone() } }),
+        _ => Err(BenchError::Fetch {
+            what: manifest.name.clone(),
+            reason: if manifest.note.is_empty() { "no source is known".into() } else { manifest.note.clone() },
+        }),
     }
 }
 
@@ -126,7 +130,8 @@ fn check(file: &Path, archive: &Archive) -> Result<()> {
 /// Unpacks the archive's folder to `folder`, whole or not at all.
 fn unpack(file: &Path, inner: &str, folder: &Path) -> Result<()> {
     let shown = file.display().to_string();
-    let mut archive = File::open(file).map_err(|e| e.to_string()).and_then(|f| zip::ZipArchive::new(f).map_err(|e| e.to_string())).map_err(|e| fail(&shown, e))?;
+    let mut archive =
+        File::open(file).map_err(|e| e.to_string()).and_then(|f| zip::ZipArchive::new(f).map_err(|e| e.to_string())).map_err(|e| fail(&shown, e))?;
     let parent = folder.parent().unwrap_or_else(|| Path::new("."));
     let fresh = tempfile::tempdir_in(parent).map_err(|e| fail(&shown, e.to_string()))?;
     archive.extract(fresh.path()).map_err(|e| fail(&shown, e.to_string()))?;
@@ -147,7 +152,8 @@ fn from_package(manifest: &Manifest, package: &Package, folder: &Path) -> Result
     }
     let wheel = std::fs::read_dir(scratch.path()).ok().and_then(|mut d| d.next()).and_then(|e| Some(e.ok()?.path()));
     let wheel = wheel.ok_or_else(|| fail(&package.pip, "pip brought no file"))?;
-    let mut archive = File::open(&wheel).map_err(|e| e.to_string()).and_then(|f| zip::ZipArchive::new(f).map_err(|e| e.to_string())).map_err(|e| fail(&package.pip, e))?;
+    let mut archive =
+        File::open(&wheel).map_err(|e| e.to_string()).and_then(|f| zip::ZipArchive::new(f).map_err(|e| e.to_string())).map_err(|e| fail(&package.pip, e))?;
     let mut member = archive.by_name(&package.member).map_err(|e| fail(&package.pip, format!("{}: {e}", package.member)))?;
     let bare = Path::new(&package.member).file_name().unwrap_or_default();
     let extracted = scratch.path().join(bare);

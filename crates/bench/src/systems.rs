@@ -50,13 +50,17 @@ pub fn select(names: &[String], overrides: &[String]) -> Result<Vec<System>> {
     names.iter().try_for_each(|name| check(name))?;
     let mut changes = Vec::new();
     for change in overrides {
-        let parsed = change.split_once('=').and_then(|(path, value)| path.split_once('.').map(|(system, setting)| (system.trim(), setting.trim(), value.trim())));
+        let parsed =
+            change.split_once('=').and_then(|(path, value)| path.split_once('.').map(|(system, setting)| (system.trim(), setting.trim(), value.trim())));
         let Some((system, setting, value)) = parsed else {
             return Err(BenchError::Usage(format!("--set {change}: write MODEL.SETTING=VALUE, for example pmf.factors=32")));
         };
         check(system)?;
         // A bare word is a string to TOML only within quotes.
-        let table: toml::Table = format!("{setting} = {value}").parse().or_else(|_| format!("{setting} = {value:?}").parse()).map_err(|e: toml::de::Error| BenchError::Usage(format!("--set {change}: {}", e.message())))?;
+        let table: toml::Table = format!("{setting} = {value}")
+            .parse()
+            .or_else(|_| format!("{setting} = {value:?}").parse())
+            .map_err(|e: toml::de::Error| BenchError::Usage(format!("--set {change}: {}", e.message())))?;
         changes.push((system.to_owned(), table));
     }
     let wanted = |entry: &&Entry| names.is_empty() || names.contains(&entry.name);

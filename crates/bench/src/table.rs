@@ -2,7 +2,7 @@
 
 use crate::published::{self, Published};
 use crate::results::{Cell, Row, rows};
-use comfy_table::presets::{ASCII_MARKDOWN, UTF8_HORIZONTAL_ONLY};
+use comfy_table::presets::{ASCII_MARKDOWN, UTF8_FULL_CONDENSED};
 use comfy_table::{CellAlignment, ContentArrangement, Table, TableStyle};
 use foretaste_data::Regime;
 use foretaste_models::Reading;
@@ -119,7 +119,7 @@ impl View<'_> {
     /// The table for a terminal, with its heading and protocol.
     #[must_use]
     pub fn terminal(&self) -> String {
-        let mut text = format!("{}\n{}\n{}\n", self.heading, self.protocol, self.table(UTF8_HORIZONTAL_ONLY));
+        let mut text = format!("{}\n{}\n{}\n", self.heading, self.protocol, self.table(UTF8_FULL_CONDENSED));
         if !self.published.is_empty() {
             text.push_str("published on this split (frozen): ");
             text.push_str(&self.published.iter().map(|p| format!("{} {}", p.title, p.rmse)).collect::<Vec<_>>().join(", "));
@@ -181,7 +181,14 @@ mod tests {
                 errors: Reading::ALL.map(errors).to_vec(),
                 curve: Vec::new(),
             },
-            measured: Measured { device: "flex".into(), train_seconds: 1.5, events_per_second: 2e6, selection_seconds: 1.0, predict_seconds: 0.1, peak_memory_mb: Some(120) },
+            measured: Measured {
+                device: "flex".into(),
+                train_seconds: 1.5,
+                events_per_second: 2e6,
+                selection_seconds: 1.0,
+                predict_seconds: 0.1,
+                peak_memory_mb: Some(120),
+            },
         }
     }
 

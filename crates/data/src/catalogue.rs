@@ -10,8 +10,25 @@ use std::sync::Arc;
 
 /// The genres of `MovieLens` 100K, in the order of `u.item`'s flags.
 const GENRES_100K: [&str; 19] = [
-    "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama", "Fantasy", "Film-Noir", "Horror",
-    "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western",
+    "unknown",
+    "Action",
+    "Adventure",
+    "Animation",
+    "Children's",
+    "Comedy",
+    "Crime",
+    "Documentary",
+    "Drama",
+    "Fantasy",
+    "Film-Noir",
+    "Horror",
+    "Musical",
+    "Mystery",
+    "Romance",
+    "Sci-Fi",
+    "Thriller",
+    "War",
+    "Western",
 ];
 
 /// Reads an item or user table: `u.item`, `u.user`, `movies.dat`, `users.dat`, `movies.csv`,
@@ -35,7 +52,11 @@ pub fn read(path: &Path) -> Result<RecordBatch> {
         // Titles hold unquoted commas, so only the first two divide.
         "movie_titles.txt" | "movie_titles.csv" => plain(path, &latin1(&bytes), ",", &["item_id", "year", "title"]),
         _ if [".csv", ".tsv", ".item", ".user"].iter().any(|end| bare.ends_with(end)) => headed(path, &bytes, &bare),
-        _ => Err(DataError::file(path.display(), "is no known item or user table", "name a u.item, movies.dat, users.dat, movies.csv, .item, .user, .csv or .tsv file")),
+        _ => Err(DataError::file(
+            path.display(),
+            "is no known item or user table",
+            "name a u.item, movies.dat, users.dat, movies.csv, .item, .user, .csv or .tsv file",
+        )),
     }
 }
 

@@ -18,7 +18,8 @@ pub fn load() -> Result<Interactions> {
     let folder = tempfile::tempdir().map_err(|e| crate::DataError::io(&std::env::temp_dir(), "create", e))?;
     let path = folder.path().join("interactions.parquet");
     crate::atomic::write(&path, RATINGS)?;
-    let options = crate::ReadOptions { format: Some(crate::Format::Parquet), scale: Manifest::find(NAME)?.read_options()?.scale, ..crate::ReadOptions::default() };
+    let options =
+        crate::ReadOptions { format: Some(crate::Format::Parquet), scale: Manifest::find(NAME)?.read_options()?.scale, ..crate::ReadOptions::default() };
     Ok(crate::read(&path, &options)?.0)
 }
 

@@ -35,7 +35,9 @@ pub enum DataError {
     #[error("{0}{more}\n  help: {help}", more = more_rows(*.1), help = .0.help(*.2))]
     Row(Box<BadRow>, usize, usize),
     /// Returned when a Parquet file cannot be decoded or encoded.
-    #[error("{path}: {source}")]
+    #[error(
+        "{path}: cannot be read or written as Parquet ({source})\n  help: if the file came from elsewhere, fetch or write it again; if it is no Parquet file, name its format with --format"
+    )]
     Parquet {
         /// The file.
         path: String,
@@ -102,6 +104,8 @@ pub enum RowCase {
     NotUtf8,
     /// A quoted field does not end on its line.
     OpenQuote,
+    /// A Netflix movie or user id is no whole number.
+    BadId,
     /// A Netflix rating line stands before the first `movie:` line.
     NoMovie,
 }
@@ -119,6 +123,7 @@ impl fmt::Display for RowCase {
             Self::NulByte => "NUL byte in the line",
             Self::NotUtf8 => "line is not UTF-8 text",
             Self::OpenQuote => "quoted field does not end on its line",
+            Self::BadId => "id is not a whole number",
             Self::NoMovie => "rating before the first movie line",
         })
     }
@@ -149,7 +154,7 @@ impl BadRow {
     fn help(&self, allowed: usize) -> String {
         let hint = match self.case {
             RowCase::TimeInFuture => "are the time stamps in milliseconds? then pass --time-unit ms; otherwise ",
-            RowCase::MissingField => "is the delimiter right? (--delimiter); otherwise ",
+            RowCase::MissingField => "if the file has other columns or another delimiter, pass --format csv with --delimiter; otherwise ",
             _ => "",
         };
         if allowed == 0 {

@@ -199,8 +199,7 @@ impl Interactions {
         let items = gather(items, &order);
         let timestamps = gather(timestamps, &order);
         let values = gather(values, &order);
-        let event_types = (event_names.len() > 0)
-            .then(|| EventTypes { codes: gather(event_codes, &order), names: event_names.finish() });
+        let event_types = (event_names.len() > 0).then(|| EventTypes { codes: gather(event_codes, &order), names: event_names.finish() });
         let order = UInt32Array::from(order);
         let extra = extra
             .into_iter()
@@ -313,8 +312,7 @@ mod tests {
 
     #[test]
     fn sorted_by_user_time_arrival() {
-        let (table, dropped, _) =
-            Interactions::from_raw(raw(&[("10", "a", 5, 1.0), ("9", "b", 7, 2.0), ("10", "c", 5, 3.0), ("10", "d", 1, 4.0)])).unwrap();
+        let (table, dropped, _) = Interactions::from_raw(raw(&[("10", "a", 5, 1.0), ("9", "b", 7, 2.0), ("10", "c", 5, 3.0), ("10", "d", 1, 4.0)])).unwrap();
         assert_eq!(dropped, 0);
         assert_eq!(table.user_ids.iter().collect::<Vec<_>>(), ["9", "10"]);
         assert_eq!(table.users, [0, 1, 1, 1]);
@@ -324,14 +322,8 @@ mod tests {
 
     #[test]
     fn last_of_equal_user_item_time_wins() {
-        let (table, dropped, conflicts) = Interactions::from_raw(raw(&[
-            ("1", "a", 5, 1.0),
-            ("1", "b", 5, 2.0),
-            ("1", "a", 5, 3.0),
-            ("1", "b", 5, 2.0),
-            ("1", "a", 6, 4.0),
-        ]))
-        .unwrap();
+        let (table, dropped, conflicts) =
+            Interactions::from_raw(raw(&[("1", "a", 5, 1.0), ("1", "b", 5, 2.0), ("1", "a", 5, 3.0), ("1", "b", 5, 2.0), ("1", "a", 6, 4.0)])).unwrap();
         assert_eq!((dropped, conflicts), (2, 1));
         assert_eq!(table.values, [3.0, 2.0, 4.0]);
     }

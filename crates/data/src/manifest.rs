@@ -103,16 +103,8 @@ macro_rules! manifests {
     };
 }
 
-const FILES: &[&str] = manifests![
-    "ml-latest-small.toml",
-    "ml-100k.toml",
-    "ml-1m.toml",
-    "ml-10m.toml",
-    "ml-20m.toml",
-    "ml-25m.toml",
-    "ml-32m.toml",
-    "netflix.toml",
-];
+const FILES: &[&str] =
+    manifests!["ml-latest-small.toml", "ml-100k.toml", "ml-1m.toml", "ml-10m.toml", "ml-20m.toml", "ml-25m.toml", "ml-32m.toml", "netflix.toml",];
 
 impl Manifest {
     /// All known data sets, the embedded default first.

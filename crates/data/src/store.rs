@@ -19,8 +19,8 @@ use arrow::array::{ArrayRef, AsArray, BooleanArray, DictionaryArray, Float32Arra
 use arrow::buffer::{BooleanBuffer, NullBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use parquet::arrow::{ArrowSchemaConverter, ArrowWriter};
 use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowRowGroupWriterFactory, compute_leaves};
+use parquet::arrow::{ArrowSchemaConverter, ArrowWriter};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{KeyValue, ParquetMetaData};
@@ -65,7 +65,8 @@ fn write(table: &Interactions, gaps: Option<&IdleGaps>, path: &Path) -> Result<(
         (Some(marks), Some(gaps)) => (0..gaps.levels()).map(|level| sessions::numbers(marks, &offsets, level)).collect(),
         _ => Vec::new(),
     };
-    let names = [names(&table.user_ids), names(&table.item_ids), table.event_types.as_ref().map(|e| names(&e.names)).unwrap_or_else(|| names(&Vocabulary::default()))];
+    let names =
+        [names(&table.user_ids), names(&table.item_ids), table.event_types.as_ref().map(|e| names(&e.names)).unwrap_or_else(|| names(&Vocabulary::default()))];
     // One closure a column keeps only the column being encoded in Arrow form.
     let columns = |column: usize, rows: std::ops::Range<usize>| -> ArrayRef {
         match column {
@@ -227,8 +228,10 @@ fn metadata_value<'a>(metadata: &'a ParquetMetaData, key: &str) -> Option<&'a st
 /// # Errors
 /// [`DataError::Io`] when the file cannot be written.
 pub fn write_vocabulary(path: &Path, user_ids: &Vocabulary, item_ids: &Vocabulary) -> Result<()> {
-    let rows: Vec<(&str, i32, &str)> =
-        [("user_id", user_ids), ("item_id", item_ids)].into_iter().flat_map(|(field, ids)| ids.iter().enumerate().map(move |(i, name)| (field, i as i32, name))).collect();
+    let rows: Vec<(&str, i32, &str)> = [("user_id", user_ids), ("item_id", item_ids)]
+        .into_iter()
+        .flat_map(|(field, ids)| ids.iter().enumerate().map(move |(i, name)| (field, i as i32, name)))
+        .collect();
     let schema = Arc::new(Schema::new(vec![
         Field::new("field", DataType::Utf8, false),
         Field::new("index", DataType::Int32, false),

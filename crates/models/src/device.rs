@@ -64,9 +64,11 @@ impl Device {
         let inner = match opened.iter().find(|(known, _)| known == name) {
             Some((_, device)) => device.clone(),
             None => {
-                let device = burn::tensor::Device::wgpu_options().device_kind(kind).graphics_api(api).init().map_err(|e| {
-                    ModelError::device(name, format!("{e}; without a GPU and its driver use --device flex"))
-                })?;
+                let device = burn::tensor::Device::wgpu_options()
+                    .device_kind(kind)
+                    .graphics_api(api)
+                    .init()
+                    .map_err(|e| ModelError::device(name, format!("{e}; without a GPU and its driver use --device flex")))?;
                 opened.push((name.to_owned(), device.clone()));
                 device
             }

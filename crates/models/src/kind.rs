@@ -126,9 +126,12 @@ impl ModelSettings {
 
 fn parse<T: DeserializeOwned>(model: &'static str, table: toml::Table) -> Result<T> {
     let names: Vec<String> = table.keys().cloned().collect();
-    table.try_into().map_err(|e: toml::de::Error| {
+    table.clone().try_into().map_err(|e: toml::de::Error| {
         let reason = e.message().to_owned();
-        let setting = names.into_iter().find(|n| reason.contains(n.as_str())).unwrap_or_else(|| "?".into());
+        // serde names an unknown field in the message, and a mistyped one not at all.
+        let unknown = reason.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next()).map(str::to_owned);
+        let alone = |name: &String| toml::Table::from_iter([(name.clone(), table[name].clone())]).try_into::<T>().is_err();
+        let setting = unknown.or_else(|| names.into_iter().find(alone)).unwrap_or_else(|| "?".into());
         ModelError::Setting { model, setting, reason }
     })
 }
@@ -175,7 +178,8 @@ mod tests {
     fn unknown_and_mistyped_settings_are_named() {
         let error = Kind::Pmf.settings("factor = 3".parse().unwrap()).unwrap_err().to_string();
         assert!(error.contains("pmf.factor") && error.contains("factors"), "{error}");
-        assert!(Kind::Pmf.settings("factors = \"many\"".parse().unwrap()).is_err());
+        let error = Kind::Pmf.settings("biases = true\nfactors = \"many\"".parse().unwrap()).unwrap_err().to_string();
+        assert!(error.contains("pmf.factors: invalid type"), "{error}");
         let error = Kind::Pmf.settings("factors = 0".parse().unwrap()).unwrap_err().to_string();
         assert!(error.contains("pmf.factors: 0 is not in [1, 4096]"), "{error}");
     }

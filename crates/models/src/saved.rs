@@ -91,10 +91,8 @@ fn fill(model: &dyn RatingModel, user_ids: &Vocabulary, item_ids: &Vocabulary, f
 /// [`ModelError::Saved`] for a folder without a manifest, another format version, weights that do
 /// not match the manifest's hash, or shapes that do not fit the settings and vocabulary.
 pub fn load(path: &Path) -> Result<SavedModel> {
-    let text = std::fs::read(path.join("manifest.json"))
-        .map_err(|e| ModelError::saved(path, format!("is no saved model (manifest.json: {e})")))?;
-    let manifest: ModelManifest =
-        serde_json::from_slice(&text).map_err(|e| ModelError::saved(&path.join("manifest.json"), format!("does not parse: {e}")))?;
+    let text = std::fs::read(path.join("manifest.json")).map_err(|e| ModelError::saved(path, format!("is no saved model (manifest.json: {e})")))?;
+    let manifest: ModelManifest = serde_json::from_slice(&text).map_err(|e| ModelError::saved(&path.join("manifest.json"), format!("does not parse: {e}")))?;
     if manifest.format != FORMAT {
         return Err(ModelError::saved(path, format!("has the format {}; this build reads {FORMAT}. Train the model again", manifest.format)));
     }

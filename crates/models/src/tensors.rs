@@ -57,10 +57,8 @@ impl Tensors {
 
 /// The tensors as the bytes of a safetensors file; equal tensors give equal bytes.
 pub(crate) fn to_bytes(tensors: &[NamedTensor]) -> Vec<u8> {
-    let raw: Vec<(&str, Vec<u8>, &[usize])> = tensors
-        .iter()
-        .map(|t| (t.name.as_str(), t.data.iter().flat_map(|v| v.to_le_bytes()).collect(), t.shape.as_slice()))
-        .collect();
+    let raw: Vec<(&str, Vec<u8>, &[usize])> =
+        tensors.iter().map(|t| (t.name.as_str(), t.data.iter().flat_map(|v| v.to_le_bytes()).collect(), t.shape.as_slice())).collect();
     let views = raw.iter().map(|(name, bytes, shape)| match TensorView::new(Dtype::F32, shape.to_vec(), bytes) {
         Ok(view) => (*name, view),
         Err(e) => unreachable!("the shape is the data's: {e}"),

@@ -194,7 +194,13 @@ fn bad_settings_and_rows_are_refused(kind: Kind) {
 
 /// Invariant 2: whatever the test ratings are, the trained model is the same to the byte.
 fn test_ratings_reach_no_training(kind: Kind) {
-    for rule in [HOLD_OUT, SplitRule::KFold { folds: 5, fold: 1 }, SplitRule::PerUserShare { train: 0.7 }, SplitRule::LeaveLast { test: 1 }, SplitRule::Cut { test: 0.1 }] {
+    for rule in [
+        HOLD_OUT,
+        SplitRule::KFold { folds: 5, fold: 1 },
+        SplitRule::PerUserShare { train: 0.7 },
+        SplitRule::LeaveLast { test: 1 },
+        SplitRule::Cut { test: 0.1 },
+    ] {
         let validation = if matches!(rule, SplitRule::PerUserShare { .. }) { 0.0 } else { 0.05 };
         let train = |table: &Interactions| {
             let parts = rule.split(table, 1, validation).unwrap().parts(table);

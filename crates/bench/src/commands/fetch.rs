@@ -3,7 +3,7 @@
 use crate::cli::Fetch;
 use crate::table::thousands;
 use crate::{Result, dataset, output};
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::presets::UTF8_FULL_CONDENSED;
 use foretaste_data::{Manifest, embedded};
 
 pub(super) fn run(arguments: &Fetch) -> Result<()> {
@@ -16,7 +16,7 @@ pub(super) fn run(arguments: &Fetch) -> Result<()> {
 
 pub(super) fn list() {
     let mut table = comfy_table::Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY).set_header(["name", "title", "ratings", "users", "items", "scale", "where"]);
+    table.load_style(UTF8_FULL_CONDENSED).set_header(["name", "title", "ratings", "users", "items", "scale", "where"]);
     for m in Manifest::all() {
         let place = if m.name == embedded::NAME {
             "compiled in".to_owned()

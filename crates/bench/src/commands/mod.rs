@@ -45,7 +45,8 @@ impl Reading {
     pub fn options(&self) -> Result<ReadOptions> {
         let scale = self.scale.as_ref().map(|text| {
             let ends = text.split_once(',').and_then(|(low, high)| Some((low.trim().parse::<f32>().ok()?, high.trim().parse::<f32>().ok()?)));
-            ends.filter(|(low, high)| low < high).ok_or_else(|| BenchError::Usage(format!("--scale {text}: write the smallest and the largest rating, for example 1,5")))
+            ends.filter(|(low, high)| low < high)
+                .ok_or_else(|| BenchError::Usage(format!("--scale {text}: write the smallest and the largest rating, for example 1,5")))
         });
         Ok(ReadOptions {
             format: self.format.as_deref().map(str::parse).transpose().map_err(BenchError::Usage)?,

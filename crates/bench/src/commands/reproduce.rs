@@ -74,7 +74,9 @@ fn seeds(arguments: &Reproduce) -> Result<Vec<u64>> {
     };
     match arguments.folds {
         _ if seeds.is_empty() => Err(wrong()),
-        Some(folds) if seeds.iter().any(|s| *s >= folds as u64) => Err(BenchError::Usage(format!("--folds {folds}: each seed is one fold, so seeds go from 0 to {}", folds.saturating_sub(1)))),
+        Some(folds) if seeds.iter().any(|s| *s >= folds as u64) => {
+            Err(BenchError::Usage(format!("--folds {folds}: each seed is one fold, so seeds go from 0 to {}", folds.saturating_sub(1))))
+        }
         _ => Ok(seeds),
     }
 }
@@ -127,7 +129,8 @@ fn write(arguments: &Reproduce, systems: &[System], data: &[Dataset], device: &D
     let manifest = results::json(&manifest)?;
     atomic::write(&folder.join("manifest.json"), &manifest)?;
 
-    let remarks: Vec<String> = data.iter().flat_map(|d| d.remarks.iter().cloned().chain(d.manifest.as_ref().map(|m| format!("{}: {}", m.title, m.citation)))).collect();
+    let remarks: Vec<String> =
+        data.iter().flat_map(|d| d.remarks.iter().cloned().chain(d.manifest.as_ref().map(|m| format!("{}: {}", m.title, m.citation)))).collect();
     let mut sections = Vec::new();
     let mut markdown = format!("`{command}`\n");
     for view in &views {

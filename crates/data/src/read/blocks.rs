@@ -123,11 +123,11 @@ fn cut(name: &str, reader: &mut dyn Read, give: &mut dyn FnMut(Block) -> bool) -
     }
 }
 
-/// A read error of a (compressed) stream, with the way out.
+/// A read error of a compressed or archived stream, with the way out.
 pub(super) fn truncated(name: &str, error: std::io::Error) -> DataError {
     use std::io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
     if matches!(error.kind(), UnexpectedEof | InvalidData | InvalidInput | Other) {
-        return DataError::file(name, format!("the compressed stream is damaged or ends early ({error})"), "fetch the file again");
+        return DataError::file(name, format!("is damaged or ends early ({error})"), "fetch the file again");
     }
     DataError::Io { path: name.to_owned(), action: "read", source: error }
 }

@@ -37,9 +37,7 @@ impl std::str::FromStr for Format {
             "csv" | "tsv" | "delimited" => Self::Delimited,
             "parquet" => Self::Parquet,
             _ => {
-                return Err(format!(
-                    "unknown format {name:?}; known are netflix, movielens-dat, movielens-csv, movielens-tab, recbole, csv, tsv, parquet"
-                ));
+                return Err(format!("unknown format {name:?}; known are netflix, movielens-dat, movielens-csv, movielens-tab, recbole, csv, tsv, parquet"));
             }
         })
     }

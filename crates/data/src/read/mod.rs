@@ -68,9 +68,7 @@ pub struct ReadOptions {
 impl ReadOptions {
     /// The first Unix second that counts as "after tomorrow".
     fn time_limit(&self) -> i64 {
-        let now = self.now.unwrap_or_else(|| {
-            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(i64::MAX / 2, |d| d.as_secs() as i64)
-        });
+        let now = self.now.unwrap_or_else(|| std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(i64::MAX / 2, |d| d.as_secs() as i64));
         (now.div_euclid(86_400) + 2) * 86_400
     }
 }
@@ -132,11 +130,6 @@ fn read_text(path: &Path, format: &Format, options: &ReadOptions) -> Result<RawR
     }
     let layout = layout::Layout::settle(path, format, options)?;
     let rules = delimited::Rules { layout: &layout, scale: options.scale, unit: options.time_unit.per_second(), limit };
-    blocks::parse_all(
-        path,
-        |name| layout::is_member(format, name),
-        |block: &Block| delimited::parse(block, &rules),
-        |_, chunk| collector.add(chunk),
-    )?;
+    blocks::parse_all(path, |name| layout::is_member(format, name), |block: &Block| delimited::parse(block, &rules), |_, chunk| collector.add(chunk))?;
     collector.finish(layout.extra_names())
 }

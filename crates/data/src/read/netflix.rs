@@ -31,7 +31,7 @@ pub(super) fn parse(block: &Block, rules: &Rules) -> Chunk {
                     movie = columns.item_names.intern(id);
                     return;
                 }
-                Err((RowCase::EmptyId, EXPECTED.to_owned()))
+                Err((RowCase::BadId, EXPECTED.to_owned()))
             }
             _ => rating(line, rules),
         };
@@ -76,7 +76,7 @@ fn rating<'a>(line: &'a [u8], rules: &Rules) -> Result<(&'a [u8], f32, i64), (Ro
         return fail(RowCase::EmptyId);
     }
     if !user.iter().all(u8::is_ascii_digit) {
-        return fail(RowCase::MissingField);
+        return fail(RowCase::BadId);
     }
     let Some(value) = fields::value(value) else { return fail(RowCase::BadValue) };
     super::delimited::on_scale(value, rules.scale)?;
@@ -98,15 +98,14 @@ impl CurrentMovie {
         let names: Vec<Vec<u8>> = chunk.columns.item_names.names().map(<[u8]>::to_vec).collect();
         let continued = chunk.columns.items.first() == Some(&0);
         let mut renamed = crate::vocabulary::VocabularyBuilder::default();
-        let map: Vec<u32> = names
-            .iter()
-            .enumerate()
-            .filter(|(i, _)| *i > 0 || continued)
-            .map(|(i, name)| (i, renamed.intern(if i == 0 { &self.0 } else { name })))
-            .fold(vec![0; names.len()], |mut map, (i, new)| {
-                map[i] = new;
-                map
-            });
+        let map: Vec<u32> =
+            names.iter().enumerate().filter(|(i, _)| *i > 0 || continued).map(|(i, name)| (i, renamed.intern(if i == 0 { &self.0 } else { name }))).fold(
+                vec![0; names.len()],
+                |mut map, (i, new)| {
+                    map[i] = new;
+                    map
+                },
+            );
         for item in &mut chunk.columns.items {
             *item = map[*item as usize];
         }

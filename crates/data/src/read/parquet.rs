@@ -23,9 +23,8 @@ pub(super) fn read(path: &Path, options: &ReadOptions) -> Result<RawRead> {
     let at = options.columns.find(&shown, &names)?;
     let used = [Some(at.user), Some(at.item), Some(at.timestamp), at.value, at.event_type];
     // Session columns follow from the interactions and are built again when they are needed.
-    let further: Vec<usize> = (0..names.len())
-        .filter(|i| !used.contains(&Some(*i)) && !names[*i].starts_with("session_") && !names[*i].starts_with("new_session_"))
-        .collect();
+    let further: Vec<usize> =
+        (0..names.len()).filter(|i| !used.contains(&Some(*i)) && !names[*i].starts_with("session_") && !names[*i].starts_with("new_session_")).collect();
     let reader = builder.with_batch_size(1 << 16).build().map_err(|e| DataError::parquet(path, e))?;
 
     let mut raw = RawColumns::default();
@@ -96,7 +95,11 @@ pub(super) fn read(path: &Path, options: &ReadOptions) -> Result<RawRead> {
 fn typed(file: &str, name: &str, column: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
     let strict = CastOptions { safe: false, ..CastOptions::default() };
     cast_with_options(column, to, &strict).map_err(|e| {
-        DataError::file(file, format!("column {name} is {} and cannot be read as {to}: {e}", column.data_type()), "mend the column, or map another with --…-column")
+        DataError::file(
+            file,
+            format!("column {name} is {} and cannot be read as {to}: {e}", column.data_type()),
+            "mend the column, or map another with --…-column",
+        )
     })
 }
 

@@ -107,9 +107,7 @@ fn bare_name(name: &str) -> String {
 
 fn visit_zip(path: &Path, wanted: &dyn Fn(&str) -> bool, visit: &mut Visitor) -> Result<()> {
     let file = File::open(path).map_err(|e| DataError::io(path, "open", e))?;
-    let broken = |e: zip::result::ZipError| {
-        DataError::file(path.display(), format!("is not a readable zip archive ({e})"), "fetch the file again")
-    };
+    let broken = |e: zip::result::ZipError| DataError::file(path.display(), format!("is not a readable zip archive ({e})"), "fetch the file again");
     let mut archive = zip::ZipArchive::new(BufReader::new(file)).map_err(broken)?;
     // An archive with a single file is that file, whatever its name.
     let only = archive.len() == 1;

@@ -30,7 +30,8 @@ impl Population {
     pub fn of(user_biases: &[f32], user_factors: &[f32], k: usize, trained: Vec<bool>, noise: f32) -> Self {
         let users = trained.iter().filter(|t| **t).count().max(1) as f64;
         let component = |user: usize, c: usize| f64::from(if c == 0 { user_biases[user] } else { user_factors[user * k + c - 1] });
-        let over_users = |c: usize, f: &dyn Fn(f64) -> f64| trained.iter().enumerate().filter(|(_, t)| **t).map(|(u, _)| f(component(u, c))).sum::<f64>() / users;
+        let over_users =
+            |c: usize, f: &dyn Fn(f64) -> f64| trained.iter().enumerate().filter(|(_, t)| **t).map(|(u, _)| f(component(u, c))).sum::<f64>() / users;
         let mean: Vec<f64> = (0..=k).map(|c| over_users(c, &|v| v)).collect();
         let variance = (0..=k).map(|c| over_users(c, &|v| (v - mean[c]).powi(2)) as f32).collect();
         Self { mean: mean.into_iter().map(|m| m as f32).collect(), variance, noise: noise.max(1e-6), trained }

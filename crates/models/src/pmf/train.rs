@@ -74,9 +74,10 @@ pub fn fit(settings: &Settings, train: &Histories, validation: Option<&Histories
             Some(_) => Some(grid.model(settings, mean, &trained, train_rmse)),
             None => None,
         };
-        let validation_rmse = candidate.as_ref().zip(validation).map(|(model, validation)| {
-            rmse(&(model as &dyn RatingModel).predict(train, validation, Reading::Frozen), validation.values())
-        });
+        let validation_rmse = candidate
+            .as_ref()
+            .zip(validation)
+            .map(|(model, validation)| rmse(&(model as &dyn RatingModel).predict(train, validation, Reading::Frozen), validation.values()));
         let report = EpochReport::new(epoch + 1, settings.epochs, train_rmse, validation_rmse);
         stopping.curve.push(report);
         if stopping.improved() && candidate.is_some() {

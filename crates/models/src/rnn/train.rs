@@ -55,9 +55,10 @@ pub fn fit(settings: &Settings, train: &Histories, validation: Option<&Histories
             Some(_) => Some(snapshot(&parameters)?),
             None => None,
         };
-        let validation_rmse = candidate.as_ref().zip(validation).map(|(model, validation)| {
-            rmse(&(model as &dyn RatingModel).predict(train, validation, Reading::Frozen), validation.values())
-        });
+        let validation_rmse = candidate
+            .as_ref()
+            .zip(validation)
+            .map(|(model, validation)| rmse(&(model as &dyn RatingModel).predict(train, validation, Reading::Frozen), validation.values()));
         let report = EpochReport::new(epoch + 1, settings.epochs, train_rmse, validation_rmse);
         stopping.curve.push(report);
         if stopping.improved() && candidate.is_some() {
@@ -81,7 +82,14 @@ pub fn fit(settings: &Settings, train: &Histories, validation: Option<&Histories
 }
 
 /// One pass over all histories; answers the parameters after it and the sum of squared errors.
-fn run_epoch(mut parameters: Parameters, settings: &Settings, scale: Scale, train: &Histories, epoch: usize, context: &FitContext) -> Result<(Parameters, f64)> {
+fn run_epoch(
+    mut parameters: Parameters,
+    settings: &Settings,
+    scale: Scale,
+    train: &Histories,
+    epoch: usize,
+    context: &FitContext,
+) -> Result<(Parameters, f64)> {
     let rate = settings.learning_rate * settings.decay.powi(epoch as i32);
     let device = context.device;
     let mut batches = Batches::new(train, settings.rows, settings.window, context.seed, epoch as u64);

@@ -1,0 +1,44 @@
+//! What CI runs, in the order in which it fails fastest.
+
+use crate::{Outcome, driver, tidy};
+use xshell::{Shell, cmd};
+
+/// All tests on the CPU backend, with nextest where it is installed, then the examples in the docs.
+pub fn test(sh: &Shell, arguments: &[String]) -> Outcome {
+    let packages = ["--workspace", "--no-default-features"];
+    if cmd!(sh, "cargo nextest --version").quiet().ignore_stdout().ignore_stderr().run().is_ok() {
+        cmd!(sh, "cargo test {packages...} --doc").run()?;
+        cmd!(sh, "cargo nextest run {packages...} --no-fail-fast {arguments...}").run()?;
+    } else {
+        cmd!(sh, "cargo test {packages...} --no-fail-fast {arguments...}").run()?;
+    }
+    Ok(())
+}
+
+/// Everything, or everything but the tests for a caller that runs them itself.
+pub fn all(sh: &Shell, arguments: &[String]) -> Outcome {
+    tidy::check(sh)?;
+    cmd!(sh, "cargo fmt --all --check").run()?;
+    cmd!(sh, "cargo clippy --workspace --all-targets -- -D warnings").run()?;
+    {
+        let _flags = sh.push_env("RUSTDOCFLAGS", "-D warnings");
+        cmd!(sh, "cargo doc --workspace --no-deps").run()?;
+    }
+    parity(sh)?;
+    if arguments.iter().any(|a| a == "--without-tests") {
+        return Ok(());
+    }
+    let _slow = sh.push_env("FORETASTE_SLOW_TESTS", "1");
+    test(sh, &[])
+}
+
+/// Loss, gradients and training steps on wgpu against the CPU backend.
+pub fn parity(sh: &Shell) -> Outcome {
+    let driver = driver::software_vulkan(sh)?;
+    let _icd = sh.push_env("VK_ICD_FILENAMES", &driver.icd);
+    let _loader = sh.push_env("LD_LIBRARY_PATH", &driver.libraries);
+    let _runtime = sh.push_env("XDG_RUNTIME_DIR", &driver.runtime);
+    let _device = sh.push_env("FORETASTE_PARITY_DEVICE", "vulkan");
+    cmd!(sh, "cargo test --release --package foretaste-bench --package foretaste-models --lib -- parity auto_never --nocapture").run()?;
+    Ok(())
+}

@@ -1,0 +1,78 @@
+//! House rules as tests.
+
+use crate::Outcome;
+use std::path::Path;
+use xshell::{Shell, cmd};
+
+/// Longer files do not read in one sitting.
+const LONGEST: usize = 450;
+
+/// Checks every tracked text file; tells all breaches at once.
+pub fn check(sh: &Shell) -> Outcome {
+    let files = cmd!(sh, "git ls-files --cached --others --exclude-standard").quiet().read()?;
+    let mut breaches = Vec::new();
+    for file in files.lines() {
+        let Ok(text) = sh.read_file(file) else { continue };
+        breaches.extend(rules(file, &text).into_iter().map(|rule| format!("{file}: {rule}")));
+    }
+    breaches.extend(arrows(sh)?);
+    if breaches.is_empty() { Ok(()) } else { Err(format!("house rules are broken:\n  {}", breaches.join("\n  ")).into()) }
+}
+
+fn rules(file: &str, text: &str) -> Vec<String> {
+    let mut broken = Vec::new();
+    let kind = Path::new(file).extension().and_then(|e| e.to_str()).unwrap_or("");
+    let prose_or_code = ["rs", "toml", "md", "py", "sh", "yml"].contains(&kind);
+    if prose_or_code {
+        if !text.is_empty() && !text.ends_with('\n') {
+            broken.push("does not end with a line end".to_owned());
+        }
+        if let Some(at) = text.lines().position(|line| line.ends_with([' ', '\t', '\r'])) {
+            broken.push(format!("line {} ends with blanks", at + 1));
+        }
+    }
+    if kind != "rs" {
+        return broken;
+    }
+    if text.contains("\u{2014}") {
+        broken.push("holds a long dash; use a comma, a colon or two sentences".to_owned());
+    }
+    // A test module beside its code needs no introduction.
+    if !text.starts_with("//!") && !file.ends_with("/tests.rs") {
+        broken.push("has no module documentation".to_owned());
+    }
+    if text.lines().count() > LONGEST {
+        broken.push(format!("has more than {LONGEST} lines; is there a seam?"));
+    }
+    // Names are put together so that this file keeps its own rules.
+    for macro_name in ["todo", "unimplemented", "dbg"] {
+        if text.contains(&format!("{macro_name}!(")) {
+            broken.push(format!("holds {macro_name}!"));
+        }
+    }
+    let library = file.contains("/src/") && !file.ends_with("/tests.rs") && !file.starts_with("xtask/") && !file.ends_with("main.rs");
+    let code = text.split("#[cfg(test)]").next().unwrap_or(text);
+    if library && ["print", "println", "eprint", "eprintln"].iter().any(|p| code.contains(&format!(" {p}!("))) {
+        broken.push("prints in a library; return it, or use tracing".to_owned());
+    }
+    broken
+}
+
+/// Arrows between crates point one way.
+fn arrows(sh: &Shell) -> Result<Vec<String>, Box<dyn std::error::Error>> {
+    let allowed: [(&str, &[&str]); 5] =
+        [("data", &[]), ("models", &["data"]), ("hpo", &[]), ("automl", &["data", "models", "hpo"]), ("bench", &["data", "models", "hpo", "automl"])];
+    let mut broken = Vec::new();
+    for (name, may_know) in allowed {
+        let path = format!("crates/{name}/Cargo.toml");
+        let Ok(text) = sh.read_file(&path) else { continue };
+        for line in text.lines() {
+            if let Some(known) = line.strip_prefix("foretaste-").and_then(|rest| rest.split([' ', '=', '.']).next())
+                && !may_know.contains(&known)
+            {
+                broken.push(format!("{path}: {name} must not know {known}"));
+            }
+        }
+    }
+    Ok(broken)
+}
