@@ -1,6 +1,7 @@
 //! What CI runs, in the order in which it fails fastest.
 
 use crate::{Outcome, driver, tidy};
+use std::time::Instant;
 use xshell::{Shell, cmd};
 
 /// All tests on the CPU backend, with nextest where it is installed, then the examples in the docs.
@@ -17,19 +18,28 @@ pub fn test(sh: &Shell, arguments: &[String]) -> Outcome {
 
 /// Everything, or everything but the tests for a caller that runs them itself.
 pub fn all(sh: &Shell, arguments: &[String]) -> Outcome {
-    tidy::check(sh)?;
-    cmd!(sh, "cargo fmt --all --check").run()?;
-    cmd!(sh, "cargo clippy --workspace --all-targets -- -D warnings").run()?;
-    {
+    step("tidy", || tidy::check(sh))?;
+    step("formatting", || Ok(cmd!(sh, "cargo fmt --all --check").run()?))?;
+    step("clippy", || Ok(cmd!(sh, "cargo clippy --workspace --all-targets -- -D warnings").run()?))?;
+    step("docs", || {
         let _flags = sh.push_env("RUSTDOCFLAGS", "-D warnings");
-        cmd!(sh, "cargo doc --workspace --no-deps").run()?;
-    }
-    parity(sh)?;
+        Ok(cmd!(sh, "cargo doc --workspace --no-deps").run()?)
+    })?;
+    step("GPU parity", || parity(sh))?;
     if arguments.iter().any(|a| a == "--without-tests") {
         return Ok(());
     }
     let _slow = sh.push_env("FORETASTE_SLOW_TESTS", "1");
-    test(sh, &[])
+    step("tests", || test(sh, &[]))
+}
+
+/// Runs one step and tells how long it took.
+#[allow(clippy::print_stderr)]
+fn step(name: &str, run: impl FnOnce() -> Outcome) -> Outcome {
+    let clock = Instant::now();
+    let outcome = run();
+    eprintln!("{name}: {} after {:.0} s", if outcome.is_ok() { "passed" } else { "failed" }, clock.elapsed().as_secs_f64());
+    outcome
 }
 
 /// Loss, gradients and training steps on wgpu against the CPU backend.
@@ -39,6 +49,7 @@ pub fn parity(sh: &Shell) -> Outcome {
     let _loader = sh.push_env("LD_LIBRARY_PATH", &driver.libraries);
     let _runtime = sh.push_env("XDG_RUNTIME_DIR", &driver.runtime);
     let _device = sh.push_env("FORETASTE_PARITY_DEVICE", "vulkan");
-    cmd!(sh, "cargo test --release --package foretaste-bench --package foretaste-models --lib -- parity auto_never --nocapture").run()?;
+    // With the program's own package in the selection its build is shared with `reproduce`.
+    cmd!(sh, "cargo test --release --package foretaste-bench --package foretaste-models --lib -- parity auto_never").run()?;
     Ok(())
 }

@@ -1,8 +1,9 @@
 //! Random search over a system's `search.toml`, judged on a validation part of the training rows.
 //!
-//! `cargo run --release -p foretaste-bench --example tune -- DATASET DATA SYSTEM TRIALS [SEED]`
+//! `cargo run --release -p foretaste-bench --example tune -- DATASET DATA SYSTEM TRIALS [SEED] [SETTING=LOW..HIGH ..]`
 //!
-//! The test rows of the split are never predicted here. Prints one line a trial, best last.
+//! DATA is `-` for the embedded data set. A range narrows that of `search.toml`. The test rows of the
+//! split are never predicted here. Prints one line a trial, the five best last.
 
 use foretaste_bench::{dataset, systems};
 use foretaste_data::{ReadOptions, SplitRule, rng};
@@ -13,9 +14,13 @@ use std::path::Path;
 #[allow(clippy::print_stdout)]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [name, data, system, trials, rest @ ..] = arguments.as_slice() else { return Err("DATASET DATA SYSTEM TRIALS [SEED]".into()) };
+    let [name, data, system, trials, rest @ ..] = arguments.as_slice() else { return Err("DATASET DATA SYSTEM TRIALS [SEED] [SETTING=LOW..HIGH ..]".into()) };
     let seed: u64 = rest.first().map_or(Ok(0), |s| s.parse())?;
-    let data = dataset::load(name, Some(Path::new(data)), &ReadOptions::default())?;
+    let narrow = |setting: &str| -> Option<(f64, f64)> {
+        let (low, high) = rest.iter().find_map(|r| r.strip_prefix(setting)?.strip_prefix('='))?.split_once("..")?;
+        Some((low.parse().ok()?, high.parse().ok()?))
+    };
+    let data = dataset::load(name, (data != "-").then(|| Path::new(data)), &ReadOptions::default(), false)?;
     let system = systems::select(std::slice::from_ref(system), &[])?.remove(0);
     let kind: Kind = system.settings.kind();
     let space: toml::Table = kind.search_space().parse()?;
@@ -28,7 +33,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let mut table = defaults.clone();
         for (setting, range) in &space {
             let number = |end: &str| range[end].as_float().or_else(|| range[end].as_integer().map(|i| i as f64)).unwrap_or(0.0);
-            let (low, high) = (number("low"), number("high"));
+            let (low, high) = narrow(setting).unwrap_or((number("low"), number("high")));
             let u: f64 = random.random_range(0.0..1.0);
             let log = range.get("log").and_then(toml::Value::as_bool) == Some(true);
             let value = if log { (low.ln() + u * (high.ln() - low.ln())).exp() } else { low + u * (high - low) };

@@ -74,6 +74,9 @@ pub struct Reproduce {
     /// Where the data lies: a file, folder or archive. With one data set only.
     #[arg(long, value_name = "PATH")]
     pub data: Option<PathBuf>,
+    /// Fetch a known data set that is not on this machine, and accept its licence by that.
+    #[arg(long)]
+    pub accept_licence: bool,
     /// Systems to run; all by default.
     #[arg(long, value_delimiter = ',')]
     pub models: Vec<String>,

@@ -33,12 +33,13 @@ pub fn home() -> PathBuf {
 }
 
 /// Loads `name`: a known data set (from `data` when given, else from [`home`], else compiled in), or
-/// the path of a file or folder.
+/// the path of a file or folder. A known data set that is nowhere is fetched where `accept` says that
+/// its licence is accepted.
 ///
 /// # Errors
 /// [`BenchError::Data`] for what reading finds wrong, [`BenchError::Usage`] when a known data set is
-/// nowhere.
-pub fn load(name: &str, data: Option<&Path>, options: &ReadOptions) -> Result<Dataset> {
+/// nowhere, [`BenchError::Fetch`] when fetching it fails.
+pub fn load(name: &str, data: Option<&Path>, options: &ReadOptions, accept: bool) -> Result<Dataset> {
     let is_path = name.contains(['/', '\\', '.']) || Path::new(name).exists();
     let manifest = if is_path { None } else { Some(Manifest::find(name)?) };
     let mut remarks = Vec::new();
@@ -46,6 +47,9 @@ pub fn load(name: &str, data: Option<&Path>, options: &ReadOptions) -> Result<Da
         None => foretaste_data::read(Path::new(name), options)?,
         Some(manifest) => {
             let place = home().join(name);
+            if accept && data.is_none() && name != embedded::NAME && !place.is_dir() {
+                crate::fetch::fetch(manifest, &home(), true, manifest.archive.is_none(), None)?;
+            }
             let own = ReadOptions { skip_bad_rows: options.skip_bad_rows, rejects: options.rejects.clone(), ..manifest.read_options()? };
             match data {
                 // A file may come in another format than its owner's.
@@ -60,7 +64,7 @@ pub fn load(name: &str, data: Option<&Path>, options: &ReadOptions) -> Result<Da
                 None if place.is_dir() => foretaste_data::read(&manifest.locate(&place)?, &own)?,
                 None => {
                     return Err(BenchError::Usage(format!(
-                        "{name} is not on this machine\n  help: `cargo xtask fetch {name}` brings it, or give its folder with --data (looked in {})",
+                        "{name} is not on this machine\n  help: `cargo xtask fetch {name}` brings it (or --accept-licence here), or give its folder with --data (looked in {})",
                         place.display()
                     )));
                 }

@@ -3,7 +3,7 @@
 use crate::output::note;
 use crate::{BenchError, Result, dataset};
 use foretaste_data::manifest::{Archive, Package};
-use foretaste_data::{Manifest, ReadOptions, store};
+use foretaste_data::{Manifest, ReadOptions, hex, store};
 use indicatif::{ProgressBar, ProgressStyle};
 use md5::Md5;
 use sha2::{Digest, Sha256};
@@ -114,7 +114,7 @@ fn check(file: &Path, archive: &Archive) -> Result<()> {
         sha.update(&buffer[..n]);
         size += n as u64;
     }
-    let (md5, sha) = (crate::runner::hex(&md5.finalize()), crate::runner::hex(&sha.finalize()));
+    let (md5, sha) = (hex(&md5.finalize()), hex(&sha.finalize()));
     if archive.bytes.is_some_and(|b| size < b) {
         return Err(fail(&shown, format!("{size} of {} bytes came; the same command goes on", archive.bytes.unwrap_or(0))));
     }

@@ -13,7 +13,7 @@ pub struct Section<'a> {
 
 const STYLE: &str = "
 :root { color-scheme: light; }
-body { font: 16px/1.5 system-ui, sans-serif; color: #263238; background: #fff; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; }
+body { font: 16px/1.5 system-ui, sans-serif; color: #263238; background: #fff; margin: 2rem auto; max-width: 86rem; padding: 0 1rem; }
 h1 { font-weight: 300; margin-bottom: 0; } h2 { font-weight: 400; margin-top: 2.5rem; border-bottom: 1px solid #dee2e6; }
 p.protocol { color: #546e7a; } .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; white-space: nowrap; font-size: 0.88rem; }

@@ -7,7 +7,7 @@ use crate::progress::RunProgress;
 use crate::results::{Cell, Errors, Measured, Outcome, json};
 use crate::systems::System;
 use crate::{BenchError, Result};
-use foretaste_data::{Histories, Parts, SplitRule, atomic};
+use foretaste_data::{Histories, Parts, SplitRule, atomic, hex};
 use foretaste_models::{Device, FitContext, RatingModel, Reading, save, weights_hash};
 use sha2::{Digest, Sha256};
 use std::path::Path;
@@ -276,12 +276,4 @@ fn warm(known: &Histories, test: &Histories) -> Vec<bool> {
         items[*item as usize] = true;
     }
     test.row_users().iter().zip(test.items()).map(|(user, item)| !known.range(*user).is_empty() && items[*item as usize]).collect()
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

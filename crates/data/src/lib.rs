@@ -29,7 +29,7 @@ mod vocabulary;
 
 pub use error::{BadRow, DataError, Result, RowCase};
 pub use histories::{Histories, History};
-pub use interactions::{EventTypes, Interactions, LoadReport};
+pub use interactions::{EventTypes, Interactions, LoadReport, hex};
 pub use manifest::Manifest;
 pub use read::{ColumnMapping, Format, ReadOptions, TimeUnit, read};
 pub use seed::{rng, stream_seed};

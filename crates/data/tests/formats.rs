@@ -274,3 +274,20 @@ proptest! {
         let _ = read(&file(folder.path(), name, &text), &ReadOptions { format: Some(Format::Delimited), ..ReadOptions::default() });
     }
 }
+
+/// A movie's ratings go on from block to block, and a movie may come twice.
+#[test]
+fn netflix_movies_cross_blocks() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = String::new();
+    for (part, movie) in [5, 7, 5].into_iter().enumerate() {
+        text.push_str(&format!("{movie}:\n"));
+        for user in 0..60_000 {
+            text.push_str(&format!("{},{},2005-01-0{}\n", user + 1, user % 5 + 1, part + 1));
+        }
+    }
+    let data = load(&file(folder.path(), "combined_data_1.txt", text.as_bytes()));
+    assert_eq!((data.len(), data.n_items(), data.n_users()), (180_000, 2, 60_000));
+    assert_eq!(data.item_ids.iter().collect::<Vec<_>>(), ["5", "7"]);
+    assert!(data.items.chunks(3).all(|items| items == [0, 1, 0]), "each user rated 5, then 7, then 5 again");
+}

@@ -8,7 +8,7 @@
 use crate::fit::EarlyStopping;
 use crate::tensors::{self, NamedTensor, Tensors};
 use crate::{EpochReport, FitContext, ModelError, ModelSettings, Result};
-use foretaste_data::{Histories, atomic};
+use foretaste_data::{Histories, atomic, hex};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::cell::Cell;
@@ -81,12 +81,4 @@ impl Checkpoint {
             let _ = std::fs::remove_file(tensors);
         }
     }
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

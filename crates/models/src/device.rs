@@ -9,6 +9,12 @@ pub struct Device {
     inner: burn::tensor::Device,
 }
 
+/// What `vulkan` asks burn for: Vulkan with SPIR-V where that is compiled in; else whatever API the
+/// adapter has, which was found through Vulkan.
+#[cfg(feature = "wgpu")]
+const VULKAN: burn::tensor::wgpu::WgpuBackend =
+    if cfg!(feature = "vulkan") { burn::tensor::wgpu::WgpuBackend::Vulkan } else { burn::tensor::wgpu::WgpuBackend::Auto };
+
 impl Device {
     /// The CPU backend, always there.
     #[must_use]
@@ -51,7 +57,7 @@ impl Device {
         use burn::tensor::wgpu::WgpuBackend;
         // A real GPU first; a software driver only because it was asked for by name.
         let (kind, adapter) = adapters::all().into_iter().next().map_or((DeviceKind::DefaultDevice, String::new()), |a| (a.kind, a.name));
-        let api = if name == "vulkan" { WgpuBackend::Vulkan } else { WgpuBackend::Auto };
+        let api = if name == "vulkan" { VULKAN } else { WgpuBackend::Auto };
         Self::init(name, kind, api, &adapter)
     }
 
@@ -85,7 +91,7 @@ impl Device {
     #[cfg(feature = "wgpu")]
     fn real_gpu() -> Option<Self> {
         let adapter = adapters::all().into_iter().find(|a| !a.software)?;
-        Self::init("vulkan", adapter.kind, burn::tensor::wgpu::WgpuBackend::Vulkan, &adapter.name).ok()
+        Self::init("vulkan", adapter.kind, VULKAN, &adapter.name).ok()
     }
 
     #[cfg(not(feature = "wgpu"))]
@@ -164,5 +170,29 @@ mod tests {
     fn auto_never_takes_a_software_driver() {
         let name = Device::open("auto").unwrap().name().to_lowercase();
         assert!(!["swiftshader", "llvmpipe", "lavapipe"].iter().any(|s| name.contains(s)), "{name}");
+    }
+
+    /// Matrix products of many shapes agree with the CPU backend: SwiftShader once computed zeros for
+    /// all of them, through burn's SPIR-V compiler, without any error. Runs as `wgpu_parity` does.
+    #[cfg(feature = "wgpu")]
+    #[test]
+    fn matrix_products_parity() {
+        use burn::tensor::{Tensor, TensorData};
+        let Ok(name) = std::env::var("FORETASTE_PARITY_DEVICE") else {
+            eprintln!("skipped: FORETASTE_PARITY_DEVICE names no device");
+            return;
+        };
+        let other = Device::open(&name).unwrap();
+        for (m, k, n) in [(2, 3, 3), (4, 4, 4), (12, 6, 3), (16, 16, 16), (64, 32, 96), (64, 64, 1), (64, 1, 64), (2048, 66, 64), (300, 64, 33)] {
+            let product = |device: &Device| {
+                let wave = |rows: usize, columns: usize, step: f32| -> Tensor<2> {
+                    let values: Vec<f32> = (0..rows * columns).map(|i| (i as f32 * step).sin()).collect();
+                    Tensor::from_data(TensorData::new(values, [rows, columns]), device.burn())
+                };
+                wave(m, k, 0.31).matmul(wave(k, n, 0.17)).try_into_vec_as::<f32>().unwrap()
+            };
+            let worst = product(&Device::flex()).iter().zip(product(&other)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(worst < 1e-4, "{m} x {k} x {n}: off by {worst}");
+        }
     }
 }

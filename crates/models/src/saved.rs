@@ -1,8 +1,7 @@
 //! A model as a folder: `manifest.json`, `settings.toml`, `weights.safetensors`, `vocabulary.parquet`.
 
-use crate::checkpoint::hex;
 use crate::{Kind, ModelError, RatingModel, Result, tensors};
-use foretaste_data::{Vocabulary, atomic, store};
+use foretaste_data::{Vocabulary, atomic, hex, store};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::path::Path;

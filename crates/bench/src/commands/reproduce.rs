@@ -35,7 +35,7 @@ pub(super) fn run(arguments: &Reproduce) -> Result<()> {
     }
     let mut data = Vec::new();
     for name in &arguments.datasets {
-        data.push(dataset::load(name, arguments.data.as_deref(), &options)?);
+        data.push(dataset::load(name, arguments.data.as_deref(), &options, arguments.accept_licence)?);
     }
     let folder = arguments.out.clone().unwrap_or_else(|| default_folder(arguments, &systems, &seeds, &data, &device));
     std::fs::create_dir_all(&folder).map_err(|e| BenchError::Usage(format!("{}: cannot create the run's folder: {e}", folder.display())))?;
@@ -61,6 +61,8 @@ pub(super) fn run(arguments: &Reproduce) -> Result<()> {
         }
     }
     progress.finish();
+    // Empty by now; removing fails, and should, where another run keeps checkpoints in it.
+    let _ = std::fs::remove_dir(folder.join("checkpoints"));
     write(arguments, &systems, &data, &device, &folder, &cells)
 }
 
@@ -103,7 +105,7 @@ fn default_folder(arguments: &Reproduce, systems: &[System], seeds: &[u64], data
     let split = (&arguments.regime, arguments.test, arguments.folds, &arguments.fold_file, arguments.leave_last, &arguments.window);
     hasher.update(format!("{systems:?}{seeds:?}{hashes:?}{split:?}{} {} {}", device.name(), arguments.validation, arguments.no_clip));
     let names: Vec<_> = data.iter().map(|d| d.name.as_str()).collect();
-    Path::new("runs").join(format!("{}-{}", names.join("+"), &crate::runner::hex(&hasher.finalize())[..8]))
+    Path::new("runs").join(format!("{}-{}", names.join("+"), &foretaste_data::hex(&hasher.finalize())[..8]))
 }
 
 fn write(arguments: &Reproduce, systems: &[System], data: &[Dataset], device: &Device, folder: &Path, cells: &[Cell]) -> Result<()> {

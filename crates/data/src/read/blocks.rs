@@ -36,6 +36,8 @@ pub(super) struct Chunk {
     pub columns: RawColumns,
     /// One text column for each further column of the layout.
     pub extra: Vec<Vec<Option<String>>>,
+    /// Netflix: the movie of the block's last movie line.
+    pub last_movie: Option<Vec<u8>>,
     /// Bad lines; their numbers count from the block's start until the collector moves them.
     pub bad: Vec<BadRow>,
 }
@@ -133,7 +135,7 @@ pub(super) fn truncated(name: &str, error: std::io::Error) -> DataError {
 }
 
 /// Visits the lines of `text` with their number from 0, without line ends; blank lines are passed over.
-pub(super) fn lines(text: &[u8], mut visit: impl FnMut(u64, &[u8])) -> u64 {
+pub(super) fn lines<'a>(text: &'a [u8], mut visit: impl FnMut(u64, &'a [u8])) -> u64 {
     let mut number = 0;
     let mut start = 0;
     while start < text.len() {

@@ -2,6 +2,7 @@
 
 use super::blocks::{Block, Chunk, lines};
 use super::fields;
+use crate::vocabulary::VocabularyBuilder;
 use crate::{BadRow, RowCase};
 
 const EXPECTED: &str = "a line `movie:` or a line `user,rating,YYYY-MM-DD`";
@@ -18,21 +19,25 @@ pub(super) fn is_member(name: &str) -> bool {
 }
 
 /// Parses a block. Rows before the block's first movie line get the empty item name; the joining
-/// side knows which movie they belong to.
+/// side knows which movie they belong to. At the start of a file they belong to none and are bad.
 pub(super) fn parse(block: &Block, rules: &Rules) -> Chunk {
     let mut chunk = Chunk::default();
     let columns = &mut chunk.columns;
-    let mut movie = columns.item_names.intern(b"");
-    let (mut bad, mut row_lines) = (Vec::new(), Vec::new());
+    let unknown = columns.item_names.intern(b"");
+    let mut movie = unknown;
+    let mut last_movie = None;
+    let bad = &mut chunk.bad;
     chunk.lines = lines(&block.text, |number, line| {
         let outcome = match line.strip_suffix(b":") {
             Some(id) if !id.contains(&b',') => {
                 if id.iter().all(u8::is_ascii_digit) && !id.is_empty() {
                     movie = columns.item_names.intern(id);
+                    last_movie = Some(id);
                     return;
                 }
                 Err((RowCase::BadId, EXPECTED.to_owned()))
             }
+            _ if block.first && movie == unknown => Err((RowCase::NoMovie, "a line `movie:` before any rating".to_owned())),
             _ => rating(line, rules),
         };
         match outcome {
@@ -41,25 +46,11 @@ pub(super) fn parse(block: &Block, rules: &Rules) -> Chunk {
                 columns.items.push(movie);
                 columns.values.push(value);
                 columns.timestamps.push(time);
-                if movie == 0 && row_lines.is_empty() {
-                    row_lines.push((number, BadRow::show(line)));
-                }
             }
             Err((case, expected)) => bad.push(BadRow { file: block.file.to_string(), line: number, case, text: BadRow::show(line), expected }),
         }
     });
-    if let (true, Some((line, text))) = (block.first, row_lines.pop()) {
-        // Ratings without a movie at the start of a file belong to nobody.
-        let orphans = columns.items.iter().take_while(|i| **i == 0).count();
-        for column in [&mut columns.users, &mut columns.items] {
-            column.drain(..orphans);
-        }
-        columns.values.drain(..orphans);
-        columns.timestamps.drain(..orphans);
-        bad.push(BadRow { file: block.file.to_string(), line, case: RowCase::NoMovie, text, expected: "a line `movie:` before any rating".into() });
-        bad.sort_by_key(|row| row.line);
-    }
-    chunk.bad = bad;
+    chunk.last_movie = last_movie.map(<[u8]>::to_vec);
     chunk
 }
 
@@ -95,24 +86,27 @@ impl CurrentMovie {
         if block.first {
             self.0.clear();
         }
-        let names: Vec<Vec<u8>> = chunk.columns.item_names.names().map(<[u8]>::to_vec).collect();
         let continued = chunk.columns.items.first() == Some(&0);
-        let mut renamed = crate::vocabulary::VocabularyBuilder::default();
-        let map: Vec<u32> =
-            names.iter().enumerate().filter(|(i, _)| *i > 0 || continued).map(|(i, name)| (i, renamed.intern(if i == 0 { &self.0 } else { name }))).fold(
-                vec![0; names.len()],
-                |mut map, (i, new)| {
-                    map[i] = new;
-                    map
-                },
-            );
+        let mut names = VocabularyBuilder::default();
+        let map: Vec<u32> = chunk
+            .columns
+            .item_names
+            .names()
+            .enumerate()
+            .map(|(index, name)| match (index, continued) {
+                (0, true) => names.intern(&self.0),
+                // Nothing refers to the placeholder.
+                (0, false) => 0,
+                _ => names.intern(name),
+            })
+            .collect();
         for item in &mut chunk.columns.items {
             *item = map[*item as usize];
         }
-        if let (true, Some(last)) = (names.len() > 1, names.last()) {
-            self.0.clone_from(last);
+        chunk.columns.item_names = names;
+        if let Some(last) = chunk.last_movie.take() {
+            self.0 = last;
         }
-        chunk.columns.item_names = renamed;
         chunk
     }
 }

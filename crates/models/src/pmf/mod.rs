@@ -58,14 +58,14 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            factors: 64,
+            factors: 128,
             epochs: 60,
-            learning_rate: 0.02,
-            decay: 0.95,
-            regularization: 0.06,
-            bias_regularization: 0.01,
+            learning_rate: 0.03,
+            decay: 0.9,
+            regularization: 0.04,
+            bias_regularization: 0.002,
             biases: true,
-            init_deviation: 0.1,
+            init_deviation: 0.006,
             patience: 5,
             blocks: 8,
         }

@@ -61,7 +61,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { size: 64, item_factors: 32, epochs: 15, rows: 64, window: 32, learning_rate: 0.003, decay: 0.9, weight_decay: 0.05, patience: 2 }
+        Self { size: 64, item_factors: 16, epochs: 15, rows: 64, window: 32, learning_rate: 0.0015, decay: 0.95, weight_decay: 0.2, patience: 2 }
     }
 }
 
