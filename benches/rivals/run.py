@@ -28,12 +28,15 @@ ROOT = HERE.parent.parent
 def run(command):
     """Runs a command; answers its last line of output as JSON, its wall seconds and its peak MB."""
     start = time.perf_counter()
-    child = subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    out, err = child.stdout.read(), child.stderr.read()
-    _, status, usage = os.wait4(child.pid, 0)
-    seconds = time.perf_counter() - start
-    if status != 0:
-        sys.exit(f"{' '.join(map(str, command))}\n{err}")
+    # Standard error goes to a file: two full pipes would wait for each other.
+    with tempfile.TemporaryFile(mode="w+") as told:
+        child = subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, stderr=told, text=True)
+        out = child.stdout.read()
+        _, status, usage = os.wait4(child.pid, 0)
+        seconds = time.perf_counter() - start
+        if status != 0:
+            told.seek(0)
+            sys.exit(f"{' '.join(map(str, command))}\n{told.read()}")
     return json.loads(out.strip().splitlines()[-1]), seconds, usage.ru_maxrss * 1024 / 1e6
 
 
