@@ -248,73 +248,52 @@ struct Step {
 type Side<'a> = (&'a mut [f32], &'a mut [f32]);
 
 /// Updates along `ratings` in order; answers the sum of squared errors before each update.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx2", "x86_64+avx2", "aarch64+neon"))]
 fn sweep(ratings: &[Rating], users: Side, items: Side, stride: usize, step: &Step) -> f64 {
-    match stride / LANES {
-        1 => sweep_wide::<1>(ratings, users, items, step),
-        2 => sweep_wide::<2>(ratings, users, items, step),
-        3 => sweep_wide::<3>(ratings, users, items, step),
-        4 => sweep_wide::<4>(ratings, users, items, step),
-        8 => sweep_wide::<8>(ratings, users, items, step),
-        13 => sweep_wide::<13>(ratings, users, items, step),
-        16 => sweep_wide::<16>(ratings, users, items, step),
-        _ => sweep_any(ratings, users, items, stride, step),
-    }
-}
-
-/// Rows of `WIDTH` whole lanes, a width the compiler knows.
-fn sweep_wide<const WIDTH: usize>(ratings: &[Rating], users: Side, items: Side, step: &Step) -> f64 {
-    #[multiversion(targets("x86_64+avx2", "aarch64+neon"))]
-    fn inner<const WIDTH: usize>(ratings: &[Rating], users: Side, items: Side, step: &Step) -> f64 {
-        let (user_rows, _) = users.0.as_chunks_mut::<LANES>();
-        let (item_rows, _) = items.0.as_chunks_mut::<LANES>();
-        let (user_rows, _) = user_rows.as_chunks_mut::<WIDTH>();
-        let (item_rows, _) = item_rows.as_chunks_mut::<WIDTH>();
-        let mut squares = 0.0;
-        for rating in ratings {
-            let (u, i) = (rating.user as usize, rating.item as usize);
-            squares += update(&mut user_rows[u], &mut item_rows[i], &mut users.1[u], &mut items.1[i], rating.value, step);
-        }
-        squares
-    }
-    inner::<WIDTH>(ratings, users, items, step)
-}
-
-#[multiversion(targets("x86_64+avx2", "aarch64+neon"))]
-fn sweep_any(ratings: &[Rating], users: Side, items: Side, stride: usize, step: &Step) -> f64 {
     let mut squares = 0.0;
     for rating in ratings {
         let (u, i) = (rating.user as usize, rating.item as usize);
-        let (p, _) = users.0[u * stride..(u + 1) * stride].as_chunks_mut::<LANES>();
-        let (q, _) = items.0[i * stride..(i + 1) * stride].as_chunks_mut::<LANES>();
+        let p = &mut users.0[u * stride..(u + 1) * stride];
+        let q = &mut items.0[i * stride..(i + 1) * stride];
         squares += update(p, q, &mut users.1[u], &mut items.1[i], rating.value, step);
     }
     squares
 }
 
-/// One step down the gradient of one rating; answers the squared error before it.
+/// One step down the gradient of one rating; answers the squared error before it. Rows are whole lanes.
 #[inline(always)]
-fn update(p: &mut [[f32; LANES]], q: &mut [[f32; LANES]], user_bias: &mut f32, item_bias: &mut f32, value: f32, step: &Step) -> f64 {
-    // Two rows of lanes keep two chains of additions going.
-    let mut sums = [[0.0_f32; LANES]; 2];
-    for (chunk, (p, q)) in p.iter().zip(q.iter()).enumerate() {
-        for lane in 0..LANES {
-            sums[chunk % 2][lane] += p[lane] * q[lane];
-        }
-    }
-    let s: [f32; LANES] = std::array::from_fn(|lane| sums[0][lane] + sums[1][lane]);
-    let product = ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
-    let error = value - (*user_bias + *item_bias + product);
+fn update(p: &mut [f32], q: &mut [f32], user_bias: &mut f32, item_bias: &mut f32, value: f32, step: &Step) -> f64 {
+    let error = value - (*user_bias + *item_bias + product(p, q));
     let pull = step.rate * error;
     for (p, q) in p.iter_mut().zip(q.iter_mut()) {
-        for lane in 0..LANES {
-            let (a, b) = (p[lane], q[lane]);
-            p[lane] = a * step.keep + pull * b;
-            q[lane] = b * step.keep + pull * a;
-        }
+        let (a, b) = (*p, *q);
+        *p = a * step.keep + pull * b;
+        *q = b * step.keep + pull * a;
     }
     *user_bias = *user_bias * step.bias_keep + step.bias_rate * error;
     *item_bias = *item_bias * step.bias_keep + step.bias_rate * error;
     f64::from(error) * f64::from(error)
+}
+
+/// Inner product of two rows of whole lanes, summed in one order on every processor: two rows of
+/// lanes side by side keep two chains of additions going.
+#[inline(always)]
+fn product(p: &[f32], q: &[f32]) -> f32 {
+    const WIDE: usize = 2 * LANES;
+    let mut sums = [0.0_f32; WIDE];
+    let ((p_wide, p_rest), (q_wide, q_rest)) = (p.as_chunks::<WIDE>(), q.as_chunks::<WIDE>());
+    for (p, q) in p_wide.iter().zip(q_wide) {
+        for lane in 0..WIDE {
+            sums[lane] += p[lane] * q[lane];
+        }
+    }
+    if let ([p, ..], [q, ..]) = (p_rest.as_chunks::<LANES>().0, q_rest.as_chunks::<LANES>().0) {
+        for lane in 0..LANES {
+            sums[lane] += p[lane] * q[lane];
+        }
+    }
+    let s: [f32; LANES] = std::array::from_fn(|lane| sums[lane] + sums[LANES + lane]);
+    ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]))
 }
 
 #[cfg(test)]
