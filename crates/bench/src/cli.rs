@@ -137,14 +137,11 @@ pub struct Reproduce {
     pub reading: Reading,
 }
 
-/// Arguments of `import`.
+/// What `import` and `sessions` share.
 #[derive(Debug, Clone, Args)]
-pub struct Import {
+pub struct Conversion {
     /// File, folder or archive.
     pub input: PathBuf,
-    /// Parquet file to write.
-    #[arg(long, default_value = "interactions.parquet")]
-    pub out: PathBuf,
     /// Print the report as JSON.
     #[arg(long)]
     pub json: bool,
@@ -156,26 +153,29 @@ pub struct Import {
     pub reading: Reading,
 }
 
+/// Arguments of `import`.
+#[derive(Debug, Clone, Args)]
+pub struct Import {
+    /// Input and reader options.
+    #[command(flatten)]
+    pub conversion: Conversion,
+    /// Parquet file to write.
+    #[arg(long, default_value = "interactions.parquet")]
+    pub out: PathBuf,
+}
+
 /// Arguments of `sessions`.
 #[derive(Debug, Clone, Args)]
 pub struct Sessions {
-    /// File, folder or archive.
-    pub input: PathBuf,
+    /// Input and reader options.
+    #[command(flatten)]
+    pub conversion: Conversion,
     /// Parquet file to write.
     #[arg(long, default_value = "sessions.parquet")]
     pub out: PathBuf,
     /// Idle gaps, shortest first: seconds, or 30s, 1m, 2h, 30d.
     #[arg(long, default_value = "1m,1d,30d")]
     pub gaps: String,
-    /// Print the report as JSON.
-    #[arg(long)]
-    pub json: bool,
-    /// Threads; default all.
-    #[arg(long)]
-    pub threads: Option<usize>,
-    /// How to read files.
-    #[command(flatten)]
-    pub reading: Reading,
 }
 
 /// Arguments of `fetch`.

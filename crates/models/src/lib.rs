@@ -14,6 +14,7 @@
 pub mod biases;
 mod checkpoint;
 mod device;
+mod epochs;
 mod error;
 mod fit;
 mod kind;

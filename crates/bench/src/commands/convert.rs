@@ -1,30 +1,29 @@
 //! `import` and `sessions`: a log in, Parquet out.
 
 use super::use_threads;
-use crate::cli::{Import, Reading, Sessions};
+use crate::cli::{Conversion, Import, Sessions};
 use crate::{Result, machine, output};
 use foretaste_data::{IdleGaps, Interactions, LoadReport, format_date, store};
 use std::path::Path;
 use std::time::Instant;
 
 pub(super) fn import(arguments: &Import) -> Result<()> {
-    use_threads(arguments.threads)?;
-    convert(&arguments.input, &arguments.out, arguments.json, &arguments.reading, |table| store::write_interactions(table, &arguments.out))
+    convert(&arguments.conversion, &arguments.out, |table| store::write_interactions(table, &arguments.out))
 }
 
 pub(super) fn sessions(arguments: &Sessions) -> Result<()> {
-    use_threads(arguments.threads)?;
     let gaps: IdleGaps = arguments.gaps.parse()?;
-    convert(&arguments.input, &arguments.out, arguments.json, &arguments.reading, |table| store::write_sessions(table, &gaps, &arguments.out))
+    convert(&arguments.conversion, &arguments.out, |table| store::write_sessions(table, &gaps, &arguments.out))
 }
 
-fn convert(input: &Path, out: &Path, json: bool, reading: &Reading, write: impl FnOnce(&Interactions) -> foretaste_data::Result<()>) -> Result<()> {
-    let options = reading.options()?;
+fn convert(arguments: &Conversion, out: &Path, write: impl FnOnce(&Interactions) -> foretaste_data::Result<()>) -> Result<()> {
+    use_threads(arguments.threads)?;
+    let options = arguments.reading.options()?;
     let clock = Instant::now();
-    let (table, report) = foretaste_data::read(input, &options)?;
+    let (table, report) = foretaste_data::read(&arguments.input, &options)?;
     write(&table)?;
     let seconds = clock.elapsed().as_secs_f64();
-    output::print(&if json { machine_readable(&report, seconds, out) } else { told(&table, &report, out) });
+    output::print(&if arguments.json { machine_readable(&report, seconds, out) } else { told(&table, &report, out) });
     Ok(())
 }
 

@@ -9,11 +9,10 @@
 
 use super::fold_in::Population;
 use super::{Model, NAME, Settings};
-use crate::checkpoint::Checkpoint;
-use crate::fit::EarlyStopping;
-use crate::model::{rmse, training_mean};
+use crate::epochs::{self, Trainer};
+use crate::model::training_mean;
 use crate::tensors::{NamedTensor, Tensors};
-use crate::{EpochReport, FitContext, Fitted, ModelSettings, RatingModel, Reading, Result};
+use crate::{FitContext, Fitted, ModelSettings, Result};
 use foretaste_data::{Histories, rng};
 use multiversion::multiversion;
 use rand::RngExt;
@@ -54,42 +53,51 @@ struct Grid {
 /// [`crate::ModelError::Interrupted`] when asked to stop.
 pub fn fit(settings: &Settings, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Result<Fitted> {
     let mean = training_mean(NAME, train)?;
-    let checkpoint = Checkpoint::new(&ModelSettings::Pmf(settings.clone()), train, validation, context);
-    let mut grid = Grid::new(settings, train, mean, context.seed);
-    let mut stopping = EarlyStopping::default();
-    let mut best: Option<Model> = None;
-    let trained: Vec<bool> = (0..train.n_users() as u32).map(|u| !train.range(u).is_empty()).collect();
-    if let Some((tensors, state)) = checkpoint.load() {
-        grid.restore(settings.factors, &tensors)?;
-        if validation.is_some() {
-            best = Some(Model::restore(settings.clone(), &tensors)?);
-        }
-        stopping = state;
+    let trained = (0..train.n_users() as u32).map(|u| !train.range(u).is_empty()).collect();
+    let grid = Grid::new(settings, train, mean, context.seed);
+    let trainer = Training { settings, mean, trained, grid };
+    epochs::train(trainer, &ModelSettings::Pmf(settings.clone()), (settings.epochs, settings.patience), train, validation, context)
+}
+
+struct Training<'a> {
+    settings: &'a Settings,
+    mean: f32,
+    /// Which users have training rows.
+    trained: Vec<bool>,
+    grid: Grid,
+}
+
+impl Trainer for Training<'_> {
+    type Model = Model;
+
+    fn epoch(&mut self, epoch: usize, context: &FitContext) -> Result<f64> {
+        self.grid.epoch(self.settings, epoch, context)
     }
-    while stopping.curve.len() < settings.epochs && !(validation.is_some() && stopping.exhausted(settings.patience)) {
-        let epoch = stopping.curve.len();
-        let squares = grid.epoch(settings, epoch, context)?;
-        let train_rmse = (squares / train.len() as f64).sqrt();
-        let candidate = match validation {
-            Some(_) => Some(grid.model(settings, mean, &trained, train_rmse)),
-            None => None,
-        };
-        let validation_rmse = candidate
-            .as_ref()
-            .zip(validation)
-            .map(|(model, validation)| rmse(&(model as &dyn RatingModel).predict(train, validation, Reading::Frozen), validation.values()));
-        let report = EpochReport::new(epoch + 1, settings.epochs, train_rmse, validation_rmse);
-        stopping.curve.push(report);
-        if stopping.improved() && candidate.is_some() {
-            best = candidate;
-        }
-        context.progress.epoch(NAME, &report);
-        checkpoint.store(|| Ok(grid.tensors(settings.factors, best.as_ref())), &stopping)?;
+
+    fn model(&self, train_rmse: f64) -> Result<Model> {
+        let k = self.settings.factors;
+        let [(user_factors, user_biases), (item_factors, item_biases)] = self.grid.sides().map(|(_, groups)| Grid::flat(groups, k, self.grid.stride));
+        let population = Population::of(&user_biases, &user_factors, k, self.trained.clone(), (train_rmse * train_rmse) as f32);
+        Ok(Model { settings: self.settings.clone(), mean: self.mean, user_factors, item_factors, user_biases, item_biases, population })
     }
-    let best_epoch = stopping.best_epoch();
-    let model = best.unwrap_or_else(|| grid.model(settings, mean, &trained, stopping.curve.last().map_or(1.0, |e| e.train_rmse)));
-    checkpoint.remove();
-    Ok(Fitted { model: Box::new(model), curve: stopping.curve, best_epoch })
+
+    fn state(&self) -> Result<Vec<NamedTensor>> {
+        let k = self.settings.factors;
+        let tensors = self.grid.sides().into_iter().flat_map(|(side, groups)| {
+            let (factors, biases) = Grid::flat(groups, k, self.grid.stride);
+            let rows = biases.len();
+            [NamedTensor::new(format!("now.{side}_factors"), &[rows, k], factors), NamedTensor::new(format!("now.{side}_biases"), &[rows], biases)]
+        });
+        Ok(tensors.collect())
+    }
+
+    fn restore(&mut self, state: &Tensors) -> Result<()> {
+        self.grid.restore(self.settings.factors, state)
+    }
+
+    fn saved(&self, tensors: &Tensors) -> Result<Model> {
+        Model::restore(self.settings.clone(), tensors)
+    }
 }
 
 impl Grid {
@@ -166,25 +174,6 @@ impl Grid {
             }
         }
         (factors, biases)
-    }
-
-    fn model(&self, settings: &Settings, mean: f32, trained: &[bool], train_rmse: f64) -> Model {
-        let k = settings.factors;
-        let (user_factors, user_biases) = Self::flat(&self.users, k, self.stride);
-        let (item_factors, item_biases) = Self::flat(&self.items, k, self.stride);
-        let population = Population::of(&user_biases, &user_factors, k, trained.to_vec(), (train_rmse * train_rmse) as f32);
-        Model { settings: settings.clone(), mean, user_factors, item_factors, user_biases, item_biases, population }
-    }
-
-    /// What a checkpoint needs: the current state, and the best model as a model saves itself.
-    fn tensors(&self, k: usize, best: Option<&Model>) -> Vec<NamedTensor> {
-        let mut tensors = best.map_or_else(Vec::new, RatingModel::tensors);
-        for (side, groups) in self.sides() {
-            let (factors, biases) = Self::flat(groups, k, self.stride);
-            tensors.push(NamedTensor::new(format!("now.{side}_factors"), &[biases.len(), k], factors));
-            tensors.push(NamedTensor::new(format!("now.{side}_biases"), &[biases.len()], biases));
-        }
-        tensors
     }
 
     fn restore(&mut self, k: usize, tensors: &Tensors) -> Result<()> {

@@ -137,13 +137,12 @@ impl Parameters {
     }
 
     /// Takes one Adam step. `rows` are the distinct table rows the gradients belong to.
-    pub fn step(self, dense: Vec<Tensor<2>>, tables: Vec<Tensor<2>>, rows: &Tensor<1, Int>, rate: f32, weight_decay: f32) -> Self {
-        let step = AdamStep { rate, weight_decay, number: self.steps + 1 };
-        Self {
-            dense: self.dense.into_iter().zip(dense).map(|(p, g)| p.step(g, step)).collect(),
-            tables: self.tables.into_iter().zip(tables).map(|(p, g)| p.step_rows(rows, g, step)).collect(),
-            steps: self.steps + 1,
-        }
+    pub fn step(&mut self, dense: Vec<Tensor<2>>, tables: Vec<Tensor<2>>, rows: &Tensor<1, Int>, rate: f32, weight_decay: f32) {
+        self.steps += 1;
+        let step = AdamStep { rate, weight_decay, number: self.steps };
+        // Parameters move through the step, so that tables nobody else holds change in place.
+        self.dense = std::mem::take(&mut self.dense).into_iter().zip(dense).map(|(p, g)| p.step(g, step)).collect();
+        self.tables = std::mem::take(&mut self.tables).into_iter().zip(tables).map(|(p, g)| p.step_rows(rows, g, step)).collect();
     }
 
     fn all(&self) -> impl Iterator<Item = &Parameter> {
@@ -169,21 +168,18 @@ impl Parameters {
     }
 
     /// Takes up what [`state`](Self::state) wrote.
-    pub fn restore(self, tensors: &Tensors, device: &Device) -> Result<Self> {
-        let take = |p: Parameter| -> Result<Parameter> {
+    pub fn restore(&mut self, tensors: &Tensors, device: &Device) -> Result<()> {
+        for p in self.dense.iter_mut().chain(&mut self.tables) {
             let shape = p.value.dims();
             let get = |kind: &str| -> Result<Tensor<2>> {
                 let values = tensors.values(&format!("{kind}.{}", p.name), &[Some(shape[0]), Some(shape[1])])?;
                 Ok(on_device(values, shape, device))
             };
-            Ok(Parameter { value: get("now")?, first: get("first")?, second: get("second")?, name: p.name })
-        };
+            (p.value, p.first, p.second) = (get("now")?, get("first")?, get("second")?);
+        }
         let steps = tensors.values("steps", &[Some(2)])?;
-        Ok(Self {
-            dense: self.dense.into_iter().map(take).collect::<Result<_>>()?,
-            tables: self.tables.into_iter().map(take).collect::<Result<_>>()?,
-            steps: (steps[0] as u64) << 20 | steps[1] as u64,
-        })
+        self.steps = (steps[0] as u64) << 20 | steps[1] as u64;
+        Ok(())
     }
 }
 

@@ -138,7 +138,7 @@ fn wgpu_parity() {
         hidden = Tensor::zeros([2, 3], device.burn());
         for step in 0..10 {
             let out = window(&parameters, &settings, scale, &all[step % all.len()], hidden, device);
-            parameters = parameters.step(out.dense, out.tables, &out.rows, 0.01, 0.01);
+            parameters.step(out.dense, out.tables, &out.rows, 0.01, 0.01);
             hidden = out.hidden;
         }
         (loss, first, parameters.values().unwrap())
