@@ -56,9 +56,13 @@ impl Device {
         use burn::tensor::DeviceKind;
         use burn::tensor::wgpu::WgpuBackend;
         // A real GPU first; a software driver only because it was asked for by name.
-        let (kind, adapter) = adapters::all().into_iter().next().map_or((DeviceKind::DefaultDevice, String::new()), |a| (a.kind, a.name));
-        let api = if name == "vulkan" { VULKAN } else { WgpuBackend::Auto };
-        Self::init(name, kind, api, &adapter)
+        match adapters::all().into_iter().next() {
+            Some(adapter) => Self::init(name, adapter.kind, if name == "vulkan" { VULKAN } else { WgpuBackend::Auto }, &adapter.name),
+            None if name == "vulkan" => {
+                Err(ModelError::device(name, "there is no Vulkan driver with an adapter; use --device flex, or install the GPU's driver"))
+            }
+            None => Self::init(name, DeviceKind::DefaultDevice, WgpuBackend::Auto, ""),
+        }
     }
 
     #[cfg(feature = "wgpu")]
@@ -79,8 +83,8 @@ impl Device {
                 device
             }
         };
-        let name = if adapter.is_empty() { name.to_owned() } else { format!("{name} ({adapter})") };
-        Ok(Self { name, inner })
+        let adapter = if adapter.is_empty() { inner.identity().map_or_else(String::new, |i| i.name) } else { adapter.to_owned() };
+        Ok(Self { name: format!("{name} ({adapter})"), inner })
     }
 
     #[cfg(not(feature = "wgpu"))]
