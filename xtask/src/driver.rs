@@ -1,4 +1,4 @@
-//! A Vulkan driver in software, for machines without a GPU: SwiftShader from Debian's Chromium
+//! A Vulkan driver in software, for machines without a GPU: `SwiftShader` from Debian's Chromium
 //! package (Debian 12's lavapipe crashes under burn), and the Vulkan loader.
 //!
 //! Packages are downloaded and unpacked into the build folder; nothing is installed.

@@ -16,7 +16,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Train and evaluate the rating systems; print the RMSE table; write charts and a report.
-    Reproduce(Reproduce),
+    Reproduce(Box<Reproduce>),
     /// Read a log in any known format and write it as interactions Parquet.
     Import(Import),
     /// Read a log, build sessions from idle gaps, and write them as sessions Parquet.

@@ -34,6 +34,7 @@ impl Machine {
 }
 
 /// Forgets the peak so far, where the system can (Linux). Answers whether it could.
+#[must_use]
 pub fn reset_peak_memory() -> bool {
     std::fs::write("/proc/self/clear_refs", "5").is_ok()
 }

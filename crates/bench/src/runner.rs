@@ -67,17 +67,16 @@ impl Protocol<'_> {
                 self.progress.begin(&name);
                 let key = self.key(data, &rule, system, seed);
                 let file = self.folder.join("cells").join(format!("{key}.json"));
-                let cell = match self.finished(&file, &key) {
-                    Some(cell) => cell,
-                    None => {
-                        let rows = match &rows {
-                            Some(rows) => rows,
-                            None => rows.insert(self.rows(data, &rule, seed)?),
-                        };
-                        let cell = self.cell(data, &rule, system, seed, &key, rows)?;
-                        atomic::write(&file, &json(&cell)?)?;
-                        cell
-                    }
+                let cell = if let Some(cell) = self.finished(&file, &key) {
+                    cell
+                } else {
+                    let rows = match &rows {
+                        Some(rows) => rows,
+                        None => rows.insert(self.rows(data, &rule, seed)?),
+                    };
+                    let cell = self.cell(data, &rule, system, seed, &key, rows)?;
+                    atomic::write(&file, &json(&cell)?)?;
+                    cell
                 };
                 let headline = cell.outcome.errors.iter().map(|e| format!("RMSE {:.4} {}", e.rmse, e.reading.name())).collect::<Vec<_>>().join(", ");
                 self.progress.done(&name, &headline);
@@ -135,7 +134,8 @@ impl Protocol<'_> {
     }
 
     fn cell(&self, data: &Dataset, rule: &SplitRule, system: &System, seed: u64, key: &str, rows: &Rows) -> Result<Cell> {
-        machine::reset_peak_memory();
+        // Where the system cannot forget a peak, a cell's figure is that of the run so far.
+        let _ = machine::reset_peak_memory();
         let checkpoints = self.folder.join("checkpoints").join(key);
         let context = |name: &str| {
             let folder = checkpoints.join(name);
@@ -154,14 +154,13 @@ impl Protocol<'_> {
         if let Some((train, validation)) = rows.selection.as_ref().filter(|_| has_epochs) {
             let choice_file = chosen.join("choice.json");
             let choice: Option<(usize, Vec<foretaste_models::EpochReport>)> = std::fs::read(&choice_file).ok().and_then(|b| serde_json::from_slice(&b).ok());
-            let (epochs, found) = match choice.filter(|_| self.resume) {
-                Some(choice) => choice,
-                None => {
-                    let fitted = settings.fit(train, Some(validation), &self.fit_context(seed, &chosen))?;
-                    let choice = (fitted.best_epoch, fitted.curve);
-                    atomic::write(&choice_file, &json(&choice)?)?;
-                    choice
-                }
+            let (epochs, found) = if let Some(choice) = choice.filter(|_| self.resume) {
+                choice
+            } else {
+                let fitted = settings.fit(train, Some(validation), &self.fit_context(seed, &chosen))?;
+                let choice = (fitted.best_epoch, fitted.curve);
+                atomic::write(&choice_file, &json(&choice)?)?;
+                choice
             };
             settings = settings.with_epochs(epochs);
             curve = found;

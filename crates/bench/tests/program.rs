@@ -91,9 +91,7 @@ fn an_interrupted_run_goes_on() {
     let temporary = tempfile::tempdir().unwrap();
     let folder = temporary.path();
     ratings(folder);
-    let arguments = format!(
-        "reproduce ./ratings.csv --seeds 2 --regime random --device flex --set pmf.factors=4 --set biased-mf.epochs=3 --set rnn.size=8 --set rnn.epochs=4000 --set rnn.patience=4000 --json"
-    );
+    let arguments = "reproduce ./ratings.csv --seeds 2 --regime random --device flex --set pmf.factors=4 --set biased-mf.epochs=3 --set rnn.size=8 --set rnn.epochs=4000 --set rnn.patience=4000 --json".to_string();
     let cells = |name: &str| std::fs::read_dir(folder.join(name).join("cells")).map_or(0, Iterator::count);
     let mut child =
         foretaste(folder).args(arguments.split_whitespace()).args(["--out", "killed"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();

@@ -258,6 +258,8 @@ pub(crate) fn per_user<'a, T>(mut rows: &'a mut [T], offsets: &[usize]) -> Vec<&
     parts
 }
 
+/// `column` in the order given. Takes the column, so that it is freed as soon as it is reordered.
+#[allow(clippy::needless_pass_by_value)]
 fn gather<T: Copy + Send + Sync>(column: Vec<T>, order: &[u32]) -> Vec<T> {
     let mut sorted = Vec::with_capacity(order.len());
     order.par_iter().with_min_len(1 << 16).map(|&row| column[row as usize]).collect_into_vec(&mut sorted);

@@ -161,7 +161,7 @@ impl Manifest {
     /// the second answer says what differs.
     ///
     /// # Errors
-    /// As [`crate::read`].
+    /// As [`crate::read()`].
     pub fn load(&self, path: &Path) -> Result<(Interactions, LoadReport, Vec<String>)> {
         let (table, report) = crate::read(&self.locate(path)?, &self.read_options()?)?;
         let differences = self.differences(&table);

@@ -23,8 +23,8 @@ impl IdleGaps {
         if let Some(bad) = seconds.iter().find(|s| **s <= 0) {
             return Err(DataError::Setting(format!("idle gap {bad} s is not positive")));
         }
-        if let Some(pair) = seconds.windows(2).find(|p| p[0] >= p[1]) {
-            return Err(DataError::Setting(format!("idle gaps must grow, and {} s does not follow {} s; give the shortest first", pair[1], pair[0])));
+        if let Some([short, long, ..]) = seconds.windows(2).find(|p| p[0] >= p[1]) {
+            return Err(DataError::Setting(format!("idle gaps must grow, and {long} s does not follow {short} s; give the shortest first")));
         }
         if seconds.len() > 255 {
             return Err(DataError::Setting(format!("{} idle gaps; at most 255 levels are possible", seconds.len())));

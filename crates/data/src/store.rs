@@ -65,8 +65,7 @@ fn write(table: &Interactions, gaps: Option<&IdleGaps>, path: &Path) -> Result<(
         (Some(marks), Some(gaps)) => (0..gaps.levels()).map(|level| sessions::numbers(marks, &offsets, level)).collect(),
         _ => Vec::new(),
     };
-    let names =
-        [names(&table.user_ids), names(&table.item_ids), table.event_types.as_ref().map(|e| names(&e.names)).unwrap_or_else(|| names(&Vocabulary::default()))];
+    let names = [names(&table.user_ids), names(&table.item_ids), table.event_types.as_ref().map_or_else(|| names(&Vocabulary::default()), |e| names(&e.names))];
     // One closure a column keeps only the column being encoded in Arrow form.
     let columns = |column: usize, rows: std::ops::Range<usize>| -> ArrayRef {
         match column {
@@ -216,7 +215,7 @@ pub(crate) fn check_version(path: &Path, metadata: &ParquetMetaData) -> Result<(
 pub fn idle_gaps(path: &Path) -> Result<Option<IdleGaps>> {
     let file = std::fs::File::open(path).map_err(|e| DataError::io(path, "open", e))?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| DataError::parquet(path, e))?;
-    metadata_value(builder.metadata(), GAPS_KEY).map(|gaps| gaps.parse()).transpose()
+    metadata_value(builder.metadata(), GAPS_KEY).map(str::parse).transpose()
 }
 
 fn metadata_value<'a>(metadata: &'a ParquetMetaData, key: &str) -> Option<&'a str> {

@@ -71,17 +71,16 @@ impl Device {
         // A selector can be initialized once in a process; later calls get the same device.
         static OPENED: Mutex<Vec<(String, burn::tensor::Device)>> = Mutex::new(Vec::new());
         let mut opened = OPENED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let inner = match opened.iter().find(|(known, _)| known == name) {
-            Some((_, device)) => device.clone(),
-            None => {
-                let device = burn::tensor::Device::wgpu_options()
-                    .device_kind(kind)
-                    .graphics_api(api)
-                    .init()
-                    .map_err(|e| ModelError::device(name, format!("{e}; without a GPU and its driver use --device flex")))?;
-                opened.push((name.to_owned(), device.clone()));
-                device
-            }
+        let inner = if let Some((_, device)) = opened.iter().find(|(known, _)| known == name) {
+            device.clone()
+        } else {
+            let device = burn::tensor::Device::wgpu_options()
+                .device_kind(kind)
+                .graphics_api(api)
+                .init()
+                .map_err(|e| ModelError::device(name, format!("{e}; without a GPU and its driver use --device flex")))?;
+            opened.push((name.to_owned(), device.clone()));
+            device
         };
         let adapter = if adapter.is_empty() { inner.identity().map_or_else(String::new, |i| i.name) } else { adapter.to_owned() };
         Ok(Self { name: format!("{name} ({adapter})"), inner })
@@ -176,7 +175,7 @@ mod tests {
         assert!(!["swiftshader", "llvmpipe", "lavapipe"].iter().any(|s| name.contains(s)), "{name}");
     }
 
-    /// Matrix products of many shapes agree with the CPU backend: SwiftShader once computed zeros for
+    /// Matrix products of many shapes agree with the CPU backend: `SwiftShader` once computed zeros for
     /// all of them, through burn's SPIR-V compiler, without any error. Runs as `wgpu_parity` does.
     #[cfg(feature = "wgpu")]
     #[test]

@@ -63,7 +63,7 @@ impl ModelError {
 }
 
 /// Checks that `value` lies in `range`; the message names both.
-pub(crate) fn within<T: PartialOrd + std::fmt::Display>(model: &'static str, setting: &str, value: T, low: T, high: T) -> Result<()> {
+pub(crate) fn within<T: PartialOrd + std::fmt::Display + Copy>(model: &'static str, setting: &str, value: T, low: T, high: T) -> Result<()> {
     if value >= low && value <= high {
         return Ok(());
     }

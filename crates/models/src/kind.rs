@@ -52,7 +52,7 @@ macro_rules! models {
             /// # Errors
             /// [`ModelError::Setting`] for an unknown setting, a wrong type or a value out of range.
             pub fn settings(self, table: toml::Table) -> Result<ModelSettings> {
-                let settings = match self { $(Self::$variant => ModelSettings::$variant(parse::<$module::Settings>($name, table)?),)* };
+                let settings = match self { $(Self::$variant => ModelSettings::$variant(parse::<$module::Settings>($name, &table)?),)* };
                 settings.check()?;
                 Ok(settings)
             }
@@ -124,7 +124,7 @@ impl ModelSettings {
     }
 }
 
-fn parse<T: DeserializeOwned>(model: &'static str, table: toml::Table) -> Result<T> {
+fn parse<T: DeserializeOwned>(model: &'static str, table: &toml::Table) -> Result<T> {
     let names: Vec<String> = table.keys().cloned().collect();
     table.clone().try_into().map_err(|e: toml::de::Error| {
         let reason = e.message().to_owned();

@@ -203,7 +203,7 @@ impl Layout {
                 name.clone_into(&mut file);
                 let mut bytes = Vec::new();
                 BufReader::new(std::io::Read::take(reader, 1 << 20)).read_until(b'\n', &mut bytes).map_err(|e| super::blocks::truncated(name, e))?;
-                header = String::from_utf8_lossy(&bytes).trim_start_matches('\u{feff}').trim_end().to_owned();
+                String::from_utf8_lossy(&bytes).trim_start_matches('\u{feff}').trim_end().clone_into(&mut header);
             }
             Ok(())
         })?;

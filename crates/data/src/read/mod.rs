@@ -91,7 +91,7 @@ pub fn read(path: &Path, options: &ReadOptions) -> Result<(Interactions, LoadRep
         Format::Parquet => parquet::read(path, options)?,
         format => read_text(path, &format, options)?,
     };
-    let rejects = rejects::settle(path, bad, options)?;
+    let rejects = rejects::settle(path, &bad, options)?;
     if raw.users.is_empty() {
         return Err(DataError::file(path.display(), "holds no interactions", "is this the right file?"));
     }
@@ -119,7 +119,7 @@ fn read_text(path: &Path, format: &Format, options: &ReadOptions) -> Result<RawR
         let mut movie = netflix::CurrentMovie::default();
         blocks::parse_all(
             path,
-            |name| netflix::is_member(name),
+            netflix::is_member,
             |block: &Block| netflix::parse(block, &rules),
             |block, chunk| {
                 let chunk = movie.settle(block, chunk);

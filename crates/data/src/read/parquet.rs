@@ -41,9 +41,9 @@ pub(super) fn read(path: &Path, options: &ReadOptions) -> Result<RawRead> {
         let (times, unit) = times(&shown, &names[at.timestamp], batch.column(at.timestamp), options.time_unit.per_second())?;
         let times: &Int64Array = times.as_primitive::<Int64Type>();
         let values = at.value.map(|i| column(i, &DataType::Float32)).transpose()?;
-        let values: Option<&Float32Array> = values.as_ref().map(|v| v.as_primitive::<Float32Type>());
+        let values: Option<&Float32Array> = values.as_ref().map(AsArray::as_primitive::<Float32Type>);
         let events = at.event_type.map(|i| column(i, &DataType::Utf8)).transpose()?;
-        let events: Option<&StringArray> = events.as_ref().map(|e| e.as_string());
+        let events: Option<&StringArray> = events.as_ref().map(AsArray::as_string);
 
         let mut kept = Vec::with_capacity(batch.num_rows());
         for row in 0..batch.num_rows() {

@@ -251,6 +251,7 @@ fn sweep(ratings: &[Rating], users: Side, items: Side, stride: usize, step: &Ste
 
 /// One step down the gradient of one rating; answers the squared error before it. Rows are whole lanes.
 #[inline(always)]
+#[allow(clippy::inline_always)] // Only code within `sweep` is compiled for the processor at hand.
 fn update(p: &mut [f32], q: &mut [f32], user_bias: &mut f32, item_bias: &mut f32, value: f32, step: &Step) -> f64 {
     let error = value - (*user_bias + *item_bias + product(p, q));
     let pull = step.rate * error;
@@ -267,6 +268,7 @@ fn update(p: &mut [f32], q: &mut [f32], user_bias: &mut f32, item_bias: &mut f32
 /// Inner product of two rows of whole lanes, summed in one order on every processor: two rows of
 /// lanes side by side keep two chains of additions going.
 #[inline(always)]
+#[allow(clippy::inline_always)] // As above.
 fn product(p: &[f32], q: &[f32]) -> f32 {
     const WIDE: usize = 2 * LANES;
     let mut sums = [0.0_f32; WIDE];

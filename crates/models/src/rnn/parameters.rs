@@ -31,11 +31,14 @@ pub(super) const USER_BIAS: usize = 12;
 pub(super) const TABLE_INPUT: usize = 0;
 pub(super) const TABLE_OUTPUT: usize = 1;
 
+/// Name and sizes of a parameter.
+pub(super) type Shape = (String, [usize; 2]);
+
 /// Names and shapes of all dense parameters, then of the tables.
-pub(super) fn shapes(settings: &Settings, items: usize) -> (Vec<(String, [usize; 2])>, Vec<(String, [usize; 2])>) {
+pub(super) fn shapes(settings: &Settings, items: usize) -> (Vec<Shape>, Vec<Shape>) {
     let (h, d, x) = (settings.size, settings.item_factors, settings.inputs());
     let gates = |name: &str, shape: [usize; 2]| GATES.map(|gate| (format!("{name}.{gate}"), shape));
-    let mut dense: Vec<(String, [usize; 2])> = Vec::new();
+    let mut dense: Vec<Shape> = Vec::new();
     dense.extend(gates("input", [x, h]));
     dense.extend(gates("input_bias", [1, h]));
     dense.extend(gates("hidden", [h, h]));
@@ -122,7 +125,7 @@ impl Parameters {
                 _ => uniform(reach),
             }
         };
-        let make = |shapes: Vec<(String, [usize; 2])>| {
+        let make = |shapes: Vec<Shape>| {
             shapes
                 .into_iter()
                 .map(|(name, shape)| Parameter {
