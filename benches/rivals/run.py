@@ -83,7 +83,7 @@ def foretaste(args, scratch, name, *arguments):
 
 def surprise(scratch, seed, *arguments):
     splits = scratch / "accuracy" / "splits"
-    files = ["--train", splits / f"random-seed-{seed}-train.csv", "--test", splits / f"random-seed-{seed}-test.csv"]
+    files = ["--train", splits / f"ml-1m-random-90_10-seed-{seed}-train.csv", "--test", splits / f"ml-1m-random-90_10-seed-{seed}-test.csv"]
     return run([sys.executable, HERE / "surprise_rmse.py", *files, *arguments])[0]
 
 

@@ -66,23 +66,25 @@ fn shell() -> Result<Shell, Box<dyn std::error::Error>> {
     Ok(sh)
 }
 
-/// Builds and runs the `foretaste` program where the user stands; its exit status is ours.
+/// Builds and runs the `foretaste` program where the user stands.
 #[allow(clippy::print_stderr)]
 fn program(task: &str, arguments: &[String]) -> ExitCode {
     let features = std::env::var("FORETASTE_FEATURES").unwrap_or_else(|_| "wgpu".into());
     let features = if features == "none" { String::new() } else { features };
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
-    let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["run", "--quiet", "--release", "--package", "foretaste-bench", "--no-default-features", "--features", &features])
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command
+        .args(["run", "--release", "--package", "foretaste-bench", "--no-default-features", "--features", &features])
         .args(["--manifest-path", manifest, "--", task])
-        .args(arguments)
-        .status();
-    match status {
-        // Ctrl-C ends cargo by signal; the program itself has told what is kept.
-        Ok(status) => ExitCode::from(status.code().map_or(130, |code| code as u8)),
-        Err(error) => {
-            eprintln!("error: cargo did not start: {error}");
-            ExitCode::FAILURE
-        }
-    }
+        .args(arguments);
+    // Where it can, the program takes this process' place, so that Ctrl-C and exit status are its own.
+    #[cfg(unix)]
+    let error = std::os::unix::process::CommandExt::exec(&mut command);
+    #[cfg(not(unix))]
+    let error = match command.status() {
+        Ok(status) => return ExitCode::from(status.code().map_or(130, |code| code as u8)),
+        Err(error) => error,
+    };
+    eprintln!("error: cargo did not start: {error}");
+    ExitCode::FAILURE
 }

@@ -86,10 +86,11 @@ pub struct Reproduce {
     /// Share of the rows that tests under `random` and `future`.
     #[arg(long, default_value_t = 0.1)]
     pub test: f64,
-    /// Under `random`: this many folds instead of a hold-out; each seed is one fold.
+    /// Under `random`: this many folds instead of a hold-out; each seed is one fold, all by default.
     #[arg(long, value_name = "K")]
     pub folds: Option<usize>,
-    /// Under `random`: test on the rows of this file of the data set's owner (u1.test).
+    /// Under `random`: test on the rows of this file of the data set's owner; `{}` in its name is the
+    /// fold's number, from 1 (u{}.test with --seeds 5).
     #[arg(long, value_name = "FILE", conflicts_with = "folds")]
     pub fold_file: Option<PathBuf>,
     /// Under `per-user`: test on each user's last N rows instead of `DeepRecommender`'s 70/30 rule.
@@ -98,9 +99,9 @@ pub struct Reproduce {
     /// Under `future`: a published window (netflix-full, netflix-3-months, netflix-6-months, netflix-1-year).
     #[arg(long)]
     pub window: Option<String>,
-    /// Number of seeds, or a list of seeds (1,2,3).
-    #[arg(long, default_value = "3")]
-    pub seeds: String,
+    /// Number of seeds (3 by default), or a list of seeds (1,2,3).
+    #[arg(long)]
+    pub seeds: Option<String>,
     /// Share of the training rows that chooses the number of epochs; the model is then trained on all
     /// training rows. 0 trains for as many epochs as the settings say.
     #[arg(long, default_value_t = 0.05)]

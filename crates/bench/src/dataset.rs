@@ -12,10 +12,12 @@ pub struct Dataset {
     pub table: Interactions,
     /// What reading found.
     pub report: LoadReport,
-    /// Smallest and largest rating: the manifest's scale, or what the data shows.
-    pub scale: (f32, f32),
+    /// Smallest and largest rating: the manifest's scale or the one asked for; none where neither says.
+    pub scale: Option<(f32, f32)>,
     /// What is known of it, for a known data set.
     pub manifest: Option<Manifest>,
+    /// Whether it is a known data set with its official counts, so that published figures are about it.
+    pub official: bool,
     /// SHA-256 of its content.
     pub hash: String,
     /// What the user should be told: differences from official counts, skipped lines, duplicates.
@@ -40,8 +42,12 @@ pub fn home() -> PathBuf {
 /// [`BenchError::Data`] for what reading finds wrong, [`BenchError::Usage`] when a known data set is
 /// nowhere, [`BenchError::Fetch`] when fetching it fails.
 pub fn load(name: &str, data: Option<&Path>, options: &ReadOptions, accept: bool) -> Result<Dataset> {
-    let is_path = name.contains(['/', '\\', '.']) || Path::new(name).exists();
-    let manifest = if is_path { None } else { Some(Manifest::find(name)?) };
+    // A known name is the data set, whatever lies in the working folder under that name.
+    let known = !name.contains(['/', '\\', '.']) && (Manifest::find(name).is_ok() || !Path::new(name).exists());
+    let manifest = if known { Some(Manifest::find(name)?) } else { None };
+    if manifest.is_none() && data.is_some() {
+        return Err(BenchError::Usage(format!("{name} is a path already; --data tells where a known data set lies")));
+    }
     let mut remarks = Vec::new();
     let (table, report) = match &manifest {
         None => foretaste_data::read(Path::new(name), options)?,
@@ -50,10 +56,15 @@ pub fn load(name: &str, data: Option<&Path>, options: &ReadOptions, accept: bool
             if accept && data.is_none() && name != embedded::NAME && !place.is_dir() {
                 crate::fetch::fetch(manifest, &home(), true, manifest.archive.is_none(), None)?;
             }
-            let own = ReadOptions { skip_bad_rows: options.skip_bad_rows, rejects: options.rejects.clone(), ..manifest.read_options()? };
+            let official = manifest.read_options()?;
+            let own = ReadOptions { format: official.format, scale: official.scale, ..options.clone() };
             match data {
                 // A file may come in another format than its owner's.
-                Some(path) if path.is_file() => foretaste_data::read(path, &ReadOptions { format: options.format.clone(), ..own })?,
+                Some(path) if path.is_file() => {
+                    let zip = path.extension().is_some_and(|e| e == "zip");
+                    let format = options.format.clone().or(if zip { own.format.clone() } else { None });
+                    foretaste_data::read(path, &ReadOptions { format, ..own })?
+                }
                 Some(path) => foretaste_data::read(&manifest.locate(path)?, &own)?,
                 None if name == embedded::NAME => {
                     let table = embedded::load()?;
@@ -74,6 +85,7 @@ pub fn load(name: &str, data: Option<&Path>, options: &ReadOptions, accept: bool
     if let Some(manifest) = &manifest {
         remarks.extend(manifest.differences(&table));
     }
+    let official = manifest.is_some() && remarks.is_empty();
     if report.duplicates > 0 {
         remarks.push(format!(
             "{} rows were dropped: a later row has the same user, item and time stamp ({} of them with another value)",
@@ -84,11 +96,11 @@ pub fn load(name: &str, data: Option<&Path>, options: &ReadOptions, accept: bool
         remarks.push(format!("{} bad lines were left out; they stand in {}", report.rejected, rejects.display()));
     }
     table.require_values()?;
-    let scale = manifest.as_ref().map(|m| (m.scale.min, m.scale.max)).or(options.scale).or_else(|| table.value_range()).unwrap_or((0.0, 0.0));
+    let scale = manifest.as_ref().map(|m| (m.scale.min, m.scale.max)).or(options.scale);
     let stem = Path::new(name).file_stem().map_or_else(|| name.to_owned(), |s| s.to_string_lossy().into_owned());
-    let name = if is_path { stem } else { name.to_owned() };
+    let name = if known { name.to_owned() } else { stem };
     let hash = table.content_hash();
-    Ok(Dataset { name, table, report, scale, manifest, hash, remarks })
+    Ok(Dataset { name, table, report, scale, manifest, official, hash, remarks })
 }
 
 /// The name under which `fetch` stores a data set that comes from a registry package.

@@ -33,7 +33,7 @@ pub enum BenchError {
         reason: String,
     },
     /// Returned after Ctrl-C; what is finished is kept.
-    #[error("interrupted; finished cells are kept\n  help: the same command with --resume goes on where it stood")]
+    #[error("interrupted; what is finished is kept\n  help: run the same command again; `reproduce` with --resume goes on where it stood")]
     Interrupted,
 }
 

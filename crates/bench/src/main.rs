@@ -2,16 +2,19 @@
 
 use clap::Parser;
 use foretaste_bench::cli::Cli;
-use foretaste_bench::output::note;
+use foretaste_bench::output;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_env("FORETASTE_LOG").unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).without_time().init();
+    if std::env::args().any(|argument| argument == "--json") {
+        output::speak_json();
+    }
     match foretaste_bench::commands::run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            note(&format!("error: {error}"));
+            output::error(&error.to_string());
             ExitCode::from(error.exit_code())
         }
     }

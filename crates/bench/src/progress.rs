@@ -1,6 +1,6 @@
 //! Progress on standard error: bars for people, JSON lines for programs, and Ctrl-C.
 
-use crate::output::note;
+use crate::output::{note, raw};
 use foretaste_models::{EpochReport, Progress};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -48,7 +48,7 @@ impl RunProgress {
     pub fn begin(&self, cell: &str) {
         self.bar.set_message(cell.to_owned());
         if self.json {
-            note(&serde_json::json!({ "event": "cell", "cell": cell }).to_string());
+            raw(&serde_json::json!({ "event": "cell", "cell": cell }).to_string());
         }
     }
 
@@ -56,7 +56,7 @@ impl RunProgress {
     pub fn done(&self, cell: &str, headline: &str) {
         self.bar.inc(1);
         if self.json {
-            note(&serde_json::json!({ "event": "done", "cell": cell, "headline": headline }).to_string());
+            raw(&serde_json::json!({ "event": "done", "cell": cell, "headline": headline }).to_string());
         } else if self.bar.is_hidden() {
             note(&format!("{cell}: {headline}"));
         } else {
@@ -75,7 +75,7 @@ impl Progress for RunProgress {
         let validation = report.validation_rmse.map_or(String::new(), |v| format!(", validation {v:.4}"));
         let text = format!("{model} epoch {}/{}: training {:.4}{validation}", report.epoch, report.epochs, report.train_rmse);
         if self.json {
-            note(&serde_json::json!({ "event": "epoch", "model": model, "report": report }).to_string());
+            raw(&serde_json::json!({ "event": "epoch", "model": model, "report": report }).to_string());
         } else {
             tracing::debug!("{text}");
             self.bar.set_message(text);

@@ -65,7 +65,9 @@ fn table(view: &View) -> String {
             if !(head[column].starts_with("RMSE") || head[column].starts_with("MAE")) {
                 return None;
             }
-            lines.iter().map(|line| line[column].clone()).filter(|c| c != "-").min()
+            let number = |cell: &str| cell.split(' ').next().and_then(|n| n.parse::<f64>().ok());
+            let figures = lines.iter().filter_map(|line| Some((number(&line[column])?, line[column].clone())));
+            figures.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, cell)| cell)
         })
         .collect();
     let mut text = String::from("<div class=\"scroll\"><table>\n<tr>");

@@ -7,10 +7,10 @@ use crate::progress::RunProgress;
 use crate::results::{Cell, Errors, Measured, Outcome, json};
 use crate::systems::System;
 use crate::{BenchError, Result};
-use foretaste_data::{Histories, Parts, SplitRule, atomic, hex};
+use foretaste_data::{Histories, Parts, Regime, Split, SplitRule, atomic, hex};
 use foretaste_models::{Device, FitContext, RatingModel, Reading, save, weights_hash};
 use sha2::{Digest, Sha256};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Bumped whenever a change moves results, so that old cells are not taken for new ones.
@@ -47,33 +47,31 @@ struct Rows {
 
 impl Protocol<'_> {
     /// Runs (or takes from the folder) one cell a system and seed under `rule`. Under `k folds` seed
-    /// `s` is fold `s` of the folds of seed 0.
+    /// `s` is fold `s` of the folds of seed 0; under fold files `{}` in their name is `s + 1`.
     ///
     /// # Errors
     /// [`BenchError::Interrupted`] after Ctrl-C; whatever splitting, training or writing meets.
     pub fn run(&self, data: &Dataset, rule: &SplitRule, systems: &[System], seeds: &[u64]) -> Result<Vec<Cell>> {
         let mut cells = Vec::new();
         for &seed in seeds {
-            let rule = match rule {
-                SplitRule::KFold { folds, .. } => SplitRule::KFold { folds: *folds, fold: seed as usize },
-                rule => rule.clone(),
-            };
+            let rule = of_seed(rule, seed);
+            let split = self.split(data, &rule, seed)?;
             let mut rows = None;
+            if self.save_splits {
+                self.write_split(data, &rule, seed, rows.insert(self.rows(data, &split)))?;
+            }
             for system in systems {
                 if crate::progress::stopping() {
                     return Err(BenchError::Interrupted);
                 }
                 let name = format!("{} · {} {} · {} · seed {seed}", data.name, rule.regime(), rule.name(), system.title);
                 self.progress.begin(&name);
-                let key = self.key(data, &rule, system, seed);
+                let key = self.key(data, &split, system, seed);
                 let file = self.folder.join("cells").join(format!("{key}.json"));
-                let cell = if let Some(cell) = self.finished(&file, &key) {
+                let cell = if let Some(cell) = self.finished(&file, &key, &self.model_folder(data, &rule, system, seed)) {
                     cell
                 } else {
-                    let rows = match &rows {
-                        Some(rows) => rows,
-                        None => rows.insert(self.rows(data, &rule, seed)?),
-                    };
+                    let rows = rows.get_or_insert_with(|| self.rows(data, &split));
                     let cell = self.cell(data, &rule, system, seed, &key, rows)?;
                     atomic::write(&file, &json(&cell)?)?;
                     cell
@@ -87,13 +85,14 @@ impl Protocol<'_> {
     }
 
     /// Hash of all that determines a cell's outcome.
-    fn key(&self, data: &Dataset, rule: &SplitRule, system: &System, seed: u64) -> String {
+    fn key(&self, data: &Dataset, split: &Split, system: &System, seed: u64) -> String {
         let mut hasher = Sha256::new();
         let parts = [
             RESULTS_VERSION.to_string(),
             env!("CARGO_PKG_VERSION").into(),
+            data.name.clone(),
             data.hash.clone(),
-            format!("{rule:?}"),
+            format!("{:?}", split.rule),
             system.name.clone(),
             system.settings.kind().name().into(),
             system.settings.to_toml(),
@@ -106,31 +105,36 @@ impl Protocol<'_> {
             hasher.update(part.as_bytes());
             hasher.update([0]);
         }
+        // The roles say what a fold file held.
+        hasher.update(split.roles.iter().map(|role| *role as u8).collect::<Vec<u8>>());
         hex(&hasher.finalize())[..16].to_owned()
     }
 
-    fn finished(&self, file: &Path, key: &str) -> Option<Cell> {
-        if !self.resume {
+    /// The cell of an earlier run, if it is whole and the model that was asked for was saved, too.
+    fn finished(&self, file: &Path, key: &str, model: &Path) -> Option<Cell> {
+        if !self.resume || (self.save_models && !model.is_dir()) {
             return None;
         }
         let cell: Cell = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
         (cell.key == key).then_some(cell)
     }
 
-    fn rows(&self, data: &Dataset, rule: &SplitRule, seed: u64) -> Result<Rows> {
+    fn model_folder(&self, data: &Dataset, rule: &SplitRule, system: &System, seed: u64) -> PathBuf {
+        self.folder.join("models").join(format!("{}-{}-seed-{seed}", file_stem(&data.name, rule.regime(), &table_split(rule)), system.name))
+    }
+
+    fn split(&self, data: &Dataset, rule: &SplitRule, seed: u64) -> Result<Split> {
         let split_seed = if matches!(rule, SplitRule::KFold { .. }) { 0 } else { seed };
+        Ok(rule.split(&data.table, split_seed, if published_validation(rule) { 0.0 } else { self.validation })?)
+    }
+
+    fn rows(&self, data: &Dataset, split: &Split) -> Rows {
+        let Parts { train, validation, test } = split.parts(&data.table);
         // Rules with a validation part of their own choose epochs on it and, as published, train on
         // the training part alone; the others train on all rows that do not test.
-        let published = matches!(rule, SplitRule::PerUserShare { .. } | SplitRule::Window(_));
-        let split = rule.split(&data.table, split_seed, if published { 0.0 } else { self.validation })?;
-        let Parts { train, validation, test } = split.parts(&data.table);
-        let known = if published { train.clone() } else { train.merged(&validation) };
+        let known = if published_validation(&split.rule) { train.clone() } else { train.merged(&validation) };
         let selection = (self.validation > 0.0 && !validation.is_empty()).then_some((train, validation));
-        let rows = Rows { known, test, selection };
-        if self.save_splits {
-            self.write_split(data, rule, seed, &rows)?;
-        }
-        Ok(rows)
+        Rows { known, test, selection }
     }
 
     fn cell(&self, data: &Dataset, rule: &SplitRule, system: &System, seed: u64, key: &str, rows: &Rows) -> Result<Cell> {
@@ -179,8 +183,7 @@ impl Protocol<'_> {
         let errors = Reading::ALL.map(|reading| self.errors(data, fitted.model.as_ref(), rows, &warm, reading)).to_vec();
         let predict_seconds = clock.elapsed().as_secs_f64();
         if self.save_models {
-            let name = format!("{}-{}-seed-{seed}", system.name, rule.regime());
-            save(fitted.model.as_ref(), &data.table.user_ids, &data.table.item_ids, &self.folder.join("models").join(name))?;
+            save(fitted.model.as_ref(), &data.table.user_ids, &data.table.item_ids, &self.model_folder(data, rule, system, seed))?;
         }
         let outcome = Outcome {
             dataset: data.name.clone(),
@@ -217,8 +220,11 @@ impl Protocol<'_> {
     fn errors(&self, data: &Dataset, model: &dyn RatingModel, rows: &Rows, warm: &[bool], reading: Reading) -> Errors {
         let mut predictions = model.predict(&rows.known, &rows.test, reading);
         if self.clip {
+            // Where nobody states the scale, the known ratings show it; the test ratings must not.
+            let known = || rows.known.values().iter().fold((f32::MAX, f32::MIN), |(low, high), v| (low.min(*v), high.max(*v)));
+            let (low, high) = data.scale.unwrap_or_else(known);
             for prediction in &mut predictions {
-                *prediction = prediction.clamp(data.scale.0, data.scale.1);
+                *prediction = prediction.clamp(low, high);
             }
         }
         let values = rows.test.values();
@@ -236,7 +242,7 @@ impl Protocol<'_> {
 
     fn write_split(&self, data: &Dataset, rule: &SplitRule, seed: u64, rows: &Rows) -> Result<()> {
         for (part, histories) in [("train", &rows.known), ("test", &rows.test)] {
-            let path = self.folder.join("splits").join(format!("{}-seed-{seed}-{part}.csv", rule.regime()));
+            let path = self.folder.join("splits").join(format!("{}-seed-{seed}-{part}.csv", file_stem(&data.name, rule.regime(), &table_split(rule))));
             atomic::write_with(&path, |file| {
                 use std::io::Write;
                 let fail = |e| foretaste_data::DataError::Io { path: path.display().to_string(), action: "write", source: e };
@@ -260,10 +266,30 @@ fn stated(error: f64) -> f64 {
     (error * 1e10).round() / 1e10
 }
 
+/// The rule as it stands for one seed: seed `s` is fold `s`, and `{}` in a fold file's name is `s + 1`.
+fn of_seed(rule: &SplitRule, seed: u64) -> SplitRule {
+    match rule {
+        SplitRule::KFold { folds, .. } => SplitRule::KFold { folds: *folds, fold: seed as usize },
+        SplitRule::FoldFile { test } => SplitRule::FoldFile { test: test.to_string_lossy().replace("{}", &(seed + 1).to_string()).into() },
+        rule => rule.clone(),
+    }
+}
+
+fn published_validation(rule: &SplitRule) -> bool {
+    matches!(rule, SplitRule::PerUserShare { .. } | SplitRule::Window(_))
+}
+
+/// A table's name in file names.
+#[must_use]
+pub fn file_stem(dataset: &str, regime: Regime, split: &str) -> String {
+    format!("{dataset}-{regime}-{split}").chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '.' { c } else { '_' }).collect()
+}
+
 /// A split's name in tables: folds of one run share theirs.
 fn table_split(rule: &SplitRule) -> String {
     match rule {
         SplitRule::KFold { folds, .. } => format!("{folds} folds"),
+        SplitRule::FoldFile { .. } => "fold files".into(),
         rule => rule.name(),
     }
 }

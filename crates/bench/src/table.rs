@@ -23,9 +23,10 @@ pub struct View<'a> {
     pub key: (String, Regime, String),
 }
 
-/// Cuts `cells` into one view a (data set, regime, split); `titles` gives each system's title.
+/// Cuts `cells` into one view a (data set, regime, split); `titles` gives each system's title,
+/// `official` names the data sets that published figures are about.
 #[must_use]
-pub fn views<'a>(cells: &'a [Cell], titles: &[(String, String)], clip: bool) -> Vec<View<'a>> {
+pub fn views<'a>(cells: &'a [Cell], titles: &[(String, String)], official: &[&str], clip: bool) -> Vec<View<'a>> {
     let mut keys: Vec<(String, Regime, String)> = Vec::new();
     for cell in cells {
         let o = &cell.outcome;
@@ -41,6 +42,8 @@ pub fn views<'a>(cells: &'a [Cell], titles: &[(String, String)], clip: bool) -> 
             let first = rows[0].first();
             let seeds: Vec<String> = rows[0].cells.iter().map(|c| c.outcome.seed.to_string()).collect();
             let seeds = if seeds.len() == 1 { format!("seed {}", seeds[0]) } else { format!("mean ± deviation over seeds {}", seeds.join(", ")) };
+            // A cross-validation is one over all its folds.
+            let whole = key.2.strip_suffix(" folds").is_none_or(|folds| folds.parse() == Ok(rows[0].cells.len()));
             let cold = 100.0 * first.cold_rows as f64 / first.test_rows.max(1) as f64;
             View {
                 heading: format!("{}, {} {}", key.0, key.1, key.2),
@@ -51,7 +54,7 @@ pub fn views<'a>(cells: &'a [Cell], titles: &[(String, String)], clip: bool) -> 
                     key.1.leak(),
                     if clip { "clipped to the rating scale" } else { "not clipped" },
                 ),
-                published: published::matching(&key.0, key.1, &key.2),
+                published: if official.contains(&key.0.as_str()) && whole { published::matching(&key.0, key.1, &key.2) } else { Vec::new() },
                 titles: titles.to_vec(),
                 rows,
                 key,
@@ -196,7 +199,8 @@ mod tests {
     fn golden_table() {
         let cells = [cell("pmf", 0, 0.88), cell("biased-mf", 0, 0.845), cell("pmf", 1, 0.882), cell("biased-mf", 1, 0.8454)];
         let titles = [("pmf".to_owned(), "PMF".to_owned()), ("biased-mf".to_owned(), "PMF with biases".to_owned())];
-        let views = views(&cells, &titles, true);
+        assert!(views(&cells, &titles, &[], true)[0].published.is_empty(), "a part of a data set has no published figures");
+        let views = views(&cells, &titles, &["ml-1m"], true);
         assert_eq!(views.len(), 1);
         insta::assert_snapshot!(views[0].terminal());
         insta::assert_snapshot!(views[0].markdown());

@@ -75,7 +75,7 @@ fn a_run_leaves_its_folder_and_threads_change_no_byte() {
     assert!(report.contains("<svg") && !report.contains("http-equiv") && !report.contains(" src=\"http"), "the report needs no network");
     let png = std::fs::read(folder.join("a/rmse-ratings-random-90_10.png")).unwrap();
     assert!(png.starts_with(b"\x89PNG"));
-    foretaste_models::load(&folder.join("a/models/rnn-future-seed-1")).unwrap();
+    foretaste_models::load(&folder.join("a/models/ratings-future-last_10__-rnn-seed-1")).unwrap();
 
     succeed(folder, &format!("reproduce ./ratings.csv --seeds 2 --regime random,per-user,future --out b --threads 3 {SMALL}"));
     for file in ["results.json", "results.parquet", "rmse-ratings-future-last_10__.png", "curves-ratings-random-90_10.svg"] {
@@ -106,7 +106,7 @@ fn an_interrupted_run_goes_on() {
     let mut said = String::new();
     std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut said).unwrap();
     assert_eq!(status.code(), Some(130), "{said}");
-    assert!(said.contains("--resume goes on where it stood"), "{said}");
+    assert!(said.contains("--resume goes on where it stood") && said.lines().all(|l| l.starts_with('{')), "{said}");
     assert_eq!(cells("killed"), 4);
     assert!(!folder.join("killed/results.json").exists(), "an unfinished run shows no results");
 
@@ -165,6 +165,9 @@ fn wrong_usage_has_its_message() {
         "reproduce ./ratings.csv --seeds none",
         "reproduce ./ratings.csv --seeds 0",
         "reproduce ./ratings.csv --folds 3 --seeds 4",
+        "reproduce ./ratings.csv ./ratings.csv",
+        "reproduce ./ratings.csv --seeds 1,1",
+        "reproduce ./ratings.csv --data x",
         "reproduce ./ratings.csv --test 1.5",
         "reproduce ./ratings.csv --validation 1",
         "reproduce ./ratings.csv --device gpu",

@@ -86,6 +86,8 @@ impl DataError {
 pub enum RowCase {
     /// The line has fewer fields than the format has columns.
     MissingField,
+    /// The line has more fields than the format has columns (a decimal comma makes one).
+    ExtraField,
     /// A user or item id is empty or only blanks.
     EmptyId,
     /// A rating is no number, or not a finite one.
@@ -114,6 +116,7 @@ impl fmt::Display for RowCase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::MissingField => "too few fields",
+            Self::ExtraField => "too many fields",
             Self::EmptyId => "empty id",
             Self::BadValue => "rating is not a finite number",
             Self::OffScale => "rating off the scale",
@@ -154,7 +157,7 @@ impl BadRow {
     fn help(&self, allowed: usize) -> String {
         let hint = match self.case {
             RowCase::TimeInFuture => "are the time stamps in milliseconds? then pass --time-unit ms; otherwise ",
-            RowCase::MissingField => "if the file has other columns or another delimiter, pass --format csv with --delimiter; otherwise ",
+            RowCase::MissingField | RowCase::ExtraField => "if the file has other columns or another delimiter, pass --format csv with --delimiter; otherwise ",
             _ => "",
         };
         if allowed == 0 {

@@ -31,9 +31,6 @@ pub struct Manifest {
     pub items: Option<String>,
     /// User table within the same folder.
     pub users: Option<String>,
-    /// The owner's own fold files, as `train test` pairs.
-    #[serde(default)]
-    pub folds: Vec<[String; 2]>,
     /// Rating scale.
     pub scale: Scale,
     /// Official counts of what the ratings file really holds.

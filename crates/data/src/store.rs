@@ -59,6 +59,10 @@ pub fn write_sessions(table: &Interactions, gaps: &IdleGaps, path: &Path) -> Res
 
 fn write(table: &Interactions, gaps: Option<&IdleGaps>, path: &Path) -> Result<()> {
     let schema = schema(table, gaps);
+    if let Some((_, field)) = schema.fields().iter().enumerate().find(|(at, f)| schema.fields()[..*at].iter().any(|other| other.name() == f.name())) {
+        let reason = format!("would hold two columns named {}", field.name());
+        return Err(DataError::file(path.display(), reason, "rename that column of the input, or leave it out"));
+    }
     let offsets = table.user_offsets();
     let marks = gaps.map(|gaps| gaps.marks(&table.timestamps, &offsets));
     let numbers: Vec<Vec<i32>> = match (&marks, gaps) {

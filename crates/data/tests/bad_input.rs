@@ -59,6 +59,7 @@ fn cases() -> Vec<(&'static str, &'static str, Vec<u8>, ReadOptions)> {
         ("missing column", "ratings.csv", text("userId,rating,timestamp\n1,5,978300760\n"), options()),
         ("mapped column is not there", "x.csv", text("u,item,rating,timestamp\n1,2,3,4\n"), column("who")),
         ("too few fields", "ratings.dat", text("1::10::5::978300760\n1::11::3\n"), options()),
+        ("too many fields", "x.csv", text("user,item,rating,timestamp\n1,10,3,5,978300760\n"), options()),
         ("rating 11", "ratings.dat", text("1::10::11::978300760\n"), scaled()),
         ("rating -1", "ratings.dat", text("1::10::-1::978300760\n"), scaled()),
         ("rating is a word", "ratings.dat", text("1::10::good::978300760\n"), options()),
@@ -113,6 +114,13 @@ fn places_that_cannot_be_read_have_their_message() {
     tell("no such file", read(&folder.path().join("nothing.csv"), &options()).map(|_| ()).unwrap_err());
     tell("an empty folder", read(folder.path(), &options()).map(|_| ()).unwrap_err());
     let parquet = ReadOptions { format: Some(Format::Parquet), ..options() };
+    std::fs::write(folder.path().join("a.csv"), "user,item,rating,timestamp\n1,2,3,4\n").unwrap();
+    std::fs::write(folder.path().join("b.csv"), "item,user,rating,timestamp\n1,2,3,4\n").unwrap();
+    tell("two files with other headers", read(folder.path(), &options()).map(|_| ()).unwrap_err());
+    std::fs::write(folder.path().join("c.csv"), "user,item,rating,when,timestamp\n1,2,3,4,5\n").unwrap();
+    let when = foretaste_data::ColumnMapping { timestamp: Some("when".into()), ..Default::default() };
+    let (table, _) = read(&folder.path().join("c.csv"), &ReadOptions { columns: when, ..options() }).unwrap();
+    tell("a second time stamp column", store::write_interactions(&table, &folder.path().join("c.parquet")).unwrap_err());
     tell("a folder as Parquet", read(folder.path(), &parquet).map(|_| ()).unwrap_err());
     tell("a folder as an item table", catalogue::read(folder.path()).unwrap_err());
     tell("a data set's folder without its files", Manifest::find("ml-1m").unwrap().locate(folder.path()).unwrap_err());

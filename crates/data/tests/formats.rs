@@ -52,6 +52,8 @@ fn all_formats_agree() {
     let csv = format!("userId,movieId,rating,timestamp\n{}", lines(|u, i, r, t| format!("{u},{i},{r}.0,{t}\n")));
     assert_equal(&file(f, "c/ratings.csv", csv.as_bytes()), &expected);
     assert_equal(&f.join("c"), &expected);
+    file(f, "c/genome-scores.csv", b"movieId,tagId,relevance\n1,1,0.5\n");
+    assert_equal(&f.join("c"), &expected);
     let inter = format!("user_id:token\titem_id:token\trating:float\ttimestamp:float\n{}", lines(|u, i, r, t| format!("{u}\t{i}\t{r}.0\t{t}.0\n")));
     assert_equal(&file(f, "x.inter", inter.as_bytes()), &expected);
     let personalize = format!("USER_ID,ITEM_ID,TIMESTAMP,EVENT_TYPE,EVENT_VALUE\n{}", lines(|u, i, r, t| format!("{u},{i},{t},watch,{r}\n")));

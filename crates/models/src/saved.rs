@@ -41,7 +41,12 @@ pub fn weights_hash(model: &dyn RatingModel) -> String {
 /// # Errors
 /// [`ModelError::Saved`] when `path` is something else than a saved model or cannot be written.
 pub fn save(model: &dyn RatingModel, user_ids: &Vocabulary, item_ids: &Vocabulary, path: &Path) -> Result<()> {
-    if path.exists() && !path.join("manifest.json").is_file() {
+    let is_model = || {
+        let manifest = std::fs::read(path.join("manifest.json")).ok()?;
+        let manifest: ModelManifest = serde_json::from_slice(&manifest).ok()?;
+        manifest.format.starts_with("foretaste-model/").then_some(())
+    };
+    if path.exists() && is_model().is_none() {
         return Err(ModelError::saved(path, "exists and is no saved model; name a new folder"));
     }
     let fail = |e: std::io::Error| ModelError::saved(path, format!("cannot write: {e}"));
@@ -54,7 +59,10 @@ pub fn save(model: &dyn RatingModel, user_ids: &Vocabulary, item_ids: &Vocabular
         if path.exists() {
             std::fs::rename(path, &old).map_err(fail)?;
         }
-        std::fs::rename(&fresh, path).map_err(fail)?;
+        std::fs::rename(&fresh, path).map_err(|e| {
+            let _ = std::fs::rename(&old, path);
+            fail(e)
+        })?;
         let _ = std::fs::remove_dir_all(&old);
         Ok(())
     });

@@ -94,6 +94,8 @@ fn saves_and_loads(kind: Kind) {
     let manifest = std::fs::read_to_string(path.join("manifest.json")).unwrap();
     std::fs::write(path.join("manifest.json"), manifest.replace("foretaste-model/1", "foretaste-model/9")).unwrap();
     refused("foretaste-model/9");
+    std::fs::write(path.join("manifest.json"), "{\"format\": \"foretaste-run/1\"}").unwrap();
+    assert!(save(model.as_ref(), &data().user_ids, &data().item_ids, &path).is_err(), "the folder of a run is left alone");
     std::fs::remove_file(path.join("manifest.json")).unwrap();
     refused("no saved model");
     assert!(save(model.as_ref(), &data().user_ids, &data().item_ids, &path).is_err(), "a folder that is no model is left alone");

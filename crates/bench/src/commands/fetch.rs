@@ -7,6 +7,7 @@ use comfy_table::presets::UTF8_FULL_CONDENSED;
 use foretaste_data::{Manifest, embedded};
 
 pub(super) fn run(arguments: &Fetch) -> Result<()> {
+    crate::progress::stop_on_ctrl_c();
     let manifest = Manifest::find(&arguments.name)?;
     let to = arguments.to.clone().unwrap_or_else(dataset::home);
     let folder = crate::fetch::fetch(&manifest, &to, arguments.accept_licence, arguments.package, arguments.url.as_deref())?;

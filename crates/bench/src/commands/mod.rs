@@ -13,7 +13,6 @@ use foretaste_data::{ColumnMapping, ReadOptions, TimeUnit};
 /// # Errors
 /// Whatever the command meets.
 pub fn run(cli: Cli) -> Result<()> {
-    crate::progress::stop_on_ctrl_c();
     match cli.command {
         Command::Reproduce(arguments) => reproduce::run(&arguments),
         Command::Import(arguments) => convert::import(&arguments),

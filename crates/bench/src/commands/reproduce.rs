@@ -5,10 +5,10 @@ use crate::cli::Reproduce;
 use crate::dataset::{self, Dataset};
 use crate::machine::Machine;
 use crate::output::{note, print};
-use crate::progress::RunProgress;
+use crate::progress::{self, RunProgress};
 use crate::report::{self, Section};
 use crate::results::{self, Cell};
-use crate::runner::Protocol;
+use crate::runner::{Protocol, file_stem};
 use crate::systems::{self, System};
 use crate::{BenchError, Result, chart, table};
 use foretaste_data::split::Window;
@@ -16,9 +16,14 @@ use foretaste_data::{SplitRule, atomic};
 use foretaste_models::Device;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 pub(super) fn run(arguments: &Reproduce) -> Result<()> {
+    progress::stop_on_ctrl_c();
+    let clock = Instant::now();
     use_threads(arguments.threads)?;
+    once("data set", &arguments.datasets)?;
+    once("regime", &arguments.regime)?;
     let systems = systems::select(&arguments.models, &arguments.set)?;
     let seeds = seeds(arguments)?;
     let rules = rules(arguments)?;
@@ -30,13 +35,12 @@ pub(super) fn run(arguments: &Reproduce) -> Result<()> {
     }
     let options = arguments.reading.options()?;
     let device = Device::open(&arguments.device)?;
-    if !arguments.json {
-        note(&format!("device: {}", device.name()));
-    }
+    note(&format!("device: {}", device.name()));
     let mut data = Vec::new();
     for name in &arguments.datasets {
         data.push(dataset::load(name, arguments.data.as_deref(), &options, arguments.accept_licence)?);
     }
+    once("data set name", &data.iter().map(|d| d.name.clone()).collect::<Vec<_>>())?;
     let folder = arguments.out.clone().unwrap_or_else(|| default_folder(arguments, &systems, &seeds, &data, &device));
     std::fs::create_dir_all(&folder).map_err(|e| BenchError::Usage(format!("{}: cannot create the run's folder: {e}", folder.display())))?;
 
@@ -63,16 +67,26 @@ pub(super) fn run(arguments: &Reproduce) -> Result<()> {
     progress.finish();
     // Empty by now; removing fails, and should, where another run keeps checkpoints in it.
     let _ = std::fs::remove_dir(folder.join("checkpoints"));
-    write(arguments, &systems, &data, &device, &folder, &cells)
+    write(arguments, &systems, &seeds, &data, &device, &folder, &cells, clock)
+}
+
+/// Refuses what is named twice: its cells would be counted twice.
+fn once(what: &str, names: &[String]) -> Result<()> {
+    match names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)) {
+        None => Ok(()),
+        Some((_, name)) => Err(BenchError::Usage(format!("the {what} {name} comes twice; run them apart, with --out"))),
+    }
 }
 
 fn seeds(arguments: &Reproduce) -> Result<Vec<u64>> {
-    let text = &arguments.seeds;
+    // All folds are the natural number of seeds.
+    let text = arguments.seeds.clone().unwrap_or_else(|| arguments.folds.map_or_else(|| "3".into(), |folds| folds.to_string()));
     let wrong = || BenchError::Usage(format!("--seeds {text}: write a number of seeds (5) or a list (1,2,3)"));
     let seeds: Vec<u64> = if text.contains(',') {
+        once("seed", &text.split(',').map(|s| s.trim().to_owned()).collect::<Vec<_>>())?;
         text.split(',').filter(|s| !s.trim().is_empty()).map(|s| s.trim().parse().map_err(|_| wrong())).collect::<Result<_>>()?
     } else {
-        (0..text.trim().parse::<u64>().map_err(|_| wrong())?).collect()
+        (0..text.trim().parse::<u64>().ok().filter(|n| *n <= 10_000).ok_or_else(wrong)?).collect()
     };
     match arguments.folds {
         _ if seeds.is_empty() => Err(wrong()),
@@ -108,9 +122,20 @@ fn default_folder(arguments: &Reproduce, systems: &[System], seeds: &[u64], data
     Path::new("runs").join(format!("{}-{}", names.join("+"), &foretaste_data::hex(&hasher.finalize())[..8]))
 }
 
-fn write(arguments: &Reproduce, systems: &[System], data: &[Dataset], device: &Device, folder: &Path, cells: &[Cell]) -> Result<()> {
+#[allow(clippy::too_many_arguments)] // One caller, which has all of it.
+fn write(
+    arguments: &Reproduce,
+    systems: &[System],
+    seeds: &[u64],
+    data: &[Dataset],
+    device: &Device,
+    folder: &Path,
+    cells: &[Cell],
+    clock: Instant,
+) -> Result<()> {
     let titles: Vec<(String, String)> = systems.iter().map(|s| (s.name.clone(), s.title.clone())).collect();
-    let views = table::views(cells, &titles, !arguments.no_clip);
+    let official: Vec<&str> = data.iter().filter(|d| d.official).map(|d| d.name.as_str()).collect();
+    let views = table::views(cells, &titles, &official, !arguments.no_clip);
     let command = command_line();
     results::write(cells, folder)?;
     let manifest = serde_json::json!({
@@ -118,10 +143,14 @@ fn write(arguments: &Reproduce, systems: &[System], data: &[Dataset], device: &D
         "version": env!("CARGO_PKG_VERSION"),
         "command": command,
         "datasets": data.iter().map(|d| serde_json::json!({
-            "name": d.name, "sha256": d.hash, "report": d.report, "scale": [d.scale.0, d.scale.1],
+            "name": d.name, "sha256": d.hash, "report": d.report, "scale": d.scale,
             "licence": d.manifest.as_ref().map(|m| &m.licence), "citation": d.manifest.as_ref().map(|m| &m.citation), "remarks": d.remarks,
         })).collect::<Vec<_>>(),
         "systems": systems.iter().map(|s| serde_json::json!({ "name": s.name, "model": s.settings.kind().name(), "settings": s.settings })).collect::<Vec<_>>(),
+        "regimes": views.iter().map(|v| serde_json::json!({ "dataset": v.key.0, "regime": v.key.1, "split": v.key.2, "leaks_time": v.key.1.leak() })).collect::<Vec<_>>(),
+        "seeds": seeds,
+        "seconds": clock.elapsed().as_secs_f64(),
+        "peak_memory_mb": cells.iter().filter_map(|c| c.measured.peak_memory_mb).max(),
         "validation": arguments.validation,
         "clip": !arguments.no_clip,
         "device": device.name(),
@@ -137,7 +166,7 @@ fn write(arguments: &Reproduce, systems: &[System], data: &[Dataset], device: &D
     let mut markdown = format!("`{command}`\n");
     for view in &views {
         let (name, regime, split) = &view.key;
-        let stem: String = format!("{name}-{regime}-{split}").chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
+        let stem = file_stem(name, *regime, split);
         let bars = chart::bars(view, folder, &format!("rmse-{stem}"))?;
         let curves = chart::curves(view, folder, &format!("curves-{stem}"))?;
         markdown.push('\n');
@@ -149,12 +178,12 @@ fn write(arguments: &Reproduce, systems: &[System], data: &[Dataset], device: &D
     let page = report::html(&title, &command, &remarks, &sections, &String::from_utf8_lossy(&manifest));
     atomic::write(&folder.join("report.html"), page.as_bytes())?;
 
+    for remark in data.iter().flat_map(|d| &d.remarks) {
+        note(remark);
+    }
     if arguments.json {
         print(&serde_json::json!({ "folder": folder, "cells": cells }).to_string());
     } else {
-        for remark in data.iter().flat_map(|d| &d.remarks) {
-            note(remark);
-        }
         for view in &views {
             print(&view.terminal());
         }

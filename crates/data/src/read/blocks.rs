@@ -38,6 +38,8 @@ pub(super) struct Chunk {
     pub extra: Vec<Vec<Option<String>>>,
     /// Netflix: the movie of the block's last movie line.
     pub last_movie: Option<Vec<u8>>,
+    /// What no allowance of bad lines lets pass: everything after it would be misread.
+    pub fatal: Option<DataError>,
     /// Bad lines; their numbers count from the block's start until the collector moves them.
     pub bad: Vec<BadRow>,
 }
@@ -116,13 +118,21 @@ fn cut(name: &str, reader: &mut dyn Read, give: &mut dyn FnMut(Block) -> bool) -
             text.drain(..3);
         }
         if first && (text.starts_with(b"\xff\xfe") || text.starts_with(b"\xfe\xff")) {
-            return Err(DataError::file(name, "is UTF-16 text", "convert it to UTF-8"));
+            return Err(utf16(name));
         }
-        if !give(Block { file: file.clone(), text, first }) || end {
+        if !give(Block { file: file.clone(), text, first }) {
+            // Ends the visit of further files; the parsing side has the reason.
+            return Err(DataError::Setting("reading was stopped".into()));
+        }
+        if end {
             return Ok(());
         }
         first = false;
     }
+}
+
+pub(super) fn utf16(name: &str) -> DataError {
+    DataError::file(name, "is UTF-16 text", "convert it to UTF-8")
 }
 
 /// A read error of a compressed or archived stream, with the way out.
@@ -166,6 +176,9 @@ impl Collector {
     }
 
     pub fn add(&mut self, mut chunk: Chunk) -> Result<()> {
+        if let Some(fatal) = chunk.fatal {
+            return Err(fatal);
+        }
         if chunk.first {
             self.line = 1;
             self.files += 1;

@@ -3,7 +3,7 @@
 use super::blocks::{Block, Chunk, lines};
 use super::fields;
 use super::layout::Layout;
-use crate::{BadRow, EventTypes, RowCase};
+use crate::{BadRow, DataError, EventTypes, RowCase};
 
 /// What a line has to keep.
 pub(super) struct Rules<'a> {
@@ -42,9 +42,14 @@ pub(super) fn parse(block: &Block, rules: &Rules) -> Chunk {
     columns.timestamps.reserve(rows);
     columns.values.reserve(rows);
     let mut row = Row::default();
+    let mut fatal = None;
     let (bad, extra) = (&mut chunk.bad, &mut chunk.extra);
     chunk.lines = lines(&block.text, |number, line| {
-        if number == 0 && block.first && layout.header {
+        if let (0, true, Some(header)) = (number, block.first, &layout.header) {
+            if String::from_utf8_lossy(line).trim_end() != header {
+                let reason = format!("begins with another header than the first file\n  text: {}\n  expected: {}", BadRow::show(line), header.escape_debug());
+                fatal = Some(DataError::file(&block.file, reason, "read files with different columns one by one"));
+            }
             return;
         }
         match row_of(line, rules, &mut row) {
@@ -66,6 +71,7 @@ pub(super) fn parse(block: &Block, rules: &Rules) -> Chunk {
             Err((case, expected)) => bad.push(BadRow { file: block.file.to_string(), line: number, case, text: BadRow::show(line), expected }),
         }
     });
+    chunk.fatal = fatal;
     chunk
 }
 
@@ -87,6 +93,9 @@ fn row_of(line: &[u8], rules: &Rules, row: &mut Row) -> Result<(f32, i64), Refus
     if row.ranges.len() < layout.fields {
         return fail(RowCase::MissingField, &layout.expected);
     }
+    if row.ranges.len() > layout.fields {
+        return fail(RowCase::ExtraField, &layout.expected);
+    }
     let at = &layout.positions;
     for id in [at.user, at.item] {
         if fields::trim(row.field(line, id)).is_empty() {
@@ -96,7 +105,7 @@ fn row_of(line: &[u8], rules: &Rules, row: &mut Row) -> Result<(f32, i64), Refus
     let value = match at.value {
         None => f32::NAN,
         Some(at) => match fields::trim(row.field(line, at)) {
-            b"" if layout.header => f32::NAN,
+            b"" if layout.header.is_some() => f32::NAN,
             text => match fields::value(text) {
                 Some(value) => value,
                 None => return fail(RowCase::BadValue, "a finite number"),

@@ -123,7 +123,10 @@ impl Format {
             names = archive.file_names().flatten().map(|n| n.rsplit('/').next().unwrap_or(&n).to_owned()).collect();
             names.sort();
         }
-        names.iter().find_map(|name| Self::by_name(name)).ok_or_else(|| {
+        // A format of its own goes before any CSV: ml-25m holds genome-scores.csv beside ratings.csv.
+        let mut formats: Vec<Self> = names.iter().filter_map(|name| Self::by_name(name)).collect();
+        formats.sort_by_key(|format| *format == Self::Delimited);
+        formats.into_iter().next().ok_or_else(|| {
             let reason = if path.is_dir() { "is a folder without a known file of ratings" } else { "is of no known format" };
             DataError::file(
                 path.display(),
@@ -149,7 +152,7 @@ impl Format {
             Some(Self::RecBole)
         } else if ends(&[".parquet"]) {
             Some(Self::Parquet)
-        } else if ends(&[".csv", ".tsv"]) && !["movies.csv", "tags.csv", "links.csv"].contains(&bare) {
+        } else if ends(&[".csv", ".tsv"]) && !["movies.csv", "tags.csv", "links.csv", "genome-scores.csv", "genome-tags.csv"].contains(&bare) {
             Some(Self::Delimited)
         } else {
             None
@@ -165,7 +168,8 @@ pub(super) fn is_member(format: &Format, name: &str) -> bool {
 /// A delimited text file: delimiter, header, positions of the columns.
 pub(super) struct Layout {
     pub delimiter: Vec<u8>,
-    pub header: bool,
+    /// The header line, which every file must have, for formats with one.
+    pub header: Option<String>,
     pub quotes: bool,
     pub positions: Positions,
     /// Further columns: position and name.
@@ -180,7 +184,7 @@ impl Layout {
     pub fn settle(path: &Path, format: &Format, options: &ReadOptions) -> Result<Self> {
         let fixed = |delimiter: &str| Self {
             delimiter: delimiter.as_bytes().to_vec(),
-            header: false,
+            header: None,
             quotes: false,
             positions: Positions { user: 0, item: 1, timestamp: 3, value: Some(2), event_type: None },
             extra: Vec::new(),
@@ -203,6 +207,9 @@ impl Layout {
                 name.clone_into(&mut file);
                 let mut bytes = Vec::new();
                 BufReader::new(std::io::Read::take(reader, 1 << 20)).read_until(b'\n', &mut bytes).map_err(|e| super::blocks::truncated(name, e))?;
+                if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+                    return Err(super::blocks::utf16(name));
+                }
                 String::from_utf8_lossy(&bytes).trim_start_matches('\u{feff}').trim_end().clone_into(&mut header);
             }
             Ok(())
@@ -230,7 +237,7 @@ impl Layout {
             expected: names.join(&delimiter.replace('\t', "<TAB>")),
             fields: names.len(),
             delimiter: delimiter.into_bytes(),
-            header: true,
+            header: Some(header),
             quotes: *format != Format::RecBole,
             positions,
             extra,

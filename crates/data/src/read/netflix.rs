@@ -3,7 +3,7 @@
 use super::blocks::{Block, Chunk, lines};
 use super::fields;
 use crate::vocabulary::VocabularyBuilder;
-use crate::{BadRow, RowCase};
+use crate::{BadRow, DataError, RowCase};
 
 const EXPECTED: &str = "a line `movie:` or a line `user,rating,YYYY-MM-DD`";
 
@@ -25,9 +25,10 @@ pub(super) fn parse(block: &Block, rules: &Rules) -> Chunk {
     let columns = &mut chunk.columns;
     let unknown = columns.item_names.intern(b"");
     let mut movie = unknown;
-    let mut last_movie = None;
+    let (mut last_movie, mut fatal) = (None, None);
     let bad = &mut chunk.bad;
     chunk.lines = lines(&block.text, |number, line| {
+        let line = line.trim_ascii();
         let outcome = match line.strip_suffix(b":") {
             Some(id) if !id.contains(&b',') => {
                 if id.iter().all(u8::is_ascii_digit) && !id.is_empty() {
@@ -35,7 +36,13 @@ pub(super) fn parse(block: &Block, rules: &Rules) -> Chunk {
                     last_movie = Some(id);
                     return;
                 }
-                Err((RowCase::BadId, EXPECTED.to_owned()))
+                // Whose ratings follow is unknown, so this line cannot be set aside.
+                let shown = BadRow::show(line);
+                let reason = format!("has a movie line that names no movie\n  text: {shown}\n  expected: a whole number and a colon");
+                fatal = fatal
+                    .take()
+                    .or_else(|| Some(DataError::file(&block.file, reason, "mend the line; it cannot be skipped, since the ratings after it belong to it")));
+                return;
             }
             _ if block.first && movie == unknown => Err((RowCase::NoMovie, "a line `movie:` before any rating".to_owned())),
             _ => rating(line, rules),
@@ -51,6 +58,7 @@ pub(super) fn parse(block: &Block, rules: &Rules) -> Chunk {
         }
     });
     chunk.last_movie = last_movie.map(<[u8]>::to_vec);
+    chunk.fatal = fatal;
     chunk
 }
 
@@ -83,10 +91,13 @@ pub(super) struct CurrentMovie(Vec<u8>);
 impl CurrentMovie {
     /// Gives the rows before a block's first movie line to the movie of the block before.
     pub fn settle(&mut self, block: &Block, mut chunk: Chunk) -> Chunk {
+        let continued = chunk.columns.items.first() == Some(&0);
         if block.first {
             self.0.clear();
         }
-        let continued = chunk.columns.items.first() == Some(&0);
+        if continued && self.0.is_empty() {
+            chunk.fatal = Some(DataError::file(&block.file, "has a megabyte of ratings before its first movie line", "is this a Netflix Prize file?"));
+        }
         let mut names = VocabularyBuilder::default();
         let map: Vec<u32> = chunk
             .columns

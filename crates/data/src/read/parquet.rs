@@ -23,8 +23,11 @@ pub(super) fn read(path: &Path, options: &ReadOptions) -> Result<RawRead> {
     let at = options.columns.find(&shown, &names)?;
     let used = [Some(at.user), Some(at.item), Some(at.timestamp), at.value, at.event_type];
     // Session columns follow from the interactions and are built again when they are needed.
-    let further: Vec<usize> =
-        (0..names.len()).filter(|i| !used.contains(&Some(*i)) && !names[*i].starts_with("session_") && !names[*i].starts_with("new_session_")).collect();
+    let further: Vec<usize> = (0..names.len()).filter(|i| !used.contains(&Some(*i)) && !is_session_column(&names[*i])).collect();
+    if let Some(nested) = further.iter().find(|i| schema.field(**i).data_type().is_nested()) {
+        let reason = format!("column {} is nested ({})", names[*nested], schema.field(*nested).data_type());
+        return Err(DataError::file(&shown, reason, "leave the column out, or flatten it"));
+    }
     let reader = builder.with_batch_size(1 << 16).build().map_err(|e| DataError::parquet(path, e))?;
 
     let mut raw = RawColumns::default();
@@ -89,6 +92,12 @@ pub(super) fn read(path: &Path, options: &ReadOptions) -> Result<RawRead> {
         }
     }
     Ok((raw, rejects, 1))
+}
+
+/// Whether a column is one that the session schema derives: `session_<level>` or `new_session_<level>`.
+fn is_session_column(name: &str) -> bool {
+    let name = name.strip_prefix("new_").unwrap_or(name);
+    name.strip_prefix("session_").is_some_and(|level| !level.is_empty() && level.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// Casts a column strictly; a value that does not fit is an error.

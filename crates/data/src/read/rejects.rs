@@ -48,6 +48,5 @@ pub(super) fn settle(input: &Path, rejects: &Rejects, options: &ReadOptions) -> 
         let _ = writeln!(text, "{}:{}\t{}\t{}", row.file, row.line, row.case, row.text);
     }
     atomic::write(&path, text.as_bytes())?;
-    tracing::warn!("{} bad lines were left out; they stand in {}", rejects.rows.len(), path.display());
     Ok(Some((path, rejects.rows.len())))
 }

@@ -90,7 +90,7 @@ fn members(folder: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<PathBuf>>
         let entries = std::fs::read_dir(&folder).map_err(|e| DataError::io(&folder, "list", e))?;
         for entry in entries {
             let path = entry.map_err(|e| DataError::io(&folder, "list", e))?.path();
-            if path.is_file() && wanted(&bare_name(&path.to_string_lossy())) {
+            if path.is_file() && wanted(last_part(&path.to_string_lossy()).trim_end_matches(".gz").trim_end_matches(".zst")) {
                 files.push(path);
             }
         }
@@ -99,10 +99,9 @@ fn members(folder: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<PathBuf>>
     Ok(files)
 }
 
-/// A member's name without folders and compression ending.
-fn bare_name(name: &str) -> String {
-    let bare = name.rsplit(['/', '\\']).next().unwrap_or(name);
-    bare.trim_end_matches(".gz").trim_end_matches(".zst").to_owned()
+/// A name without folders. Members of archives are read as they are, compressed ones are not wanted.
+fn last_part(name: &str) -> &str {
+    name.rsplit(['/', '\\']).next().unwrap_or(name)
 }
 
 fn visit_zip(path: &Path, wanted: &dyn Fn(&str) -> bool, visit: &mut Visitor) -> Result<()> {
@@ -114,7 +113,7 @@ fn visit_zip(path: &Path, wanted: &dyn Fn(&str) -> bool, visit: &mut Visitor) ->
     for index in 0..archive.len() {
         let mut member = archive.by_index(index).map_err(broken)?;
         let name = member.name().map_err(broken)?.into_owned();
-        if member.is_file() && (only || wanted(&bare_name(&name))) {
+        if member.is_file() && (only || wanted(last_part(&name))) {
             visit(&format!("{}:{name}", path.display()), &mut member)?;
         }
     }
@@ -131,7 +130,7 @@ fn visit_tar(shown: &str, reader: &mut dyn Read, wanted: &dyn Fn(&str) -> bool, 
         let member = format!("{shown}:{name}");
         if name.ends_with(".tar") {
             visit_tar(&member, &mut entry, wanted, visit)?;
-        } else if entry.header().entry_type().is_file() && wanted(&bare_name(&name)) {
+        } else if entry.header().entry_type().is_file() && wanted(last_part(&name)) {
             visit(&member, &mut entry)?;
         }
     }

@@ -127,20 +127,20 @@ impl SplitRule {
     #[must_use]
     pub fn name(&self) -> String {
         match self {
-            Self::HoldOut { test } => format!("{:.0}/{:.0}", 100.0 * (1.0 - test), 100.0 * test),
+            Self::HoldOut { test } => format!("{}/{}", percent(1.0 - test), percent(*test)),
             Self::KFold { folds, fold } => format!("fold {} of {folds}", fold + 1),
             Self::FoldFile { test } => format!("fold file {}", test.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned())),
-            Self::PerUserShare { train } => format!("{:.0}/{:.0} per user", 100.0 * train, 100.0 * (1.0 - train)),
+            Self::PerUserShare { train } => format!("{}/{} per user", percent(*train), percent(1.0 - train)),
             Self::LeaveLast { test } => format!("leave last {test}"),
             Self::Window(window) => window.name().to_owned(),
-            Self::Cut { test } => format!("last {:.0} %", 100.0 * test),
+            Self::Cut { test } => format!("last {} %", percent(*test)),
         }
     }
 
     /// Assigns roles. `validation` is the share of the training rows that validates instead, chosen
     /// by the same kind of rule as the test rows (at random, each user's last, or the newest); rules
     /// with a published validation part ([`SplitRule::PerUserShare`], [`SplitRule::Window`]) keep
-    /// theirs and refuse another.
+    /// theirs whatever is asked.
     ///
     /// # Errors
     /// [`DataError::Setting`] for shares outside (0, 1), too few rows, or an unsuitable file.
@@ -168,6 +168,11 @@ impl SplitRule {
         }
         Ok(split)
     }
+}
+
+/// A share in per cent, as exact as it was given: 0.1 is 10, 0.104 is 10.4.
+fn percent(share: f64) -> f64 {
+    (share * 1e8).round() / 1e6
 }
 
 /// One role a row, and the rule it came from.

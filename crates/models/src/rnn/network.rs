@@ -32,10 +32,11 @@ pub(super) fn window(parameters: &Parameters, settings: &Settings, scale: Scale,
     let leaf = |t: &Tensor<2>| t.clone().autodiff().require_grad();
     let dense: Vec<Tensor<2>> = parameters.dense.iter().map(|p| leaf(&p.value)).collect();
 
-    let mut distinct = batch.items.clone();
+    // Padding stands on some touched row, with gradient 0, so that it moves no row of its own.
+    let mut distinct: Vec<u32> = batch.items.iter().zip(&batch.mask).filter(|(_, mask)| **mask > 0.0).map(|(item, _)| *item).collect();
     distinct.sort_unstable();
     distinct.dedup();
-    let place = |item: &u32| distinct.partition_point(|d| d < item) as i32;
+    let place = |item: &u32| distinct.binary_search(item).unwrap_or(0) as i32;
     let inverse = ids(batch.items.iter().map(place).collect(), device);
     let touched = ids(distinct.iter().map(|i| *i as i32).collect(), device);
     let tables: Vec<Tensor<2>> = parameters.tables.iter().map(|p| leaf(&p.value.clone().select(0, touched.clone()))).collect();
