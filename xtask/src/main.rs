@@ -7,6 +7,7 @@ mod ci;
 mod driver;
 mod tidy;
 
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use xshell::{Shell, cmd};
 
@@ -62,8 +63,15 @@ fn main() -> ExitCode {
 /// A shell in the workspace's root.
 fn shell() -> Result<Shell, Box<dyn std::error::Error>> {
     let sh = Shell::new()?;
-    sh.change_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    sh.change_dir(root());
     Ok(sh)
+}
+
+/// The workspace's root: of the checkout that cargo runs us in, even when two checkouts share a build
+/// folder and this program was built in the other one.
+fn root() -> PathBuf {
+    let own = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    own.join("..")
 }
 
 /// Builds and runs the `foretaste` program where the user stands.
@@ -71,11 +79,12 @@ fn shell() -> Result<Shell, Box<dyn std::error::Error>> {
 fn program(task: &str, arguments: &[String]) -> ExitCode {
     let features = std::env::var("FORETASTE_FEATURES").unwrap_or_else(|_| "wgpu".into());
     let features = if features == "none" { String::new() } else { features };
-    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command
         .args(["run", "--release", "--package", "foretaste-bench", "--no-default-features", "--features", &features])
-        .args(["--manifest-path", manifest, "--", task])
+        .arg("--manifest-path")
+        .arg(root().join("Cargo.toml"))
+        .args(["--", task])
         .args(arguments);
     // Where it can, the program takes this process' place, so that Ctrl-C and exit status are its own.
     #[cfg(unix)]
