@@ -157,12 +157,6 @@ impl Histories {
         hash(&block);
     }
 
-    /// Bytes the columns hold.
-    #[must_use]
-    pub fn heap_bytes(&self) -> usize {
-        self.len() * 16 + self.offsets.len() * 8
-    }
-
     /// The rows of `self` and `other` together, merged by time within a user; rows of `self` come
     /// first where time stamps are equal.
     ///

@@ -126,15 +126,6 @@ impl Interactions {
         }
     }
 
-    /// Smallest and largest value; `None` without any finite one.
-    #[must_use]
-    pub fn value_range(&self) -> Option<(f32, f32)> {
-        self.values.iter().filter(|v| v.is_finite()).fold(None, |range, &v| match range {
-            None => Some((v, v)),
-            Some((low, high)) => Some((v.min(low), v.max(high))),
-        })
-    }
-
     /// SHA-256 over all columns and ids: equal data, equal hash, whatever file it came from.
     #[must_use]
     pub fn content_hash(&self) -> String {

@@ -80,12 +80,6 @@ impl Vocabulary {
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &str> {
         (0..self.len() as u32).map(|index| self.name(index))
     }
-
-    /// Bytes held in memory, without the look-up table.
-    #[must_use]
-    pub fn heap_bytes(&self) -> usize {
-        self.bytes.capacity() + self.ends.capacity() * 8
-    }
 }
 
 impl<'a> FromIterator<&'a str> for Vocabulary {

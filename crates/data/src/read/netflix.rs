@@ -106,7 +106,7 @@ impl CurrentMovie {
             .enumerate()
             .map(|(index, name)| match (index, continued) {
                 (0, true) => names.intern(&self.0),
-                // Nothing refers to the placeholder.
+                // No row refers to the empty name.
                 (0, false) => 0,
                 _ => names.intern(name),
             })
