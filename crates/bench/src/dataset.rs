@@ -1,7 +1,7 @@
 //! From a name or a path to interactions.
 
 use crate::{BenchError, Result};
-use foretaste_data::{Interactions, LoadReport, Manifest, ReadOptions, embedded};
+use foretaste_data::{Attributes, Interactions, LoadReport, Manifest, ReadOptions, Vocabulary, embedded};
 use std::path::{Path, PathBuf};
 
 /// A data set, read and checked.
@@ -20,6 +20,10 @@ pub struct Dataset {
     pub official: bool,
     /// SHA-256 of its content.
     pub hash: String,
+    /// What is known of users, where a table of them lies beside the ratings.
+    pub user_attributes: Option<Attributes>,
+    /// What is known of items, likewise.
+    pub item_attributes: Option<Attributes>,
     /// What the user should be told: differences from official counts, skipped lines, duplicates.
     pub remarks: Vec<String>,
 }
@@ -100,7 +104,23 @@ pub fn load(name: &str, data: Option<&Path>, options: &ReadOptions, accept: bool
     let stem = Path::new(name).file_stem().map_or_else(|| name.to_owned(), |s| s.to_string_lossy().into_owned());
     let name = if known { name.to_owned() } else { stem };
     let hash = table.content_hash();
-    Ok(Dataset { name, table, report, scale, manifest, official, hash, remarks })
+    let (user_attributes, item_attributes) = attributes(manifest.as_ref(), data, &table)?;
+    Ok(Dataset { name, table, report, scale, manifest, official, hash, user_attributes, item_attributes, remarks })
+}
+
+/// Attributes of users and items from the tables a known data set has beside its ratings.
+fn attributes(manifest: Option<&Manifest>, data: Option<&Path>, table: &Interactions) -> Result<(Option<Attributes>, Option<Attributes>)> {
+    let Some(manifest) = manifest else { return Ok((None, None)) };
+    let place = data.map_or_else(|| home().join(&manifest.name), Path::to_path_buf);
+    let read = |file: Option<&String>, ids: &Vocabulary| -> Result<Option<Attributes>> {
+        let Some(ratings) = file.and_then(|_| manifest.locate(&place).ok()) else { return Ok(None) };
+        let path = ratings.with_file_name(file.map_or("", String::as_str));
+        if !path.is_file() {
+            return Ok(None);
+        }
+        Ok(Attributes::from_table(&foretaste_data::catalogue::read(&path)?, ids))
+    };
+    Ok((read(manifest.users.as_ref(), &table.user_ids)?, read(manifest.items.as_ref(), &table.item_ids)?))
 }
 
 /// The name under which `fetch` stores a data set that comes from a registry package.

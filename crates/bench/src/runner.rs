@@ -7,7 +7,7 @@ use crate::progress::RunProgress;
 use crate::results::{Cell, Errors, Measured, Outcome, json};
 use crate::systems::System;
 use crate::{BenchError, Result};
-use foretaste_data::{Histories, Parts, Regime, Split, SplitRule, atomic, hex};
+use foretaste_data::{Histories, Membership, Parts, Regime, Split, SplitRule, atomic, hex};
 use foretaste_models::{Device, FitContext, RatingModel, Reading, save, weights_hash};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -161,7 +161,8 @@ impl Protocol<'_> {
             let (epochs, found) = if let Some(choice) = choice.filter(|_| self.resume) {
                 choice
             } else {
-                let fitted = settings.fit(train, Some(validation), &self.fit_context(seed, &chosen))?;
+                let membership = settings.is_transductive().then(|| validation.membership());
+                let fitted = settings.fit(train, Some(validation), &self.fit_context(data, membership.as_ref(), seed, &chosen))?;
                 let choice = (fitted.best_epoch, fitted.curve);
                 atomic::write(&choice_file, &json(&choice)?)?;
                 choice
@@ -171,7 +172,8 @@ impl Protocol<'_> {
         }
         let selection_seconds = clock.elapsed().as_secs_f64();
         let clock = Instant::now();
-        let fitted = settings.fit(&rows.known, None, &self.fit_context(seed, &trained))?;
+        let membership = settings.is_transductive().then(|| rows.test.membership());
+        let fitted = settings.fit(&rows.known, None, &self.fit_context(data, membership.as_ref(), seed, &trained))?;
         let train_seconds = clock.elapsed().as_secs_f64();
         let epochs = fitted.curve.len();
         if curve.is_empty() {
@@ -213,8 +215,15 @@ impl Protocol<'_> {
         Ok(Cell { key: key.to_owned(), outcome, measured })
     }
 
-    fn fit_context<'a>(&'a self, seed: u64, checkpoint: &'a Path) -> FitContext<'a> {
-        FitContext { progress: self.progress, checkpoint: Some(checkpoint), ..FitContext::new(seed, self.device) }
+    fn fit_context<'a>(&'a self, data: &'a Dataset, membership: Option<&'a Membership>, seed: u64, checkpoint: &'a Path) -> FitContext<'a> {
+        FitContext {
+            progress: self.progress,
+            checkpoint: Some(checkpoint),
+            user_attributes: data.user_attributes.as_ref(),
+            item_attributes: data.item_attributes.as_ref(),
+            membership,
+            ..FitContext::new(seed, self.device)
+        }
     }
 
     fn errors(&self, data: &Dataset, model: &dyn RatingModel, rows: &Rows, warm: &[bool], reading: Reading) -> Errors {

@@ -24,6 +24,45 @@ pub struct History<'a> {
     pub timestamps: &'a [i64],
 }
 
+/// Which items each user has rows for, and nothing else of these rows: what transductive features
+/// may know of a test part.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Membership {
+    offsets: Vec<usize>,
+    items: Vec<u32>,
+}
+
+impl Membership {
+    /// From one offset a user and the items.
+    ///
+    /// # Panics
+    /// When the offsets do not cover the items.
+    #[must_use]
+    pub fn new(offsets: Vec<usize>, items: Vec<u32>) -> Self {
+        assert_eq!(offsets.last().copied().unwrap_or(0), items.len(), "offsets cover the items");
+        Self { offsets, items }
+    }
+
+    /// Items of one user; none for a user beyond the space.
+    #[must_use]
+    pub fn of(&self, user: u32) -> &[u32] {
+        let user = user as usize;
+        if user + 1 < self.offsets.len() { &self.items[self.offsets[user]..self.offsets[user + 1]] } else { &[] }
+    }
+
+    /// One offset a user, and the total.
+    #[must_use]
+    pub fn offsets(&self) -> &[usize] {
+        &self.offsets
+    }
+
+    /// The items of all users.
+    #[must_use]
+    pub fn items(&self) -> &[u32] {
+        &self.items
+    }
+}
+
 impl History<'_> {
     /// Number of interactions.
     #[must_use]
@@ -138,6 +177,12 @@ impl Histories {
     #[must_use]
     pub fn mean(&self) -> Option<f64> {
         (!self.is_empty()).then(|| self.values.iter().map(|v| f64::from(*v)).sum::<f64>() / self.len() as f64)
+    }
+
+    /// Users and items of the rows, without values and times.
+    #[must_use]
+    pub fn membership(&self) -> Membership {
+        Membership { offsets: self.offsets.clone(), items: self.items.clone() }
     }
 
     /// Hands all columns as bytes to `hash`, in blocks: equal histories, equal bytes.

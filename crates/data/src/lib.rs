@@ -12,6 +12,7 @@
 //! inside; their external names live in a [`Vocabulary`].
 
 pub mod atomic;
+mod attributes;
 pub mod batch;
 pub mod catalogue;
 pub mod embedded;
@@ -27,8 +28,9 @@ pub mod store;
 mod time;
 mod vocabulary;
 
+pub use attributes::Attributes;
 pub use error::{BadRow, DataError, Result, RowCase};
-pub use histories::{Histories, History};
+pub use histories::{Histories, History, Membership};
 pub use interactions::{EventTypes, Interactions, LoadReport, hex};
 pub use manifest::Manifest;
 pub use read::{ColumnMapping, Format, ReadOptions, TimeUnit, read};

@@ -28,12 +28,14 @@ pub(crate) struct Checkpoint {
     key: String,
     every: Duration,
     last: Cell<Instant>,
+    /// How long writing took last: large checkpoints come less often.
+    cost: Cell<Duration>,
 }
 
 impl Checkpoint {
     /// The checkpoint of training `settings` on `train` (and `validation`) under the context's seed and device.
     pub fn new(settings: &ModelSettings, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Self {
-        let Some(folder) = context.checkpoint else { return Self { files: None, key: String::new(), every: Duration::MAX, last: Cell::new(Instant::now()) } };
+        let Some(folder) = context.checkpoint else { return Self { files: None, key: String::new(), every: Duration::MAX, last: Cell::new(Instant::now()), cost: Cell::default() } };
         let mut hasher = Sha256::new();
         hasher.update(settings.to_toml());
         hasher.update(context.seed.to_le_bytes());
@@ -41,8 +43,14 @@ impl Checkpoint {
         for part in [Some(train), validation].into_iter().flatten() {
             part.feed(&mut |bytes| hasher.update(bytes));
         }
+        for attributes in [context.user_attributes, context.item_attributes].into_iter().flatten() {
+            attributes.feed(&mut |bytes| hasher.update(bytes));
+        }
+        for item in context.membership.iter().flat_map(|m| m.items()) {
+            hasher.update(item.to_le_bytes());
+        }
         let files = Some((folder.join("checkpoint.json"), folder.join("checkpoint.safetensors")));
-        Self { files, key: hex(&hasher.finalize()), every: context.checkpoint_every, last: Cell::new(Instant::now()) }
+        Self { files, key: hex(&hasher.finalize()), every: context.checkpoint_every, last: Cell::new(Instant::now()), cost: Cell::default() }
     }
 
     /// The last epoch's tensors and curve, when there is a whole checkpoint of this very training.
@@ -61,15 +69,19 @@ impl Checkpoint {
     /// written last, makes it valid.
     pub fn store(&self, tensors: impl FnOnce() -> Result<Vec<NamedTensor>>, stopping: &EarlyStopping) -> Result<()> {
         let Some((state_path, tensors_path)) = &self.files else { return Ok(()) };
-        if self.last.get().elapsed() < self.every {
+        // At most a twentieth of the time goes into checkpoints, unless each epoch was asked for.
+        let pause = if self.every.is_zero() { self.every } else { self.every.max(self.cost.get() * 20) };
+        if self.last.get().elapsed() < pause {
             return Ok(());
         }
+        let clock = Instant::now();
         let bytes = tensors::to_bytes(&tensors()?);
         let state = State { key: self.key.clone(), tensors: hex(&Sha256::digest(&bytes)), curve: stopping.curve.clone() };
         let json = serde_json::to_vec(&state).map_err(|e| ModelError::saved(state_path, e.to_string()))?;
         atomic::write(tensors_path, &bytes)?;
         atomic::write(state_path, &json)?;
         self.last.set(Instant::now());
+        self.cost.set(clock.elapsed());
         Ok(())
     }
 

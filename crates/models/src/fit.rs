@@ -1,6 +1,7 @@
 //! What training needs besides data, and what it tells.
 
 use crate::{Device, ModelError, RatingModel, Result};
+use foretaste_data::{Attributes, Membership};
 use std::path::Path;
 use std::time::Duration;
 
@@ -57,13 +58,28 @@ pub struct FitContext<'a> {
     pub checkpoint: Option<&'a Path>,
     /// Shortest time between two checkpoints.
     pub checkpoint_every: Duration,
+    /// What is known of users, for models that use it.
+    pub user_attributes: Option<&'a Attributes>,
+    /// What is known of items, for models that use it.
+    pub item_attributes: Option<&'a Attributes>,
+    /// Users and items (nothing else) of rows to be predicted, for settings that are transductive.
+    pub membership: Option<&'a Membership>,
 }
 
 impl<'a> FitContext<'a> {
     /// A training under `seed` on `device`, unheard and without checkpoints.
     #[must_use]
     pub fn new(seed: u64, device: &'a Device) -> Self {
-        Self { seed, device, progress: &NoProgress, checkpoint: None, checkpoint_every: Duration::from_secs(10) }
+        Self {
+            seed,
+            device,
+            progress: &NoProgress,
+            checkpoint: None,
+            checkpoint_every: Duration::from_secs(10),
+            user_attributes: None,
+            item_attributes: None,
+            membership: None,
+        }
     }
 }
 

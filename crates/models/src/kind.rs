@@ -1,6 +1,6 @@
 //! The models by name, and their settings as one type.
 
-use crate::{FitContext, Fitted, ModelError, RatingModel, Result, biases, pmf, rnn, rolling_average, tensors::Tensors};
+use crate::{FitContext, Fitted, ModelError, RatingModel, Result, biases, fm, pmf, rnn, rolling_average, tensors::Tensors};
 use foretaste_data::Histories;
 use serde::de::DeserializeOwned;
 
@@ -99,6 +99,7 @@ models! {
     RollingAverage, rolling_average, "rolling-average", "Rolling Average";
     Biases, biases, "biases", "Biases";
     Pmf, pmf, "pmf", "PMF";
+    Fm, fm, "fm", "FM";
     Rnn, rnn, "rnn", "RNN";
 }
 
@@ -109,9 +110,19 @@ impl ModelSettings {
         match &mut self {
             Self::Pmf(settings) => settings.epochs = epochs,
             Self::Rnn(settings) => settings.epochs = epochs,
+            // Draws are averaged: more of them never hurt.
+            Self::Fm(settings) if settings.learner == fm::Learner::Mcmc => {}
+            Self::Fm(settings) => settings.iterations = epochs,
             Self::RollingAverage(_) | Self::Biases(_) => {}
         }
         self
+    }
+
+    /// Whether the model must know who rates what (not how) in the rows to be predicted: a leak that
+    /// tables have to tell.
+    #[must_use]
+    pub fn is_transductive(&self) -> bool {
+        matches!(self, Self::Fm(settings) if settings.is_transductive())
     }
 
     /// The settings as TOML text.

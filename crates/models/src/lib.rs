@@ -17,6 +17,8 @@ mod device;
 mod epochs;
 mod error;
 mod fit;
+pub mod fm;
+mod fold_in;
 mod kind;
 mod model;
 pub mod pmf;

@@ -25,6 +25,22 @@ impl NamedTensor {
     pub(crate) fn scalar(name: &str, value: f32) -> Self {
         Self::new(name, &[1], vec![value])
     }
+
+    /// Integers up to 2^46, exact: two numbers each.
+    pub(crate) fn integers(name: &str, values: impl Iterator<Item = i64>) -> Self {
+        let data: Vec<f32> = values.flat_map(|v| [(v >> 23) as f32, (v & 0x7f_ffff) as f32]).collect();
+        Self::new(name, &[data.len() / 2, 2], data)
+    }
+
+    /// Doubles, exact: three numbers each, of which it is the sum.
+    pub(crate) fn doubles(name: &str, values: &[f64]) -> Self {
+        let parts = |v: &f64| {
+            let high = *v as f32;
+            let middle = (v - f64::from(high)) as f32;
+            [high, middle, (v - f64::from(high) - f64::from(middle)) as f32]
+        };
+        Self::new(name, &[values.len(), 3], values.iter().flat_map(parts).collect())
+    }
 }
 
 /// Tensors by name, as read from a file.
@@ -44,6 +60,21 @@ impl Tensors {
         }
         let wanted: Vec<String> = shape.iter().map(|s| s.map_or("any".into(), |s| s.to_string())).collect();
         Err(fail(format!("tensor {name:?} has the shape {:?}, expected [{}]", tensor.shape, wanted.join(", "))))
+    }
+
+    /// What [`NamedTensor::integers`] wrote.
+    pub fn integers(&self, name: &str) -> Result<Vec<i64>> {
+        Ok(self.get(name, &[None, Some(2)])?.data.as_chunks::<2>().0.iter().map(|[high, low]| (*high as i64) << 23 | *low as i64).collect())
+    }
+
+    /// What [`NamedTensor::doubles`] wrote.
+    pub fn doubles(&self, name: &str, n: usize) -> Result<Vec<f64>> {
+        Ok(self.get(name, &[Some(n), Some(3)])?.data.as_chunks::<3>().0.iter().map(|parts| parts.iter().map(|p| f64::from(*p)).sum()).collect())
+    }
+
+    /// The file they were read from.
+    pub fn path(&self) -> &str {
+        &self.path
     }
 
     pub fn scalar(&self, name: &str) -> Result<f32> {

@@ -31,6 +31,7 @@ fn small(kind: Kind) -> ModelSettings {
     let table = match kind {
         Kind::RollingAverage | Kind::Biases => "",
         Kind::Pmf => "factors = 8\nepochs = 12\nlearning_rate = 0.02",
+        Kind::Fm => "factors = 4\niterations = 30\nburn_in = 5\nkept = 20",
         Kind::Rnn => "size = 12\nitem_factors = 6\nepochs = 3\nrows = 16\nwindow = 16\nlearning_rate = 0.01",
     };
     kind.settings(table.parse().unwrap()).unwrap()
@@ -105,7 +106,7 @@ fn equal_seeds_equal_results(kind: Kind) {
     let parts = parts(&HOLD_OUT);
     let hash = |seed| weights_hash(fit(kind, &parts.train, seed).model.as_ref());
     assert_eq!(hash(3), hash(3));
-    let random = matches!(kind, Kind::Pmf | Kind::Rnn);
+    let random = !matches!(kind, Kind::RollingAverage | Kind::Biases);
     assert_eq!(hash(3) != hash(4), random, "only models with random choices depend on the seed");
 }
 
@@ -183,6 +184,7 @@ fn bad_settings_and_rows_are_refused(kind: Kind) {
         Kind::RollingAverage => "user_shrinkage = 0.0",
         Kind::Biases => "sweeps = 0",
         Kind::Pmf => "learning_rate = 7.0",
+        Kind::Fm => "kept = 0",
         Kind::Rnn => "window = 0",
     };
     assert!(matches!(kind.settings(bad.parse().unwrap()), Err(ModelError::Setting { .. })));
@@ -292,5 +294,6 @@ contract! {
     rolling_average: Kind::RollingAverage;
     biases: Kind::Biases;
     pmf: Kind::Pmf;
+    fm: Kind::Fm;
     rnn: Kind::Rnn;
 }

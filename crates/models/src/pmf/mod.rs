@@ -21,7 +21,8 @@ mod train;
 use crate::error::within;
 use crate::tensors::{NamedTensor, Tensors};
 use crate::{ModelSettings, RatingModel, Result, UserState};
-use fold_in::{Population, State};
+use crate::fold_in::Population;
+use fold_in::State;
 use foretaste_data::History;
 
 pub use train::fit;
@@ -130,7 +131,9 @@ impl Model {
     /// `(b_u, P_u)` of a trained user.
     fn user(&self, user: u32) -> Option<Vec<f32>> {
         let (user, k) = (user as usize, self.settings.factors);
-        self.population.trained.get(user).filter(|t| **t)?;
+        if !self.population.knows(user as u32) {
+            return None;
+        }
         let mut theta = Vec::with_capacity(k + 1);
         theta.push(self.user_biases[user]);
         theta.extend_from_slice(&self.user_factors[user * k..(user + 1) * k]);

@@ -7,9 +7,9 @@
 //! settings and the seed alone. Sums use a fixed order of lanes and no fused multiply-add, so that
 //! it does not depend on the processor either.
 
-use super::fold_in::Population;
 use super::{Model, NAME, Settings};
 use crate::epochs::{self, Trainer};
+use crate::fold_in::Population;
 use crate::model::training_mean;
 use crate::tensors::{NamedTensor, Tensors};
 use crate::{FitContext, Fitted, ModelSettings, Result};
@@ -77,7 +77,8 @@ impl Trainer for Training<'_> {
     fn model(&self, train_rmse: f64) -> Result<Model> {
         let k = self.settings.factors;
         let [(user_factors, user_biases), (item_factors, item_biases)] = self.grid.sides().map(|(_, groups)| Grid::flat(groups, k, self.grid.stride));
-        let population = Population::of(&user_biases, &user_factors, k, self.trained.clone(), (train_rmse * train_rmse) as f32);
+        let component = |user: usize, c: usize| if c == 0 { user_biases[user] } else { user_factors[user * k + c - 1] };
+        let population = Population::of(k + 1, self.trained.clone(), (train_rmse * train_rmse) as f32, component);
         Ok(Model { settings: self.settings.clone(), mean: self.mean, user_factors, item_factors, user_biases, item_biases, population })
     }
 

@@ -1,0 +1,162 @@
+//! Factorization machines over users, items, days, bags and attributes.
+//!
+//! Rendle 2012, *Factorization Machines with libFM*, equation 1: every feature has a weight and a
+//! factor vector, every pair of features interacts through the product of theirs. Learning is by
+//! Gibbs sampling (`mcmc`, the default), alternating least squares (`als`) or stochastic gradient
+//! descent (`sgd`); the likelihood is normal or, under `mcmc`, an ordered probit (as in the package
+//! myFM). Features: [`features`](self), arbitrary ones through [`Design`] and [`learn`].
+//!
+//! Under `mcmc` a prediction is the mean over draws, of which `kept` are kept, evenly spaced after
+//! `burn_in`. Parts of items and days are kept folded, users' features raw, so that a new user's
+//! known ratings give them a bag.
+//!
+//! A user or item without training rows has the prior mean of its group; a day without training
+//! rows contributes nothing. `streaming`: libFM has no online update. Here a revealed rating moves
+//! the user's own `(c_u, q_u)`, on which the prediction is linear given the item and the day, by one
+//! Bayesian regression step in each of sixteen draws (under `probit` linearized at the prediction).
+
+mod design;
+mod features;
+mod hyper;
+mod machine;
+mod model;
+mod probit;
+mod sgd;
+mod sweep;
+mod train;
+
+use crate::Result;
+use crate::error::within;
+
+pub use design::{Block, Design};
+pub use model::Model;
+pub use train::{fit, learn};
+
+const NAME: &str = "fm";
+
+/// How parameters are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Learner {
+    /// Gibbs sampling with hyper-priors.
+    Mcmc,
+    /// Alternating least squares, one parameter after the other.
+    Als,
+    /// Stochastic gradient descent.
+    Sgd,
+}
+
+/// What is assumed of a rating given its score.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Likelihood {
+    /// Score plus normal noise.
+    Normal,
+    /// One of several levels, by cutpoints on score plus normal noise.
+    Probit,
+}
+
+/// Which interactions a bag holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Bag {
+    /// No bag.
+    None,
+    /// Training interactions.
+    Strict,
+    /// Also who rates what in the rows to be predicted (not how): the literature's form, a leak.
+    Transductive,
+}
+
+/// Settings of the factorization machine.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// How parameters are found.
+    pub learner: Learner,
+    /// What is assumed of a rating.
+    pub likelihood: Likelihood,
+    /// Length of a feature's factor vector.
+    pub factors: usize,
+    /// Draws (`mcmc`) or passes (`als`, `sgd`).
+    pub iterations: usize,
+    /// Draws before the first that is kept.
+    pub burn_in: usize,
+    /// Draws that are kept, at most.
+    pub kept: usize,
+    /// Standard deviation of the first factors.
+    pub init_deviation: f32,
+    /// The day of the rating as a category.
+    pub day: bool,
+    /// The items a user rated, as a bag.
+    pub user_bag: Bag,
+    /// The users who rated an item, as a bag.
+    pub item_bag: Bag,
+    /// Attributes of the user.
+    pub user_attributes: bool,
+    /// Attributes of the item.
+    pub item_attributes: bool,
+    /// Step size (`sgd`).
+    pub learning_rate: f32,
+    /// Penalty on factors: a rating under `sgd`, a parameter under `als`.
+    pub regularization: f32,
+    /// Penalty on weights, likewise.
+    pub weight_regularization: f32,
+    /// Epochs without a better validation error before training stops (`als`, `sgd`).
+    pub patience: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            learner: Learner::Mcmc,
+            likelihood: Likelihood::Normal,
+            factors: 32,
+            iterations: 512,
+            burn_in: 32,
+            kept: 96,
+            init_deviation: 0.1,
+            day: true,
+            user_bag: Bag::Strict,
+            item_bag: Bag::Strict,
+            user_attributes: false,
+            item_attributes: false,
+            learning_rate: 0.01,
+            regularization: 10.0,
+            weight_regularization: 1.0,
+            patience: 5,
+        }
+    }
+}
+
+impl Settings {
+    /// Checks ranges.
+    ///
+    /// # Errors
+    /// [`crate::ModelError::Setting`] naming the setting and its range.
+    pub fn check(&self) -> Result<()> {
+        within(NAME, "factors", self.factors, 1, 4096)?;
+        within(NAME, "iterations", self.iterations, 1, 1_000_000)?;
+        within(NAME, "burn_in", self.burn_in, 0, 1_000_000)?;
+        within(NAME, "kept", self.kept, 1, 10_000)?;
+        within(NAME, "init_deviation", self.init_deviation, 1e-6, 10.0)?;
+        within(NAME, "learning_rate", self.learning_rate, 1e-6, 1.0)?;
+        within(NAME, "regularization", self.regularization, 0.0, 1e6)?;
+        within(NAME, "weight_regularization", self.weight_regularization, 0.0, 1e6)?;
+        within(NAME, "patience", self.patience, 1, 100_000)?;
+        if self.likelihood == Likelihood::Probit && self.learner != Learner::Mcmc {
+            let reason = "probit needs learner = \"mcmc\"".into();
+            return Err(crate::ModelError::Setting { model: NAME, setting: "likelihood".into(), reason });
+        }
+        Ok(())
+    }
+
+    /// Whether predictions need to know who rates what in the rows to be predicted.
+    #[must_use]
+    pub fn is_transductive(&self) -> bool {
+        self.user_bag == Bag::Transductive || self.item_bag == Bag::Transductive
+    }
+}
+
+#[cfg(test)]
+mod tests;

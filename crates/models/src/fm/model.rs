@@ -1,0 +1,306 @@
+//! A trained factorization machine: predictions averaged over draws.
+
+use super::features::{Codes, Layout};
+use super::machine::{fold, join};
+use super::probit::Cutpoints;
+use super::{Likelihood, Settings};
+use crate::fold_in::{Population, Regression};
+use crate::tensors::{NamedTensor, Tensors};
+use crate::{ModelSettings, RatingModel, Result, UserState};
+use foretaste_data::{Histories, History, Membership};
+
+/// Draws in which a revealed rating moves the user.
+const STREAMED: usize = 16;
+
+/// One draw: users' features raw, the other blocks' parts folded. Rows are `factors + 1` long; the
+/// users' last row is the feature of an unknown user, the items' last the part of an unknown item.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Draw {
+    pub intercept: f32,
+    pub users: Vec<f32>,
+    pub items: Vec<f32>,
+    pub days: Vec<f32>,
+    pub cutpoints: Vec<f32>,
+}
+
+/// The draws that are kept.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Samples(Vec<Draw>);
+
+impl FromIterator<Draw> for Samples {
+    fn from_iter<T: IntoIterator<Item = Draw>>(draws: T) -> Self {
+        Self(draws.into_iter().collect())
+    }
+}
+
+impl Samples {
+    pub fn push(&mut self, draw: Draw) {
+        self.0.push(draw);
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn tensors(&self, prefix: &str, width: usize) -> Vec<NamedTensor> {
+        let n = self.0.len();
+        let stack = |name: &str, column: usize, of: fn(&Draw) -> &[f32]| {
+            let data: Vec<f32> = self.0.iter().flat_map(|draw| of(draw)).copied().collect();
+            let rows = if n == 0 { 0 } else { data.len() / n / column };
+            NamedTensor::new(format!("{prefix}{name}"), &[n, rows, column], data)
+        };
+        vec![
+            stack("intercepts", 1, |d| std::slice::from_ref(&d.intercept)),
+            stack("users", width, |d| &d.users),
+            stack("items", width, |d| &d.items),
+            stack("days", width, |d| &d.days),
+            stack("cutpoints", 1, |d| &d.cutpoints),
+        ]
+    }
+
+    pub fn restore(prefix: &str, width: usize, tensors: &Tensors) -> Result<Self> {
+        let get = |name: &str, column: usize| tensors.get(&format!("{prefix}{name}"), &[None, None, Some(column)]);
+        let (intercepts, users, items, days, cutpoints) = (get("intercepts", 1)?, get("users", width)?, get("items", width)?, get("days", width)?, get("cutpoints", 1)?);
+        let cut = |tensor: &NamedTensor, draw: usize| {
+            let size = tensor.shape[1] * tensor.shape[2];
+            tensor.data.get(draw * size..(draw + 1) * size).map(<[f32]>::to_vec).unwrap_or_default()
+        };
+        let draw = |at: usize| Draw { intercept: intercepts.data[at], users: cut(users, at), items: cut(items, at), days: cut(days, at), cutpoints: cut(cutpoints, at) };
+        Ok((0..intercepts.shape[0]).map(draw).collect())
+    }
+}
+
+/// A trained factorization machine.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Model {
+    settings: Settings,
+    layout: Layout,
+    samples: Samples,
+    /// Values of the ordered probit's levels.
+    values: Vec<f32>,
+    population: Population,
+    /// Variance of the users' folded parts in the streamed draws, one after the other.
+    variances: Vec<f32>,
+}
+
+impl Model {
+    pub(super) fn new(settings: &Settings, layout: Layout, samples: Samples, values: Vec<f32>, train: &Histories, trained: Vec<bool>, train_rmse: f64) -> Self {
+        let width = settings.factors + 1;
+        let mut model = Self {
+            settings: settings.clone(),
+            layout,
+            samples,
+            values,
+            population: Population { mean: Vec::new(), variance: Vec::new(), noise: (train_rmse * train_rmse).max(1e-6) as f32, trained },
+            variances: Vec::new(),
+        };
+        for draw in model.streamed() {
+            let folded: Vec<Vec<f32>> = (0..train.n_users() as u32).map(|user| model.user(&model.samples.0[draw], user, train.user(user).items)).collect();
+            // c first, as in the regression's (1, q).
+            let component = |user: usize, c: usize| if c == 0 { folded[user][width - 1] } else { folded[user][c - 1] };
+            let population = Population::of(width, model.population.trained.clone(), 1.0, component);
+            model.variances.extend(population.variance);
+        }
+        model
+    }
+
+    pub(crate) fn restore(settings: Settings, tensors: &Tensors) -> Result<Self> {
+        let width = settings.factors + 1;
+        let whole = |name: &str| -> Result<Vec<f32>> { tensors.values(name, &[None]) };
+        let counts = |name: &str| -> Result<Vec<usize>> { Ok(tensors.integers(name)?.into_iter().map(|n| n as usize).collect()) };
+        let ids = |name: &str| -> Result<Vec<u32>> { Ok(tensors.integers(name)?.into_iter().map(|n| n as u32).collect()) };
+        let sizes = counts("sizes")?;
+        let fail = || crate::ModelError::Saved { path: tensors.path().into(), reason: "tensor \"sizes\" has not the three sizes it should have".into() };
+        let [users, items, codes] = sizes.as_slice() else { return Err(fail()) };
+        let layout = Layout {
+            users: *users,
+            items: *items,
+            user_bag: settings.user_bag != super::Bag::None,
+            days: tensors.integers("calendar")?,
+            user_codes: Codes { offsets: counts("user_code_offsets")?, codes: ids("user_codes")?, n: *codes },
+            membership: Membership::new(counts("membership_offsets")?, ids("membership_items")?),
+        };
+        Ok(Self {
+            layout,
+            samples: Samples::restore("", width, tensors)?,
+            values: whole("levels")?,
+            population: Population {
+                mean: Vec::new(),
+                variance: Vec::new(),
+                noise: tensors.scalar("noise")?,
+                trained: whole("trained_users")?.into_iter().map(|t| t > 0.0).collect(),
+            },
+            variances: whole("variances")?,
+            settings,
+        })
+    }
+
+    fn streamed(&self) -> Vec<usize> {
+        let n = self.samples.0.len();
+        let taken = n.min(STREAMED);
+        (0..taken).map(|i| i * n / taken.max(1)).collect()
+    }
+
+    /// A user's folded part in one draw.
+    fn user(&self, draw: &Draw, user: u32, known: &[u32]) -> Vec<f32> {
+        let width = self.settings.factors + 1;
+        let trained = self.population.knows(user);
+        // An unknown user's own feature is the table's last row.
+        let own = if trained { user } else { self.layout.user_features() as u32 };
+        let mut out = vec![0.0; width];
+        fold(&draw.users, std::iter::once((own, 1.0)).chain(self.layout.user_part(user, known)), &mut out);
+        out
+    }
+
+    fn item<'a>(&self, draw: &'a Draw, item: u32) -> &'a [f32] {
+        let width = self.settings.factors + 1;
+        let at = (item as usize).min(self.layout.items);
+        &draw.items[at * width..(at + 1) * width]
+    }
+
+    fn day<'a>(&self, draw: &'a Draw, timestamp: i64) -> Option<&'a [f32]> {
+        let width = self.settings.factors + 1;
+        self.layout.day_part(timestamp).map(|at| &draw.days[at * width..(at + 1) * width])
+    }
+
+    /// The rating for a score, and its slope.
+    fn link(&self, draw: &Draw, score: f32) -> (f64, f64) {
+        match self.settings.likelihood {
+            Likelihood::Normal => (f64::from(score), 1.0),
+            Likelihood::Probit => Cutpoints(draw.cutpoints.iter().map(|c| f64::from(*c)).collect()).expectation(&self.values, f64::from(score)),
+        }
+    }
+}
+
+/// One user in every draw.
+struct State<'a> {
+    model: &'a Model,
+    /// Folded parts, one after the other.
+    users: Vec<f32>,
+    /// The streamed draws' regressions, as soon as a rating is revealed.
+    regressions: Vec<(usize, Regression)>,
+    /// What the user's parts know already.
+    known: Vec<(u32, i64)>,
+}
+
+impl<'a> State<'a> {
+    fn new(model: &'a Model, user: u32, known: History<'_>) -> Self {
+        let mut state = Self { model, users: Vec::new(), regressions: Vec::new(), known: Vec::new() };
+        for draw in &model.samples.0 {
+            state.users.extend(model.user(draw, user, known.items));
+        }
+        if model.population.knows(user) {
+            state.known = known.items.iter().copied().zip(known.timestamps.iter().copied()).collect();
+        } else {
+            for row in 0..known.len() {
+                state.reveal(known.items[row], known.values[row], known.timestamps[row]);
+            }
+        }
+        state
+    }
+
+    fn part(&self, draw: usize) -> &[f32] {
+        let width = self.model.settings.factors + 1;
+        &self.users[draw * width..(draw + 1) * width]
+    }
+
+    fn score(&self, draw: usize, user: &[f32], item: u32, timestamp: i64) -> f32 {
+        let drawn = &self.model.samples.0[draw];
+        let item = self.model.item(drawn, item);
+        let sum = match self.model.day(drawn, timestamp) {
+            None => join(&[user, item]),
+            Some(day) => join(&[user, item, day]),
+        };
+        drawn.intercept + sum
+    }
+
+    /// A regression's parameters as a folded part.
+    fn moved(theta: &[f64]) -> Vec<f32> {
+        theta[1..].iter().chain(&theta[..1]).map(|t| *t as f32).collect()
+    }
+
+    /// `(1, q_i + q_d)`: what the user's `(c, q)` is multiplied with.
+    fn features(&self, draw: usize, item: u32, timestamp: i64) -> Vec<f64> {
+        let drawn = &self.model.samples.0[draw];
+        let factors = self.model.settings.factors;
+        let item = self.model.item(drawn, item);
+        let day = self.model.day(drawn, timestamp);
+        let other = (0..factors).map(|f| f64::from(item[f] + day.map_or(0.0, |day| day[f])));
+        std::iter::once(1.0).chain(other).collect()
+    }
+}
+
+impl UserState for State<'_> {
+    fn predict(&self, item: u32, timestamp: i64) -> f32 {
+        let draws = self.model.samples.0.len();
+        let rate = |draw: usize, user: &[f32]| self.model.link(&self.model.samples.0[draw], self.score(draw, user, item, timestamp)).0;
+        let mut mean: f64 = (0..draws).map(|draw| rate(draw, self.part(draw))).sum::<f64>() / draws as f64;
+        for (draw, regression) in &self.regressions {
+            mean += (rate(*draw, &Self::moved(&regression.theta)) - rate(*draw, self.part(*draw))) / self.regressions.len() as f64;
+        }
+        mean as f32
+    }
+
+    fn reveal(&mut self, item: u32, value: f32, timestamp: i64) {
+        let noise = f64::from(self.model.population.noise);
+        if self.regressions.is_empty() {
+            let width = self.model.settings.factors + 1;
+            let open = |(place, draw): (usize, usize)| {
+                let part = self.part(draw);
+                let mut regression = Regression::new(part[width - 1..].iter().chain(&part[..width - 1]).map(|v| f64::from(*v)).collect());
+                let known = self.known.iter().map(|(item, timestamp)| {
+                    let mut x = self.features(draw, *item, *timestamp);
+                    let (_, slope) = self.model.link(&self.model.samples.0[draw], self.score(draw, part, *item, *timestamp));
+                    x.iter_mut().for_each(|x| *x *= slope);
+                    x
+                });
+                regression.open(&self.model.variances[place * width..(place + 1) * width], noise, known);
+                (draw, regression)
+            };
+            self.regressions = self.model.streamed().into_iter().enumerate().map(open).collect();
+        }
+        let mut regressions = std::mem::take(&mut self.regressions);
+        for (draw, regression) in &mut regressions {
+            let score = self.score(*draw, &Self::moved(&regression.theta), item, timestamp);
+            let (predicted, slope) = self.model.link(&self.model.samples.0[*draw], score);
+            let x: Vec<f64> = self.features(*draw, item, timestamp).into_iter().map(|x| x * slope).collect();
+            // The residual such that its error is the rating's.
+            let residual = f64::from(value) - predicted + crate::fold_in::dot(&regression.theta, &x);
+            regression.observe(&x, residual, noise);
+        }
+        self.regressions = regressions;
+    }
+}
+
+impl RatingModel for Model {
+    fn settings(&self) -> ModelSettings {
+        ModelSettings::Fm(self.settings.clone())
+    }
+
+    fn start<'a>(&'a self, user: u32, known: History<'_>) -> Box<dyn UserState + 'a> {
+        Box::new(State::new(self, user, known))
+    }
+
+    fn parameters(&self) -> usize {
+        self.samples.0.iter().map(|d| 1 + d.users.len() + d.items.len() + d.days.len() + d.cutpoints.len()).sum()
+    }
+
+    fn tensors(&self) -> Vec<NamedTensor> {
+        let integers = |name: &str, values: &mut dyn Iterator<Item = i64>| NamedTensor::integers(name, values);
+        let mut tensors = self.samples.tensors("", self.settings.factors + 1);
+        let (layout, trained) = (&self.layout, &self.population.trained);
+        tensors.extend([
+            integers("sizes", &mut [layout.users, layout.items, layout.user_codes.n].into_iter().map(|n| n as i64)),
+            integers("calendar", &mut layout.days.iter().copied()),
+            integers("user_code_offsets", &mut layout.user_codes.offsets.iter().map(|n| *n as i64)),
+            integers("user_codes", &mut layout.user_codes.codes.iter().map(|n| i64::from(*n))),
+            integers("membership_offsets", &mut layout.membership.offsets().iter().map(|n| *n as i64)),
+            integers("membership_items", &mut layout.membership.items().iter().map(|n| i64::from(*n))),
+            NamedTensor::new("levels", &[self.values.len()], self.values.clone()),
+            NamedTensor::scalar("noise", self.population.noise),
+            NamedTensor::new("variances", &[self.variances.len()], self.variances.clone()),
+            NamedTensor::new("trained_users", &[trained.len()], trained.iter().map(|t| f32::from(u8::from(*t))).collect()),
+        ]);
+        tensors
+    }
+}

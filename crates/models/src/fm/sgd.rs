@@ -1,0 +1,49 @@
+//! Stochastic gradient descent over a design (Rendle 2012, section 3.1).
+
+use super::Settings;
+use super::design::Design;
+use super::machine::Machine;
+use foretaste_data::rng;
+use rand::seq::SliceRandom;
+
+/// One pass over all rows in random order; answers the sum of squared errors before each update.
+///
+/// For one row with error `e`: `w_j += rate (e x_j - l_w w_j)`,
+/// `v_j += rate (e x_j (q - x_j v_j) - l_v v_j)` with `q = sum_j x_j v_j`.
+pub(super) fn pass(machine: &mut Machine, design: &Design, target: &[f32], settings: &Settings, seed: u64, epoch: usize) -> f64 {
+    let (width, factors, rate) = (machine.width(), machine.factors, settings.learning_rate);
+    let mut order: Vec<u32> = (0..design.len() as u32).collect();
+    order.shuffle(&mut rng(seed, &format!("fm sgd {epoch}")));
+    let mut features: Vec<(usize, usize, f32)> = Vec::new();
+    let mut q = vec![0.0_f32; factors];
+    let mut squares = 0.0;
+    for row in order {
+        let row = row as usize;
+        features.clear();
+        for (place, block) in design.blocks().iter().enumerate() {
+            features.extend(block.part(block.rows[row] as usize).map(|(feature, x)| (place, feature as usize * width, x)));
+        }
+        q.fill(0.0);
+        let (mut prediction, mut own) = (machine.intercept, 0.0);
+        for (place, at, x) in &features {
+            let row = &machine.tables[*place][*at..at + width];
+            prediction += x * row[factors];
+            for (q, v) in q.iter_mut().zip(row) {
+                *q += x * v;
+                own += (x * v) * (x * v);
+            }
+        }
+        prediction += 0.5 * (q.iter().map(|q| q * q).sum::<f32>() - own);
+        let error = target[row] - prediction;
+        squares += f64::from(error * error);
+        machine.intercept += rate * error;
+        for (place, at, x) in &features {
+            let row = &mut machine.tables[*place][*at..at + width];
+            for (v, q) in row.iter_mut().zip(&q) {
+                *v += rate * (error * x * (q - x * *v) - settings.regularization * *v);
+            }
+            row[factors] += rate * (error * x - settings.weight_regularization * row[factors]);
+        }
+    }
+    squares
+}

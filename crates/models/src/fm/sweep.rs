@@ -1,0 +1,342 @@
+//! One sweep over all parameters of a machine, coordinate by coordinate: alternating least squares
+//! or, with noise, Gibbs sampling.
+//!
+//! The prediction is linear in each parameter alone: `y = y_0 + theta h`. Given all others,
+//!
+//! ```text
+//! theta | . ~ N(m, 1/p),   p = alpha sum_r h_r^2 + lambda_g,   m = (alpha sum_r h_r (e_r + h_r theta) + lambda_g mu_g) / p
+//! ```
+//!
+//! (Freudenthaler, Schmidt-Thieme and Rendle 2011, *Bayesian Factorization Machines*; Rendle 2012,
+//! algorithms 2 and 4). ALS takes `m`, Gibbs sampling draws. With `h_r = x_j (o_r + u_t)`, where
+//! `o_r` is what the row's other blocks contribute and `u_t` what the part's other features do, the
+//! sums over rows fold into sums over parts, `n`, `sum o`, `sum o^2`, `sum o e` and `sum e`, so a
+//! sweep over a block's features costs its parts' size rather than the rows' (Rendle 2013, section 4).
+//!
+//! Sums over rows run over a fixed number of chunks, joined in order: threads change no bit.
+
+use super::design::{Block, Columns, Design};
+use super::machine::Machine;
+use rand::Rng;
+use rand_distr::{Distribution, StandardNormal};
+use rayon::prelude::*;
+
+/// Chunks of rows; decides the order of sums.
+const CHUNKS: usize = 16;
+
+/// Prior of one group of features in one dimension.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Prior {
+    pub mean: f32,
+    pub precision: f32,
+}
+
+/// What a sweep over a part's features needs of it: one cache line.
+///
+/// With `u` what the part's other features contribute to `q`, a step of one feature's parameter moves
+/// `moving -= step (level + u slope)`, four numbers at once.
+#[derive(Clone, Copy, Default)]
+#[repr(align(64))]
+struct Part {
+    /// `sum e` and `sum o e` over the part's rows, less the change of the part's own contribution, `q_t`.
+    moving: [f32; 4],
+    /// `sum o`, `sum o^2`, 0, -1.
+    level: [f32; 4],
+    /// Number of rows, `sum o`, -1, 0.
+    slope: [f32; 4],
+}
+
+impl Part {
+    fn new(q: f32, rows: f32, [e, oe, o, oo]: [f32; 4]) -> Self {
+        Self { moving: [e, oe, 0.0, q], level: [o, oo, 0.0, -1.0], slope: [rows, o, -1.0, 0.0] }
+    }
+
+    fn q(&self) -> f32 {
+        self.moving[3]
+    }
+
+    /// Change of the part's own contribution.
+    fn own(&self) -> f32 {
+        self.moving[2]
+    }
+}
+
+struct BlockPlan {
+    columns: Columns,
+    /// Rows of each part.
+    counts: Vec<f32>,
+    /// First part and number of parts that each chunk of rows refers to.
+    spans: Vec<(usize, usize)>,
+    /// Whether neighbouring rows mostly share a part.
+    runs: bool,
+}
+
+/// What sweeps over one design share.
+pub(super) struct Sweeper<'a> {
+    design: &'a Design,
+    plans: Vec<BlockPlan>,
+    /// Rows a chunk.
+    chunk: usize,
+}
+
+/// What a block's last sweep changed, a part: `q` before, `q`'s change, its own contribution's change.
+type Changes = Vec<[f32; 3]>;
+
+/// What a chunk sums for a part of the block that comes next.
+#[derive(Clone, Copy)]
+#[repr(align(32))]
+struct Sums {
+    q: f32,
+    /// `sum e`, `sum o e`, `sum o`, `sum o^2`.
+    terms: [f32; 4],
+}
+
+impl<'a> Sweeper<'a> {
+    pub fn new(design: &'a Design) -> Self {
+        let chunk = design.len().div_ceil(CHUNKS).max(1);
+        let plan = |block: &Block| {
+            let mut counts = vec![0.0; block.n_parts()];
+            block.rows.iter().for_each(|part| counts[*part as usize] += 1.0);
+            let span = |rows: &[u32]| {
+                let (low, high) = rows.iter().fold((u32::MAX, 0), |(low, high), p| (low.min(*p), high.max(*p)));
+                (low as usize, high as usize + 1 - low as usize)
+            };
+            let changes = block.rows.windows(2).filter(|pair| pair[0] != pair[1]).count();
+            BlockPlan { columns: block.columns(), counts, spans: block.rows.chunks(chunk).map(span).collect(), runs: changes * 4 < block.rows.len() }
+        };
+        Self { design, plans: design.blocks().iter().map(plan).collect(), chunk }
+    }
+
+    /// Whether any row has the feature.
+    pub fn occurs(&self, block: usize, feature: usize) -> bool {
+        !self.plans[block].columns.of(feature).is_empty()
+    }
+
+    /// Sweeps over all weights, then over the factors, dimension by dimension. `errors` are target
+    /// less prediction of each row and stay so. `priors(dimension, group)` has dimension `factors`
+    /// for the weights. With a generator parameters are drawn, without they are set to their means.
+    pub fn sweep<R: Rng>(
+        &self,
+        machine: &mut Machine,
+        folded: &[Vec<f32>],
+        errors: &mut [f32],
+        alpha: f32,
+        priors: impl Fn(usize, u32) -> Prior,
+        mut random: Option<&mut R>,
+    ) {
+        let (width, factors) = (machine.width(), machine.factors);
+        let blocks = self.design.blocks();
+        // The sum of q over each row's blocks, in the current dimension.
+        let totals = &mut vec![0.0_f32; errors.len()];
+        let mut pending: Option<(usize, Changes)> = None;
+        for dimension in std::iter::once(factors).chain(0..factors) {
+            let linear = dimension == factors;
+            // In the linear dimension no other block and no other feature enters.
+            let q: Vec<Vec<f32>> = folded
+                .iter()
+                .map(|table| if linear { vec![0.0; table.len() / width] } else { table.iter().skip(dimension).step_by(width).copied().collect() })
+                .collect();
+            for (place, block) in blocks.iter().enumerate() {
+                let fresh = (place == 0).then_some(q.as_slice());
+                let mut parts = self.gather(place, &q[place], fresh, pending.as_ref(), errors, totals, linear);
+                let table = &mut machine.tables[place];
+                let columns = &self.plans[place].columns;
+                for (feature, group) in block.groups().iter().enumerate() {
+                    let value = &mut table[feature * width + dimension];
+                    let prior = priors(dimension, *group);
+                    let entries = columns.of(feature);
+                    if entries.is_empty() {
+                        *value = prior.mean;
+                        continue;
+                    }
+                    let noise: f32 = random.as_mut().map_or(0.0, |random| StandardNormal.sample(*random));
+                    let step = if linear { update::<true> } else { update::<false> };
+                    *value = step(&mut parts, entries, *value, alpha, prior, noise);
+                }
+                // A weight's change is its part's own contribution.
+                let change = |(part, old): (&Part, &f32)| if linear { [0.0, 0.0, part.q()] } else { [*old, part.q() - old, part.own()] };
+                pending = Some((place, parts.iter().zip(&q[place]).map(change).collect()));
+            }
+        }
+        if let Some((place, changes)) = pending {
+            let chunks = errors.par_chunks_mut(self.chunk).zip(totals.par_chunks_mut(self.chunk));
+            chunks.zip(blocks[place].rows.par_chunks(self.chunk)).for_each(|((errors, totals), rows)| {
+                for ((error, total), part) in errors.iter_mut().zip(totals).zip(rows) {
+                    take_in(&changes, *part, error, total);
+                }
+            });
+        }
+    }
+
+    /// Takes `pending` changes into errors and totals, and sums what a sweep over block `place` needs.
+    /// Where a dimension begins, totals are those of the `fresh` `q` of all blocks.
+    #[allow(clippy::too_many_arguments)] // One caller, which has all of it.
+    fn gather(
+        &self,
+        place: usize,
+        q: &[f32],
+        fresh: Option<&[Vec<f32>]>,
+        pending: Option<&(usize, Changes)>,
+        errors: &mut [f32],
+        totals: &mut [f32],
+        linear: bool,
+    ) -> Vec<Part> {
+        let (plan, blocks) = (&self.plans[place], self.design.blocks());
+        let sums: Vec<Vec<Sums>> = errors
+            .par_chunks_mut(self.chunk)
+            .zip(totals.par_chunks_mut(self.chunk))
+            .zip(blocks[place].rows.par_chunks(self.chunk))
+            .enumerate()
+            .map(|(chunk, ((errors, totals), rows))| {
+                let (low, length) = plan.spans[chunk];
+                let mut sums: Vec<Sums> = q[low..low + length].iter().map(|q| Sums { q: *q, terms: [0.0; 4] }).collect();
+                let n = rows.len();
+                let going = pending.map(|(changed, changes)| (changes.as_slice(), &blocks[*changed].rows[chunk * self.chunk..][..n]));
+                match (fresh, going) {
+                    (Some(q), _) => self.begin(chunk, q, going, errors, totals, &mut sums),
+                    (None, None) => {}
+                    (None, Some((changes, changed))) => {
+                        let (errors, totals) = (&mut errors[..n], &mut totals[..n]);
+                        collect(&mut sums, low, rows, plan.runs, |row| take_in(changes, changed[row], &mut errors[row], &mut totals[row]));
+                    }
+                }
+                sums
+            })
+            .collect();
+        let mut total = vec![[0.0; 4]; plan.counts.len()];
+        for (sums, (low, length)) in sums.iter().zip(&plan.spans) {
+            for (part, sum) in total[*low..low + length].iter_mut().zip(sums) {
+                (0..4).for_each(|at| part[at] += sum.terms[at]);
+            }
+        }
+        let part = |((q, rows), [e, oe, o, oo]): ((&f32, &f32), [f32; 4])| {
+            // In the linear dimension h = x: as if every row's other blocks contributed 1.
+            Part::new(*q, *rows, if linear { [e, e, *rows, *rows] } else { [e, oe, o, oo] })
+        };
+        q.iter().zip(&plan.counts).zip(total).map(part).collect()
+    }
+}
+
+type Going<'a> = Option<(&'a [[f32; 3]], &'a [u32])>;
+
+impl Sweeper<'_> {
+    /// The sums of a dimension's first block, and its totals.
+    fn begin(&self, chunk: usize, q: &[Vec<f32>], going: Going, errors: &mut [f32], totals: &mut [f32], sums: &mut [Sums]) {
+        match q.len() {
+            1 => self.begin_blocks::<1>(chunk, q, going, errors, totals, sums),
+            2 => self.begin_blocks::<2>(chunk, q, going, errors, totals, sums),
+            3 => self.begin_blocks::<3>(chunk, q, going, errors, totals, sums),
+            4 => self.begin_blocks::<4>(chunk, q, going, errors, totals, sums),
+            5 => self.begin_blocks::<5>(chunk, q, going, errors, totals, sums),
+            _ => self.begin_blocks::<{ super::design::MOST_BLOCKS }>(chunk, q, going, errors, totals, sums),
+        }
+    }
+
+    fn begin_blocks<const N: usize>(&self, chunk: usize, q: &[Vec<f32>], going: Going, errors: &mut [f32], totals: &mut [f32], sums: &mut [Sums]) {
+        let n = errors.len();
+        let rows: [&[u32]; N] = std::array::from_fn(|b| &self.design.blocks()[b].rows[chunk * self.chunk..][..n]);
+        let q: [&[f32]; N] = std::array::from_fn(|b| q[b].as_slice());
+        let (low, runs) = (self.plans[0].spans[chunk].0, self.plans[0].runs);
+        let (errors, totals) = (&mut errors[..n], &mut totals[..n]);
+        let fresh = |row: usize| (0..N).map(|b| q[b][rows[b][row] as usize]).sum::<f32>();
+        match going {
+            None => collect(sums, low, rows[0], runs, |row| {
+                totals[row] = fresh(row);
+                (errors[row], totals[row])
+            }),
+            Some((changes, changed)) => {
+                let changed = &changed[..n];
+                collect(sums, low, rows[0], runs, |row| {
+                    // The totals are still those of the dimension before.
+                    take_in(changes, changed[row], &mut errors[row], &mut totals[row]);
+                    totals[row] = fresh(row);
+                    (errors[row], totals[row])
+                });
+            }
+        }
+    }
+}
+
+/// Brings one row up to date with the change of its part; answers its error and total.
+#[inline(always)]
+#[allow(clippy::inline_always)] // A call a row would cost as much as the row.
+fn take_in(changes: &[[f32; 3]], part: u32, error: &mut f32, total: &mut f32) -> (f32, f32) {
+    let [q, change, own] = changes[part as usize];
+    *error -= (*total - q) * change + own;
+    *total += change;
+    (*error, *total)
+}
+
+/// Sums the rows' terms by part; `value` gives a row's error and total.
+#[inline]
+fn collect(sums: &mut [Sums], low: usize, rows: &[u32], runs: bool, mut value: impl FnMut(usize) -> (f32, f32)) {
+    let terms = |q: f32, (error, total): (f32, f32)| {
+        let o = total - q;
+        [error, o * error, o, o * o]
+    };
+    let add = |sum: &mut [f32; 4], terms: [f32; 4]| (0..4).for_each(|at| sum[at] += terms[at]);
+    if !runs {
+        for (row, part) in rows.iter().enumerate() {
+            let value = value(row);
+            let sum = &mut sums[*part as usize - low];
+            add(&mut sum.terms, terms(sum.q, value));
+        }
+        return;
+    }
+    // Sums of a run stay in registers: through memory each row would wait for the one before.
+    let mut from = 0;
+    while from < rows.len() {
+        let part = rows[from];
+        let run = rows[from..].iter().position(|p| *p != part).unwrap_or(rows.len() - from);
+        let sum = &mut sums[part as usize - low];
+        let (mut e, mut oe, mut o, mut oo) = (0.0, 0.0, 0.0, 0.0);
+        for row in from..from + run {
+            let (error, total) = value(row);
+            let other = total - sum.q;
+            e += error;
+            oe += other * error;
+            o += other;
+            oo += other * other;
+        }
+        add(&mut sum.terms, [e, oe, o, oo]);
+        from += run;
+    }
+}
+
+/// Sets one parameter given all others and brings the parts that have its feature up to date.
+#[inline]
+fn update<const LINEAR: bool>(parts: &mut [Part], entries: &[(u32, f32)], value: f32, alpha: f32, prior: Prior, noise: f32) -> f32 {
+    let rest = |part: &Part, x: f32| if LINEAR { 0.0 } else { part.q() - x * value };
+    let one = |(part, x): (u32, f32)| {
+        let part = &parts[part as usize];
+        let u = rest(part, x);
+        (x * x * (part.level[1] + u * (2.0 * part.level[0] + part.slope[0] * u)), x * (part.moving[1] + u * part.moving[0]))
+    };
+    // Two sums each: a single one would wait for itself.
+    let (mut squares, mut products) = ([0.0_f32; 2], [0.0_f32; 2]);
+    let (pairs, last) = entries.as_chunks::<2>();
+    for pair in pairs {
+        for lane in 0..2 {
+            let (square, product) = one(pair[lane]);
+            squares[lane] += square;
+            products[lane] += product;
+        }
+    }
+    for entry in last {
+        let (square, product) = one(*entry);
+        squares[0] += square;
+        products[0] += product;
+    }
+    let (square, product) = (squares[0] + squares[1], products[0] + products[1]);
+    let precision = alpha * square + prior.precision;
+    let new = (alpha * (product + square * value) + prior.precision * prior.mean) / precision + noise / precision.sqrt();
+    let change = new - value;
+    for (part, x) in entries {
+        let part = &mut parts[*part as usize];
+        let (u, step) = (rest(part, *x), x * change);
+        for lane in 0..4 {
+            part.moving[lane] -= step * (part.level[lane] + u * part.slope[lane]);
+        }
+    }
+    new
+}
