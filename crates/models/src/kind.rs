@@ -1,6 +1,6 @@
 //! The models by name, and their settings as one type.
 
-use crate::{FitContext, Fitted, ModelError, RatingModel, Result, biases, fm, pmf, rnn, rolling_average, tensors::Tensors};
+use crate::{FitContext, Fitted, ModelError, RatingModel, Result, autorec, biases, deeprec, fm, pmf, rnn, rolling_average, tensors::Tensors, tsvd};
 use foretaste_data::Histories;
 use serde::de::DeserializeOwned;
 
@@ -99,7 +99,10 @@ models! {
     RollingAverage, rolling_average, "rolling-average", "Rolling Average";
     Biases, biases, "biases", "Biases";
     Pmf, pmf, "pmf", "PMF";
+    Tsvd, tsvd, "tsvd", "T-SVD";
     Fm, fm, "fm", "FM";
+    Autorec, autorec, "autorec", "AutoRec";
+    Deeprec, deeprec, "deeprec", "DeepRec";
     Rnn, rnn, "rnn", "RNN";
 }
 
@@ -109,6 +112,9 @@ impl ModelSettings {
     pub fn with_epochs(mut self, epochs: usize) -> Self {
         match &mut self {
             Self::Pmf(settings) => settings.epochs = epochs,
+            Self::Tsvd(settings) => settings.epochs = epochs,
+            Self::Autorec(settings) => settings.epochs = epochs,
+            Self::Deeprec(settings) => settings.epochs = epochs,
             Self::Rnn(settings) => settings.epochs = epochs,
             // Draws are averaged: more of them never hurt.
             Self::Fm(settings) if settings.learner == fm::Learner::Mcmc => {}

@@ -11,8 +11,11 @@
 //! | [`pmf`] | Salakhutdinov and Mnih 2008 | the user's factors take a Bayesian linear-regression step |
 //! | [`rnn`] | a GRU over the user's past | the revealed rating is the network's next input |
 
+pub mod autoencoder;
+pub mod autorec;
 pub mod biases;
 mod checkpoint;
+pub mod deeprec;
 mod device;
 mod epochs;
 mod error;
@@ -21,11 +24,13 @@ pub mod fm;
 mod fold_in;
 mod kind;
 mod model;
+mod optimizer;
 pub mod pmf;
 pub mod rnn;
 pub mod rolling_average;
 mod saved;
 mod tensors;
+pub mod tsvd;
 
 pub use device::Device;
 pub use error::{ModelError, Result};

@@ -31,7 +31,10 @@ fn small(kind: Kind) -> ModelSettings {
     let table = match kind {
         Kind::RollingAverage | Kind::Biases => "",
         Kind::Pmf => "factors = 8\nepochs = 12\nlearning_rate = 0.02",
+        Kind::Tsvd => "factors = 8\nepochs = 8",
         Kind::Fm => "factors = 4\niterations = 30\nburn_in = 5\nkept = 20",
+        Kind::Autorec => "size = 10\nepochs = 20\nbatch = 64\nlearning_rate = 0.01",
+        Kind::Deeprec => "layers = [12, 8]\ndropout = 0.2\nepochs = 20\nbatch = 8\nlearning_rate = 0.02\ncenter = true",
         Kind::Rnn => "size = 12\nitem_factors = 6\nepochs = 3\nrows = 16\nwindow = 16\nlearning_rate = 0.01",
     };
     kind.settings(table.parse().unwrap()).unwrap()
@@ -184,7 +187,10 @@ fn bad_settings_and_rows_are_refused(kind: Kind) {
         Kind::RollingAverage => "user_shrinkage = 0.0",
         Kind::Biases => "sweeps = 0",
         Kind::Pmf => "learning_rate = 7.0",
+        Kind::Tsvd => "item_bins = 0",
         Kind::Fm => "kept = 0",
+        Kind::Autorec => "side = \"both\"",
+        Kind::Deeprec => "layers = []",
         Kind::Rnn => "window = 0",
     };
     assert!(matches!(kind.settings(bad.parse().unwrap()), Err(ModelError::Setting { .. })));
@@ -294,6 +300,9 @@ contract! {
     rolling_average: Kind::RollingAverage;
     biases: Kind::Biases;
     pmf: Kind::Pmf;
+    tsvd: Kind::Tsvd;
     fm: Kind::Fm;
+    autorec: Kind::Autorec;
+    deeprec: Kind::Deeprec;
     rnn: Kind::Rnn;
 }

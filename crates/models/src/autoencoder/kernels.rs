@@ -1,0 +1,135 @@
+//! Vector arithmetic of the wide layers, for the processor at hand, in one order on all of them.
+
+use gemm::Parallelism;
+use multiversion::multiversion;
+
+/// `to += weight from`.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx2", "x86_64+avx2", "aarch64+neon"))]
+pub(super) fn add(to: &mut [f32], from: &[f32], weight: f32) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to += weight * from;
+    }
+}
+
+/// Inner product, in 32 running sums.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx2", "x86_64+avx2", "aarch64+neon"))]
+pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut sums = [0.0_f32; 32];
+    let ((a32, a_rest), (b32, b_rest)) = (a.as_chunks::<32>(), b.as_chunks::<32>());
+    for (x, y) in a32.iter().zip(b32) {
+        for lane in 0..32 {
+            sums[lane] += x[lane] * y[lane];
+        }
+    }
+    let rest: f32 = a_rest.iter().zip(b_rest).map(|(x, y)| x * y).sum();
+    let mut width = 16;
+    while width > 0 {
+        for lane in 0..width {
+            sums[lane] += sums[lane + width];
+        }
+        width /= 2;
+    }
+    sums[0] + rest
+}
+
+/// One Adam step of a row of values, given its gradient.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx2", "x86_64+avx2", "aarch64+neon"))]
+pub(super) fn adam(value: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32], rate: f32, (c1, c2): (f32, f32)) {
+    const B1: f32 = crate::optimizer::BETA_1;
+    const B2: f32 = crate::optimizer::BETA_2;
+    for (((value, first), second), g) in value.iter_mut().zip(first).zip(second).zip(gradient) {
+        *first = *first * B1 + g * (1.0 - B1);
+        *second = *second * B2 + g * g * (1.0 - B2);
+        *value -= rate * (*first * c1 / ((*second * c2).sqrt() + crate::optimizer::EPSILON));
+    }
+}
+
+/// One step of gradient descent with momentum of a row of values.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx2", "x86_64+avx2", "aarch64+neon"))]
+pub(super) fn descend(value: &mut [f32], first: &mut [f32], gradient: &[f32], rate: f32, momentum: f32) {
+    for ((value, first), g) in value.iter_mut().zip(first).zip(gradient) {
+        *first = *first * momentum + g;
+        *value -= rate * *first;
+    }
+}
+
+/// A row-major matrix, or its transpose.
+#[derive(Clone, Copy)]
+pub(super) struct Matrix<'a> {
+    pub values: &'a [f32],
+    pub rows: usize,
+    pub columns: usize,
+    pub transposed: bool,
+}
+
+impl<'a> Matrix<'a> {
+    pub fn new(values: &'a [f32], columns: usize) -> Self {
+        Self { values, rows: values.len() / columns.max(1), columns, transposed: false }
+    }
+
+    pub fn t(self) -> Self {
+        Self { transposed: !self.transposed, ..self }
+    }
+
+    fn shape(self) -> (usize, usize) {
+        if self.transposed { (self.columns, self.rows) } else { (self.rows, self.columns) }
+    }
+
+    /// Steps from a column to the next and from a row to the next.
+    fn strides(self) -> (isize, isize) {
+        let columns = self.columns as isize;
+        if self.transposed { (columns, 1) } else { (1, columns) }
+    }
+}
+
+/// `a b`, on all threads of the current pool.
+pub(super) fn product(a: Matrix, b: Matrix) -> Vec<f32> {
+    let ((m, k), (inner, n)) = (a.shape(), b.shape());
+    assert_eq!(k, inner, "inner sizes agree");
+    let mut out = vec![0.0; m * n];
+    let ((a_columns, a_rows), (b_columns, b_rows)) = (a.strides(), b.strides());
+    // SAFETY: the pointers cover `m x k`, `k x n` and `m x n` values at the strides given, by the
+    // shapes just taken from the slices; `out` overlaps neither input.
+    #[allow(unsafe_code)]
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            out.as_mut_ptr(),
+            1,
+            n as isize,
+            false,
+            a.values.as_ptr(),
+            a_columns,
+            a_rows,
+            b.values.as_ptr(),
+            b_columns,
+            b_rows,
+            0.0_f32,
+            1.0_f32,
+            false,
+            false,
+            false,
+            Parallelism::Rayon(0),
+        );
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn products_by_hand() {
+        let (a, b) = ([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [1.0, 0.0, 2.0, 1.0, 0.0, 3.0]);
+        // [1 2 3; 4 5 6] times [1 0; 2 1; 0 3].
+        assert_eq!(product(Matrix::new(&a, 3), Matrix::new(&b, 2)), [5.0, 11.0, 14.0, 23.0]);
+        // [1 4; 2 5; 3 6] times [1 0 2; 1 0 3].
+        assert_eq!(product(Matrix::new(&a, 3).t(), Matrix::new(&b, 3)), [5.0, 0.0, 14.0, 7.0, 0.0, 19.0, 9.0, 0.0, 24.0]);
+        assert_eq!(product(Matrix::new(&a, 3), Matrix::new(&b, 3).t()), [7.0, 10.0, 16.0, 22.0]);
+        let long: Vec<f32> = (0..70).map(|i| i as f32).collect();
+        assert_eq!(dot(&long, &long), 111_895.0);
+    }
+}

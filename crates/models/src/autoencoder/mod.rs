@@ -1,0 +1,93 @@
+//! The autoencoder under AutoRec and DeepRec: sparse rows of ratings in, a prediction for every column out.
+//!
+//! `f(x) = o(W h + b_o)`, `h` the last of hidden layers `a(M h' + b)`, the first of which is
+//! `a(x V + b_1)`. Input and output are as wide as there are columns, and a row has ratings in few of
+//! them. The first and last layer therefore come in two forms ([`wide`]): on the CPU native code over
+//! the ratings alone, elsewhere dense products of one batch. The layers between are burn's. A test
+//! holds the two forms to each other, so each is checked by the other.
+
+mod kernels;
+mod middle;
+mod replay;
+mod rows;
+mod train;
+mod wide;
+
+use crate::Result;
+use crate::error::within;
+
+pub(crate) use replay::{Network, Shape};
+pub(crate) use rows::{Rows, transposed};
+pub(crate) use train::{Objective, Training, tensors_of};
+
+/// What a layer does to its sums.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Activation {
+    /// Nothing.
+    Identity,
+    /// `1 / (1 + exp(-x))`.
+    Sigmoid,
+    /// `max(x, 0)`.
+    Relu,
+    /// `s (max(x, 0) + a (exp(min(x, 0)) - 1))` (Klambauer et al. 2017).
+    Selu,
+}
+
+const SELU_SCALE: f32 = 1.050_701;
+const SELU_ALPHA: f32 = 1.673_263_2;
+
+impl Activation {
+    /// The value.
+    pub(crate) fn of(self, x: f32) -> f32 {
+        match self {
+            Self::Identity => x,
+            Self::Sigmoid => 1.0 / (1.0 + (-x).exp()),
+            Self::Relu => x.max(0.0),
+            Self::Selu => SELU_SCALE * (x.max(0.0) + SELU_ALPHA * (x.min(0.0).exp() - 1.0)),
+        }
+    }
+
+    /// The derivative, given the value.
+    pub(crate) fn slope(self, value: f32) -> f32 {
+        match self {
+            Self::Identity => 1.0,
+            Self::Sigmoid => value * (1.0 - value),
+            Self::Relu => f32::from(u8::from(value > 0.0)),
+            Self::Selu => {
+                if value > 0.0 {
+                    SELU_SCALE
+                } else {
+                    value + SELU_SCALE * SELU_ALPHA
+                }
+            }
+        }
+    }
+}
+
+/// How parameters move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Optimizer {
+    /// Adam (Kingma and Ba 2015).
+    Adam,
+    /// Gradient descent with momentum 0.9.
+    Momentum,
+}
+
+/// Checks what the models' settings share.
+pub(crate) fn check(model: &'static str, layers: &[usize], batch: usize, learning_rate: f32, dropout: f32) -> Result<()> {
+    if layers.is_empty() || layers.len() > 16 {
+        let reason = format!("{} hidden layers are not in [1, 16]", layers.len());
+        return Err(crate::ModelError::Setting { model, setting: "layers".into(), reason });
+    }
+    for size in layers {
+        within(model, "layers", *size, 1, 65_536)?;
+    }
+    within(model, "batch", batch, 1, 1_000_000)?;
+    within(model, "learning_rate", learning_rate, 1e-7, 10.0)?;
+    within(model, "dropout", dropout, 0.0, 0.99)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,327 @@
+//! Training: one batch of rows a step, native or on a device.
+
+use super::middle::{Middle, Step, activate};
+use super::replay::{Network, Shape};
+use super::rows::{ByColumn, Rows};
+use super::wide::{Table, Wide};
+use super::{Activation, Optimizer};
+use crate::optimizer::{Parameter, on_device, steps_of, steps_tensor, values};
+use crate::tensors::{NamedTensor, Tensors};
+use crate::{Device, FitContext, Result};
+use burn::tensor::Tensor;
+use foretaste_data::rng;
+use rand::RngExt;
+use rand::seq::SliceRandom;
+
+/// What is minimized, and how.
+#[derive(Debug, Clone)]
+pub(crate) struct Objective {
+    pub optimizer: Optimizer,
+    /// Rows a step.
+    pub batch: usize,
+    /// Penalty on all weights, `l/2 |w|^2`, beside the sum of squared errors over all rows.
+    pub regularization: f32,
+    /// Whether a step's loss is the mean over its ratings; else their sum.
+    pub mean: bool,
+    /// Share of the code layer that is dropped.
+    pub dropout: f32,
+    /// Steps on a batch's own dense output after each step on the batch.
+    pub refeeding: usize,
+    /// Whether the last, partial batch of an epoch is left out.
+    pub drop_last: bool,
+}
+
+/// The wide layers, where they are computed.
+enum Edges {
+    Native(Wide),
+    /// `V`, `b_1`, `W`, `b_o` on a device; batches are made dense there.
+    Dense(Vec<Parameter>),
+}
+
+/// A network in training.
+pub(crate) struct Training<'a> {
+    shape: Shape,
+    objective: Objective,
+    data: &'a Rows,
+    edges: Edges,
+    middle: Middle,
+    steps: u64,
+    device: &'a Device,
+}
+
+const NAMES: [&str; 4] = ["input", "input_bias", "output", "output_bias"];
+
+impl<'a> Training<'a> {
+    /// First values: uniform within `sqrt(6 / (in + out))` (Glorot and Bengio 2010), biases 0.
+    pub fn new(shape: Shape, objective: Objective, data: &'a Rows, seed: u64, device: &'a Device) -> Self {
+        Self::on(shape, objective, data, seed, device, device.name() == "flex")
+    }
+
+    /// The same with the form of the wide layers chosen.
+    pub(super) fn on(shape: Shape, objective: Objective, data: &'a Rows, seed: u64, device: &'a Device, native: bool) -> Self {
+        let draw = |name: &str, rows: usize, columns: usize| -> Vec<f32> {
+            let mut random = rng(seed, &format!("autoencoder init {name}"));
+            let reach = (6.0 / (rows + columns) as f32).sqrt();
+            (0..rows * columns).map(|_| random.random_range(-1.0_f32..1.0) * reach).collect()
+        };
+        let (first, last) = (shape.sizes[0], shape.sizes[shape.sizes.len() - 1]);
+        let width = shape.width;
+        let tables = [(draw("input", width, first), first), (vec![0.0; first], first), (draw("output", width, last), last), (vec![0.0; width], 1)];
+        let edges = if native {
+            let [input, input_bias, output, output_bias] = tables.map(|(values, size)| Table::new(values, size));
+            Edges::Native(Wide { input, input_bias, output, output_bias })
+        } else {
+            // Biases are added to rows of a batch.
+            let shapes = [[width, first], [1, first], [width, last], [1, width]];
+            Edges::Dense(tables.into_iter().zip(shapes).zip(NAMES).map(|(((values, _), shape), name)| Parameter::new(name, values, shape, device)).collect())
+        };
+        let mut parameters = Vec::new();
+        for (layer, pair) in shape.sizes.windows(2).enumerate() {
+            parameters.push(Parameter::new(format!("layer.{layer}"), draw(&format!("layer {layer}"), pair[0], pair[1]), [pair[0], pair[1]], device));
+            parameters.push(Parameter::new(format!("layer_bias.{layer}"), vec![0.0; pair[1]], [1, pair[1]], device));
+        }
+        let middle = Middle { parameters, activation: shape.activation, code: shape.code };
+        Self { shape, objective, data, edges, middle, steps: 0, device }
+    }
+
+    /// One pass over all rows that have ratings; answers the sum of squared errors met on the way.
+    pub fn epoch(&mut self, epoch: usize, rate: f32, context: &FitContext) -> Result<f64> {
+        let mut order: Vec<u32> = (0..self.data.len() as u32).filter(|row| !self.data.row(*row as usize).0.is_empty()).collect();
+        order.shuffle(&mut rng(context.seed, &format!("autoencoder order {epoch}")));
+        let full = order.len() / self.objective.batch * self.objective.batch;
+        let rows = order.len();
+        // A data set smaller than one batch still trains.
+        if self.objective.drop_last && full > 0 {
+            order.truncate(full);
+        }
+        let mut squares = 0.0;
+        let mut seen = 0;
+        for (number, wanted) in order.chunks(self.objective.batch).enumerate() {
+            context.go_on()?;
+            let batch = self.data.batch(wanted);
+            seen += batch.columns.len();
+            squares += self.step(&batch, wanted.len() as f32 / rows as f32, rate, &format!("{} {epoch} {number}", context.seed))?;
+        }
+        // What was left out counts as what was seen did on average.
+        Ok(squares * self.data.columns.len() as f64 / seen.max(1) as f64)
+    }
+
+    /// One step on a batch (and on its re-fed output); `share` is the batch's share of all rows.
+    fn step(&mut self, batch: &Rows, share: f32, rate: f32, name: &str) -> Result<f64> {
+        let divisor = if self.objective.mean { batch.columns.len() as f32 } else { 1.0 };
+        let penalty = if self.objective.mean { self.objective.regularization } else { self.objective.regularization * share };
+        let mask = self.mask(batch.len(), &format!("{name} 0"));
+        let mut step = Step { optimizer: self.objective.optimizer, rate, penalty, number: self.steps + 1 };
+        let (squares, mut refed) = match &self.edges {
+            Edges::Native(_) => self.native_step(batch, mask, divisor, step)?,
+            Edges::Dense(_) => self.dense_step(batch, mask, divisor, step)?,
+        };
+        for round in 0..self.objective.refeeding {
+            let Some(rows) = refed else { break };
+            step.number += 1;
+            let mask = self.mask(batch.len(), &format!("{name} {}", round + 1));
+            refed = Some(match &self.edges {
+                Edges::Native(_) => self.native_refeed(rows, mask, step)?,
+                Edges::Dense(_) => self.dense_refeed(rows, mask, step)?,
+            });
+        }
+        self.steps = step.number;
+        Ok(squares)
+    }
+
+    /// 0 where a unit of the code layer is dropped, `1 / (1 - dropout)` elsewhere.
+    fn mask(&self, rows: usize, name: &str) -> Option<Tensor<2>> {
+        if self.objective.dropout == 0.0 {
+            return None;
+        }
+        let mut random = rng(0, &format!("dropout {name}"));
+        let (size, kept) = (self.shape.sizes[self.shape.code], 1.0 - self.objective.dropout);
+        let mask = (0..rows * size).map(|_| if random.random_range(0.0_f32..1.0) < kept { 1.0 / kept } else { 0.0 }).collect();
+        Some(on_device(mask, [rows, size], self.device))
+    }
+
+    /// A step on sparse rows; answers the squares and, for re-feeding, the dense output before the step.
+    fn native_step(&mut self, batch: &Rows, mask: Option<Tensor<2>>, divisor: f32, step: Step) -> Result<(f64, Option<Vec<f32>>)> {
+        let Edges::Native(wide) = &mut self.edges else { unreachable!("the caller looked") };
+        let output = self.shape.output;
+        let sums = on_device(wide.encode(batch), [batch.len(), self.shape.sizes[0]], self.device);
+        let passed = self.middle.forward(sums, mask.as_ref());
+        let hidden = values(passed.output.clone().inner())?;
+        let refed = (self.objective.refeeding > 0).then(|| wide.decode(&hidden, output));
+        let by_column = ByColumn::new(batch);
+        let (squares, outcome, back) = wide.compare(batch, hidden, output, divisor);
+        let back = self.middle.backward(passed, back, step, self.device)?;
+        wide.step_output(&by_column, &outcome, step);
+        wide.step_input(batch, &by_column, &back, step);
+        Ok((squares, refed))
+    }
+
+    /// A step on dense rows that are their own targets; answers their output before the step.
+    fn native_refeed(&mut self, rows: Vec<f32>, mask: Option<Tensor<2>>, step: Step) -> Result<Vec<f32>> {
+        let Edges::Native(wide) = &mut self.edges else { unreachable!("the caller looked") };
+        let n = rows.len() / self.shape.width;
+        let sums = on_device(wide.encode_dense(&rows), [n, self.shape.sizes[0]], self.device);
+        let passed = self.middle.forward(sums, mask.as_ref());
+        let hidden = values(passed.output.clone().inner())?;
+        let next = if self.objective.refeeding > 1 { wide.decode(&hidden, self.shape.output) } else { Vec::new() };
+        let (outcome, back) = wide.compare_dense(&rows, hidden, self.shape.output, rows.len() as f32);
+        let back = self.middle.backward(passed, back, step, self.device)?;
+        wide.step_output(&ByColumn { offsets: Vec::new(), entries: Vec::new() }, &outcome, step);
+        wide.step_input_dense(&rows, &back, step);
+        Ok(next)
+    }
+
+    /// The batch as dense values and a mask of what is there, `[rows, columns]` each.
+    fn dense(&self, batch: &Rows) -> [Tensor<2>; 2] {
+        let width = self.shape.width;
+        let (mut values, mut there) = (vec![0.0; batch.len() * width], vec![0.0; batch.len() * width]);
+        for row in 0..batch.len() {
+            let (columns, own) = batch.row(row);
+            for (column, value) in columns.iter().zip(own) {
+                values[row * width + *column as usize] = *value;
+                there[row * width + *column as usize] = 1.0;
+            }
+        }
+        [values, there].map(|v| on_device(v, [batch.len(), width], self.device))
+    }
+
+    fn dense_step(&mut self, batch: &Rows, mask: Option<Tensor<2>>, divisor: f32, step: Step) -> Result<(f64, Option<Vec<f32>>)> {
+        let [rows, there] = self.dense(batch);
+        let (squares, output) = self.dense_pass(rows.clone(), &rows, Some(there), mask, divisor, step);
+        let refed = if self.objective.refeeding > 0 { Some(values(output)?) } else { None };
+        Ok((f64::from(values(squares)?[0]), refed))
+    }
+
+    fn dense_refeed(&mut self, rows: Vec<f32>, mask: Option<Tensor<2>>, step: Step) -> Result<Vec<f32>> {
+        let divisor = rows.len() as f32;
+        let shape = [rows.len() / self.shape.width, self.shape.width];
+        let rows = on_device(rows, shape, self.device);
+        let (_, output) = self.dense_pass(rows.clone(), &rows, None, mask, divisor, step);
+        values(output)
+    }
+
+    /// Forward, backward and the step of all parameters by burn's autodiff; answers the sum of squared
+    /// errors and the output before the step.
+    fn dense_pass(&mut self, rows: Tensor<2>, targets: &Tensor<2>, there: Option<Tensor<2>>, mask: Option<Tensor<2>>, divisor: f32, step: Step) -> (Tensor<2>, Tensor<2>) {
+        let Edges::Dense(edges) = &mut self.edges else { unreachable!("the caller looked") };
+        let leaves: Vec<Tensor<2>> = edges.iter().map(|p| p.value.clone().autodiff().require_grad()).collect();
+        // The first layer's sums are cut from the graph and joined again, as in the native form.
+        let sums = rows.matmul(leaves[0].clone()) + leaves[1].clone();
+        let passed = self.middle.forward(sums.clone().inner(), mask.as_ref());
+        let (input, middle_leaves, hidden) = passed.parts();
+        let output = activate(self.shape.output, hidden.matmul(leaves[2].clone().transpose()) + leaves[3].clone());
+        let error = output.clone() - targets.clone();
+        let error = match there {
+            Some(there) => error * there,
+            None => error,
+        };
+        let squares = (error.clone() * error).sum_dim(0).sum_dim(1);
+        let mut gradients = (squares.clone() * (1.0 / divisor)).backward();
+        let back = input.grad_remove(&mut gradients).unwrap_or_else(|| Tensor::zeros(input.dims(), self.device.burn()));
+        self.middle.step(middle_leaves, &mut gradients, step);
+        let mut front = (sums * back).sum_dim(0).sum_dim(1).backward();
+        let take = |place: usize, gradients: &mut burn::tensor::Gradients| leaves[place].grad_remove(gradients);
+        let parameters = std::mem::take(edges);
+        *edges = parameters
+            .into_iter()
+            .enumerate()
+            .map(|(place, parameter)| match take(place, if place < 2 { &mut front } else { &mut gradients }) {
+                Some(gradient) => step.apply(parameter, gradient, place % 2 == 0),
+                None => parameter,
+            })
+            .collect();
+        (squares.inner(), output.inner())
+    }
+
+    /// The network as it stands.
+    pub fn network(&self) -> Result<Network> {
+        let [input, input_bias, output, output_bias]: [Vec<f32>; 4] = match &self.edges {
+            Edges::Native(wide) => [&wide.input, &wide.input_bias, &wide.output, &wide.output_bias].map(|t| t.value.clone()),
+            Edges::Dense(edges) => {
+                let mut all = Vec::new();
+                for parameter in edges {
+                    all.push(values(parameter.value.clone())?);
+                }
+                all.try_into().unwrap_or_default()
+            }
+        };
+        let mut layers = Vec::new();
+        for pair in self.middle.parameters.chunks_exact(2) {
+            layers.push((values(pair[0].value.clone())?, values(pair[1].value.clone())?));
+        }
+        Ok(Network { shape: self.shape.clone(), input, input_bias, output, output_bias, layers })
+    }
+
+    /// All that training goes on from.
+    pub fn state(&self) -> Result<Vec<NamedTensor>> {
+        let mut state = vec![steps_tensor(self.steps)];
+        for parameter in &self.middle.parameters {
+            state.extend(parameter.state()?);
+        }
+        match &self.edges {
+            Edges::Native(wide) => {
+                for (name, table) in NAMES.iter().zip([&wide.input, &wide.input_bias, &wide.output, &wide.output_bias]) {
+                    let shape = [table.value.len() / table.size, table.size];
+                    for (kind, values) in [("now", &table.value), ("first", &table.first), ("second", &table.second)] {
+                        state.push(NamedTensor::new(format!("{kind}.{name}"), &shape, values.clone()));
+                    }
+                }
+            }
+            Edges::Dense(edges) => {
+                for parameter in edges {
+                    state.extend(parameter.state()?);
+                }
+            }
+        }
+        Ok(state)
+    }
+
+    /// Takes up what [`state`](Self::state) gave.
+    pub fn restore(&mut self, state: &Tensors) -> Result<()> {
+        self.steps = steps_of(state)?;
+        for parameter in &mut self.middle.parameters {
+            parameter.restore(state, self.device)?;
+        }
+        match &mut self.edges {
+            Edges::Native(wide) => {
+                for (name, table) in NAMES.iter().zip([&mut wide.input, &mut wide.input_bias, &mut wide.output, &mut wide.output_bias]) {
+                    let shape = [Some(table.value.len() / table.size), Some(table.size)];
+                    for (kind, values) in [("now", &mut table.value), ("first", &mut table.first), ("second", &mut table.second)] {
+                        *values = state.values(&format!("{kind}.{name}"), &shape)?;
+                    }
+                }
+            }
+            Edges::Dense(edges) => {
+                for parameter in edges {
+                    parameter.restore(state, self.device)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A network's weights, by name.
+pub(crate) fn tensors_of(network: &Network) -> Vec<NamedTensor> {
+    let (first, last) = (network.shape.sizes[0], network.shape.sizes[network.shape.sizes.len() - 1]);
+    let width = network.shape.width;
+    let mut tensors = vec![
+        NamedTensor::new("input", &[width, first], network.input.clone()),
+        NamedTensor::new("input_bias", &[first], network.input_bias.clone()),
+        NamedTensor::new("output", &[width, last], network.output.clone()),
+        NamedTensor::new("output_bias", &[width], network.output_bias.clone()),
+    ];
+    for (layer, (pair, (weights, biases))) in network.shape.sizes.windows(2).zip(&network.layers).enumerate() {
+        tensors.push(NamedTensor::new(format!("layer.{layer}"), &[pair[0], pair[1]], weights.clone()));
+        tensors.push(NamedTensor::new(format!("layer_bias.{layer}"), &[pair[1]], biases.clone()));
+    }
+    tensors
+}
+
+impl Activation {
+    /// A short check that burn's form is this one: used by the tests.
+    #[cfg(test)]
+    pub(super) fn on_burn(self, x: f32, device: &Device) -> f32 {
+        activate(self, on_device(vec![x], [1, 1], device)).into_scalar::<f32>()
+    }
+}

@@ -1,0 +1,191 @@
+//! A trained AutoRec.
+
+use super::{Settings, Side};
+use crate::autoencoder::{Network, Rows, tensors_of};
+use crate::tensors::{NamedTensor, Tensors};
+use crate::{ModelSettings, RatingModel, Result, UserState};
+use foretaste_data::History;
+use rayon::prelude::*;
+
+/// A trained AutoRec.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Model {
+    settings: Settings,
+    mean: f32,
+    network: Network,
+    /// Columns (items under users' rows, users under items' rows) with training rows.
+    trained: Vec<bool>,
+    /// Mean squared training error.
+    noise: f32,
+    /// Under items' rows: each item's code, and the mean and mean variance of `(W_u, b_u)` over users.
+    codes: Vec<f32>,
+    population: Vec<f32>,
+    variance: f32,
+}
+
+impl Model {
+    pub(super) fn new(settings: Settings, mean: f32, network: Network, rows: &Rows, train_rmse: f64) -> Self {
+        let size = settings.size;
+        let trained = rows.seen();
+        let noise = (train_rmse * train_rmse).max(1e-6) as f32;
+        let mut model = Self { settings, mean, network, trained, noise, codes: Vec::new(), population: Vec::new(), variance: 0.0 };
+        if model.settings.side == Side::Items {
+            model.codes = vec![0.0; rows.len() * size];
+            let network = &model.network;
+            model.codes.par_chunks_mut(size).enumerate().for_each(|(item, out)| {
+                let mut sums = network.empty();
+                let (users, values) = rows.row(item);
+                users.iter().zip(values).for_each(|(user, value)| network.take_in(&mut sums, *user, *value));
+                out.copy_from_slice(&network.hidden(&sums));
+            });
+            let users = model.trained.iter().filter(|t| **t).count().max(1) as f64;
+            let sum = |c: usize, f: &dyn Fn(f64) -> f64| (0..model.trained.len()).filter(|u| model.trained[*u]).map(|u| f(f64::from(model.weight(u, c)))).sum::<f64>();
+            let means: Vec<f64> = (0..=size).map(|c| sum(c, &|w| w) / users).collect();
+            let spread: f64 = (0..=size).map(|c| sum(c, &|w| (w - means[c]).powi(2)) / users).sum();
+            model.variance = (spread / (size + 1) as f64) as f32;
+            model.population = means.into_iter().map(|m| m as f32).collect();
+        }
+        model
+    }
+
+    /// Component `c` of a user's `(W_u, b_u)`.
+    fn weight(&self, user: usize, c: usize) -> f32 {
+        let size = self.settings.size;
+        if c == size { self.network.output_bias[user] } else { self.network.output[user * size + c] }
+    }
+
+    fn offset(&self) -> f32 {
+        if self.settings.center { self.mean } else { 0.0 }
+    }
+
+    pub(crate) fn restore(settings: Settings, tensors: &Tensors) -> Result<Self> {
+        let size = settings.size;
+        let network = Network::restore(settings.shape(0), tensors)?;
+        Ok(Self {
+            mean: tensors.scalar("mean")?,
+            trained: tensors.values("trained", &[Some(network.shape.width)])?.into_iter().map(|t| t > 0.0).collect(),
+            noise: tensors.scalar("noise")?,
+            codes: tensors.values("codes", &[None, Some(size)])?,
+            population: tensors.values("population", &[None])?,
+            variance: tensors.scalar("variance")?,
+            network,
+            settings,
+        })
+    }
+}
+
+/// A user whose ratings are the input.
+struct UserRow<'a> {
+    model: &'a Model,
+    sums: Vec<f32>,
+    hidden: Vec<f32>,
+}
+
+impl UserState for UserRow<'_> {
+    fn predict(&self, item: u32, _: i64) -> f32 {
+        let model = self.model;
+        match model.network.output(&self.hidden, item) {
+            Some(out) if model.trained[item as usize] => model.offset() + out,
+            _ => model.mean,
+        }
+    }
+
+    fn reveal(&mut self, item: u32, value: f32, _: i64) {
+        self.model.network.take_in(&mut self.sums, item, value - self.model.offset());
+        self.hidden = self.model.network.hidden(&self.sums);
+    }
+}
+
+/// A user who is a column: output weights, and the variance of each.
+struct UserColumn<'a> {
+    model: &'a Model,
+    theta: Vec<f32>,
+    variance: f32,
+}
+
+impl UserColumn<'_> {
+    fn code(&self, item: u32) -> Option<&[f32]> {
+        let size = self.model.settings.size;
+        self.model.codes.get(item as usize * size..(item as usize + 1) * size)
+    }
+
+    fn observe_known(&mut self, item: u32) {
+        if let Some(squared) = self.code(item).map(|code| 1.0 + code.iter().map(|h| h * h).sum::<f32>()) {
+            self.shrink(squared);
+        }
+    }
+
+    /// What one observation with this `|x|^2` leaves of the variance.
+    fn shrink(&mut self, squared: f32) {
+        let v = self.variance;
+        self.variance -= v * v * squared / ((self.model.noise + v * squared) * self.theta.len() as f32);
+    }
+}
+
+impl UserState for UserColumn<'_> {
+    fn predict(&self, item: u32, _: i64) -> f32 {
+        let size = self.model.settings.size;
+        match self.code(item) {
+            None => self.model.offset() + self.theta[size],
+            Some(code) => self.model.offset() + self.theta[size] + code.iter().zip(&self.theta).map(|(h, w)| h * w).sum::<f32>(),
+        }
+    }
+
+    fn reveal(&mut self, item: u32, value: f32, timestamp: i64) {
+        let error = value - self.predict(item, timestamp);
+        let model = self.model;
+        let size = model.settings.size;
+        let Some(code) = model.codes.get(item as usize * size..(item as usize + 1) * size) else { return };
+        let squared = 1.0 + code.iter().map(|h| h * h).sum::<f32>();
+        let gain = self.variance * error / (model.noise + self.variance * squared);
+        self.theta.iter_mut().zip(code).for_each(|(w, h)| *w += gain * h);
+        self.theta[size] += gain;
+        self.shrink(squared);
+    }
+}
+
+impl RatingModel for Model {
+    fn settings(&self) -> ModelSettings {
+        ModelSettings::Autorec(self.settings.clone())
+    }
+
+    fn start<'a>(&'a self, user: u32, known: History<'_>) -> Box<dyn UserState + 'a> {
+        let network = &self.network;
+        if self.settings.side == Side::Users {
+            let mut row = Rows { offsets: vec![0], columns: Vec::new(), values: Vec::new(), width: network.shape.width };
+            row.push(known.items, known.values, self.offset());
+            let mut sums = network.empty();
+            row.columns.iter().zip(&row.values).for_each(|(item, value)| network.take_in(&mut sums, *item, *value));
+            return Box::new(UserRow { model: self, hidden: network.hidden(&sums), sums });
+        }
+        let trained = self.trained.get(user as usize).is_some_and(|t| *t);
+        let theta = if trained { (0..=self.settings.size).map(|c| self.weight(user as usize, c)).collect() } else { self.population.clone() };
+        let mut state = UserColumn { model: self, theta, variance: self.variance };
+        for row in 0..known.len() {
+            if trained {
+                state.observe_known(known.items[row]);
+            } else {
+                state.reveal(known.items[row], known.values[row], known.timestamps[row]);
+            }
+        }
+        Box::new(state)
+    }
+
+    fn parameters(&self) -> usize {
+        self.network.parameters()
+    }
+
+    fn tensors(&self) -> Vec<NamedTensor> {
+        let size = self.settings.size;
+        let mut tensors = tensors_of(&self.network);
+        tensors.extend([
+            NamedTensor::scalar("mean", self.mean),
+            NamedTensor::new("trained", &[self.trained.len()], self.trained.iter().map(|t| f32::from(u8::from(*t))).collect()),
+            NamedTensor::scalar("noise", self.noise),
+            NamedTensor::new("codes", &[self.codes.len() / size, size], self.codes.clone()),
+            NamedTensor::new("population", &[self.population.len()], self.population.clone()),
+            NamedTensor::scalar("variance", self.variance),
+        ]);
+        tensors
+    }
+}
