@@ -1,6 +1,6 @@
 //! The models by name, and their settings as one type.
 
-use crate::{FitContext, Fitted, ModelError, RatingModel, Result, autorec, biases, deeprec, fm, pmf, rnn, rolling_average, tensors::Tensors, tsvd};
+use crate::{FitContext, Fitted, ModelError, RatingModel, Result, autorec, biases, deeprec, fm, pmf, rnn, rolling_average, rrn, tensors::Tensors, tsvd};
 use foretaste_data::Histories;
 use serde::de::DeserializeOwned;
 
@@ -103,6 +103,7 @@ models! {
     Fm, fm, "fm", "FM";
     Autorec, autorec, "autorec", "AutoRec";
     Deeprec, deeprec, "deeprec", "DeepRec";
+    Rrn, rrn, "rrn", "RRN";
     Rnn, rnn, "rnn", "RNN";
 }
 
@@ -115,6 +116,7 @@ impl ModelSettings {
             Self::Tsvd(settings) => settings.epochs = epochs,
             Self::Autorec(settings) => settings.epochs = epochs,
             Self::Deeprec(settings) => settings.epochs = epochs,
+            Self::Rrn(settings) => settings.epochs = epochs,
             Self::Rnn(settings) => settings.epochs = epochs,
             // Draws are averaged: more of them never hurt.
             Self::Fm(settings) if settings.learner == fm::Learner::Mcmc => {}

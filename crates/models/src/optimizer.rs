@@ -82,6 +82,11 @@ impl Parameter {
         Self { name: self.name, value: add(self.value, change), first: add(self.first, first - old_first), second: add(self.second, second - old_second) }
     }
 
+    /// The value under the parameter's name.
+    pub fn named(&self) -> Result<NamedTensor> {
+        read(&self.name, &self.value)
+    }
+
     /// Value and moments, for a checkpoint.
     pub fn state(&self) -> Result<[NamedTensor; 3]> {
         let named = |kind: &str, tensor: &Tensor<2>| read(&format!("{kind}.{}", self.name), tensor);
@@ -101,13 +106,13 @@ impl Parameter {
 }
 
 /// The number of steps taken, for a checkpoint.
-pub(crate) fn steps_tensor(steps: u64) -> NamedTensor {
-    NamedTensor::integers("steps", std::iter::once(steps as i64))
+pub(crate) fn steps_tensor(name: &str, steps: u64) -> NamedTensor {
+    NamedTensor::integers(name, std::iter::once(steps as i64))
 }
 
-/// What [`steps_tensor`] wrote.
-pub(crate) fn steps_of(tensors: &Tensors) -> Result<u64> {
-    Ok(tensors.integers("steps")?.first().map_or(0, |s| *s as u64))
+/// What [`steps_tensor`] wrote, under the name `name`.
+pub(crate) fn steps_of(tensors: &Tensors, name: &str) -> Result<u64> {
+    Ok(tensors.integers(name)?.first().map_or(0, |s| *s as u64))
 }
 
 /// A tensor of these values, row-major.

@@ -34,7 +34,8 @@ fn small(kind: Kind) -> ModelSettings {
         Kind::Tsvd => "factors = 8\nepochs = 8",
         Kind::Fm => "factors = 4\niterations = 30\nburn_in = 5\nkept = 20",
         Kind::Autorec => "size = 10\nepochs = 20\nbatch = 64\nlearning_rate = 0.01",
-        Kind::Deeprec => "layers = [12, 8]\ndropout = 0.2\nepochs = 20\nbatch = 8\nlearning_rate = 0.02\ncenter = true",
+        Kind::Deeprec => "layers = [12, 8]\ndropout = 0.5\nepochs = 40\nbatch = 8\nlearning_rate = 0.02\nweight_decay = 0.003\ncenter = true",
+        Kind::Rrn => "size = 8\nembedding = 6\ndynamic_factors = 4\nstationary_factors = 4\nepochs = 3\nuser_days = 30\nitem_days = 365",
         Kind::Rnn => "size = 12\nitem_factors = 6\nepochs = 3\nrows = 16\nwindow = 16\nlearning_rate = 0.01",
     };
     kind.settings(table.parse().unwrap()).unwrap()
@@ -191,6 +192,7 @@ fn bad_settings_and_rows_are_refused(kind: Kind) {
         Kind::Fm => "kept = 0",
         Kind::Autorec => "side = \"both\"",
         Kind::Deeprec => "layers = []",
+        Kind::Rrn => "item_days = 0",
         Kind::Rnn => "window = 0",
     };
     assert!(matches!(kind.settings(bad.parse().unwrap()), Err(ModelError::Setting { .. })));
@@ -304,5 +306,6 @@ contract! {
     fm: Kind::Fm;
     autorec: Kind::Autorec;
     deeprec: Kind::Deeprec;
+    rrn: Kind::Rrn;
     rnn: Kind::Rnn;
 }

@@ -254,7 +254,7 @@ impl<'a> Training<'a> {
 
     /// All that training goes on from.
     pub fn state(&self) -> Result<Vec<NamedTensor>> {
-        let mut state = vec![steps_tensor(self.steps)];
+        let mut state = vec![steps_tensor("steps", self.steps)];
         for parameter in &self.middle.parameters {
             state.extend(parameter.state()?);
         }
@@ -278,7 +278,7 @@ impl<'a> Training<'a> {
 
     /// Takes up what [`state`](Self::state) gave.
     pub fn restore(&mut self, state: &Tensors) -> Result<()> {
-        self.steps = steps_of(state)?;
+        self.steps = steps_of(state, "steps")?;
         for parameter in &mut self.middle.parameters {
             parameter.restore(state, self.device)?;
         }

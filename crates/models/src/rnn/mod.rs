@@ -1,14 +1,12 @@
-//! RNN: a gated recurrent unit over a user's past, predicting the next rating of a given item.
+//! RNN: a recurrent cell (GRU or LSTM) over a user's past, predicting the next rating of a given item.
 //!
 //! Each past interaction (item, rating, time gap) is one input; the state before an interaction and
 //! the item asked for give the prediction. The flat sequence model of the talk's `MovieLens` chart;
-//! the network follows Cho et al. 2014 (GRU, in the form with the reset gate after the product) and
 //! the decoder is a factor product:
 //!
 //! ```text
 //! x_t  = [e_i, v e_i, v, g],   v = (r - mu) / sigma,   g = ln(1 + seconds since the last) / 16
-//! r_t  = sigmoid(x_t W_r + b_r + h U_r)          z_t = sigmoid(x_t W_z + b_z + h U_z)
-//! n_t  = tanh(x_t W_n + b_n + r_t * (h U_n + c))  h'  = (1 - z_t) * n_t + z_t * h
+//! h'   = cell(x_t W + b, h)                     ([`Cell`])
 //! r^_i = mu + (h W_o + b_o) . q_i + h . w_u       (the last component of q_i starts as the item's bias)
 //! ```
 //!
@@ -31,6 +29,7 @@ use crate::{ModelSettings, RatingModel, Reading, Result, UserState};
 use foretaste_data::History;
 use replay::{State, Weights};
 
+pub use crate::recurrent::Cell;
 pub use train::fit;
 
 const NAME: &str = "rnn";
@@ -39,6 +38,8 @@ const NAME: &str = "rnn";
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
+    /// Kind of cell.
+    pub cell: Cell,
     /// Hidden units.
     pub size: usize,
     /// Length of an item's input embedding and of its decoder factors.
@@ -61,7 +62,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { size: 64, item_factors: 16, epochs: 15, rows: 64, window: 32, learning_rate: 0.0015, decay: 0.95, weight_decay: 0.2, patience: 2 }
+        Self { cell: Cell::Gru, size: 64, item_factors: 16, epochs: 15, rows: 64, window: 32, learning_rate: 0.0015, decay: 0.95, weight_decay: 0.2, patience: 2 }
     }
 }
 

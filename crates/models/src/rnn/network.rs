@@ -1,13 +1,11 @@
 //! One window of a batch, forward and backward, on a burn device.
-//!
-//! Slicing a step out of a tracked tensor costs a full-size gradient a step, so the graph is cut
-//! between the input projections and the recurrence: the recurrence runs over leaves of its own,
-//! and their gradients, put together, are the gradient of the projections.
 
-use super::parameters::{DECODER, DECODER_BIAS, HIDDEN, HIDDEN_BIAS, INPUT, INPUT_BIAS, Parameters, TABLE_INPUT, TABLE_OUTPUT, USER_BIAS, on_device};
+use super::parameters::{Parameters, Places, TABLE_INPUT, TABLE_OUTPUT};
 use super::{Scale, Settings, gap_feature};
 use crate::Device;
-use burn::tensor::{Gradients, Int, Tensor, TensorData, activation::sigmoid};
+use crate::optimizer::{ids, on_device};
+use crate::recurrent::{Carried, unroll};
+use burn::tensor::{Gradients, Int, Tensor};
 use foretaste_data::batch::Batch;
 
 /// What a window gives back.
@@ -20,17 +18,21 @@ pub(super) struct Window {
     pub tables: Vec<Tensor<2>>,
     /// The touched rows, distinct and ascending.
     pub rows: Tensor<1, Int>,
-    /// The state after the window; shape `[batch rows, size]`.
-    pub hidden: Tensor<2>,
+    /// The state after the window.
+    pub carried: Carried,
 }
 
-/// Runs `batch` from the state `hidden` (`[rows, size]`). The loss is the sum of squared errors
-/// divided by the batch's full number of entries, so that a half-empty batch pulls half as hard.
-pub(super) fn window(parameters: &Parameters, settings: &Settings, scale: Scale, batch: &Batch, hidden: Tensor<2>, device: &Device) -> Window {
+/// Runs `batch` from the state `carried`. The loss is the sum of squared errors divided by the
+/// batch's full number of entries, so that a half-empty batch pulls half as hard.
+pub(super) fn window(parameters: &Parameters, settings: &Settings, scale: Scale, batch: &Batch, carried: Carried, device: &Device) -> Window {
     let (steps, rows) = (settings.window, settings.rows);
     let entries = steps * rows;
+    let places = Places::new(settings.cell);
     let leaf = |t: &Tensor<2>| t.clone().autodiff().require_grad();
     let dense: Vec<Tensor<2>> = parameters.dense.iter().map(|p| leaf(&p.value)).collect();
+    let (input, rest) = dense.split_at(places.gates);
+    let (input_bias, rest) = rest.split_at(places.gates);
+    let hidden = &rest[..places.gates];
 
     // Padding stands on some touched row, with gradient 0, so that it moves no row of its own.
     let mut distinct: Vec<u32> = batch.items.iter().zip(&batch.mask).filter(|(_, mask)| **mask > 0.0).map(|(item, _)| *item).collect();
@@ -46,73 +48,43 @@ pub(super) fn window(parameters: &Parameters, settings: &Settings, scale: Scale,
     let gap = column(batch.gaps.iter().map(|g| gap_feature(*g)), device);
     let item = tables[TABLE_INPUT].clone().select(0, inverse.clone());
     let x = Tensor::cat(vec![item.clone(), item * value.clone(), value, gap], 1);
-    let projections: Vec<Tensor<2>> = (0..3).map(|gate| x.clone().matmul(dense[INPUT + gate].clone()) + dense[INPUT_BIAS + gate].clone()).collect();
-    let cut: Vec<Tensor<2>> = projections.iter().map(|p| p.clone().inner()).collect();
-
-    // The recurrence over leaves.
-    let mut leaves: Vec<[Tensor<2>; 3]> = Vec::with_capacity(steps);
-    let mut before: Vec<Tensor<2>> = Vec::with_capacity(steps);
-    let mut h = hidden.autodiff();
-    for step in 0..steps {
-        let range = step * rows..(step + 1) * rows;
-        if batch.start[range.clone()].contains(&1.0) {
-            h = h * column(batch.start[range].iter().map(|s| 1.0 - s), device);
-        }
-        before.push(h.clone());
-        let at: [Tensor<2>; 3] = std::array::from_fn(|gate| cut[gate].clone().narrow(0, step * rows, rows).autodiff().require_grad());
-        let through = |gate: usize| h.clone().matmul(dense[HIDDEN + gate].clone());
-        let reset = sigmoid(at[0].clone() + through(0));
-        let update = sigmoid(at[1].clone() + through(1));
-        let new = (at[2].clone() + reset * (through(2) + dense[HIDDEN_BIAS].clone())).tanh();
-        h = new.clone() + update * (h - new);
-        leaves.push(at);
-    }
+    let projections: Vec<Tensor<2>> = input.iter().zip(input_bias).map(|(w, b)| x.clone().matmul(w.clone()) + b.clone()).collect();
+    let keep = |step: usize| {
+        let start = &batch.start[step * rows..(step + 1) * rows];
+        start.contains(&1.0).then(|| column(start.iter().map(|s| 1.0 - s), device))
+    };
+    let unrolled = unroll(settings.cell, &projections, hidden, places.hidden_bias.map(|at| &dense[at]), steps, keep, carried);
 
     // Decoder and loss.
-    let states = Tensor::cat(before, 0);
-    let decoded = states.clone().matmul(dense[DECODER].clone()) + dense[DECODER_BIAS].clone();
+    let [decoder, decoder_bias, user_bias] = [0, 1, 2].map(|at| dense[places.decoder + at].clone());
+    let states = Tensor::cat(unrolled.before.clone(), 0);
+    let decoded = states.clone().matmul(decoder) + decoder_bias;
     let factors = tables[TABLE_OUTPUT].clone().select(0, inverse);
-    let prediction = (decoded * factors).sum_dim(1) + states.matmul(dense[USER_BIAS].clone());
+    let prediction = (decoded * factors).sum_dim(1) + states.matmul(user_bias);
     let target = column(batch.values.iter().map(|v| v - scale.mean), device);
     let mask = column(batch.mask.iter().copied(), device);
     let error = (prediction - target) * mask;
     let squares = error.clone().mul(error).sum_dim(0).reshape([1]);
     let loss = squares.clone() * (1.0 / entries as f32);
     let mut recurrent = loss.backward();
+    let mut projected = unrolled.back(projections, &mut recurrent, device);
 
-    // Back through the cut.
-    let zeros = |like: &Tensor<2>| like.clone().inner() * 0.0;
-    let take = |t: &Tensor<2>, gradients: &mut Gradients| t.grad_remove(gradients).unwrap_or_else(|| zeros(t));
-    let mut cut_loss: Option<Tensor<2>> = None;
-    for (gate, projection) in projections.into_iter().enumerate() {
-        let gradient = Tensor::cat(leaves.iter().map(|at| take(&at[gate], &mut recurrent)).collect(), 0);
-        let part = projection * gradient;
-        cut_loss = Some(match cut_loss {
-            None => part,
-            Some(sum) => sum + part,
-        });
-    }
-    let mut projected = cut_loss.map(|loss| loss.backward());
-    let dense = dense
+    let take = |t: &Tensor<2>, gradients: &mut Gradients| t.grad_remove(gradients).unwrap_or_else(|| Tensor::zeros(t.dims(), device.burn()));
+    let gradients = dense
         .iter()
         .enumerate()
         .map(|(index, parameter)| match &mut projected {
-            Some(gradients) if index < HIDDEN => take(parameter, gradients),
+            Some(gradients) if index < 2 * places.gates => take(parameter, gradients),
             _ => take(parameter, &mut recurrent),
         })
         .collect();
-    let input_rows = projected.as_mut().map_or_else(|| zeros(&tables[TABLE_INPUT]), |gradients| take(&tables[TABLE_INPUT], gradients));
+    let input_rows = projected.as_mut().map_or_else(|| tables[TABLE_INPUT].clone().inner() * 0.0, |gradients| take(&tables[TABLE_INPUT], gradients));
     let output_rows = take(&tables[TABLE_OUTPUT], &mut recurrent);
-    Window { squares: squares.inner(), dense, tables: vec![input_rows, output_rows], rows: touched, hidden: h.inner() }
+    Window { squares: squares.inner(), dense: gradients, tables: vec![input_rows, output_rows], rows: touched, carried: unrolled.carried }
 }
 
 fn column(values: impl Iterator<Item = f32>, device: &Device) -> Tensor<2> {
     let values: Vec<f32> = values.collect();
     let rows = values.len();
     on_device(values, [rows, 1], device)
-}
-
-fn ids(ids: Vec<i32>, device: &Device) -> Tensor<1, Int> {
-    let n = ids.len();
-    Tensor::from_data(TensorData::new(ids, [n]), device.burn())
 }

@@ -1,20 +1,16 @@
 //! The network's equations in plain code: one user, one interaction at a time.
 
-use super::parameters::{GATES, shapes};
+use super::parameters::shapes;
 use super::{Model, Scale, Settings, gap_feature};
+use crate::recurrent::{Cell, CellWeights, accumulate};
 use crate::tensors::{NamedTensor, Tensors};
 use crate::{Result, UserState};
-use multiversion::multiversion;
 
 /// All weights, row-major.
 pub(super) struct Weights {
-    size: usize,
     factors: usize,
     items: usize,
-    input: [Vec<f32>; 3],
-    input_bias: [Vec<f32>; 3],
-    hidden: [Vec<f32>; 3],
-    hidden_bias: Vec<f32>,
+    cell: CellWeights,
     decoder: Vec<f32>,
     decoder_bias: Vec<f32>,
     user_bias: Vec<f32>,
@@ -36,16 +32,16 @@ impl Weights {
     /// From the tensors of [`shapes`], in their order, without the tables' untrained rows wiped.
     pub fn new(settings: &Settings, values: Vec<NamedTensor>) -> Self {
         let items = values.last().map_or(0, |t| t.shape[0]);
+        let gates = settings.cell.gates().len();
         let mut values = values.into_iter().map(|t| t.data);
         let mut next = || values.next().unwrap_or_default();
+        let mut run = || (0..gates).map(|_| next()).collect::<Vec<_>>();
+        let (input, input_bias, hidden) = (run(), run(), run());
+        let hidden_bias = if settings.cell == Cell::Gru { next() } else { Vec::new() };
         Self {
-            size: settings.size,
             factors: settings.item_factors,
             items,
-            input: std::array::from_fn(|_| next()),
-            input_bias: std::array::from_fn(|_| next()),
-            hidden: std::array::from_fn(|_| next()),
-            hidden_bias: next(),
+            cell: CellWeights { cell: settings.cell, size: settings.size, input, input_bias, hidden, hidden_bias },
             decoder: next(),
             decoder_bias: next(),
             user_bias: next(),
@@ -68,14 +64,16 @@ impl Weights {
     }
 
     pub fn tensors(&self) -> Vec<NamedTensor> {
-        let (h, d, x) = (self.size, self.factors, 2 * self.factors + 2);
+        let (cell, h, d) = (&self.cell, self.cell.size, self.factors);
         let mut tensors = Vec::new();
-        for (name, parts, shape) in [("input", &self.input, [x, h]), ("input_bias", &self.input_bias, [1, h]), ("hidden", &self.hidden, [h, h])] {
-            for (gate, part) in GATES.iter().zip(parts) {
+        for (name, parts, shape) in [("input", &cell.input, [2 * d + 2, h]), ("input_bias", &cell.input_bias, [1, h]), ("hidden", &cell.hidden, [h, h])] {
+            for (gate, part) in cell.cell.gates().iter().zip(parts) {
                 tensors.push(NamedTensor::new(format!("{name}.{gate}"), &shape, part.clone()));
             }
         }
-        tensors.push(NamedTensor::new("hidden_bias.new", &[1, h], self.hidden_bias.clone()));
+        if cell.cell == Cell::Gru {
+            tensors.push(NamedTensor::new("hidden_bias.new", &[1, h], cell.hidden_bias.clone()));
+        }
         tensors.push(NamedTensor::new("decoder", &[h, d + 1], self.decoder.clone()));
         tensors.push(NamedTensor::new("decoder_bias", &[1, d + 1], self.decoder_bias.clone()));
         tensors.push(NamedTensor::new("user_bias", &[h, 1], self.user_bias.clone()));
@@ -85,33 +83,20 @@ impl Weights {
     }
 }
 
-/// One user's state: the hidden units and the time of the last interaction.
+/// One user's state: the hidden units, the LSTM's memory and the time of the last interaction.
 pub(super) struct State<'a> {
     scale: Scale,
     weights: &'a Weights,
     hidden: Vec<f32>,
+    memory: Vec<f32>,
     last: Option<i64>,
 }
 
 impl<'a> State<'a> {
     pub fn new(model: &'a Model) -> Self {
-        Self { scale: model.scale, weights: &model.weights, hidden: vec![0.0; model.settings.size], last: None }
+        let zeros = vec![0.0; model.settings.size];
+        Self { scale: model.scale, weights: &model.weights, hidden: zeros.clone(), memory: zeros, last: None }
     }
-}
-
-/// `out += sum_j x_j W_j` over the rows of `matrix` (`[x.len(), out.len()]`), in row order.
-#[multiversion(targets("x86_64+avx2", "aarch64+neon"))]
-fn accumulate(out: &mut [f32], x: &[f32], matrix: &[f32]) {
-    let width = out.len();
-    for (x, row) in x.iter().zip(matrix.chunks_exact(width)) {
-        for (out, weight) in out.iter_mut().zip(row) {
-            *out += x * weight;
-        }
-    }
-}
-
-fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + (-x).exp())
 }
 
 impl UserState for State<'_> {
@@ -144,17 +129,6 @@ impl UserState for State<'_> {
         }
         x[2 * d] = value;
         x[2 * d + 1] = gap;
-        let [mut reset, mut update, mut new] = w.input_bias.clone();
-        let mut candidate = w.hidden_bias.clone();
-        for (gate, out) in [&mut reset, &mut update, &mut new].into_iter().enumerate() {
-            accumulate(out, &x, &w.input[gate]);
-        }
-        for (gate, out) in [&mut reset, &mut update, &mut candidate].into_iter().enumerate() {
-            accumulate(out, &self.hidden, &w.hidden[gate]);
-        }
-        for (unit, h) in self.hidden.iter_mut().enumerate() {
-            let new = (new[unit] + sigmoid(reset[unit]) * candidate[unit]).tanh();
-            *h = new + sigmoid(update[unit]) * (*h - new);
-        }
+        w.cell.step(&x, &mut self.hidden, &mut self.memory);
     }
 }

@@ -1,8 +1,9 @@
 use super::network::window;
-use super::parameters::{Parameters, read};
+use super::parameters::Parameters;
 use super::*;
 use crate::Device;
-use burn::tensor::Tensor;
+use crate::optimizer::read;
+use crate::recurrent::Carried;
 use foretaste_data::Histories;
 use foretaste_data::batch::{Batch, Batches};
 
@@ -48,17 +49,24 @@ fn squares_by_replay(model: &Model, histories: &Histories) -> f64 {
 /// Windows with carried states and resets predict what the plain replay predicts.
 #[test]
 fn windows_equal_the_replay() {
+    for cell in [Cell::Gru, Cell::Lstm] {
+        windows_equal_the_replay_of(cell);
+    }
+}
+
+fn windows_equal_the_replay_of(cell: Cell) {
     let (settings, scale, histories) = tiny();
+    let settings = Settings { cell, ..settings };
     let device = Device::flex();
     let parameters = network(&settings, &device);
-    let mut hidden: Tensor<2> = Tensor::zeros([2, 3], device.burn());
+    let mut hidden = Carried::zeros(2, 3, &device);
     let mut squares = 0.0;
     let all = batches(&settings, &histories);
     assert!(all.len() > 1, "states must be carried for this test to mean anything");
     for batch in &all {
         let out = window(&parameters, &settings, scale, batch, hidden, &device);
         squares += f64::from(out.squares.into_scalar::<f32>());
-        hidden = out.hidden;
+        hidden = out.carried;
     }
     let model = Model { weights: Weights::new(&settings, parameters.values().unwrap()), settings, scale };
     let expected = squares_by_replay(&model, &histories);
@@ -68,7 +76,14 @@ fn windows_equal_the_replay() {
 /// The gradients of every parameter agree with central differences of the plain replay's loss.
 #[test]
 fn gradients_equal_finite_differences() {
+    for cell in [Cell::Gru, Cell::Lstm] {
+        gradients_equal_finite_differences_of(cell);
+    }
+}
+
+fn gradients_equal_finite_differences_of(cell: Cell) {
     let (mut settings, scale, histories) = tiny();
+    settings.cell = cell;
     // One window holds every history whole, so that no gradient is cut off.
     settings.window = 13;
     settings.rows = 1;
@@ -76,7 +91,7 @@ fn gradients_equal_finite_differences() {
     let parameters = network(&settings, &device);
     let all = batches(&settings, &histories);
     assert_eq!(all.len(), 1);
-    let out = window(&parameters, &settings, scale, &all[0], Tensor::zeros([1, 3], device.burn()), &device);
+    let out = window(&parameters, &settings, scale, &all[0], Carried::zeros(1, 3, &device), &device);
     let gradients: Vec<NamedTensor> = out.dense.iter().chain(&out.tables).map(|g| read("", g).unwrap()).collect();
     let values = parameters.values().unwrap();
     let loss = |values: &[NamedTensor]| {
@@ -127,24 +142,32 @@ fn wgpu_parity() {
         return;
     };
     let other = Device::open(&name).unwrap();
+    for cell in [Cell::Gru, Cell::Lstm] {
+        parity_of(cell, &other);
+    }
+}
+
+#[cfg(feature = "wgpu")]
+fn parity_of(cell: Cell, other: &Device) {
     let (settings, scale, histories) = tiny();
+    let settings = Settings { cell, ..settings };
     let all = batches(&settings, &histories);
     let run = |device: &Device| {
         let mut parameters = network(&settings, device);
-        let mut hidden: Tensor<2> = Tensor::zeros([2, 3], device.burn());
+        let mut hidden = Carried::zeros(2, 3, device);
         let out = window(&parameters, &settings, scale, &all[0], hidden, device);
         let first: Vec<NamedTensor> = out.dense.iter().chain(&out.tables).map(|g| read("gradient", g).unwrap()).collect();
         let loss = out.squares.into_scalar::<f32>();
-        hidden = Tensor::zeros([2, 3], device.burn());
+        hidden = Carried::zeros(2, 3, device);
         for step in 0..10 {
             let out = window(&parameters, &settings, scale, &all[step % all.len()], hidden, device);
             parameters.step(out.dense, out.tables, &out.rows, 0.01, 0.01);
-            hidden = out.hidden;
+            hidden = out.carried;
         }
         (loss, first, parameters.values().unwrap())
     };
     let (loss, gradients, trained) = run(&Device::flex());
-    let (other_loss, other_gradients, other_trained) = run(&other);
+    let (other_loss, other_gradients, other_trained) = run(other);
     assert!((loss - other_loss).abs() < 1e-4 * loss.abs(), "{loss} {other_loss}");
     for (a, b) in gradients.iter().chain(&trained).zip(other_gradients.iter().chain(&other_trained)) {
         assert_eq!(a.shape, b.shape);

@@ -6,6 +6,7 @@ use super::replay::Weights;
 use super::{Model, NAME, Scale, Settings};
 use crate::epochs::{self, Trainer};
 use crate::model::training_mean;
+use crate::recurrent::Carried;
 use crate::tensors::{NamedTensor, Tensors};
 use crate::{FitContext, Fitted, ModelError, ModelSettings, Result, biases};
 use burn::tensor::Tensor;
@@ -49,15 +50,15 @@ impl Trainer for Training<'_> {
         let rate = settings.learning_rate * settings.decay.powi(epoch as i32);
         let mut batches = Batches::new(self.train, settings.rows, settings.window, context.seed, epoch as u64);
         let mut batch = Batch::default();
-        let mut hidden: Tensor<2> = Tensor::zeros([settings.rows, settings.size], device.burn());
+        let mut carried = Carried::zeros(settings.rows, settings.size, device);
         // Sums stay on the device: reading one a step would make the device wait.
         let mut squares: Vec<Tensor<1>> = Vec::new();
         while batches.next_into(&mut batch) {
             context.go_on()?;
-            let out = window(&self.parameters, settings, self.scale, &batch, hidden, device);
+            let out = window(&self.parameters, settings, self.scale, &batch, carried, device);
             self.parameters.step(out.dense, out.tables, &out.rows, rate, settings.weight_decay);
             squares.push(out.squares);
-            hidden = out.hidden;
+            carried = out.carried;
         }
         let sums = Tensor::cat(squares, 0).try_into_vec_as::<f32>();
         let sums = sums.map_err(|e| ModelError::device(device.name(), e.to_string()))?;

@@ -1,0 +1,224 @@
+//! One window of one side's sequences, forward and backward, with the other side fixed.
+
+use super::replay::shapes;
+use super::steps::{Ratings, Steps};
+use super::{Scale, Settings};
+use crate::optimizer::{AdamStep, Parameter, ids, on_device, steps_of, steps_tensor, values};
+use crate::recurrent::{Carried, Cell, unroll};
+use crate::tensors::{NamedTensor, Tensors};
+use crate::{Device, Result};
+use burn::tensor::{Gradients, IndexingUpdateOp, Int, Tensor};
+use foretaste_data::batch::Batch;
+use foretaste_data::rng;
+use rand::RngExt;
+
+/// One side's parameters.
+pub(super) struct Network {
+    pub name: &'static str,
+    pub dense: Vec<Parameter>,
+    /// Embeddings of what a step rates.
+    pub inputs: Parameter,
+    /// Stationary factors and bias.
+    pub stationary: Parameter,
+    steps: u64,
+}
+
+impl Network {
+    /// First values: uniform within `1 / sqrt(size)`, a projection a tenth of that; the stationary part as given.
+    pub fn new(settings: &Settings, name: &'static str, others: usize, stationary: Vec<f32>, seed: u64, device: &Device) -> Self {
+        let draw = |what: &str, n: usize, reach: f32| -> Vec<f32> {
+            let mut random = rng(seed, &format!("rrn init {what}"));
+            (0..n).map(|_| random.random_range(-1.0_f32..1.0) * reach).collect()
+        };
+        let reach = 1.0 / (settings.size as f32).sqrt();
+        let dense = shapes(settings, name)
+            .into_iter()
+            .map(|(name, shape)| {
+                let small = name.contains("projection");
+                let mut values = draw(&name, shape[0] * shape[1], if small { 0.1 * reach } else { reach });
+                if let Some((_, gate)) = name.split_once("input_bias.") {
+                    values.iter_mut().for_each(|b| *b += Cell::first_bias(gate));
+                }
+                Parameter::new(name, values, shape, device)
+            })
+            .collect();
+        let width = settings.stationary_factors + 1;
+        let owners = stationary.len() / width;
+        Self {
+            name,
+            dense,
+            inputs: Parameter::new(format!("{name}.inputs"), draw(&format!("{name}.inputs"), others * settings.embedding, 0.1), [others, settings.embedding], device),
+            stationary: Parameter::new(format!("{name}.stationary"), stationary, [owners, width], device),
+            steps: 0,
+        }
+    }
+
+    /// Values in the order [`super::replay::Side::new`] takes them.
+    pub fn values(&self) -> Result<Vec<Vec<f32>>> {
+        self.dense.iter().chain([&self.inputs, &self.stationary]).map(|p| values(p.value.clone())).collect()
+    }
+
+    pub fn state(&self) -> Result<Vec<NamedTensor>> {
+        let mut state = vec![steps_tensor(&format!("{}.steps", self.name), self.steps)];
+        for parameter in self.dense.iter().chain([&self.inputs, &self.stationary]) {
+            state.extend(parameter.state()?);
+        }
+        Ok(state)
+    }
+
+    pub fn restore(&mut self, tensors: &Tensors, device: &Device) -> Result<()> {
+        self.steps = steps_of(tensors, &format!("{}.steps", self.name))?;
+        self.dense.iter_mut().chain([&mut self.inputs, &mut self.stationary]).try_for_each(|p| p.restore(tensors, device))
+    }
+}
+
+/// What stays fixed while one side moves.
+pub(super) struct Fixed<'a> {
+    pub settings: &'a Settings,
+    pub scale: Scale,
+    pub ratings: &'a Ratings,
+    /// The moving side's steps, and for each rating the other side's.
+    pub steps: &'a Steps,
+    pub other_steps: &'a Steps,
+    /// `m~` (or `u~`) at each of the other side's steps.
+    pub other_states: &'a [f32],
+    /// The other side's stationary part.
+    pub other_stationary: Tensor<2>,
+    /// Owners of the ratings on the moving side and on the other.
+    pub owners: &'a [u32],
+    pub others: &'a [u32],
+    pub device: &'a Device,
+}
+
+/// Rows of a table that a window touches.
+struct Touched {
+    distinct: Vec<u32>,
+}
+
+impl Touched {
+    fn new(ids: impl Iterator<Item = u32>) -> Self {
+        let mut distinct: Vec<u32> = ids.collect();
+        distinct.sort_unstable();
+        distinct.dedup();
+        Self { distinct }
+    }
+
+    fn rows(&self, device: &Device) -> Tensor<1, Int> {
+        ids(self.distinct.iter().map(|i| *i as i32).collect(), device)
+    }
+
+    fn places(&self, of: impl Iterator<Item = u32>, device: &Device) -> Tensor<1, Int> {
+        ids(of.map(|id| self.distinct.binary_search(&id).unwrap_or(0) as i32).collect(), device)
+    }
+}
+
+/// Gradients of a window.
+pub(super) struct Window {
+    pub squares: Tensor<2>,
+    pub dense: Vec<Tensor<2>>,
+    pub inputs: Tensor<2>,
+    pub stationary: Tensor<2>,
+    pub carried: Carried,
+    input_rows: Tensor<1, Int>,
+    stationary_rows: Tensor<1, Int>,
+}
+
+/// Runs a window (whose items are step numbers) from the state `carried`; the loss is the mean
+/// squared error over the window's ratings.
+pub(super) fn window(network: &Network, fixed: &Fixed, batch: &Batch, carried: Carried) -> Window {
+    let (settings, device, ratings, steps) = (fixed.settings, fixed.device, fixed.ratings, fixed.steps);
+    let (length, rows, gates) = (settings.window, settings.rows, Cell::Lstm.gates().len());
+    let leaf = |t: Tensor<2>| t.autodiff().require_grad();
+    let dense: Vec<Tensor<2>> = network.dense.iter().map(|p| leaf(p.value.clone())).collect();
+
+    // The ratings of the step before as input, those of the step as what is predicted.
+    let (mut segments, mut read, mut predicted, mut at) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut times = Vec::with_capacity(3 * length * rows);
+    for entry in 0..length * rows {
+        let step = batch.items[entry];
+        let (there, begins) = (batch.mask[entry] > 0.0, batch.start[entry] > 0.0);
+        let now = fixed.scale.tau(steps.days[step as usize]);
+        let then = if there && !begins { fixed.scale.tau(steps.days[step as usize - 1]) } else { now };
+        times.extend(if there { [f32::from(u8::from(begins)), now, then] } else { [0.0; 3] });
+        if !there {
+            continue;
+        }
+        if !begins {
+            for row in steps.rows(step - 1) {
+                segments.push(entry as i32);
+                read.push(*row);
+            }
+        }
+        for row in steps.rows(step) {
+            at.push(entry as i32);
+            predicted.push(*row);
+        }
+    }
+
+    let inputs = Touched::new(read.iter().map(|row| fixed.others[*row as usize]));
+    let input_rows = if inputs.distinct.is_empty() { ids(vec![0], device) } else { inputs.rows(device) };
+    let input_leaf = leaf(network.inputs.value.clone().select(0, input_rows.clone()));
+    let mut x = on_device(times, [length * rows, 3], device).matmul(dense[3 * gates].clone());
+    if !read.is_empty() {
+        let value = on_device(read.iter().map(|row| ratings.values[*row as usize]).collect(), [read.len(), 1], device);
+        let embedded = input_leaf.clone().select(0, inputs.places(read.iter().map(|row| fixed.others[*row as usize]), device)) * value;
+        x = x.select_assign(0, ids(segments, device), embedded, IndexingUpdateOp::Add);
+    }
+    let projections: Vec<Tensor<2>> = (0..gates).map(|gate| x.clone().matmul(dense[gate].clone()) + dense[gates + gate].clone()).collect();
+    let keep = |step: usize| {
+        let start = &batch.start[step * rows..(step + 1) * rows];
+        start.contains(&1.0).then(|| on_device(start.iter().map(|s| 1.0 - s).collect(), [rows, 1], device))
+    };
+    let unrolled = unroll(Cell::Lstm, &projections, &dense[2 * gates..3 * gates], None, length, keep, carried);
+
+    let n = predicted.len();
+    let k = settings.dynamic_factors;
+    let own = Tensor::cat(unrolled.after.clone(), 0).matmul(dense[3 * gates + 1].clone()) + dense[3 * gates + 2].clone();
+    let other: Vec<f32> = predicted
+        .iter()
+        .flat_map(|row| {
+            let step = fixed.other_steps.of_row[*row as usize] as usize;
+            fixed.other_states[step * k..(step + 1) * k].iter().copied()
+        })
+        .collect();
+    let dynamic = (own.select(0, ids(at, device)) * on_device(other, [n, k], device)).sum_dim(1);
+    let owners = Touched::new(predicted.iter().map(|row| fixed.owners[*row as usize]));
+    let stationary_rows = owners.rows(device);
+    let stationary_leaf = leaf(network.stationary.value.clone().select(0, stationary_rows.clone()));
+    let own = stationary_leaf.clone().select(0, owners.places(predicted.iter().map(|row| fixed.owners[*row as usize]), device));
+    let other = fixed.other_stationary.clone().select(0, ids(predicted.iter().map(|row| fixed.others[*row as usize] as i32).collect(), device));
+    let s = settings.stationary_factors;
+    let product = (own.clone().narrow(1, 0, s) * other.clone().narrow(1, 0, s)).sum_dim(1);
+    let prediction = dynamic + product + own.narrow(1, s, 1) + other.narrow(1, s, 1);
+    let error = prediction - on_device(predicted.iter().map(|row| ratings.targets[*row as usize]).collect(), [n, 1], device);
+    let squares = (error.clone() * error).sum_dim(0);
+    let mut recurrent = (squares.clone() * (1.0 / n as f32)).backward();
+    let mut projected = unrolled.back(projections, &mut recurrent, device);
+
+    let take = |t: &Tensor<2>, gradients: &mut Gradients| t.grad_remove(gradients).unwrap_or_else(|| Tensor::zeros(t.dims(), device.burn()));
+    let in_front = |place: usize| place < 2 * gates || place == 3 * gates;
+    let gradients = dense
+        .iter()
+        .enumerate()
+        .map(|(place, parameter)| match &mut projected {
+            Some(gradients) if in_front(place) => take(parameter, gradients),
+            _ => take(parameter, &mut recurrent),
+        })
+        .collect();
+    let input_gradient = projected.as_mut().map_or_else(|| Tensor::zeros(input_leaf.dims(), device.burn()), |gradients| take(&input_leaf, gradients));
+    let stationary_gradient = take(&stationary_leaf, &mut recurrent);
+    Window { squares: squares.inner(), dense: gradients, inputs: input_gradient, stationary: stationary_gradient, carried: unrolled.carried, input_rows, stationary_rows }
+}
+
+impl Network {
+    /// Moves the parameters along a window's gradients.
+    pub fn step(mut self, window: Window, settings: &Settings, rate: f32) -> Self {
+        self.steps += 1;
+        let step = AdamStep { rate, weight_decay: settings.weight_decay, number: self.steps };
+        self.dense = self.dense.into_iter().zip(window.dense).map(|(p, g)| p.adam(g, step)).collect();
+        self.inputs = self.inputs.adam_rows(&window.input_rows, window.inputs, step);
+        let slower = AdamStep { rate: rate * settings.stationary_learning_rate, ..step };
+        self.stationary = self.stationary.adam_rows(&window.stationary_rows, window.stationary, slower);
+        self
+    }
+}

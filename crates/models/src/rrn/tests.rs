@@ -1,0 +1,126 @@
+use super::network::window;
+use super::replay::{Side, join};
+use super::train::{Moving, Training, walk};
+use super::*;
+use crate::optimizer::read;
+use crate::recurrent::Carried;
+use crate::{Device, FitContext};
+use foretaste_data::Histories;
+use foretaste_data::batch::{Batch, Batches};
+
+const DAY: i64 = 86_400;
+
+/// Three users over four items: users of three, two and one steps.
+fn tiny() -> (Settings, Histories) {
+    let settings = Settings { size: 3, embedding: 2, dynamic_factors: 2, stationary_factors: 2, item_days: 3, rows: 1, window: 12, pretraining: 2, ..Settings::default() };
+    let items = vec![0, 1, 2, 3, 1, 0, 2, 3, 0];
+    let values = vec![5.0, 3.0, 4.0, 1.0, 2.0, 4.0, 3.0, 5.0, 2.0];
+    let times = [0, 0, 4, 9, 1, 2, 2, 7, 7].map(|d: i64| d * DAY).to_vec();
+    (settings, Histories::new(vec![0, 4, 7, 9], items, values, times, 4))
+}
+
+/// Squared errors of all training ratings by the plain code.
+fn loss(training: &Training, sides: [&Side; 2]) -> f64 {
+    let (ratings, scale) = (&training.ratings, training.scale);
+    let users = walk(sides[0], &training.user_steps, ratings, &ratings.items, scale);
+    let items = walk(sides[1], &training.item_steps, ratings, &ratings.users, scale);
+    let squares = (0..ratings.targets.len()).map(|row| {
+        let (user, item) = (&users[training.user_steps.of_row[row] as usize].1, &items[training.item_steps.of_row[row] as usize].1);
+        let stationary = [sides[0].stationary(ratings.users[row]), sides[1].stationary(ratings.items[row])];
+        f64::from(join([user, item], stationary) - ratings.targets[row]).powi(2)
+    });
+    squares.sum()
+}
+
+/// Loss and gradients of each side's window, the other side fixed, agree with the plain code and its
+/// central differences.
+#[test]
+fn gradients_equal_finite_differences() {
+    let (settings, train) = tiny();
+    let device = Device::flex();
+    let context = FitContext::new(3, &device);
+    let training = Training::new(&settings, &train, train.mean().unwrap() as f32, &context).unwrap();
+    let sides = [training.side(Moving::Users).unwrap(), training.side(Moving::Items).unwrap()];
+    let n = train.len() as f64;
+    for (place, moving) in [Moving::Users, Moving::Items].into_iter().enumerate() {
+        let fixed = training.fixed(moving);
+        let sequences = fixed.steps.sequences();
+        let mut batches = Batches::new(&sequences, settings.rows, settings.window, 3, 0);
+        let mut batch = Batch::default();
+        assert!(batches.next_into(&mut batch));
+        let network = if moving == Moving::Users { training.users.as_ref().unwrap() } else { training.items.as_ref().unwrap() };
+        let out = window(network, &fixed, &batch, Carried::zeros(settings.rows, settings.size, &device));
+        let squares = f64::from(crate::optimizer::values(out.squares.clone()).unwrap()[0]);
+        let exact = loss(&training, [&sides[0], &sides[1]]);
+        assert!((squares - exact).abs() < 1e-4 * exact, "{squares} {exact}");
+        let gradients: Vec<Vec<f32>> = out.dense.iter().chain([&out.inputs, &out.stationary]).map(|g| read("", g).unwrap().data).collect();
+        let values = network.values().unwrap();
+        let mut checked = 0;
+        for (p, gradient) in gradients.iter().enumerate() {
+            // Only touched rows of the embeddings have gradients; every owner has ratings.
+            let touched = gradient.len() == values[p].len();
+            for i in 0..if touched { gradient.len() } else { 0 } {
+                let moved = |by: f32| {
+                    let mut values = values.clone();
+                    values[p][i] += by;
+                    let own = Side::new(&settings, network.name, values);
+                    let pair = if place == 0 { [&own, &sides[1]] } else { [&sides[0], &own] };
+                    loss(&training, pair) / n
+                };
+                let numeric = (moved(5e-3) - moved(-5e-3)) / 1e-2;
+                let exact = f64::from(gradient[i]);
+                assert!((numeric - exact).abs() < 1e-3 + 0.02 * exact.abs(), "side {place}, parameter {p}[{i}]: {numeric} {exact}");
+                checked += usize::from(exact.abs() > 1e-5);
+            }
+        }
+        assert!(checked > 30, "{checked}");
+    }
+}
+
+/// A rating of the asked step is no part of what predicts it, and one of an earlier step is.
+#[test]
+fn only_earlier_steps_are_seen() {
+    let (settings, train) = tiny();
+    let settings = Settings { epochs: 3, learning_rate: 0.02, ..settings };
+    let device = Device::flex();
+    let model = fit(&settings, &train, None, &FitContext::new(0, &device)).unwrap().model;
+    // A training user's stationary part knows the training rows already: the networks alone read `known`.
+    let known = |value: f32, day: i64| {
+        let histories = Histories::new(vec![0, 1], vec![1], vec![value], vec![day * DAY], 4);
+        model.start(0, histories.user(0)).predict(2, 20 * DAY)
+    };
+    assert_eq!(known(1.0, 20), known(5.0, 20));
+    assert_ne!(known(1.0, 19), known(5.0, 19));
+    // A rating revealed for an earlier day moves the days after it, whatever came between.
+    let later = Histories::new(vec![0, 1], vec![3], vec![2.0], vec![9 * DAY], 4);
+    let after = |value: f32| {
+        let mut state = model.start(0, later.user(0));
+        state.reveal(1, value, 3 * DAY);
+        state.predict(0, 12 * DAY)
+    };
+    assert_ne!(after(1.0), after(5.0));
+}
+
+/// Loss and gradients agree between `flex` and the wgpu backend (see the RNN's).
+#[cfg(feature = "wgpu")]
+#[test]
+fn wgpu_parity() {
+    let Ok(name) = std::env::var("FORETASTE_PARITY_DEVICE") else {
+        eprintln!("skipped: FORETASTE_PARITY_DEVICE names no device");
+        return;
+    };
+    let (settings, train) = tiny();
+    let run = |device: &Device| {
+        let context = FitContext::new(3, device);
+        let mut training = Training::new(&settings, &train, train.mean().unwrap() as f32, &context).unwrap();
+        let squares: Vec<f64> = (0..3).map(|epoch| crate::epochs::Trainer::epoch(&mut training, epoch, &context).unwrap()).collect();
+        (squares, [Moving::Users, Moving::Items].map(|side| training.side(side).unwrap().tensors(&settings)).concat())
+    };
+    let (a, b) = (run(&Device::flex()), run(&Device::open(&name).unwrap()));
+    for (x, y) in a.0.iter().zip(&b.0) {
+        assert!((x - y).abs() < 1e-3 * x.abs(), "{x} {y}");
+    }
+    for (x, y) in a.1.iter().zip(&b.1) {
+        assert!(x.data.iter().zip(&y.data).all(|(p, q)| (p - q).abs() < 1e-3 + 1e-2 * p.abs()), "{}", x.name);
+    }
+}

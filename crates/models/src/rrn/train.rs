@@ -1,0 +1,215 @@
+//! Alternating subspace descent.
+
+use super::model::Model;
+use super::network::{Fixed, Network, window};
+use super::replay::{Place, Side};
+use super::steps::{Ratings, Steps};
+use super::{NAME, Scale, Settings};
+use crate::epochs::{self, Trainer};
+use crate::model::training_mean;
+use crate::recurrent::Carried;
+use crate::tensors::{NamedTensor, Tensors};
+use crate::{EpochReport, FitContext, Fitted, ModelSettings, Progress, Result, pmf};
+use foretaste_data::Histories;
+use foretaste_data::batch::{Batch, Batches};
+use rayon::prelude::*;
+
+/// Trains RRN on `train`.
+///
+/// # Errors
+/// [`crate::ModelError::Training`] without training rows or with a row without value,
+/// [`crate::ModelError::Interrupted`] when asked to stop, [`crate::ModelError::Device`] when the device fails.
+pub fn fit(settings: &Settings, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Result<Fitted> {
+    let trainer = Training::new(settings, train, training_mean(NAME, train)?, context)?;
+    epochs::train(trainer, &ModelSettings::Rrn(settings.clone()), (settings.epochs, settings.patience), train, validation, context)
+}
+
+/// Hears of nothing, but stops when asked.
+struct Quiet<'a>(&'a dyn Progress);
+
+impl Progress for Quiet<'_> {
+    fn epoch(&self, _: &'static str, _: &EpochReport) {}
+
+    fn cancelled(&self) -> bool {
+        self.0.cancelled()
+    }
+}
+
+/// Which side moves.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Moving {
+    Users,
+    Items,
+}
+
+pub(super) struct Training<'a> {
+    settings: &'a Settings,
+    context: &'a FitContext<'a>,
+    pub scale: Scale,
+    pub ratings: Ratings,
+    pub user_steps: Steps,
+    pub item_steps: Steps,
+    pub users: Option<Network>,
+    pub items: Option<Network>,
+    user_states: Vec<f32>,
+    item_states: Vec<f32>,
+    trained_users: Vec<bool>,
+}
+
+/// Where every step of a side stands, and its projection.
+pub(super) fn walk(side: &Side, steps: &Steps, ratings: &Ratings, others: &[u32], scale: Scale) -> Vec<(Place, Vec<f32>)> {
+    let walks: Vec<Vec<(Place, Vec<f32>)>> = (0..steps.offsets.len() - 1)
+        .into_par_iter()
+        .map(|owner| {
+            let mut places: Vec<(Place, Vec<f32>)> = Vec::new();
+            for step in steps.offsets[owner]..steps.offsets[owner + 1] {
+                let (hidden, memory) = side.arrive(places.last().map(|(place, _)| place), steps.days[step], scale);
+                let projected = side.project(&hidden);
+                let mut bag = vec![0.0; side.embedding];
+                steps.rows(step as u32).iter().for_each(|row| side.add(&mut bag, others[*row as usize], ratings.values[*row as usize]));
+                places.push((Place { day: steps.days[step], hidden, memory, bag }, projected));
+            }
+            places
+        })
+        .collect();
+    walks.into_iter().flatten().collect()
+}
+
+impl<'a> Training<'a> {
+    pub fn new(settings: &'a Settings, train: &Histories, mean: f32, context: &'a FitContext<'a>) -> Result<Self> {
+        let n = train.len() as f64;
+        let deviation = |of: &dyn Fn(usize) -> f64, mean: f64| ((0..train.len()).map(|row| (of(row) - mean).powi(2)).sum::<f64>() / n).sqrt();
+        let day = |row: usize| train.timestamps()[row].div_euclid(86_400) as f64;
+        let day_mean = (0..train.len()).map(day).sum::<f64>() / n;
+        let scale = Scale {
+            mean,
+            deviation: (deviation(&|row| f64::from(train.values()[row]), f64::from(mean)) as f32).max(1e-3),
+            day_mean: day_mean as f32,
+            day_deviation: (deviation(&day, day_mean) as f32).max(1.0),
+        };
+        let ratings = Ratings::new(train, scale);
+        let user_steps = Steps::new(train, &ratings.users, train.n_users(), settings.user_days);
+        let item_steps = Steps::new(train, &ratings.items, train.n_items(), settings.item_days);
+
+        let small = pmf::Settings { factors: settings.stationary_factors, epochs: settings.pretraining, ..pmf::Settings::default() };
+        let quiet = Quiet(context.progress);
+        let tensors = pmf::fit(&small, train, None, &FitContext { progress: &quiet, ..FitContext::new(context.seed, context.device) })?.model.tensors();
+        let side = |name: &str| -> Vec<f32> {
+            let find = |what: &str| tensors.iter().find(|t| t.name == format!("{name}_{what}")).map_or(&[][..], |t| &t.data);
+            find("factors").chunks_exact(settings.stationary_factors).zip(find("biases")).flat_map(|(factors, bias)| factors.iter().copied().chain([*bias])).collect()
+        };
+        let network = |name: &'static str, others: usize, stationary: Vec<f32>| Network::new(settings, name, others, stationary, context.seed, context.device);
+        let mut training = Self {
+            settings,
+            context,
+            scale,
+            users: Some(network("users", train.n_items(), side("user"))),
+            items: Some(network("items", train.n_users(), side("item"))),
+            ratings,
+            user_steps,
+            item_steps,
+            user_states: Vec::new(),
+            item_states: Vec::new(),
+            trained_users: (0..train.n_users() as u32).map(|u| !train.range(u).is_empty()).collect(),
+        };
+        training.refresh(Moving::Users)?;
+        training.refresh(Moving::Items)?;
+        Ok(training)
+    }
+
+    fn network(&self, side: Moving) -> &Network {
+        let network = if side == Moving::Users { &self.users } else { &self.items };
+        network.as_ref().unwrap_or_else(|| unreachable!("networks leave their place within a step alone"))
+    }
+
+    pub fn side(&self, side: Moving) -> Result<Side> {
+        let network = self.network(side);
+        Ok(Side::new(self.settings, network.name, network.values()?))
+    }
+
+    /// Works out a side's projections at all of its steps.
+    fn refresh(&mut self, side: Moving) -> Result<()> {
+        let (steps, others) = self.of(side);
+        let states = walk(&self.side(side)?, steps, &self.ratings, others, self.scale).into_iter().flat_map(|(_, projected)| projected).collect();
+        *(if side == Moving::Users { &mut self.user_states } else { &mut self.item_states }) = states;
+        Ok(())
+    }
+
+    fn of(&self, side: Moving) -> (&Steps, &[u32]) {
+        if side == Moving::Users { (&self.user_steps, &self.ratings.items) } else { (&self.item_steps, &self.ratings.users) }
+    }
+
+    pub fn fixed(&self, moving: Moving) -> Fixed<'_> {
+        let users = moving == Moving::Users;
+        let (steps, others) = self.of(moving);
+        let other = if users { Moving::Items } else { Moving::Users };
+        Fixed {
+            settings: self.settings,
+            scale: self.scale,
+            ratings: &self.ratings,
+            steps,
+            other_steps: self.of(other).0,
+            other_states: if users { &self.item_states } else { &self.user_states },
+            other_stationary: self.network(other).stationary.value.clone(),
+            owners: if users { &self.ratings.users } else { &self.ratings.items },
+            others,
+            device: self.context.device,
+        }
+    }
+
+    /// One pass over a side's sequences; answers the sum of squared errors.
+    fn phase(&mut self, moving: Moving, epoch: usize, rate: f32) -> Result<f64> {
+        let sequences = self.of(moving).0.sequences();
+        let settings = self.settings;
+        let stream = 2 * epoch as u64 + u64::from(moving == Moving::Items);
+        let mut batches = Batches::new(&sequences, settings.rows, settings.window, self.context.seed, stream);
+        let mut batch = Batch::default();
+        let mut carried = Carried::zeros(settings.rows, settings.size, self.context.device);
+        let mut squares = 0.0;
+        while batches.next_into(&mut batch) {
+            self.context.go_on()?;
+            let mut out = window(self.network(moving), &self.fixed(moving), &batch, carried);
+            squares += f64::from(crate::optimizer::values(out.squares.clone())?[0]);
+            carried = out.carried.clone();
+            out.carried = Carried::zeros(1, 1, self.context.device);
+            let place = if moving == Moving::Users { &mut self.users } else { &mut self.items };
+            *place = place.take().map(|network| network.step(out, settings, rate));
+        }
+        self.refresh(moving)?;
+        Ok(squares)
+    }
+}
+
+impl Trainer for Training<'_> {
+    type Model = Model;
+
+    fn epoch(&mut self, epoch: usize, _: &FitContext) -> Result<f64> {
+        let rate = self.settings.learning_rate * self.settings.decay.powi(epoch as i32);
+        self.phase(Moving::Users, epoch, rate)?;
+        self.phase(Moving::Items, epoch, rate)
+    }
+
+    fn model(&self, train_rmse: f64) -> Result<Model> {
+        let items = self.side(Moving::Items)?;
+        let (steps, others) = self.of(Moving::Items);
+        let places = walk(&items, steps, &self.ratings, others, self.scale).into_iter().map(|(place, _)| place).collect();
+        Ok(Model::new(self.settings.clone(), self.scale, self.side(Moving::Users)?, items, self.item_steps.offsets.clone(), places, self.trained_users.clone(), train_rmse))
+    }
+
+    fn state(&self) -> Result<Vec<NamedTensor>> {
+        let mut state = self.network(Moving::Users).state()?;
+        state.extend(self.network(Moving::Items).state()?);
+        Ok(state)
+    }
+
+    fn restore(&mut self, state: &Tensors) -> Result<()> {
+        let device = self.context.device;
+        self.users.iter_mut().chain(&mut self.items).try_for_each(|network| network.restore(state, device))?;
+        self.refresh(Moving::Users)?;
+        self.refresh(Moving::Items)
+    }
+
+    fn saved(&self, tensors: &Tensors) -> Result<Model> {
+        Model::restore(self.settings.clone(), tensors)
+    }
+}
