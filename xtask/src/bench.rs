@@ -4,18 +4,44 @@ use crate::Outcome;
 use std::path::PathBuf;
 use xshell::{Shell, cmd};
 
-/// Builds the program, makes a Python environment with the peers, and lets `benches/rivals/run.py`
-/// measure them in turn. Arguments go to it: `--data FOLDER` names where `ml-1m` lies.
+/// A comparison: its script, its packages, how pip takes them, and the environment's name.
+struct Comparison {
+    script: &'static str,
+    requirements: &'static str,
+    options: &'static [&'static str],
+    environment: &'static str,
+}
+
+/// Sessions, biases and matrix factorization.
+const RIVALS: Comparison = Comparison { script: "run.py", requirements: "requirements.txt", options: &[], environment: "rivals-venv" };
+/// The other rating models; PyTorch's packages take 5 GB.
+const MODELS: Comparison =
+    Comparison { script: "models.py", requirements: "requirements-models.txt", options: &["--no-deps"], environment: "rivals-models-venv" };
+
+/// See [`measure`].
 pub fn rivals(sh: &Shell, arguments: &[String]) -> Outcome {
+    measure(sh, &RIVALS, arguments)
+}
+
+/// See [`measure`].
+pub fn rivals_models(sh: &Shell, arguments: &[String]) -> Outcome {
+    measure(sh, &MODELS, arguments)
+}
+
+/// Builds the program, makes a Python environment with the peers, and lets the comparison's script
+/// measure them in turn. Arguments go to it: `--data FOLDER` names where `ml-1m` lies.
+fn measure(sh: &Shell, comparison: &Comparison, arguments: &[String]) -> Outcome {
+    let Comparison { script, requirements, options, environment } = comparison;
+    let options = options.iter();
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| sh.current_dir().join("target"), PathBuf::from);
     cmd!(sh, "cargo build --release --package foretaste-bench --no-default-features --features wgpu").run()?;
-    let environment = target.join("rivals-venv");
+    let environment = target.join(environment);
     let python = environment.join("bin/python");
     if !python.is_file() {
         cmd!(sh, "python3 -m venv {environment}").run().map_err(|e| format!("{e}\n  help: the peers need Python 3.11 or newer with the venv module"))?;
-        cmd!(sh, "{python} -m pip install --quiet --requirement benches/rivals/requirements.txt").run()?;
+        cmd!(sh, "{python} -m pip install --quiet {options...} --requirement benches/rivals/{requirements}").run()?;
     }
     let program = target.join("release/foretaste");
-    cmd!(sh, "{python} benches/rivals/run.py --foretaste {program} {arguments...}").run()?;
+    cmd!(sh, "{python} benches/rivals/{script} --foretaste {program} {arguments...}").run()?;
     Ok(())
 }

@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Some((low.parse().ok()?, high.parse().ok()?))
     };
     let data = dataset::load(name, (data != "-").then(|| Path::new(data)), &ReadOptions::default(), false)?;
-    let system = systems::select(std::slice::from_ref(system), &[])?.remove(0);
+    let system = systems::select(std::slice::from_ref(system), systems::DEFAULT, &[])?.remove(0);
     let kind: Kind = system.settings.kind();
     let space: toml::Table = kind.search_space().parse()?;
     let defaults: toml::Table = system.settings.to_toml().parse()?;

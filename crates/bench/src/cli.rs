@@ -68,7 +68,9 @@ pub struct Reading {
 /// Arguments of `reproduce`.
 #[derive(Debug, Clone, Args)]
 pub struct Reproduce {
-    /// Known data sets (see `foretaste datasets`), or paths of files or folders.
+    /// Known data sets (see `foretaste datasets`), or paths of files or folders. `movielens` and
+    /// `netflix` rebuild the talk's charts: their systems, on the largest `MovieLens` at hand and on the
+    /// Netflix Prize.
     #[arg(default_value = "ml-latest-small")]
     pub datasets: Vec<String>,
     /// Where the data lies: a file, folder or archive. With one data set only.
@@ -77,12 +79,15 @@ pub struct Reproduce {
     /// Fetch a known data set that is not on this machine, and accept its licence by that.
     #[arg(long)]
     pub accept_licence: bool,
-    /// Systems to run; all by default.
+    /// Systems to run, or all; by default those of the chart, or the main ones.
     #[arg(long, value_delimiter = ',')]
     pub models: Vec<String>,
-    /// Regimes: random, per-user, future.
-    #[arg(long, value_delimiter = ',', default_value = "random,future", value_parser = ["random", "per-user", "future"])]
+    /// Regimes: random, per-user, future; by default random,future, and for netflix future.
+    #[arg(long, value_delimiter = ',', value_parser = ["random", "per-user", "future"])]
     pub regime: Vec<String>,
+    /// Keep only users whose id is a number within these, for example 1-2999.
+    #[arg(long, value_name = "FROM-TO")]
+    pub users: Option<String>,
     /// Share of the rows that tests under `random` and `future`.
     #[arg(long, default_value_t = 0.1)]
     pub test: f64,
@@ -96,7 +101,8 @@ pub struct Reproduce {
     /// Under `per-user`: test on each user's last N rows instead of `DeepRecommender`'s 70/30 rule.
     #[arg(long, value_name = "N")]
     pub leave_last: Option<usize>,
-    /// Under `future`: a published window (netflix-full, netflix-3-months, netflix-6-months, netflix-1-year).
+    /// Under `future`: a published window (netflix-full, netflix-3-months, netflix-6-months,
+    /// netflix-1-year); for netflix netflix-full by default.
     #[arg(long)]
     pub window: Option<String>,
     /// Number of seeds (3 by default), or a list of seeds (1,2,3).

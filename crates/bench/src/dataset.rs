@@ -108,6 +108,47 @@ pub fn load(name: &str, data: Option<&Path>, options: &ReadOptions, accept: bool
     Ok(Dataset { name, table, report, scale, manifest, official, hash, user_attributes, item_attributes, remarks })
 }
 
+/// Name of the chart that takes the largest `MovieLens` at hand.
+pub const MOVIELENS: &str = "movielens";
+
+/// The largest `MovieLens` that lies at `data` (or in [`home`]); the embedded one where there is none.
+///
+/// # Errors
+/// [`BenchError::Usage`] when `data` holds none.
+pub fn largest_movielens(data: Option<&Path>) -> Result<String> {
+    const LARGEST_FIRST: [&str; 6] = ["ml-32m", "ml-25m", "ml-20m", "ml-10m", "ml-1m", "ml-100k"];
+    // The talk's is ml-20m; some of its siblings' files have the same names.
+    for name in std::iter::once("ml-20m").chain(LARGEST_FIRST) {
+        let manifest = Manifest::find(name)?;
+        let place = data.map_or_else(|| home().join(name), Path::to_path_buf);
+        let named = data.is_none() || place.to_string_lossy().contains(name) || !LARGEST_FIRST.iter().any(|n| place.to_string_lossy().contains(n));
+        if named && (manifest.locate(&place).is_ok() || place.join(FETCHED).is_file()) {
+            return Ok(name.to_owned());
+        }
+    }
+    match data {
+        Some(data) => Err(BenchError::Usage(format!("{}: no MovieLens lies here; name the folder of its ratings file", data.display()))),
+        None => Ok(embedded::NAME.to_owned()),
+    }
+}
+
+/// Keeps the users whose id is a number in `range` (`FROM-TO`).
+///
+/// # Errors
+/// [`BenchError::Usage`] for a malformed range or one that holds no user.
+pub fn restrict(data: Dataset, range: &str) -> Result<Dataset> {
+    let wrong = || BenchError::Usage(format!("--users {range}: write FROM-TO, for example 1-2999"));
+    let (low, high) = range.split_once('-').ok_or_else(wrong)?;
+    let (low, high): (u64, u64) = (low.trim().parse().map_err(|_| wrong())?, high.trim().parse().map_err(|_| wrong())?);
+    let table = data.table.of_users(|name| name.parse::<u64>().is_ok_and(|id| (low..=high).contains(&id)))?;
+    if table.is_empty() {
+        return Err(BenchError::Usage(format!("--users {range}: {} has no such user", data.name)));
+    }
+    let hash = table.content_hash();
+    // Attributes follow the ids they were read for, which change.
+    Ok(Dataset { name: format!("{}-users-{low}-{high}", data.name), table, hash, official: false, user_attributes: None, item_attributes: None, ..data })
+}
+
 /// Attributes of users and items from the tables a known data set has beside its ratings.
 fn attributes(manifest: Option<&Manifest>, data: Option<&Path>, table: &Interactions) -> Result<(Option<Attributes>, Option<Attributes>)> {
     let Some(manifest) = manifest else { return Ok((None, None)) };

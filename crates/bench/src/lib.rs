@@ -4,6 +4,7 @@
 pub mod chart;
 pub mod cli;
 pub mod commands;
+pub mod compare;
 pub mod dataset;
 mod error;
 pub mod fetch;

@@ -41,8 +41,14 @@ pub fn html(title: &str, command: &str, remarks: &[String], sections: &[Section]
         let view = section.view;
         let _ = write!(page, "<h2>{}</h2>\n<p class=\"protocol\">{}</p>\n", escape(&view.heading), escape(&view.protocol));
         page.push_str(&table(view));
+        for leak in view.leaks() {
+            let _ = writeln!(page, "<p class=\"protocol\">{}</p>", escape(&leak));
+        }
         for chart in section.charts.iter().filter(|c| !c.is_empty()) {
             let _ = writeln!(page, "<figure>{}</figure>", chart.trim_start());
+        }
+        for (title, head, lines) in view.details() {
+            let _ = write!(page, "<p class=\"protocol\">{}</p>\n{}", escape(&title), plain_table(&head, &lines, |_, _| false));
         }
         if !view.published.is_empty() {
             page.push_str("<details open><summary>Published test RMSE on this split, read frozen</summary>\n<ul>\n");
@@ -70,15 +76,20 @@ fn table(view: &View) -> String {
             figures.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, cell)| cell)
         })
         .collect();
+    plain_table(&head, &lines, |column, cell| best[column].as_deref() == Some(cell))
+}
+
+/// A table of text; `marked(column, cell)` says which cells stand out.
+fn plain_table(head: &[String], lines: &[Vec<String>], marked: impl Fn(usize, &str) -> bool) -> String {
     let mut text = String::from("<div class=\"scroll\"><table>\n<tr>");
-    for name in &head {
+    for name in head {
         let _ = write!(text, "<th>{}</th>", escape(name));
     }
     text.push_str("</tr>\n");
-    for line in &lines {
+    for line in lines {
         text.push_str("<tr>");
         for (column, cell) in line.iter().enumerate() {
-            let class = if best[column].as_ref() == Some(cell) { " class=\"best\"" } else { "" };
+            let class = if marked(column, cell) { " class=\"best\"" } else { "" };
             let _ = write!(text, "<td{class}>{}</td>", escape(cell));
         }
         text.push_str("</tr>\n");

@@ -24,8 +24,24 @@ pub struct Errors {
     pub mae: f64,
     /// RMSE over test rows whose user and item have training rows; none without such rows.
     pub warm_rmse: Option<f64>,
+    /// RMSE by the user's activity ([`ACTIVITY`]); none without such rows.
+    pub by_activity: [Option<f64>; 3],
     /// SHA-256 of the predictions.
     pub predictions_sha256: String,
+}
+
+/// Users by their number of training rows: name, fewest, most.
+pub const ACTIVITY: [(&str, usize, usize); 3] = [("cold", 0, 19), ("warm", 20, 199), ("hot", 200, usize::MAX)];
+
+/// Squared errors by user, for comparisons over users.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct ByUser {
+    /// Users with test rows, ascending.
+    pub users: Vec<u32>,
+    /// Test rows of each.
+    pub rows: Vec<u32>,
+    /// Sum of squared errors of each, one list a reading.
+    pub squares: Vec<Vec<f64>>,
 }
 
 /// What a cell found; follows from settings, seed and data alone.
@@ -47,6 +63,10 @@ pub struct Outcome {
     pub test_rows: usize,
     /// Test rows whose user or item has no training row.
     pub cold_rows: usize,
+    /// Test rows by the user's activity ([`ACTIVITY`]).
+    pub activity_rows: [usize; 3],
+    /// Whether the system knew who rates what in the test part.
+    pub transductive: bool,
     /// Trained parameters.
     pub parameters: usize,
     /// Epochs of the final training; 0 for models without epochs.
@@ -85,6 +105,8 @@ pub struct Cell {
     pub outcome: Outcome,
     /// What was measured.
     pub measured: Measured,
+    /// Squared errors by user.
+    pub by_user: ByUser,
 }
 
 /// The cells of one system in one table.
@@ -171,6 +193,9 @@ fn write_parquet(outcomes: &[&Outcome], path: &Path) -> Result<()> {
         ("rmse", float(&|_, e| Some(e.rmse))),
         ("mae", float(&|_, e| Some(e.mae))),
         ("warm_rmse", float(&|_, e| e.warm_rmse)),
+        ("rmse_cold_users", float(&|_, e| e.by_activity[0])),
+        ("rmse_warm_users", float(&|_, e| e.by_activity[1])),
+        ("rmse_hot_users", float(&|_, e| e.by_activity[2])),
         ("train_rows", number(&|o, _| o.train_rows as u64)),
         ("test_rows", number(&|o, _| o.test_rows as u64)),
         ("cold_rows", number(&|o, _| o.cold_rows as u64)),

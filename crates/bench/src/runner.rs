@@ -4,7 +4,7 @@ use crate::dataset::Dataset;
 use crate::machine;
 use crate::metrics::{mae, rmse};
 use crate::progress::RunProgress;
-use crate::results::{Cell, Errors, Measured, Outcome, json};
+use crate::results::{ACTIVITY, ByUser, Cell, Errors, Measured, Outcome, json};
 use crate::systems::System;
 use crate::{BenchError, Result};
 use foretaste_data::{Histories, Membership, Parts, Regime, Split, SplitRule, atomic, hex};
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Bumped whenever a change moves results, so that old cells are not taken for new ones.
-const RESULTS_VERSION: u32 = 1;
+const RESULTS_VERSION: u32 = 2;
 
 /// What the cells of a run share.
 pub struct Protocol<'a> {
@@ -181,8 +181,9 @@ impl Protocol<'_> {
         }
 
         let clock = Instant::now();
-        let warm = warm(&rows.known, &rows.test);
-        let errors = Reading::ALL.map(|reading| self.errors(data, fitted.model.as_ref(), rows, &warm, reading)).to_vec();
+        let groups = Groups::new(&rows.known, &rows.test);
+        let (errors, squares): (Vec<Errors>, Vec<Vec<f64>>) =
+            Reading::ALL.map(|reading| self.errors(data, fitted.model.as_ref(), rows, &groups, reading)).into_iter().unzip();
         let predict_seconds = clock.elapsed().as_secs_f64();
         if self.save_models {
             save(fitted.model.as_ref(), &data.table.user_ids, &data.table.item_ids, &self.model_folder(data, rule, system, seed))?;
@@ -195,7 +196,9 @@ impl Protocol<'_> {
             seed,
             train_rows: rows.known.len(),
             test_rows: rows.test.len(),
-            cold_rows: warm.iter().filter(|w| !**w).count(),
+            cold_rows: groups.warm.iter().filter(|w| !**w).count(),
+            activity_rows: std::array::from_fn(|group| groups.activity.iter().filter(|g| usize::from(**g) == group).count()),
+            transductive: settings.is_transductive(),
             parameters: fitted.model.parameters(),
             epochs,
             weights_sha256: weights_hash(fitted.model.as_ref()),
@@ -212,7 +215,8 @@ impl Protocol<'_> {
             peak_memory_mb: machine::peak_memory_mb(),
         };
         let _ = std::fs::remove_dir_all(&checkpoints);
-        Ok(Cell { key: key.to_owned(), outcome, measured })
+        let by_user = ByUser { users: groups.users, rows: groups.rows, squares };
+        Ok(Cell { key: key.to_owned(), outcome, measured, by_user })
     }
 
     fn fit_context<'a>(&'a self, data: &'a Dataset, membership: Option<&'a Membership>, seed: u64, checkpoint: &'a Path) -> FitContext<'a> {
@@ -226,7 +230,8 @@ impl Protocol<'_> {
         }
     }
 
-    fn errors(&self, data: &Dataset, model: &dyn RatingModel, rows: &Rows, warm: &[bool], reading: Reading) -> Errors {
+    /// The errors, and the sum of squared errors of each user with test rows.
+    fn errors(&self, data: &Dataset, model: &dyn RatingModel, rows: &Rows, groups: &Groups, reading: Reading) -> (Errors, Vec<f64>) {
         let mut predictions = model.predict(&rows.known, &rows.test, reading);
         if self.clip {
             // Where nobody states the scale, the known ratings show it; the test ratings must not.
@@ -237,16 +242,23 @@ impl Protocol<'_> {
             }
         }
         let values = rows.test.values();
-        let pick = |column: &[f32]| column.iter().zip(warm).filter(|(_, w)| **w).map(|(v, _)| *v).collect::<Vec<f32>>();
-        let (warm_predictions, warm_values) = (pick(&predictions), pick(values));
+        let among = |belongs: &dyn Fn(usize) -> bool| {
+            let pick = |column: &[f32]| column.iter().enumerate().filter(|(row, _)| belongs(*row)).map(|(_, v)| *v).collect::<Vec<f32>>();
+            let (predictions, values) = (pick(&predictions), pick(values));
+            (!values.is_empty()).then(|| stated(rmse(&predictions, &values)))
+        };
         let bytes: Vec<u8> = predictions.iter().flat_map(|p| p.to_le_bytes()).collect();
-        Errors {
+        let errors = Errors {
             reading,
             rmse: stated(rmse(&predictions, values)),
             mae: stated(mae(&predictions, values)),
-            warm_rmse: (!warm_values.is_empty()).then(|| stated(rmse(&warm_predictions, &warm_values))),
+            warm_rmse: among(&|row| groups.warm[row]),
+            by_activity: std::array::from_fn(|group| among(&|row| usize::from(groups.activity[row]) == group)),
             predictions_sha256: hex(&Sha256::digest(&bytes)),
-        }
+        };
+        let square = |row: usize| (f64::from(predictions[row]) - f64::from(values[row])).powi(2);
+        let squares = groups.users.iter().map(|user| stated(rows.test.range(*user).map(square).sum())).collect();
+        (errors, squares)
     }
 
     fn write_split(&self, data: &Dataset, rule: &SplitRule, seed: u64, rows: &Rows) -> Result<()> {
@@ -303,11 +315,31 @@ fn table_split(rule: &SplitRule) -> String {
     }
 }
 
-/// For each test row whether its user and its item have training rows.
-fn warm(known: &Histories, test: &Histories) -> Vec<bool> {
-    let mut items = vec![false; known.n_items()];
-    for item in known.items() {
-        items[*item as usize] = true;
+/// How test rows are told apart.
+struct Groups {
+    /// For each row whether its user and its item have training rows.
+    warm: Vec<bool>,
+    /// For each row its user's place in [`ACTIVITY`].
+    activity: Vec<u8>,
+    /// Users with test rows, and how many.
+    users: Vec<u32>,
+    rows: Vec<u32>,
+}
+
+impl Groups {
+    fn new(known: &Histories, test: &Histories) -> Self {
+        let mut items = vec![false; known.n_items()];
+        for item in known.items() {
+            items[*item as usize] = true;
+        }
+        let of_rows = test.row_users();
+        let activity = |user: u32| ACTIVITY.iter().position(|(_, low, high)| (*low..=*high).contains(&known.range(user).len())).unwrap_or(0) as u8;
+        let users: Vec<u32> = (0..test.n_users() as u32).filter(|user| !test.range(*user).is_empty()).collect();
+        Self {
+            warm: of_rows.iter().zip(test.items()).map(|(user, item)| !known.range(*user).is_empty() && items[*item as usize]).collect(),
+            activity: of_rows.iter().map(|user| activity(*user)).collect(),
+            rows: users.iter().map(|user| test.range(*user).len() as u32).collect(),
+            users,
+        }
     }
-    test.row_users().iter().zip(test.items()).map(|(user, item)| !known.range(*user).is_empty() && items[*item as usize]).collect()
 }

@@ -6,6 +6,9 @@ use serde::Deserialize;
 
 const SYSTEMS: &str = include_str!("../systems.toml");
 
+/// The run of no chart.
+pub const DEFAULT: &str = "default";
+
 /// A row of the tables.
 #[derive(Debug, Clone, PartialEq)]
 pub struct System {
@@ -23,6 +26,9 @@ struct Entry {
     name: String,
     title: String,
     model: String,
+    /// The runs that have it where no system is named: a chart of the talk, or `default`.
+    #[serde(default)]
+    runs: Vec<String>,
     #[serde(default)]
     settings: toml::Table,
 }
@@ -33,19 +39,20 @@ struct File {
     system: Vec<Entry>,
 }
 
-/// The systems called `names` (all of them when empty), with `overrides` like `pmf.factors=32` applied.
+/// The systems called `names` (`all` for every one; those of the run `run` when empty), with
+/// `overrides` like `pmf.factors=32` applied.
 ///
 /// # Errors
 /// [`BenchError::Usage`] for an unknown system or a malformed override,
 /// [`BenchError::Model`] for a setting that does not exist or is out of range.
-pub fn select(names: &[String], overrides: &[String]) -> Result<Vec<System>> {
+pub fn select(names: &[String], run: &str, overrides: &[String]) -> Result<Vec<System>> {
     let file: File = toml::from_str(SYSTEMS).map_err(|e| BenchError::Usage(format!("systems.toml: {e}")))?;
     let known: Vec<&str> = file.system.iter().map(|s| s.name.as_str()).collect();
     let check = |name: &str| {
-        if known.contains(&name) {
+        if known.contains(&name) || name == "all" {
             return Ok(());
         }
-        Err(BenchError::Usage(format!("unknown model {name:?}; known are {}", known.join(", "))))
+        Err(BenchError::Usage(format!("unknown model {name:?}; known are {}, and all", known.join(", "))))
     };
     names.iter().try_for_each(|name| check(name))?;
     let mut changes = Vec::new();
@@ -63,7 +70,10 @@ pub fn select(names: &[String], overrides: &[String]) -> Result<Vec<System>> {
             .map_err(|e: toml::de::Error| BenchError::Usage(format!("--set {change}: {}", e.message())))?;
         changes.push((system.to_owned(), table));
     }
-    let wanted = |entry: &&Entry| names.is_empty() || names.contains(&entry.name);
+    let wanted = |entry: &&Entry| match names {
+        [] => entry.runs.iter().any(|r| r == run),
+        names => names.contains(&entry.name) || names.iter().any(|name| name == "all"),
+    };
     file.system
         .iter()
         .filter(wanted)
@@ -86,13 +96,17 @@ mod tests {
 
     #[test]
     fn systems_parse_and_overrides_are_checked() {
-        let all = select(&[], &[]).unwrap();
-        assert!(all.len() >= 5);
-        let changed = select(&["pmf".into()], &["pmf.factors=7".into()]).unwrap();
+        let all = select(&["all".into()], DEFAULT, &[]).unwrap();
+        assert!(all.len() >= 15);
+        for (run, least) in [(DEFAULT, 5), ("movielens", 4), ("netflix", 5)] {
+            let titles: Vec<String> = select(&[], run, &[]).unwrap().into_iter().map(|s| s.title).collect();
+            assert!(titles.len() >= least && titles[0] == "Rolling Average", "{run}: {titles:?}");
+        }
+        let changed = select(&["pmf".into()], DEFAULT, &["pmf.factors=7".into()]).unwrap();
         assert!(matches!(&changed[0].settings, ModelSettings::Pmf(s) if s.factors == 7 && !s.biases));
         for bad in ["pmf.factors", "pmf.factor=3", "pmff.factors=3", "pmf.factors=many", "pmf.factors=0"] {
-            assert!(select(&[], &[bad.into()]).is_err(), "{bad}");
+            assert!(select(&[], DEFAULT, &[bad.into()]).is_err(), "{bad}");
         }
-        assert!(select(&["svd".into()], &[]).unwrap_err().to_string().contains("rolling-average"));
+        assert!(select(&["svd".into()], DEFAULT, &[]).unwrap_err().to_string().contains("rolling-average"));
     }
 }

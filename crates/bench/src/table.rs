@@ -1,7 +1,8 @@
 //! The RMSE table: for terminals and as Markdown.
 
+use crate::compare::{DRAWS, best_against_each};
 use crate::published::{self, Published};
-use crate::results::{Cell, Row, rows};
+use crate::results::{ACTIVITY, Cell, Row, rows};
 use comfy_table::presets::{ASCII_MARKDOWN, UTF8_FULL_CONDENSED};
 use comfy_table::{CellAlignment, ContentArrangement, Table, TableStyle};
 use foretaste_data::Regime;
@@ -105,24 +106,71 @@ impl View<'_> {
         (head, lines)
     }
 
-    fn table(&self, style: TableStyle) -> Table {
-        let (head, lines) = self.cells();
-        let mut table = Table::new();
-        table.load_style(style).set_content_arrangement(ContentArrangement::Disabled).set_header(head);
-        table.add_rows(lines);
-        for column in table.column_iter_mut().skip(1) {
-            column.set_cell_alignment(CellAlignment::Right);
+    /// RMSE by the user's activity, and the best system against each: a title, a head and lines each.
+    /// A table that would have nothing to say is left out.
+    #[must_use]
+    pub fn details(&self) -> Vec<(String, Vec<String>, Vec<Vec<String>>)> {
+        let mut details = Vec::new();
+        let present: Vec<usize> = (0..ACTIVITY.len()).filter(|group| self.rows[0].first().activity_rows[*group] > 0).collect();
+        let mut head = vec!["system".to_owned()];
+        for reading in Reading::ALL {
+            head.extend(present.iter().map(|group| format!("{} {}", ACTIVITY[*group].0, reading.name())));
         }
-        if let Some(device) = table.column_iter_mut().last() {
-            device.set_cell_alignment(CellAlignment::Left);
+        let lines = self.rows.iter().map(|row| {
+            let mut line = vec![self.title(&row.first().system)];
+            for reading in Reading::ALL {
+                line.extend(present.iter().map(|group| match row.errors(reading, |e| e.by_activity[*group].unwrap_or(f64::NAN)) {
+                    Some((mean, _)) if mean.is_finite() => format!("{mean:.4}"),
+                    _ => "-".into(),
+                }));
+            }
+            line
+        });
+        let groups: Vec<String> = present
+            .iter()
+            .map(|group| {
+                let (name, low, high) = ACTIVITY[*group];
+                let range = if high == usize::MAX { format!("{low} or more") } else { format!("{low} to {high}") };
+                format!("{name}: {range} ({} test ratings)", self.rows[0].first().activity_rows[*group])
+            })
+            .collect();
+        details.push((format!("RMSE by the user's number of training ratings; {}", groups.join(", ")), head, lines.collect()));
+
+        let compared = Reading::ALL.map(|reading| best_against_each(&self.rows, reading));
+        if let [Some((frozen, a)), Some((streaming, b))] = compared {
+            let title = format!(
+                "RMSE less that of the best system (frozen: {}, streaming: {}), with 95 % of {DRAWS} draws of users (paired bootstrap)",
+                self.title(&frozen),
+                self.title(&streaming)
+            );
+            let head = ["system", "frozen", "streaming"].map(str::to_owned).to_vec();
+            let show = |comparisons: &[crate::compare::Comparison], system: &str| {
+                comparisons.iter().find(|c| c.system == system).map_or("best".to_owned(), |c| format!("{:+.4} [{:+.4}, {:+.4}]", c.difference, c.interval.0, c.interval.1))
+            };
+            let lines = self.rows.iter().map(|row| row.first().system.as_str()).map(|system| vec![self.title(system), show(&a, system), show(&b, system)]);
+            details.push((title, head, lines.collect()));
         }
-        table
+        details
+    }
+
+    /// What the reader must know of systems that saw more than they should.
+    #[must_use]
+    pub fn leaks(&self) -> Vec<String> {
+        let leaky = self.rows.iter().map(Row::first).filter(|o| o.transductive);
+        leaky.map(|o| format!("{} knew who rates what in the test part (not how): a leak, as in the literature it follows.", self.title(&o.system))).collect()
     }
 
     /// The table for a terminal, with its heading and protocol.
     #[must_use]
     pub fn terminal(&self) -> String {
-        let mut text = format!("{}\n{}\n{}\n", self.heading, self.protocol, self.table(UTF8_FULL_CONDENSED));
+        let (head, lines) = self.cells();
+        let mut text = format!("{}\n{}\n{}\n", self.heading, self.protocol, drawn(UTF8_FULL_CONDENSED, head, lines));
+        for leak in self.leaks() {
+            text.push_str(&format!("{leak}\n"));
+        }
+        for (title, head, lines) in self.details() {
+            text.push_str(&format!("{title}\n{}\n", drawn(UTF8_FULL_CONDENSED, head, lines)));
+        }
         if !self.published.is_empty() {
             text.push_str("published on this split (frozen): ");
             text.push_str(&self.published.iter().map(|p| format!("{} {}", p.title, p.rmse)).collect::<Vec<_>>().join(", "));
@@ -134,7 +182,14 @@ impl View<'_> {
     /// The table as Markdown, with its heading, protocol and the sources of published figures.
     #[must_use]
     pub fn markdown(&self) -> String {
-        let mut text = format!("## {}\n\n{}\n\n{}\n", self.heading, self.protocol, self.table(ASCII_MARKDOWN));
+        let (head, lines) = self.cells();
+        let mut text = format!("## {}\n\n{}\n\n{}\n", self.heading, self.protocol, drawn(ASCII_MARKDOWN, head, lines));
+        for leak in self.leaks() {
+            text.push_str(&format!("\n{leak}\n"));
+        }
+        for (title, head, lines) in self.details() {
+            text.push_str(&format!("\n{title}\n\n{}\n", drawn(ASCII_MARKDOWN, head, lines)));
+        }
         if !self.published.is_empty() {
             text.push_str("\nPublished test RMSE on this split, read frozen:\n\n");
             for p in &self.published {
@@ -144,6 +199,21 @@ impl View<'_> {
         }
         text
     }
+}
+
+/// A table of text: the first column to the left, and the last where it holds words.
+fn drawn(style: TableStyle, head: Vec<String>, lines: Vec<Vec<String>>) -> Table {
+    let words = head.last().is_some_and(|name| name == "device");
+    let mut table = Table::new();
+    table.load_style(style).set_content_arrangement(ContentArrangement::Disabled).set_header(head);
+    table.add_rows(lines);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    if let Some(device) = table.column_iter_mut().last().filter(|_| words) {
+        device.set_cell_alignment(CellAlignment::Left);
+    }
+    table
 }
 
 /// `1234567` as `1,234,567`.
@@ -161,12 +231,13 @@ pub fn thousands(number: u64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
-    use crate::results::{Errors, Measured, Outcome};
+    use crate::results::{ByUser, Errors, Measured, Outcome};
 
-    fn cell(system: &str, seed: u64, rmse: f64) -> Cell {
-        let errors = |reading| Errors { reading, rmse, mae: rmse - 0.2, warm_rmse: None, predictions_sha256: String::new() };
+    /// A cell of two users.
+    pub(crate) fn cell(system: &str, seed: u64, rmse: f64) -> Cell {
+        let errors = |reading| Errors { reading, rmse, mae: rmse - 0.2, warm_rmse: None, by_activity: [None, Some(rmse), Some(rmse - 0.02)], predictions_sha256: String::new() };
         Cell {
             key: String::new(),
             outcome: Outcome {
@@ -178,6 +249,8 @@ mod tests {
                 train_rows: 900_189,
                 test_rows: 100_020,
                 cold_rows: 21,
+                activity_rows: [0, 40_000, 60_020],
+                transductive: system == "fm",
                 parameters: 1_234_567,
                 epochs: 3,
                 weights_sha256: String::new(),
@@ -192,13 +265,14 @@ mod tests {
                 predict_seconds: 0.1,
                 peak_memory_mb: Some(120),
             },
+            by_user: ByUser { users: vec![0, 3], rows: vec![40_000, 60_020], squares: vec![vec![rmse * rmse * 40_000.0, rmse * rmse * 60_020.0]; 2] },
         }
     }
 
     #[test]
     fn golden_table() {
-        let cells = [cell("pmf", 0, 0.88), cell("biased-mf", 0, 0.845), cell("pmf", 1, 0.882), cell("biased-mf", 1, 0.8454)];
-        let titles = [("pmf".to_owned(), "PMF".to_owned()), ("biased-mf".to_owned(), "PMF with biases".to_owned())];
+        let cells = [cell("pmf", 0, 0.88), cell("fm", 0, 0.845), cell("pmf", 1, 0.882), cell("fm", 1, 0.8454)];
+        let titles = [("pmf".to_owned(), "PMF".to_owned()), ("fm".to_owned(), "FM, transductive bags".to_owned())];
         assert!(views(&cells, &titles, &[], true)[0].published.is_empty(), "a part of a data set has no published figures");
         let views = views(&cells, &titles, &["ml-1m"], true);
         assert_eq!(views.len(), 1);

@@ -38,7 +38,7 @@ fn ratings(folder: &Path) -> PathBuf {
     path
 }
 
-const SMALL: &str = "--set pmf.epochs=6 --set biased-mf.epochs=6 --set pmf.factors=4 --set biased-mf.factors=4 --set rnn.epochs=2 --set rnn.size=8 --set rnn.rows=8 --device flex";
+const SMALL: &str = "--models rolling-average,biases,pmf,biased-mf,rnn --set pmf.epochs=6 --set biased-mf.epochs=6 --set pmf.factors=4 --set biased-mf.factors=4 --set rnn.epochs=2 --set rnn.size=8 --set rnn.rows=8 --device flex";
 
 fn list(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
@@ -91,7 +91,7 @@ fn an_interrupted_run_goes_on() {
     let temporary = tempfile::tempdir().unwrap();
     let folder = temporary.path();
     ratings(folder);
-    let arguments = "reproduce ./ratings.csv --seeds 2 --regime random --device flex --set pmf.factors=4 --set biased-mf.epochs=3 --set rnn.size=8 --set rnn.epochs=4000 --set rnn.patience=4000 --json".to_string();
+    let arguments = "reproduce ./ratings.csv --seeds 2 --regime random --device flex --models rolling-average,biases,pmf,biased-mf,rnn --set pmf.factors=4 --set biased-mf.epochs=3 --set rnn.size=8 --set rnn.epochs=4000 --set rnn.patience=4000 --json".to_string();
     let cells = |name: &str| std::fs::read_dir(folder.join(name).join("cells")).map_or(0, Iterator::count);
     let mut child =
         foretaste(folder).args(arguments.split_whitespace()).args(["--out", "killed"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
@@ -118,6 +118,81 @@ fn an_interrupted_run_goes_on() {
     assert!(epochs < expected, "the finished cells of seed 0 were not run again: {epochs} of {expected} epochs");
     for file in ["results.json", "results.parquet"] {
         assert_eq!(std::fs::read(folder.join("killed").join(file)).unwrap(), std::fs::read(folder.join("straight").join(file)).unwrap(), "{file}");
+    }
+}
+
+/// The Netflix Prize's files in little: one a movie, dates from 2003 to December 2005.
+fn netflix(folder: &Path) -> PathBuf {
+    let files = folder.join("training_set");
+    std::fs::create_dir(&files).unwrap();
+    for movie in 1..=14_u32 {
+        let mut text = format!("{movie}:\n");
+        for user in 1..=120_u32 {
+            let roll = (user * 7919 + movie * 104_729) % 97;
+            if roll < 55 {
+                let (year, month) = if roll < 12 { (2005, 12) } else { (2003 + roll % 3, 1 + (roll * 5) % 11) };
+                let rating = 1 + (user % 3 + movie % 2 * 2 + (user * movie) % 2) % 5;
+                text.push_str(&format!("{},{rating},{year}-{month:02}-{:02}\n", user * 11, 1 + roll % 28));
+            }
+        }
+        std::fs::write(files.join(format!("mv_{movie:07}.txt")), text).unwrap();
+    }
+    folder.to_path_buf()
+}
+
+/// `reproduce netflix --data DIR` is the talk's chart: its systems, the published window, and no
+/// published figure beside data that is not the Prize's.
+#[test]
+fn the_netflix_chart_on_files_in_its_format() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path();
+    let data = netflix(folder);
+    let small = "--set t-svd.factors=4 --set t-svd.epochs=3 --set pmf.factors=4 --set pmf.epochs=3 --set rrn.size=6 --set rrn.epochs=2 --set rrn.user_days=60 --set rrn.item_days=60 --set deeprec.layers=[8,6] --set deeprec.epochs=3";
+    let shown = succeed(folder, &format!("reproduce netflix --data {} --seeds 2 --device flex --out run {small}", data.display()));
+    assert!(shown.contains("netflix, future netflix-full") && shown.contains("leaks no time"), "{shown}");
+    for title in ["Rolling Average", "T-SVD", "PMF", "RRN", "DeepRec"] {
+        let line = shown.lines().find(|l| l.starts_with(&format!("│ {title} "))).unwrap_or_else(|| panic!("{title} in {shown}"));
+        assert_eq!(line.split('┆').nth(5).unwrap().trim(), "-", "a foreign number stands beside {title}");
+    }
+    assert!(shown.contains("paired bootstrap") && shown.contains("RMSE by the user's number of training ratings"), "{shown}");
+    let report = std::fs::read_to_string(folder.join("run/report.html")).unwrap();
+    assert!(report.contains("paired bootstrap") && !report.contains("Published test RMSE"));
+}
+
+#[test]
+fn the_movielens_chart_takes_what_is_there() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path();
+    let output = run(folder, "reproduce movielens --models rolling-average --regime random --seeds 1 --device flex --out run");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("the talk's MovieLens chart on ml-latest-small"));
+    let output = run(folder, "reproduce movielens --data . --seeds 1");
+    assert!(!output.status.success() && text(&output.stderr).contains("no MovieLens lies here"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn users_can_be_picked() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path();
+    ratings(folder);
+    let shown = succeed(folder, "reproduce ./ratings.csv --users 10-29 --models biases --regime random --seeds 1 --device flex");
+    assert!(shown.contains("ratings-users-10-29, random 90/10") && shown.contains("360 training and 40 test ratings"), "{shown}");
+    let refused = run(folder, "reproduce ./ratings.csv --users 10 --models biases");
+    assert!(text(&refused.stderr).contains("write FROM-TO"), "{}", text(&refused.stderr));
+}
+
+/// Transductive bags tell of their leak wherever their figures stand.
+#[test]
+fn leaks_are_printed() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path();
+    ratings(folder);
+    let small = "--set fm.iterations=8 --set fm.burn_in=2 --set fm-transductive.iterations=8 --set fm-transductive.burn_in=2";
+    let shown = succeed(folder, &format!("reproduce ./ratings.csv --models fm,fm-transductive --regime random --seeds 1 --device flex --out run {small}"));
+    let leak = "FM, transductive bags knew who rates what in the test part";
+    assert_eq!(shown.matches(leak).count(), 1, "{shown}");
+    for file in ["run/table.md", "run/report.html"] {
+        assert!(std::fs::read_to_string(folder.join(file)).unwrap().contains(leak), "{file}");
     }
 }
 

@@ -111,6 +111,37 @@ impl Interactions {
         offsets(&self.users, self.n_users())
     }
 
+    /// The rows of the users whose name `keep` takes; users and items without rows lose their indices.
+    ///
+    /// # Errors
+    /// [`DataError::Setting`] when a further column cannot be cut.
+    pub fn of_users(&self, keep: impl Fn(&str) -> bool) -> Result<Self> {
+        let kept: Vec<bool> = self.user_ids.iter().map(keep).collect();
+        let rows: Vec<u32> = (0..self.len() as u32).filter(|row| kept[self.users[*row as usize] as usize]).collect();
+        // Names keep their order, so that new indices are ranks among what stays.
+        let renumber = |column: &[u32], ids: &Vocabulary| {
+            let mut there = vec![false; ids.len()];
+            rows.iter().for_each(|row| there[column[*row as usize] as usize] = true);
+            let rank = |next: &mut u32, there: &bool| {
+                *next += u32::from(*there);
+                Some(next.saturating_sub(1))
+            };
+            let ranks: Vec<u32> = there.iter().scan(0, rank).collect();
+            let names: Vocabulary = (0..ids.len() as u32).filter(|id| there[*id as usize]).map(|id| ids.name(id)).collect();
+            (rows.iter().map(|row| ranks[column[*row as usize] as usize]).collect::<Vec<u32>>(), names)
+        };
+        let ((users, user_ids), (items, item_ids)) = (renumber(&self.users, &self.user_ids), renumber(&self.items, &self.item_ids));
+        let event_types = self.event_types.as_ref().map(|types| EventTypes { codes: gather(types.codes.clone(), &rows), names: types.names.clone() });
+        let (timestamps, values) = (gather(self.timestamps.clone(), &rows), gather(self.values.clone(), &rows));
+        let rows = UInt32Array::from(rows);
+        let cut = |(name, column): &(String, ArrayRef)| match arrow::compute::take(column, &rows, None) {
+            Ok(column) => Ok((name.clone(), column)),
+            Err(error) => Err(DataError::Setting(format!("column {name}: {error}"))),
+        };
+        let extra = self.extra.iter().map(cut).collect::<Result<_>>()?;
+        Ok(Self { users, items, timestamps, values, event_types, extra, user_ids, item_ids })
+    }
+
     /// Checks that every row has a finite value, as rating models need.
     ///
     /// # Errors

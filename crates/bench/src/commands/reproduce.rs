@@ -22,9 +22,11 @@ pub(super) fn run(arguments: &Reproduce) -> Result<()> {
     progress::stop_on_ctrl_c();
     let clock = Instant::now();
     use_threads(arguments.threads)?;
+    let arguments = &charted(arguments)?;
+    let run = if CHARTS.contains(&arguments.chart.as_str()) { &arguments.chart } else { systems::DEFAULT };
+    let (arguments, systems) = (&arguments.arguments, systems::select(&arguments.arguments.models, run, &arguments.arguments.set)?);
     once("data set", &arguments.datasets)?;
     once("regime", &arguments.regime)?;
-    let systems = systems::select(&arguments.models, &arguments.set)?;
     let seeds = seeds(arguments)?;
     let rules = rules(arguments)?;
     if arguments.data.is_some() && arguments.datasets.len() > 1 {
@@ -38,7 +40,11 @@ pub(super) fn run(arguments: &Reproduce) -> Result<()> {
     note(&format!("device: {}", device.name()));
     let mut data = Vec::new();
     for name in &arguments.datasets {
-        data.push(dataset::load(name, arguments.data.as_deref(), &options, arguments.accept_licence)?);
+        let loaded = dataset::load(name, arguments.data.as_deref(), &options, arguments.accept_licence)?;
+        data.push(match &arguments.users {
+            Some(range) => dataset::restrict(loaded, range)?,
+            None => loaded,
+        });
     }
     once("data set name", &data.iter().map(|d| d.name.clone()).collect::<Vec<_>>())?;
     let folder = arguments.out.clone().unwrap_or_else(|| default_folder(arguments, &systems, &seeds, &data, &device));
@@ -68,6 +74,38 @@ pub(super) fn run(arguments: &Reproduce) -> Result<()> {
     // Empty by now; removing fails, and should, where another run keeps checkpoints in it.
     let _ = std::fs::remove_dir(folder.join("checkpoints"));
     write(arguments, &systems, &seeds, &data, &device, &folder, &cells, clock)
+}
+
+/// The charts of the talk.
+const CHARTS: [&str; 2] = [dataset::MOVIELENS, "netflix"];
+
+/// Arguments with a chart's defaults put in.
+struct Charted {
+    chart: String,
+    arguments: Reproduce,
+}
+
+fn charted(arguments: &Reproduce) -> Result<Charted> {
+    let mut arguments = arguments.clone();
+    let chart = arguments.datasets[0].clone();
+    if CHARTS.contains(&chart.as_str()) && arguments.datasets.len() > 1 {
+        return Err(BenchError::Usage(format!("{chart} is a chart of its own; run the other data sets apart")));
+    }
+    if chart == dataset::MOVIELENS {
+        arguments.datasets[0] = dataset::largest_movielens(arguments.data.as_deref())?;
+        note(&format!("the talk's MovieLens chart on {}", arguments.datasets[0]));
+        if arguments.datasets[0] != "ml-20m" {
+            note("the talk used ml-20m; name its folder with --data to rebuild the chart itself");
+        }
+    }
+    if arguments.regime.is_empty() {
+        let regimes: &[&str] = if chart == "netflix" { &["future"] } else { &["random", "future"] };
+        arguments.regime = regimes.iter().map(|r| (*r).to_owned()).collect();
+    }
+    if chart == "netflix" && arguments.window.is_none() && arguments.users.is_none() {
+        arguments.window = Some("netflix-full".into());
+    }
+    Ok(Charted { chart, arguments })
 }
 
 /// Refuses what is named twice: its cells would be counted twice.

@@ -7,8 +7,9 @@
 //! ```
 //!
 //! with `g` the sigmoid and `f` the identity. The paper minimizes by L-BFGS or RProp; here by Adam on
-//! batches of rows with a falling step size. Ratings enter less the mean of all (`center`), so that a
-//! missing rating is an average one; a column without training rows predicts that mean.
+//! batches of rows with a falling step size. As in the paper ratings enter as they are, so that the
+//! input also says who rated; with `center` the mean of all is taken off, and a missing rating is an
+//! average one. A column without training rows predicts the mean.
 //!
 //! `streaming`: U-AutoRec's input is the user's ratings, and a revealed one joins them. I-AutoRec's
 //! input is an item's ratings; given the items' codes `g` its prediction is linear in the user's
@@ -67,7 +68,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { side: Side::Items, size: 500, epochs: 150, batch: 512, learning_rate: 0.002, decay: 0.98, regularization: 20.0, center: true, patience: 10 }
+        Self { side: Side::Items, size: 500, epochs: 200, batch: 374, learning_rate: 0.0017, decay: 0.984, regularization: 170.0, center: false, patience: 10 }
     }
 }
 

@@ -1,0 +1,105 @@
+//! Whether one system's error is really lower than another's: a paired bootstrap over users.
+//!
+//! Users are drawn with replacement; each draw gives both systems' RMSE over the same users' test
+//! rows, and so their difference (Efron and Tibshirani 1993, *An Introduction to the Bootstrap*,
+//! chapter 13, percentile intervals). Errors of one user are not independent; users are.
+
+use crate::results::Row;
+use foretaste_data::rng;
+use foretaste_models::Reading;
+use rand::RngExt;
+use rayon::prelude::*;
+use std::collections::BTreeMap;
+
+/// Draws of users.
+pub const DRAWS: usize = 2000;
+
+/// The best system against another.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Comparison {
+    /// The other system.
+    pub system: String,
+    /// Its RMSE less the best's, over all users.
+    pub difference: f64,
+    /// Where 95 % of the draws lie.
+    pub interval: (f64, f64),
+}
+
+/// Users' sums over all seeds: squared errors and rows.
+fn sums(row: &Row, reading: Reading) -> BTreeMap<u32, (f64, f64)> {
+    let mut sums: BTreeMap<u32, (f64, f64)> = BTreeMap::new();
+    let place = Reading::ALL.iter().position(|r| *r == reading).unwrap_or(0);
+    for cell in &row.cells {
+        let by_user = &cell.by_user;
+        let squares = by_user.squares.get(place).map_or(&[][..], Vec::as_slice);
+        for ((user, rows), squares) in by_user.users.iter().zip(&by_user.rows).zip(squares) {
+            let sum = sums.entry(*user).or_default();
+            sum.0 += squares;
+            sum.1 += f64::from(*rows);
+        }
+    }
+    sums
+}
+
+/// Compares the system of the lowest error with every other; answers its name and the comparisons.
+/// `None` where there is nothing to compare, or the systems' test rows differ.
+#[must_use]
+pub fn best_against_each(rows: &[Row], reading: Reading) -> Option<(String, Vec<Comparison>)> {
+    let all: Vec<Vec<(f64, f64)>> = rows.iter().map(|row| sums(row, reading).into_values().collect()).collect();
+    let counts = |of: &[(f64, f64)]| of.iter().map(|(_, n)| *n).collect::<Vec<f64>>();
+    let users = all.first().map_or(0, Vec::len);
+    if rows.len() < 2 || users < 2 || all.iter().any(|own| counts(own) != counts(&all[0])) {
+        return None;
+    }
+    let error = |own: &[(f64, f64)], picked: &mut dyn Iterator<Item = usize>| {
+        let (squares, n) = picked.fold((0.0, 0.0), |(squares, n), user| (squares + own[user].0, n + own[user].1));
+        (squares / n).sqrt()
+    };
+    let whole: Vec<f64> = all.iter().map(|own| error(own, &mut (0..users))).collect();
+    let best = (0..rows.len()).min_by(|a, b| whole[*a].total_cmp(&whole[*b]))?;
+    let draws: Vec<Vec<f64>> = (0..DRAWS)
+        .into_par_iter()
+        .map(|draw| {
+            let mut random = rng(draw as u64, "bootstrap");
+            let picked: Vec<usize> = (0..users).map(|_| random.random_range(0..users)).collect();
+            all.iter().map(|own| error(own, &mut picked.iter().copied())).collect()
+        })
+        .collect();
+    let compare = |other: usize| {
+        let mut differences: Vec<f64> = draws.iter().map(|errors| errors[other] - errors[best]).collect();
+        differences.sort_by(f64::total_cmp);
+        let at = |share: f64| differences[((DRAWS - 1) as f64 * share).round() as usize];
+        Comparison { system: rows[other].first().system.clone(), difference: whole[other] - whole[best], interval: (at(0.025), at(0.975)) }
+    };
+    Some((rows[best].first().system.clone(), (0..rows.len()).filter(|other| *other != best).map(compare).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::results::{ByUser, Cell};
+    use crate::table::tests::cell;
+
+    fn with_users(system: &str, squares: Vec<f64>) -> Cell {
+        let users = squares.len() as u32;
+        let by_user = ByUser { users: (0..users).collect(), rows: vec![10; squares.len()], squares: vec![squares.clone(), squares] };
+        Cell { by_user, ..cell(system, 0, 0.9) }
+    }
+
+    /// A system that is better for every user is better in every draw; one that is better for half of
+    /// them by as much as it is worse for the others is not.
+    #[test]
+    fn clear_and_unclear_differences() {
+        let base: Vec<f64> = (0..200).map(|user| 8.0 + f64::from(user % 7)).collect();
+        let worse = with_users("worse", base.iter().map(|s| s * 1.1).collect());
+        let mixed = with_users("mixed", base.iter().enumerate().map(|(user, s)| if user % 2 == 0 { s + 2.0 } else { s - 1.99 }).collect());
+        let best = with_users("best", base);
+        let rows: Vec<Row> = [&worse, &best, &mixed].into_iter().map(|cell| Row { cells: vec![cell] }).collect();
+        let (name, comparisons) = best_against_each(&rows, Reading::Frozen).unwrap();
+        assert_eq!(name, "best");
+        assert!(comparisons[0].system == "worse" && comparisons[0].interval.0 > 0.0);
+        assert!(comparisons[1].interval.0 < 0.0 && comparisons[1].interval.1 > 0.0, "{:?}", comparisons[1]);
+        assert_eq!(best_against_each(&rows, Reading::Frozen), best_against_each(&rows, Reading::Streaming));
+        assert!(best_against_each(&rows[..1], Reading::Frozen).is_none());
+    }
+}
