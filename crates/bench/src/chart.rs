@@ -16,8 +16,18 @@ const INK: RGBColor = RGBColor(38, 50, 56);
 const GRID: RGBColor = RGBColor(222, 226, 230);
 /// Frozen, streaming.
 const READINGS: [RGBColor; 2] = [RGBColor(44, 95, 138), RGBColor(224, 137, 58)];
-const SERIES: [RGBColor; 6] =
-    [RGBColor(44, 95, 138), RGBColor(224, 137, 58), RGBColor(63, 138, 92), RGBColor(160, 70, 120), RGBColor(120, 120, 120), RGBColor(90, 70, 160)];
+const SERIES: [RGBColor; 10] = [
+    RGBColor(44, 95, 138),
+    RGBColor(224, 137, 58),
+    RGBColor(63, 138, 92),
+    RGBColor(160, 70, 120),
+    RGBColor(120, 120, 120),
+    RGBColor(90, 70, 160),
+    RGBColor(180, 60, 50),
+    RGBColor(70, 160, 170),
+    RGBColor(170, 150, 40),
+    RGBColor(110, 70, 40),
+];
 
 fn font() {
     static REGISTERED: Once = Once::new();
@@ -69,7 +79,7 @@ enum Canvas<'a> {
 /// [`BenchError::Chart`] when it cannot be drawn, [`BenchError::Data`] when it cannot be written.
 pub fn bars(view: &View, folder: &Path, stem: &str) -> Result<String> {
     let width = (220 + 150 * view.rows.len() as u32).max(760);
-    draw_both(folder, stem, (width, 460), &|canvas| match canvas {
+    draw_both(folder, stem, (width, 478), &|canvas| match canvas {
         Canvas::Svg(area) => draw_bars(view, area),
         Canvas::Bitmap(area) => draw_bars(view, area),
     })
@@ -88,7 +98,7 @@ fn draw_bars<B: DrawingBackend>(view: &View, area: &DrawingArea<B, Shift>) -> Re
     let mut chart = ChartBuilder::on(area)
         .caption(&view.heading, (FONT, 22).into_font().color(&INK))
         .margin(14)
-        .x_label_area_size(42)
+        .x_label_area_size(60)
         .y_label_area_size(64)
         .build_cartesian_2d(0.0..systems, bottom..top)
         .map_err(fail)?;
@@ -124,7 +134,10 @@ fn draw_bars<B: DrawingBackend>(view: &View, area: &DrawingArea<B, Shift>) -> Re
         }
         let name = (FONT, 16).into_font().color(&INK).pos(Pos::new(HPos::Center, VPos::Top));
         let (x, y) = chart.backend_coord(&(column as f64 + 0.5, bottom));
-        area.draw(&Text::new(view.title(&row.first().system), (x, y + 10), name)).map_err(fail)?;
+        // A long name goes on in the next line.
+        for (line, part) in view.title(&row.first().system).split(", ").enumerate() {
+            area.draw(&Text::new(part.to_owned(), (x, y + 8 + 17 * line as i32), name.clone())).map_err(fail)?;
+        }
     }
     legend(
         area,
@@ -140,7 +153,7 @@ fn draw_bars<B: DrawingBackend>(view: &View, area: &DrawingArea<B, Shift>) -> Re
 /// Colours and what they mean, in the upper right corner.
 fn legend<B: DrawingBackend>(area: &DrawingArea<B, Shift>, entries: &[(String, RGBColor)]) -> Result<(), String> {
     let fail = |e: DrawingAreaErrorKind<B::ErrorType>| format!("{e:?}");
-    let right = area.dim_in_pixel().0 as i32 - 130;
+    let right = area.dim_in_pixel().0 as i32 - legend_width(entries.iter().map(|(name, _)| name.as_str()));
     for (line, (name, colour)) in entries.iter().enumerate() {
         let y = 14 + 20 * line as i32;
         area.draw(&Rectangle::new([(right, y), (right + 14, y + 12)], colour.filled())).map_err(fail)?;
@@ -149,7 +162,13 @@ fn legend<B: DrawingBackend>(area: &DrawingArea<B, Shift>, entries: &[(String, R
     Ok(())
 }
 
-/// Learning curves of the view's first seed: RMSE against epochs, validation full and training faint.
+/// Pixels that names take beside their colours.
+fn legend_width<'a>(names: impl Iterator<Item = &'a str>) -> i32 {
+    40 + 8 * names.map(str::len).max().unwrap_or(10) as i32
+}
+
+/// Learning curves of the view's first seed: RMSE against epochs (on a log scale: some systems take
+/// ten, others hundreds), validation full and training faint.
 /// Nothing is drawn (and an empty text answered) when no system has epochs.
 ///
 /// # Errors
@@ -158,7 +177,7 @@ pub fn curves(view: &View, folder: &Path, stem: &str) -> Result<String> {
     if view.rows.iter().all(|row| row.first().curve.len() < 2) {
         return Ok(String::new());
     }
-    draw_both(folder, stem, (760, 420), &|canvas| match canvas {
+    draw_both(folder, stem, (960, 460), &|canvas| match canvas {
         Canvas::Svg(area) => draw_curves(view, area),
         Canvas::Bitmap(area) => draw_curves(view, area),
     })
@@ -172,12 +191,16 @@ fn draw_curves<B: DrawingBackend>(view: &View, area: &DrawingArea<B, Shift>) -> 
     let last = points().map(|e| e.epoch).max().unwrap_or(1);
     let values = || points().flat_map(|e| [Some(e.train_rmse), e.validation_rmse]).flatten();
     let (low, high) = values().fold((f64::MAX, f64::MIN), |(l, h), v| (l.min(v), h.max(v)));
+    // A network's first epochs would press all others together.
+    let high = high.min(low + 0.5);
+    let names: Vec<String> = learned.iter().map(|row| view.title(&row.first().system)).collect();
     let mut chart = ChartBuilder::on(area)
         .caption(format!("Learning curves: {}", view.heading), (FONT, 20).into_font().color(&INK))
         .margin(14)
+        .margin_right(legend_width(names.iter().map(String::as_str)))
         .x_label_area_size(44)
         .y_label_area_size(64)
-        .build_cartesian_2d(1.0..last as f64, low - 0.02..high + 0.02)
+        .build_cartesian_2d((1.0..last as f64).log_scale(), low - 0.02..high + 0.02)
         .map_err(fail)?;
     chart
         .configure_mesh()
@@ -192,12 +215,12 @@ fn draw_curves<B: DrawingBackend>(view: &View, area: &DrawingArea<B, Shift>) -> 
         .draw()
         .map_err(fail)?;
     let mut entries = Vec::new();
-    for (row, colour) in learned.iter().zip(SERIES.iter().cycle()) {
-        let curve = &row.first().curve;
+    for ((row, name), colour) in learned.iter().zip(names).zip(SERIES.iter().cycle()) {
+        let curve: Vec<_> = row.first().curve.iter().filter(|e| e.train_rmse.max(e.validation_rmse.unwrap_or(0.0)) <= high + 0.02).collect();
         chart.draw_series(LineSeries::new(curve.iter().map(|e| (e.epoch as f64, e.train_rmse)), colour.mix(0.35).stroke_width(2))).map_err(fail)?;
         let validation = curve.iter().filter_map(|e| Some((e.epoch as f64, e.validation_rmse?)));
         chart.draw_series(LineSeries::new(validation, colour.stroke_width(3))).map_err(fail)?;
-        entries.push((view.title(&row.first().system), *colour));
+        entries.push((name, *colour));
     }
     legend(area, &entries)
 }

@@ -145,7 +145,10 @@ impl View<'_> {
             );
             let head = ["system", "frozen", "streaming"].map(str::to_owned).to_vec();
             let show = |comparisons: &[crate::compare::Comparison], system: &str| {
-                comparisons.iter().find(|c| c.system == system).map_or("best".to_owned(), |c| format!("{:+.4} [{:+.4}, {:+.4}]", c.difference, c.interval.0, c.interval.1))
+                comparisons
+                    .iter()
+                    .find(|c| c.system == system)
+                    .map_or("best".to_owned(), |c| format!("{:+.4} [{:+.4}, {:+.4}]", c.difference, c.interval.0, c.interval.1))
             };
             let lines = self.rows.iter().map(|row| row.first().system.as_str()).map(|system| vec![self.title(system), show(&a, system), show(&b, system)]);
             details.push((title, head, lines.collect()));
@@ -237,7 +240,14 @@ pub(crate) mod tests {
 
     /// A cell of two users.
     pub(crate) fn cell(system: &str, seed: u64, rmse: f64) -> Cell {
-        let errors = |reading| Errors { reading, rmse, mae: rmse - 0.2, warm_rmse: None, by_activity: [None, Some(rmse), Some(rmse - 0.02)], predictions_sha256: String::new() };
+        let errors = |reading| Errors {
+            reading,
+            rmse,
+            mae: rmse - 0.2,
+            warm_rmse: None,
+            by_activity: [None, Some(rmse), Some(rmse - 0.02)],
+            predictions_sha256: String::new(),
+        };
         Cell {
             key: String::new(),
             outcome: Outcome {

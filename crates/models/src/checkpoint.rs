@@ -35,7 +35,9 @@ pub(crate) struct Checkpoint {
 impl Checkpoint {
     /// The checkpoint of training `settings` on `train` (and `validation`) under the context's seed and device.
     pub fn new(settings: &ModelSettings, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Self {
-        let Some(folder) = context.checkpoint else { return Self { files: None, key: String::new(), every: Duration::MAX, last: Cell::new(Instant::now()), cost: Cell::default() } };
+        let Some(folder) = context.checkpoint else {
+            return Self { files: None, key: String::new(), every: Duration::MAX, last: Cell::new(Instant::now()), cost: Cell::default() };
+        };
         let mut hasher = Sha256::new();
         hasher.update(settings.to_toml());
         hasher.update(context.seed.to_le_bytes());

@@ -80,7 +80,12 @@ pub(crate) fn unroll(
     let cut: Vec<Tensor<2>> = projections.iter().map(|p| p.clone().inner()).collect();
     let rows = cut[0].dims()[0] / steps;
     let (mut h, mut c) = (carried.hidden.autodiff(), carried.memory.autodiff());
-    let mut unrolled = Unrolled { before: Vec::with_capacity(steps), after: Vec::with_capacity(steps), carried: Carried { hidden: h.clone().inner(), memory: c.clone().inner() }, leaves: Vec::with_capacity(steps) };
+    let mut unrolled = Unrolled {
+        before: Vec::with_capacity(steps),
+        after: Vec::with_capacity(steps),
+        carried: Carried { hidden: h.clone().inner(), memory: c.clone().inner() },
+        leaves: Vec::with_capacity(steps),
+    };
     for step in 0..steps {
         if let Some(keep) = keep(step) {
             h = h * keep.clone();

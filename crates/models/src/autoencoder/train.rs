@@ -202,7 +202,15 @@ impl<'a> Training<'a> {
 
     /// Forward, backward and the step of all parameters by burn's autodiff; answers the sum of squared
     /// errors and the output before the step.
-    fn dense_pass(&mut self, rows: Tensor<2>, targets: &Tensor<2>, there: Option<Tensor<2>>, mask: Option<Tensor<2>>, divisor: f32, step: Step) -> (Tensor<2>, Tensor<2>) {
+    fn dense_pass(
+        &mut self,
+        rows: Tensor<2>,
+        targets: &Tensor<2>,
+        there: Option<Tensor<2>>,
+        mask: Option<Tensor<2>>,
+        divisor: f32,
+        step: Step,
+    ) -> (Tensor<2>, Tensor<2>) {
         let Edges::Dense(edges) = &mut self.edges else { unreachable!("the caller looked") };
         let leaves: Vec<Tensor<2>> = edges.iter().map(|p| p.value.clone().autodiff().require_grad()).collect();
         // The first layer's sums are cut from the graph and joined again, as in the native form.

@@ -1,10 +1,10 @@
 //! The first and the last layer, as wide as there are columns.
 
+use super::Activation;
 use super::Optimizer;
-use super::kernels::{Matrix, add, adam, descend, dot, product};
+use super::kernels::{Matrix, adam, add, descend, dot, product};
 use super::middle::Step;
 use super::rows::{ByColumn, Rows};
-use super::Activation;
 use rayon::prelude::*;
 
 /// Momentum of gradient descent.
@@ -155,7 +155,8 @@ impl Wide {
                         add(out, &hidden[*row as usize * size..(*row as usize + 1) * size], gradients[*entry as usize]);
                     });
                 });
-                self.output_bias.step(step, false, |column, out| out[0] += by_column.column(column).iter().map(|(_, entry)| gradients[*entry as usize]).sum::<f32>());
+                self.output_bias
+                    .step(step, false, |column, out| out[0] += by_column.column(column).iter().map(|(_, entry)| gradients[*entry as usize]).sum::<f32>());
             }
             Outcome::Dense { gradients, hidden } => {
                 let (size, width) = (self.output.size, self.output_bias.value.len());
@@ -170,7 +171,10 @@ impl Wide {
     pub fn step_input(&mut self, batch: &Rows, by_column: &ByColumn, back: &[f32], step: Step) {
         let size = self.input.size;
         self.input.step(step, true, |column, out| {
-            by_column.column(column).iter().for_each(|(row, entry)| add(out, &back[*row as usize * size..(*row as usize + 1) * size], batch.values[*entry as usize]));
+            by_column
+                .column(column)
+                .iter()
+                .for_each(|(row, entry)| add(out, &back[*row as usize * size..(*row as usize + 1) * size], batch.values[*entry as usize]));
         });
         self.step_input_bias(back, step);
     }

@@ -39,7 +39,9 @@ impl Model {
                 out.copy_from_slice(&network.hidden(&sums));
             });
             let users = model.trained.iter().filter(|t| **t).count().max(1) as f64;
-            let sum = |c: usize, f: &dyn Fn(f64) -> f64| (0..model.trained.len()).filter(|u| model.trained[*u]).map(|u| f(f64::from(model.weight(u, c)))).sum::<f64>();
+            let sum = |c: usize, f: &dyn Fn(f64) -> f64| {
+                (0..model.trained.len()).filter(|u| model.trained[*u]).map(|u| f(f64::from(model.weight(u, c)))).sum::<f64>()
+            };
             let means: Vec<f64> = (0..=size).map(|c| sum(c, &|w| w) / users).collect();
             let spread: f64 = (0..=size).map(|c| sum(c, &|w| (w - means[c]).powi(2)) / users).sum();
             model.variance = (spread / (size + 1) as f64) as f32;

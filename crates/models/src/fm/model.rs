@@ -60,12 +60,19 @@ impl Samples {
 
     pub fn restore(prefix: &str, width: usize, tensors: &Tensors) -> Result<Self> {
         let get = |name: &str, column: usize| tensors.get(&format!("{prefix}{name}"), &[None, None, Some(column)]);
-        let (intercepts, users, items, days, cutpoints) = (get("intercepts", 1)?, get("users", width)?, get("items", width)?, get("days", width)?, get("cutpoints", 1)?);
+        let (intercepts, users, items, days, cutpoints) =
+            (get("intercepts", 1)?, get("users", width)?, get("items", width)?, get("days", width)?, get("cutpoints", 1)?);
         let cut = |tensor: &NamedTensor, draw: usize| {
             let size = tensor.shape[1] * tensor.shape[2];
             tensor.data.get(draw * size..(draw + 1) * size).map(<[f32]>::to_vec).unwrap_or_default()
         };
-        let draw = |at: usize| Draw { intercept: intercepts.data[at], users: cut(users, at), items: cut(items, at), days: cut(days, at), cutpoints: cut(cutpoints, at) };
+        let draw = |at: usize| Draw {
+            intercept: intercepts.data[at],
+            users: cut(users, at),
+            items: cut(items, at),
+            days: cut(days, at),
+            cutpoints: cut(cutpoints, at),
+        };
         Ok((0..intercepts.shape[0]).map(draw).collect())
     }
 }

@@ -150,9 +150,7 @@ impl Cutpoints {
             sum
         };
         let negative = (0..n)
-            .map(|i| {
-                (0..n).map(|j| -(step(i) * step(j) * block(i, j)) - if i == j && i > 0 { gradient[i] } else { 0.0 }).collect::<Vec<f64>>()
-            })
+            .map(|i| (0..n).map(|j| -(step(i) * step(j) * block(i, j)) - if i == j && i > 0 { gradient[i] } else { 0.0 }).collect::<Vec<f64>>())
             .collect();
         (gradient, negative)
     }

@@ -165,11 +165,21 @@ fn any_design_is_learned() {
     let (design, _) = design();
     let truth = machine(&design, 2);
     let target: Vec<f32> = predictions(&truth, &design);
-    for (learner, likelihood) in [(Learner::Mcmc, Likelihood::Normal), (Learner::Als, Likelihood::Normal), (Learner::Sgd, Likelihood::Normal), (Learner::Mcmc, Likelihood::Probit)] {
+    for (learner, likelihood) in
+        [(Learner::Mcmc, Likelihood::Normal), (Learner::Als, Likelihood::Normal), (Learner::Sgd, Likelihood::Normal), (Learner::Mcmc, Likelihood::Probit)]
+    {
         let probit = likelihood == Likelihood::Probit;
         let target: Vec<f32> = if probit { target.iter().map(|t| if *t > 0.5 { 1.0 } else { 0.0 }).collect() } else { target.clone() };
-        let settings =
-            Settings { learner, likelihood, factors: 2, iterations: 200, regularization: 0.01, weight_regularization: 0.01, learning_rate: 0.05, ..Settings::default() };
+        let settings = Settings {
+            learner,
+            likelihood,
+            factors: 2,
+            iterations: 200,
+            regularization: 0.01,
+            weight_regularization: 0.01,
+            learning_rate: 0.05,
+            ..Settings::default()
+        };
         let mut mean = vec![0.0_f64; 60];
         learn(&settings, &design, &target, &design, 3, |iteration, predictions| {
             if iteration > 100 {

@@ -19,9 +19,9 @@ mod fold_in;
 mod train;
 
 use crate::error::within;
+use crate::fold_in::Population;
 use crate::tensors::{NamedTensor, Tensors};
 use crate::{ModelSettings, RatingModel, Result, UserState};
-use crate::fold_in::Population;
 use fold_in::State;
 use foretaste_data::History;
 

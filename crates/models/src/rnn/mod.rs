@@ -62,7 +62,18 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { cell: Cell::Gru, size: 64, item_factors: 16, epochs: 15, rows: 64, window: 32, learning_rate: 0.0015, decay: 0.95, weight_decay: 0.2, patience: 2 }
+        Self {
+            cell: Cell::Gru,
+            size: 64,
+            item_factors: 16,
+            epochs: 15,
+            rows: 64,
+            window: 32,
+            learning_rate: 0.0015,
+            decay: 0.95,
+            weight_decay: 0.2,
+            patience: 2,
+        }
     }
 }
 

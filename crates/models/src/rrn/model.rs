@@ -21,7 +21,16 @@ pub struct Model {
 }
 
 impl Model {
-    pub(super) fn new(settings: Settings, scale: Scale, users: Side, items: Side, offsets: Vec<usize>, places: Vec<Place>, trained: Vec<bool>, train_rmse: f64) -> Self {
+    pub(super) fn new(
+        settings: Settings,
+        scale: Scale,
+        users: Side,
+        items: Side,
+        offsets: Vec<usize>,
+        places: Vec<Place>,
+        trained: Vec<bool>,
+        train_rmse: f64,
+    ) -> Self {
         let k = settings.stationary_factors;
         // b first, then the factors: the regression's (1, m).
         let component = |user: usize, c: usize| users.stationary[user * (k + 1) + if c == 0 { k } else { c - 1 }];
@@ -183,7 +192,9 @@ impl RatingModel for Model {
         let (scale, n) = (self.scale, self.places.len());
         let mut tensors = self.users.tensors(&self.settings);
         tensors.extend(self.items.tensors(&self.settings));
-        let stack = |name: &str, width: usize, of: fn(&Place) -> &Vec<f32>| NamedTensor::new(name, &[n, width], self.places.iter().flat_map(|p| of(p).iter().copied()).collect());
+        let stack = |name: &str, width: usize, of: fn(&Place) -> &Vec<f32>| {
+            NamedTensor::new(name, &[n, width], self.places.iter().flat_map(|p| of(p).iter().copied()).collect())
+        };
         tensors.extend([
             NamedTensor::new("scale", &[4], vec![scale.mean, scale.deviation, scale.day_mean, scale.day_deviation]),
             NamedTensor::integers("item_offsets", self.offsets.iter().map(|n| *n as i64)),

@@ -47,7 +47,12 @@ impl Network {
         Self {
             name,
             dense,
-            inputs: Parameter::new(format!("{name}.inputs"), draw(&format!("{name}.inputs"), others * settings.embedding, 0.1), [others, settings.embedding], device),
+            inputs: Parameter::new(
+                format!("{name}.inputs"),
+                draw(&format!("{name}.inputs"), others * settings.embedding, 0.1),
+                [others, settings.embedding],
+                device,
+            ),
             stationary: Parameter::new(format!("{name}.stationary"), stationary, [owners, width], device),
             steps: 0,
         }
@@ -207,7 +212,15 @@ pub(super) fn window(network: &Network, fixed: &Fixed, batch: &Batch, carried: C
         .collect();
     let input_gradient = projected.as_mut().map_or_else(|| Tensor::zeros(input_leaf.dims(), device.burn()), |gradients| take(&input_leaf, gradients));
     let stationary_gradient = take(&stationary_leaf, &mut recurrent);
-    Window { squares: squares.inner(), dense: gradients, inputs: input_gradient, stationary: stationary_gradient, carried: unrolled.carried, input_rows, stationary_rows }
+    Window {
+        squares: squares.inner(),
+        dense: gradients,
+        inputs: input_gradient,
+        stationary: stationary_gradient,
+        carried: unrolled.carried,
+        input_rows,
+        stationary_rows,
+    }
 }
 
 impl Network {

@@ -81,7 +81,8 @@ impl Side {
     pub fn tensors(&self, settings: &Settings) -> Vec<NamedTensor> {
         let cell = &self.cell;
         let dense = cell.input.iter().chain(&cell.input_bias).chain(&cell.hidden).chain([&self.times, &self.projection, &self.projection_bias]);
-        let mut tensors: Vec<NamedTensor> = shapes(settings, self.name).into_iter().zip(dense).map(|((name, shape), data)| NamedTensor::new(name, &shape, data.clone())).collect();
+        let mut tensors: Vec<NamedTensor> =
+            shapes(settings, self.name).into_iter().zip(dense).map(|((name, shape), data)| NamedTensor::new(name, &shape, data.clone())).collect();
         let table = |name: &str, width: usize, data: &Vec<f32>| NamedTensor::new(format!("{}.{name}", self.name), &[data.len() / width, width], data.clone());
         tensors.push(table("inputs", self.embedding, &self.inputs));
         tensors.push(table("stationary", self.factors + 1, &self.stationary));

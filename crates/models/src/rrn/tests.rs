@@ -12,7 +12,8 @@ const DAY: i64 = 86_400;
 
 /// Three users over four items: users of three, two and one steps.
 fn tiny() -> (Settings, Histories) {
-    let settings = Settings { size: 3, embedding: 2, dynamic_factors: 2, stationary_factors: 2, item_days: 3, rows: 1, window: 12, pretraining: 2, ..Settings::default() };
+    let settings =
+        Settings { size: 3, embedding: 2, dynamic_factors: 2, stationary_factors: 2, item_days: 3, rows: 1, window: 12, pretraining: 2, ..Settings::default() };
     let items = vec![0, 1, 2, 3, 1, 0, 2, 3, 0];
     let values = vec![5.0, 3.0, 4.0, 1.0, 2.0, 4.0, 3.0, 5.0, 2.0];
     let times = [0, 0, 4, 9, 1, 2, 2, 7, 7].map(|d: i64| d * DAY).to_vec();

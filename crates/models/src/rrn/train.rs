@@ -96,7 +96,11 @@ impl<'a> Training<'a> {
         let tensors = pmf::fit(&small, train, None, &FitContext { progress: &quiet, ..FitContext::new(context.seed, context.device) })?.model.tensors();
         let side = |name: &str| -> Vec<f32> {
             let find = |what: &str| tensors.iter().find(|t| t.name == format!("{name}_{what}")).map_or(&[][..], |t| &t.data);
-            find("factors").chunks_exact(settings.stationary_factors).zip(find("biases")).flat_map(|(factors, bias)| factors.iter().copied().chain([*bias])).collect()
+            find("factors")
+                .chunks_exact(settings.stationary_factors)
+                .zip(find("biases"))
+                .flat_map(|(factors, bias)| factors.iter().copied().chain([*bias]))
+                .collect()
         };
         let network = |name: &'static str, others: usize, stationary: Vec<f32>| Network::new(settings, name, others, stationary, context.seed, context.device);
         let mut training = Self {
@@ -193,7 +197,16 @@ impl Trainer for Training<'_> {
         let items = self.side(Moving::Items)?;
         let (steps, others) = self.of(Moving::Items);
         let places = walk(&items, steps, &self.ratings, others, self.scale).into_iter().map(|(place, _)| place).collect();
-        Ok(Model::new(self.settings.clone(), self.scale, self.side(Moving::Users)?, items, self.item_steps.offsets.clone(), places, self.trained_users.clone(), train_rmse))
+        Ok(Model::new(
+            self.settings.clone(),
+            self.scale,
+            self.side(Moving::Users)?,
+            items,
+            self.item_steps.offsets.clone(),
+            places,
+            self.trained_users.clone(),
+            train_rmse,
+        ))
     }
 
     fn state(&self) -> Result<Vec<NamedTensor>> {

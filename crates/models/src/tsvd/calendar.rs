@@ -69,7 +69,9 @@ impl Calendar {
     pub fn spline(&self, day: i32, knots: usize, gamma: f32) -> Vec<f32> {
         let (Some(first), Some(last)) = (self.days.first(), self.days.last()) else { return vec![0.0; knots] };
         let at = day.clamp(*first, *last) as f32;
-        let place = |l: usize| if knots == 1 { f32::midpoint(*first as f32, *last as f32) } else { *first as f32 + (last - first) as f32 * l as f32 / (knots - 1) as f32 };
+        let place = |l: usize| {
+            if knots == 1 { f32::midpoint(*first as f32, *last as f32) } else { *first as f32 + (last - first) as f32 * l as f32 / (knots - 1) as f32 }
+        };
         // The nearest point's weight is 1, so that none of them vanishes far from all.
         let nearest = (0..knots).map(|l| (at - place(l)).abs()).fold(f32::MAX, f32::min);
         let mut weights: Vec<f32> = (0..knots).map(|l| (-gamma * ((at - place(l)).abs() - nearest)).exp()).collect();

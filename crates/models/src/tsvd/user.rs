@@ -163,7 +163,16 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 /// what the items' would do is collected, since other users of the batch see them as they are.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx2", "x86_64+avx2", "aarch64+neon"))]
 #[allow(clippy::too_many_arguments)] // One caller, which has all of it.
-pub(super) fn pass(theta: &mut [f32], layout: Layout, rows: &[Row], order: &[u32], spline: &dyn Fn(usize) -> Vec<f32>, items: &Items, step: &Step, mut implicit: Vec<f32>) -> Asked {
+pub(super) fn pass(
+    theta: &mut [f32],
+    layout: Layout,
+    rows: &[Row],
+    order: &[u32],
+    spline: &dyn Fn(usize) -> Vec<f32>,
+    items: &Items,
+    step: &Step,
+    mut implicit: Vec<f32>,
+) -> Asked {
     let k = layout.factors;
     let first = implicit.clone();
     let mut asked = Asked { squares: 0.0, q: vec![0.0; rows.len() * k], biases: vec![[0.0; 2]; rows.len()], implicit: Vec::new() };
