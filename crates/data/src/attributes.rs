@@ -35,10 +35,9 @@ impl Attributes {
             let values = text(column);
             let fields = || values.iter().enumerate().filter_map(|(row, field)| Some((rows[row]?, field?)));
             let mut categories: BTreeMap<&str, u32> = BTreeMap::new();
-            for (_, field) in fields() {
-                for part in field.split('|').filter(|p| !p.is_empty()) {
-                    categories.insert(part, 0);
-                }
+            // All rows say what a category is, whether or not the log has them.
+            for part in values.iter().flatten().flat_map(|field| field.split('|')).filter(|p| !p.is_empty()) {
+                categories.insert(part, 0);
             }
             if categories.len() < 2 || categories.len() > MOST_CATEGORIES || 2 * categories.len() > table.num_rows() {
                 continue;

@@ -9,7 +9,12 @@
 //! | [`rolling_average`] | the talk's baseline | the revealed rating enters the user's mean |
 //! | [`biases`] | Koren 2010, baseline estimates | the user's bias is estimated anew |
 //! | [`pmf`] | Salakhutdinov and Mnih 2008 | the user's factors take a Bayesian linear-regression step |
-//! | [`rnn`] | a GRU over the user's past | the revealed rating is the network's next input |
+//! | [`tsvd`] | Koren 2009, timeSVD++ | the same, on the user's static factors |
+//! | [`fm`] | Rendle 2012; ordered probit as in myFM | the same, in sixteen of the draws |
+//! | [`autorec`] | Sedhain et al. 2015 | U: the rating joins the input; I: the user's output weights take a step |
+//! | [`deeprec`] | Kuchaiev and Ginsburg 2017 | the rating joins the input |
+//! | [`rrn`] | Wu et al. 2017 | the rating joins its time step; the stationary part takes PMF's step |
+//! | [`rnn`] | a GRU or LSTM over the user's past | the revealed rating is the network's next input |
 
 pub mod autoencoder;
 pub mod autorec;
