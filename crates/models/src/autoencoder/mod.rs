@@ -2,7 +2,7 @@
 //!
 //! `f(x) = o(W h + b_o)`, `h` the last of hidden layers `a(M h' + b)`, the first of which is
 //! `a(x V + b_1)`. Input and output are as wide as there are columns, and a row has ratings in few of
-//! them. The first and last layer therefore come in two forms ([`wide`]): on the CPU native code over
+//! them. The first and last layer therefore come in two forms (`wide.rs`): on the CPU native code over
 //! the ratings alone, elsewhere dense products of one batch. The layers between are burn's. A test
 //! holds the two forms to each other, so each is checked by the other.
 

@@ -65,7 +65,7 @@ fn gradients_equal_finite_differences() {
                     let shifted = |by: f32| {
                         let mut tensors = names.clone();
                         tensors.iter_mut().find(|t| t.name == tensor.name).unwrap().data[at] += by;
-                        loss(&from_tensors(&shape, tensors), &data, 0.3)
+                        loss(&from_tensors(&shape, &tensors), &data, 0.3)
                     };
                     let gradient = (shifted(1e-2) - shifted(-1e-2)) / 2e-2;
                     let step = f64::from((new.data[at] - tensor.data[at]) / rate);
@@ -78,7 +78,7 @@ fn gradients_equal_finite_differences() {
     }
 }
 
-fn from_tensors(shape: &Shape, tensors: Vec<NamedTensor>) -> Network {
+fn from_tensors(shape: &Shape, tensors: &[NamedTensor]) -> Network {
     let get = |name: &str| tensors.iter().find(|t| t.name == name).unwrap().data.clone();
     let layers = (0..shape.sizes.len() - 1).map(|layer| (get(&format!("layer.{layer}")), get(&format!("layer_bias.{layer}")))).collect();
     Network { shape: shape.clone(), input: get("input"), input_bias: get("input_bias"), output: get("output"), output_bias: get("output_bias"), layers }

@@ -33,7 +33,7 @@ pub(crate) struct Objective {
 
 /// The wide layers, where they are computed.
 enum Edges {
-    Native(Wide),
+    Native(Box<Wide>),
     /// `V`, `b_1`, `W`, `b_o` on a device; batches are made dense there.
     Dense(Vec<Parameter>),
 }
@@ -69,7 +69,7 @@ impl<'a> Training<'a> {
         let tables = [(draw("input", width, first), first), (vec![0.0; first], first), (draw("output", width, last), last), (vec![0.0; width], 1)];
         let edges = if native {
             let [input, input_bias, output, output_bias] = tables.map(|(values, size)| Table::new(values, size));
-            Edges::Native(Wide { input, input_bias, output, output_bias })
+            Edges::Native(Box::new(Wide { input, input_bias, output, output_bias }))
         } else {
             // Biases are added to rows of a batch.
             let shapes = [[width, first], [1, first], [width, last], [1, width]];
@@ -113,16 +113,16 @@ impl<'a> Training<'a> {
         let mask = self.mask(batch.len(), &format!("{name} 0"));
         let mut step = Step { optimizer: self.objective.optimizer, rate, penalty, number: self.steps + 1 };
         let (squares, mut refed) = match &self.edges {
-            Edges::Native(_) => self.native_step(batch, mask, divisor, step)?,
-            Edges::Dense(_) => self.dense_step(batch, mask, divisor, step)?,
+            Edges::Native(_) => self.native_step(batch, mask.as_ref(), divisor, step)?,
+            Edges::Dense(_) => self.dense_step(batch, mask.as_ref(), divisor, step)?,
         };
         for round in 0..self.objective.refeeding {
             let Some(rows) = refed else { break };
             step.number += 1;
             let mask = self.mask(batch.len(), &format!("{name} {}", round + 1));
             refed = Some(match &self.edges {
-                Edges::Native(_) => self.native_refeed(rows, mask, step)?,
-                Edges::Dense(_) => self.dense_refeed(rows, mask, step)?,
+                Edges::Native(_) => self.native_refeed(&rows, mask.as_ref(), step)?,
+                Edges::Dense(_) => self.dense_refeed(rows, mask.as_ref(), step)?,
             });
         }
         self.steps = step.number;
@@ -141,11 +141,11 @@ impl<'a> Training<'a> {
     }
 
     /// A step on sparse rows; answers the squares and, for re-feeding, the dense output before the step.
-    fn native_step(&mut self, batch: &Rows, mask: Option<Tensor<2>>, divisor: f32, step: Step) -> Result<(f64, Option<Vec<f32>>)> {
+    fn native_step(&mut self, batch: &Rows, mask: Option<&Tensor<2>>, divisor: f32, step: Step) -> Result<(f64, Option<Vec<f32>>)> {
         let Edges::Native(wide) = &mut self.edges else { unreachable!("the caller looked") };
         let output = self.shape.output;
         let sums = on_device(wide.encode(batch), [batch.len(), self.shape.sizes[0]], self.device);
-        let passed = self.middle.forward(sums, mask.as_ref());
+        let passed = self.middle.forward(sums, mask);
         let hidden = values(passed.output.clone().inner())?;
         let refed = (self.objective.refeeding > 0).then(|| wide.decode(&hidden, output));
         let by_column = ByColumn::new(batch);
@@ -157,17 +157,17 @@ impl<'a> Training<'a> {
     }
 
     /// A step on dense rows that are their own targets; answers their output before the step.
-    fn native_refeed(&mut self, rows: Vec<f32>, mask: Option<Tensor<2>>, step: Step) -> Result<Vec<f32>> {
+    fn native_refeed(&mut self, rows: &[f32], mask: Option<&Tensor<2>>, step: Step) -> Result<Vec<f32>> {
         let Edges::Native(wide) = &mut self.edges else { unreachable!("the caller looked") };
         let n = rows.len() / self.shape.width;
-        let sums = on_device(wide.encode_dense(&rows), [n, self.shape.sizes[0]], self.device);
-        let passed = self.middle.forward(sums, mask.as_ref());
+        let sums = on_device(wide.encode_dense(rows), [n, self.shape.sizes[0]], self.device);
+        let passed = self.middle.forward(sums, mask);
         let hidden = values(passed.output.clone().inner())?;
         let next = if self.objective.refeeding > 1 { wide.decode(&hidden, self.shape.output) } else { Vec::new() };
-        let (outcome, back) = wide.compare_dense(&rows, hidden, self.shape.output, rows.len() as f32);
+        let (outcome, back) = wide.compare_dense(rows, hidden, self.shape.output, rows.len() as f32);
         let back = self.middle.backward(passed, back, step, self.device)?;
         wide.step_output(&ByColumn { offsets: Vec::new(), entries: Vec::new() }, &outcome, step);
-        wide.step_input_dense(&rows, &back, step);
+        wide.step_input_dense(rows, &back, step);
         Ok(next)
     }
 
@@ -185,14 +185,14 @@ impl<'a> Training<'a> {
         [values, there].map(|v| on_device(v, [batch.len(), width], self.device))
     }
 
-    fn dense_step(&mut self, batch: &Rows, mask: Option<Tensor<2>>, divisor: f32, step: Step) -> Result<(f64, Option<Vec<f32>>)> {
+    fn dense_step(&mut self, batch: &Rows, mask: Option<&Tensor<2>>, divisor: f32, step: Step) -> Result<(f64, Option<Vec<f32>>)> {
         let [rows, there] = self.dense(batch);
         let (squares, output) = self.dense_pass(rows.clone(), &rows, Some(there), mask, divisor, step);
         let refed = if self.objective.refeeding > 0 { Some(values(output)?) } else { None };
         Ok((f64::from(values(squares)?[0]), refed))
     }
 
-    fn dense_refeed(&mut self, rows: Vec<f32>, mask: Option<Tensor<2>>, step: Step) -> Result<Vec<f32>> {
+    fn dense_refeed(&mut self, rows: Vec<f32>, mask: Option<&Tensor<2>>, step: Step) -> Result<Vec<f32>> {
         let divisor = rows.len() as f32;
         let shape = [rows.len() / self.shape.width, self.shape.width];
         let rows = on_device(rows, shape, self.device);
@@ -207,7 +207,7 @@ impl<'a> Training<'a> {
         rows: Tensor<2>,
         targets: &Tensor<2>,
         there: Option<Tensor<2>>,
-        mask: Option<Tensor<2>>,
+        mask: Option<&Tensor<2>>,
         divisor: f32,
         step: Step,
     ) -> (Tensor<2>, Tensor<2>) {
@@ -215,7 +215,7 @@ impl<'a> Training<'a> {
         let leaves: Vec<Tensor<2>> = edges.iter().map(|p| p.value.clone().autodiff().require_grad()).collect();
         // The first layer's sums are cut from the graph and joined again, as in the native form.
         let sums = rows.matmul(leaves[0].clone()) + leaves[1].clone();
-        let passed = self.middle.forward(sums.clone().inner(), mask.as_ref());
+        let passed = self.middle.forward(sums.clone().inner(), mask);
         let (input, middle_leaves, hidden) = passed.parts();
         let output = activate(self.shape.output, hidden.matmul(leaves[2].clone().transpose()) + leaves[3].clone());
         let error = output.clone() - targets.clone();

@@ -37,7 +37,7 @@ pub(super) struct Layout {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Codes {
     pub offsets: Vec<usize>,
-    pub codes: Vec<u32>,
+    pub ids: Vec<u32>,
     /// Number of codes.
     pub n: usize,
 }
@@ -45,16 +45,16 @@ pub(super) struct Codes {
 impl Codes {
     fn new(attributes: Option<&Attributes>, n: usize) -> Self {
         let Some(attributes) = attributes else { return Self::default() };
-        let mut codes = Self { offsets: vec![0], codes: Vec::new(), n: attributes.n_codes() };
+        let mut codes = Self { offsets: vec![0], ids: Vec::new(), n: attributes.n_codes() };
         for index in 0..n as u32 {
-            codes.codes.extend_from_slice(attributes.of(index));
-            codes.offsets.push(codes.codes.len());
+            codes.ids.extend_from_slice(attributes.of(index));
+            codes.offsets.push(codes.ids.len());
         }
         codes
     }
 
     pub fn of(&self, index: usize) -> &[u32] {
-        if index + 1 < self.offsets.len() { &self.codes[self.offsets[index]..self.offsets[index + 1]] } else { &[] }
+        if index + 1 < self.offsets.len() { &self.ids[self.offsets[index]..self.offsets[index + 1]] } else { &[] }
     }
 }
 

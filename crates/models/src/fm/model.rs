@@ -45,8 +45,8 @@ impl Samples {
     pub fn tensors(&self, prefix: &str, width: usize) -> Vec<NamedTensor> {
         let n = self.0.len();
         let stack = |name: &str, column: usize, of: fn(&Draw) -> &[f32]| {
-            let data: Vec<f32> = self.0.iter().flat_map(|draw| of(draw)).copied().collect();
-            let rows = if n == 0 { 0 } else { data.len() / n / column };
+            let data: Vec<f32> = self.0.iter().flat_map(of).copied().collect();
+            let rows = data.len().checked_div(n * column).unwrap_or(0);
             NamedTensor::new(format!("{prefix}{name}"), &[n, rows, column], data)
         };
         vec![
@@ -124,7 +124,7 @@ impl Model {
             items: *items,
             user_bag: settings.user_bag != super::Bag::None,
             days: tensors.integers("calendar")?,
-            user_codes: Codes { offsets: counts("user_code_offsets")?, codes: ids("user_codes")?, n: *codes },
+            user_codes: Codes { offsets: counts("user_code_offsets")?, ids: ids("user_codes")?, n: *codes },
             membership: Membership::new(counts("membership_offsets")?, ids("membership_items")?),
         };
         Ok(Self {
@@ -300,7 +300,7 @@ impl RatingModel for Model {
             integers("sizes", &mut [layout.users, layout.items, layout.user_codes.n].into_iter().map(|n| n as i64)),
             integers("calendar", &mut layout.days.iter().copied()),
             integers("user_code_offsets", &mut layout.user_codes.offsets.iter().map(|n| *n as i64)),
-            integers("user_codes", &mut layout.user_codes.codes.iter().map(|n| i64::from(*n))),
+            integers("user_codes", &mut layout.user_codes.ids.iter().map(|n| i64::from(*n))),
             integers("membership_offsets", &mut layout.membership.offsets().iter().map(|n| *n as i64)),
             integers("membership_items", &mut layout.membership.items().iter().map(|n| i64::from(*n))),
             NamedTensor::new("levels", &[self.values.len()], self.values.clone()),

@@ -291,5 +291,4 @@ fn multiply_transposed(l: &[Vec<f64>], b: &[f64]) -> Vec<f64> {
 }
 
 #[cfg(test)]
-#[path = "probit_tests.rs"]
 mod tests;

@@ -42,7 +42,7 @@ pub fn learn(settings: &Settings, design: &Design, target: &[f32], asked: &Desig
     settings.check()?;
     let mut chain = Chain::new(settings, design, target, seed)?;
     for iteration in 0..settings.iterations {
-        chain.step(iteration)?;
+        chain.step(iteration);
         let folded: Vec<Vec<f32>> = asked.blocks().iter().enumerate().map(|(b, block)| chain.machine.fold(b, block)).collect();
         let mut predictions = chain.machine.predict(asked, &folded);
         if let Some(levels) = &chain.levels {
@@ -118,9 +118,9 @@ impl<'a> Chain<'a> {
     }
 
     /// One iteration; answers the sum of squared errors of the machine before it.
-    fn step(&mut self, iteration: usize) -> Result<f64> {
+    fn step(&mut self, iteration: usize) -> f64 {
         if self.settings.learner == Learner::Sgd {
-            return Ok(sgd::pass(&mut self.machine, self.design, self.target, self.settings, self.seed, iteration));
+            return sgd::pass(&mut self.machine, self.design, self.target, self.settings, self.seed, iteration);
         }
         let folded: Vec<Vec<f32>> = self.design.blocks().iter().enumerate().map(|(b, block)| self.machine.fold(b, block)).collect();
         let scores = self.machine.predict(self.design, &folded);
@@ -134,7 +134,7 @@ impl<'a> Chain<'a> {
             let hyper = &self.hyper;
             let none: Option<&mut rand_chacha::ChaCha8Rng> = None;
             self.sweeper.sweep(&mut self.machine, &folded, &mut errors, 1.0, |dimension, group| hyper.prior(dimension, group), none);
-            return Ok(squares);
+            return squares;
         }
 
         let mut random = rng(self.seed, &format!("fm gibbs {iteration}"));
@@ -167,7 +167,7 @@ impl<'a> Chain<'a> {
         }
         let hyper = &self.hyper;
         self.sweeper.sweep(&mut self.machine, &folded, &mut errors, self.alpha, |dimension, group| hyper.prior(dimension, group), Some(&mut random));
-        Ok(squares)
+        squares
     }
 
     fn state(&self) -> Vec<NamedTensor> {
@@ -240,7 +240,7 @@ impl Trainer for Training<'_> {
 
     fn epoch(&mut self, epoch: usize, context: &FitContext) -> Result<f64> {
         context.go_on()?;
-        let squares = self.chain.step(epoch)?;
+        let squares = self.chain.step(epoch);
         if self.keeps(epoch) {
             self.samples.push(self.chain.draw());
         }

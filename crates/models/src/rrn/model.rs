@@ -21,6 +21,7 @@ pub struct Model {
 }
 
 impl Model {
+    #[allow(clippy::too_many_arguments)] // One caller, which has all of it.
     pub(super) fn new(
         settings: Settings,
         scale: Scale,
