@@ -95,6 +95,7 @@ impl Attributes {
     pub fn feed(&self, hash: &mut dyn FnMut(&[u8])) {
         self.offsets.iter().for_each(|o| hash(&(*o as u64).to_le_bytes()));
         self.codes.iter().for_each(|c| hash(&c.to_le_bytes()));
+        self.columns.iter().for_each(|c| hash(&c.to_le_bytes()));
         self.names.iter().for_each(|n| hash(n.as_bytes()));
     }
 }

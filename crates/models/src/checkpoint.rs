@@ -45,11 +45,13 @@ impl Checkpoint {
         for part in [Some(train), validation].into_iter().flatten() {
             part.feed(&mut |bytes| hasher.update(bytes));
         }
-        for attributes in [context.user_attributes, context.item_attributes].into_iter().flatten() {
-            attributes.feed(&mut |bytes| hasher.update(bytes));
+        for (tag, attributes) in [(b'u', context.user_attributes), (b'i', context.item_attributes)] {
+            hasher.update([tag]);
+            attributes.iter().for_each(|attributes| attributes.feed(&mut |bytes| hasher.update(bytes)));
         }
-        for item in context.membership.iter().flat_map(|m| m.items()) {
-            hasher.update(item.to_le_bytes());
+        if let Some(membership) = context.membership {
+            membership.offsets().iter().for_each(|offset| hasher.update((*offset as u64).to_le_bytes()));
+            membership.items().iter().for_each(|item| hasher.update(item.to_le_bytes()));
         }
         let files = Some((folder.join("checkpoint.json"), folder.join("checkpoint.safetensors")));
         Self { files, key: hex(&hasher.finalize()), every: context.checkpoint_every, last: Cell::new(Instant::now()), cost: Cell::default() }

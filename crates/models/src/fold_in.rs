@@ -25,10 +25,19 @@ pub(crate) struct Population {
 impl Population {
     /// From `theta`'s components by user (`component(user, c)`, `c` below `width`).
     pub fn of(width: usize, trained: Vec<bool>, noise: f32, component: impl Fn(usize, usize) -> f32) -> Self {
-        let users = trained.iter().filter(|t| **t).count().max(1) as f64;
-        let sum = |c: usize, f: &dyn Fn(f64) -> f64| trained.iter().enumerate().filter(|(_, t)| **t).map(|(u, _)| f(f64::from(component(u, c)))).sum::<f64>();
-        let mean: Vec<f64> = (0..width).map(|c| sum(c, &|v| v) / users).collect();
-        let variance = (0..width).map(|c| (sum(c, &|v| (v - mean[c]).powi(2)) / users) as f32).collect();
+        let users = || trained.iter().enumerate().filter(|(_, trained)| **trained).map(|(user, _)| user);
+        let n = users().count().max(1) as f64;
+        // A user's row at a time, as it lies in memory.
+        let over_users = |f: &dyn Fn(usize, f64) -> f64| {
+            let mut sums = vec![0.0; width];
+            for user in users() {
+                sums.iter_mut().enumerate().for_each(|(c, sum)| *sum += f(c, f64::from(component(user, c))));
+            }
+            sums.iter_mut().for_each(|sum| *sum /= n);
+            sums
+        };
+        let mean = over_users(&|_, v| v);
+        let variance = over_users(&|c, v| (v - mean[c]).powi(2)).into_iter().map(|v| v as f32).collect();
         Self { mean: mean.into_iter().map(|m| m as f32).collect(), variance, noise: noise.max(1e-6), trained }
     }
 

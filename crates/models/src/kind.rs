@@ -136,7 +136,7 @@ impl ModelSettings {
     /// The settings as TOML text.
     ///
     /// # Panics
-    /// Never: settings are flat tables of numbers and flags.
+    /// Never: settings are flat tables of numbers, words, flags and lists of numbers.
     #[must_use]
     pub fn to_toml(&self) -> String {
         toml::to_string(self).unwrap_or_else(|e| panic!("settings are plain: {e}"))

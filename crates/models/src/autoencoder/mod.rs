@@ -16,7 +16,7 @@ mod wide;
 use crate::Result;
 use crate::error::within;
 
-pub(crate) use replay::{Network, Shape};
+pub(crate) use replay::{Network, Reader, Shape};
 pub(crate) use rows::{Rows, transposed};
 pub(crate) use train::{Objective, Training, tensors_of};
 

@@ -2,8 +2,11 @@
 
 use super::Activation;
 use super::kernels::{add, dot};
-use crate::Result;
+use super::rows::Rows;
 use crate::tensors::Tensors;
+use crate::{Result, UserState};
+use foretaste_data::History;
+use std::collections::HashMap;
 
 /// Sizes and functions of a network.
 #[derive(Debug, Clone, PartialEq)]
@@ -96,5 +99,47 @@ impl Network {
         let size = hidden.len();
         let row = self.output.get(column as usize * size..(column as usize + 1) * size)?;
         Some(self.shape.output.of(dot(hidden, row) + self.output_bias[column as usize]))
+    }
+}
+
+/// A user as a row of ratings that grows: what U-AutoRec and DeepRec predict from.
+pub(crate) struct Reader<'a> {
+    network: &'a Network,
+    /// Taken off every rating.
+    offset: f32,
+    /// Columns that have training rows; the others are answered by the fallback.
+    trained: &'a [bool],
+    fallback: f32,
+    rated: HashMap<u32, f32>,
+    sums: Vec<f32>,
+    hidden: Vec<f32>,
+}
+
+impl<'a> Reader<'a> {
+    /// A user who is known to have rated `known`.
+    pub fn new(network: &'a Network, offset: f32, trained: &'a [bool], fallback: f32, known: History<'_>) -> Self {
+        let mut row = Rows { offsets: vec![0], columns: Vec::new(), values: Vec::new(), width: network.shape.width };
+        row.push(known.items, known.values, offset);
+        let mut sums = network.empty();
+        row.columns.iter().zip(&row.values).for_each(|(item, value)| network.take_in(&mut sums, *item, *value));
+        let rated = row.columns.iter().copied().zip(row.values.iter().copied()).collect();
+        Self { network, offset, trained, fallback, rated, hidden: network.hidden(&sums), sums }
+    }
+}
+
+impl UserState for Reader<'_> {
+    fn predict(&self, item: u32, _: i64) -> f32 {
+        match self.network.output(&self.hidden, item) {
+            Some(out) if self.trained[item as usize] => self.offset + out,
+            _ => self.fallback,
+        }
+    }
+
+    fn reveal(&mut self, item: u32, value: f32, _: i64) {
+        let value = value - self.offset;
+        // A rating of the same item takes the place of the one before.
+        let before = self.rated.insert(item, value).unwrap_or(0.0);
+        self.network.take_in(&mut self.sums, item, value - before);
+        self.hidden = self.network.hidden(&self.sums);
     }
 }

@@ -9,14 +9,15 @@
 //! with `g` the sigmoid and `f` the identity. The paper minimizes by L-BFGS or RProp; here by Adam on
 //! batches of rows with a falling step size. As in the paper ratings enter as they are, so that the
 //! input also says who rated; with `center` the mean of all is taken off, and a missing rating is an
-//! average one. A column without training rows predicts the mean.
+//! average one. An item without training rows is answered by the mean (U-AutoRec) or by its empty row
+//! (I-AutoRec), a user without any by the mean over users' output weights (I-AutoRec).
 //!
 //! `streaming`: U-AutoRec's input is the user's ratings, and a revealed one joins them. I-AutoRec's
 //! input is an item's ratings; given the items' codes `g` its prediction is linear in the user's
 //! output weights, and a revealed rating moves these by one Bayesian regression step whose
 //! covariance is kept as one number (500 x 500 numbers a user would be too many): with
-//! `theta ~ N(m, v I)` the gain is `v x / (s + v |x|^2)`, and `v` shrinks by the mean of what the
-//! full covariance's diagonal would.
+//! `theta ~ N(m, v I)` the gain is `v x / (s + v |x|^2)`, and `v` loses what the full covariance
+//! would lose, spread over as many dimensions as the codes really have (their participation ratio).
 
 mod model;
 

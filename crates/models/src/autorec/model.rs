@@ -1,7 +1,8 @@
 //! A trained AutoRec.
 
 use super::{Settings, Side};
-use crate::autoencoder::{Network, Rows, tensors_of};
+use crate::autoencoder::{Network, Reader, Rows, tensors_of};
+use crate::fold_in::Population;
 use crate::tensors::{NamedTensor, Tensors};
 use crate::{ModelSettings, RatingModel, Result, UserState};
 use foretaste_data::History;
@@ -21,6 +22,23 @@ pub struct Model {
     codes: Vec<f32>,
     population: Vec<f32>,
     variance: f32,
+    /// How many dimensions the codes really have.
+    dimensions: f32,
+}
+
+/// Items that tell how many dimensions the codes have, at most.
+const PROBES: usize = 1000;
+
+/// `(E |x|^2)^2 / E (x . x')^2` over items: the participation ratio of the codes' second moments, as
+/// many as there are dimensions if all are alike, 1 if all codes point the same way.
+fn dimensions(codes: &[f32], size: usize) -> f32 {
+    let n = codes.len() / size;
+    let probes: Vec<&[f32]> = (0..n.min(PROBES)).map(|i| i * n / n.min(PROBES)).map(|item| &codes[item * size..(item + 1) * size]).collect();
+    let product = |a: &[f32], b: &[f32]| 1.0 + f64::from(a.iter().zip(b).map(|(x, y)| x * y).sum::<f32>());
+    let lengths = probes.iter().map(|x| product(x, x)).sum::<f64>() / probes.len().max(1) as f64;
+    let rows: Vec<f64> = probes.par_iter().map(|x| probes.iter().map(|y| product(x, y).powi(2)).sum()).collect();
+    let products = rows.iter().sum::<f64>() / (probes.len().max(1) as f64).powi(2);
+    (lengths * lengths / products.max(1e-12)) as f32
 }
 
 impl Model {
@@ -28,7 +46,7 @@ impl Model {
         let size = settings.size;
         let trained = rows.seen();
         let noise = (train_rmse * train_rmse).max(1e-6) as f32;
-        let mut model = Self { settings, mean, network, trained, noise, codes: Vec::new(), population: Vec::new(), variance: 0.0 };
+        let mut model = Self { settings, mean, network, trained, noise, codes: Vec::new(), population: Vec::new(), variance: 0.0, dimensions: 1.0 };
         if model.settings.side == Side::Items {
             model.codes = vec![0.0; rows.len() * size];
             let network = &model.network;
@@ -38,14 +56,10 @@ impl Model {
                 users.iter().zip(values).for_each(|(user, value)| network.take_in(&mut sums, *user, *value));
                 out.copy_from_slice(&network.hidden(&sums));
             });
-            let users = model.trained.iter().filter(|t| **t).count().max(1) as f64;
-            let sum = |c: usize, f: &dyn Fn(f64) -> f64| {
-                (0..model.trained.len()).filter(|u| model.trained[*u]).map(|u| f(f64::from(model.weight(u, c)))).sum::<f64>()
-            };
-            let means: Vec<f64> = (0..=size).map(|c| sum(c, &|w| w) / users).collect();
-            let spread: f64 = (0..=size).map(|c| sum(c, &|w| (w - means[c]).powi(2)) / users).sum();
-            model.variance = (spread / (size + 1) as f64) as f32;
-            model.population = means.into_iter().map(|m| m as f32).collect();
+            let population = Population::of(size + 1, model.trained.clone(), noise, |user, c| model.weight(user, c));
+            model.variance = population.variance.iter().sum::<f32>() / (size + 1) as f32;
+            model.population = population.mean;
+            model.dimensions = dimensions(&model.codes, size).max(1.0);
         }
         model
     }
@@ -70,31 +84,10 @@ impl Model {
             codes: tensors.values("codes", &[None, Some(size)])?,
             population: tensors.values("population", &[None])?,
             variance: tensors.scalar("variance")?,
+            dimensions: tensors.scalar("dimensions")?,
             network,
             settings,
         })
-    }
-}
-
-/// A user whose ratings are the input.
-struct UserRow<'a> {
-    model: &'a Model,
-    sums: Vec<f32>,
-    hidden: Vec<f32>,
-}
-
-impl UserState for UserRow<'_> {
-    fn predict(&self, item: u32, _: i64) -> f32 {
-        let model = self.model;
-        match model.network.output(&self.hidden, item) {
-            Some(out) if model.trained[item as usize] => model.offset() + out,
-            _ => model.mean,
-        }
-    }
-
-    fn reveal(&mut self, item: u32, value: f32, _: i64) {
-        self.model.network.take_in(&mut self.sums, item, value - self.model.offset());
-        self.hidden = self.model.network.hidden(&self.sums);
     }
 }
 
@@ -120,7 +113,7 @@ impl UserColumn<'_> {
     /// What one observation with this `|x|^2` leaves of the variance.
     fn shrink(&mut self, squared: f32) {
         let v = self.variance;
-        self.variance -= v * v * squared / ((self.model.noise + v * squared) * self.theta.len() as f32);
+        self.variance -= v * v * squared / ((self.model.noise + v * squared) * self.model.dimensions);
     }
 }
 
@@ -152,13 +145,8 @@ impl RatingModel for Model {
     }
 
     fn start<'a>(&'a self, user: u32, known: History<'_>) -> Box<dyn UserState + 'a> {
-        let network = &self.network;
         if self.settings.side == Side::Users {
-            let mut row = Rows { offsets: vec![0], columns: Vec::new(), values: Vec::new(), width: network.shape.width };
-            row.push(known.items, known.values, self.offset());
-            let mut sums = network.empty();
-            row.columns.iter().zip(&row.values).for_each(|(item, value)| network.take_in(&mut sums, *item, *value));
-            return Box::new(UserRow { model: self, hidden: network.hidden(&sums), sums });
+            return Box::new(Reader::new(&self.network, self.offset(), &self.trained, self.mean, known));
         }
         let trained = self.trained.get(user as usize).is_some_and(|t| *t);
         let theta = if trained { (0..=self.settings.size).map(|c| self.weight(user as usize, c)).collect() } else { self.population.clone() };
@@ -187,6 +175,7 @@ impl RatingModel for Model {
             NamedTensor::new("codes", &[self.codes.len() / size, size], self.codes.clone()),
             NamedTensor::new("population", &[self.population.len()], self.population.clone()),
             NamedTensor::scalar("variance", self.variance),
+            NamedTensor::scalar("dimensions", self.dimensions),
         ]);
         tensors
     }

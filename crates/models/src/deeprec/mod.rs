@@ -10,7 +10,7 @@
 //! `streaming`: a revealed rating joins the user's input. A new user is any row of ratings; an item
 //! without training rows is answered by the mean rating.
 
-use crate::autoencoder::{self, Activation, Network, Objective, Optimizer, Rows, Shape, Training as Engine, tensors_of};
+use crate::autoencoder::{self, Activation, Network, Objective, Optimizer, Reader, Rows, Shape, Training as Engine, tensors_of};
 use crate::epochs::{self, Trainer};
 use crate::error::within;
 use crate::model::training_mean;
@@ -166,39 +166,13 @@ impl Model {
     }
 }
 
-/// A user's row: the first layer's sums and what comes of them.
-struct State<'a> {
-    model: &'a Model,
-    sums: Vec<f32>,
-    hidden: Vec<f32>,
-}
-
-impl UserState for State<'_> {
-    fn predict(&self, item: u32, _: i64) -> f32 {
-        match self.model.network.output(&self.hidden, item) {
-            Some(out) if self.model.trained[item as usize] => self.model.offset() + out,
-            _ => self.model.mean,
-        }
-    }
-
-    fn reveal(&mut self, item: u32, value: f32, _: i64) {
-        self.model.network.take_in(&mut self.sums, item, value - self.model.offset());
-        self.hidden = self.model.network.hidden(&self.sums);
-    }
-}
-
 impl RatingModel for Model {
     fn settings(&self) -> ModelSettings {
         ModelSettings::Deeprec(self.settings.clone())
     }
 
     fn start<'a>(&'a self, _: u32, known: History<'_>) -> Box<dyn UserState + 'a> {
-        let network = &self.network;
-        let mut row = Rows { offsets: vec![0], columns: Vec::new(), values: Vec::new(), width: network.shape.width };
-        row.push(known.items, known.values, self.offset());
-        let mut sums = network.empty();
-        row.columns.iter().zip(&row.values).for_each(|(item, value)| network.take_in(&mut sums, *item, *value));
-        Box::new(State { model: self, hidden: network.hidden(&sums), sums })
+        Box::new(Reader::new(&self.network, self.offset(), &self.trained, self.mean, known))
     }
 
     fn parameters(&self) -> usize {

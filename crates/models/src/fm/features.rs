@@ -8,8 +8,7 @@
 //!
 //! The bags make SVD++ and "timeSVD++ flipped" of a factorization machine (Rendle, Zhang and Koren
 //! 2019, section 4.2). `strict` bags hold training interactions; `transductive` bags, the
-//! literature's, also those to be predicted (who rated what, never how). A day that no training row
-//! has contributes nothing.
+//! literature's, also those to be predicted (who rated what, never how).
 
 use super::design::{Block, Design};
 use super::{Bag, NAME, Settings};
@@ -159,7 +158,7 @@ pub(super) fn design(settings: &Settings, train: &Histories, context: &FitContex
     if item_bag {
         for user in 0..users as u32 {
             let extra = asked(settings.item_bag).map_or(&[][..], |m| m.of(user));
-            train.user(user).items.iter().chain(extra).for_each(|item| fans[*item as usize].push(user));
+            train.user(user).items.iter().chain(extra).filter(|item| (**item as usize) < items).for_each(|item| fans[*item as usize].push(user));
         }
     }
     let item_codes = Codes::new(item_attributes.as_ref(), items);

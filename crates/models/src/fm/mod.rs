@@ -10,8 +10,7 @@
 //! `burn_in`. Parts of items and days are kept folded, users' features raw, so that a new user's
 //! known ratings give them a bag.
 //!
-//! A user or item without training rows has the prior mean of its group; a day without training
-//! rows contributes nothing. `streaming`: libFM has no online update. Here a revealed rating moves
+//! A user, item or day without training rows has the prior mean of its group. `streaming`: libFM has no online update. Here a revealed rating moves
 //! the user's own `(c_u, q_u)`, on which the prediction is linear given the item and the day, by one
 //! Bayesian regression step in each of sixteen draws (under `probit` linearized at the prediction).
 
@@ -98,10 +97,14 @@ pub struct Settings {
     pub item_attributes: bool,
     /// Step size (`sgd`).
     pub learning_rate: f32,
-    /// Penalty on factors: a rating under `sgd`, a parameter under `als`.
+    /// Penalty on a factor (`als`).
     pub regularization: f32,
-    /// Penalty on weights, likewise.
+    /// Penalty on a weight (`als`).
     pub weight_regularization: f32,
+    /// Penalty on factors, a rating (`sgd`).
+    pub sgd_regularization: f32,
+    /// Penalty on weights, a rating (`sgd`).
+    pub sgd_weight_regularization: f32,
     /// Epochs without a better validation error before training stops (`als`, `sgd`).
     pub patience: usize,
 }
@@ -124,6 +127,8 @@ impl Default for Settings {
             learning_rate: 0.01,
             regularization: 10.0,
             weight_regularization: 1.0,
+            sgd_regularization: 0.03,
+            sgd_weight_regularization: 0.005,
             patience: 5,
         }
     }
@@ -143,10 +148,21 @@ impl Settings {
         within(NAME, "learning_rate", self.learning_rate, 1e-6, 1.0)?;
         within(NAME, "regularization", self.regularization, 0.0, 1e6)?;
         within(NAME, "weight_regularization", self.weight_regularization, 0.0, 1e6)?;
+        within(NAME, "sgd_regularization", self.sgd_regularization, 0.0, 10.0)?;
+        within(NAME, "sgd_weight_regularization", self.sgd_weight_regularization, 0.0, 10.0)?;
         within(NAME, "patience", self.patience, 1, 100_000)?;
         if self.likelihood == Likelihood::Probit && self.learner != Learner::Mcmc {
             let reason = "probit needs learner = \"mcmc\"".into();
             return Err(crate::ModelError::Setting { model: NAME, setting: "likelihood".into(), reason });
+        }
+        Ok(())
+    }
+
+    /// What a rating model needs beyond [`check`](Self::check): bags cost `sgd` a step a member and rating.
+    pub(crate) fn check_features(&self) -> Result<()> {
+        if self.learner == Learner::Sgd && (self.user_bag != Bag::None || self.item_bag != Bag::None) {
+            let reason = "sgd visits every member of a bag with every rating; set user_bag and item_bag to \"none\", or learn by mcmc or als".into();
+            return Err(crate::ModelError::Setting { model: NAME, setting: "learner".into(), reason });
         }
         Ok(())
     }

@@ -8,12 +8,13 @@ use crate::fold_in::{Population, Regression};
 use crate::tensors::{NamedTensor, Tensors};
 use crate::{ModelSettings, RatingModel, Result, UserState};
 use foretaste_data::{Histories, History, Membership};
+use rayon::prelude::*;
 
 /// Draws in which a revealed rating moves the user.
 const STREAMED: usize = 16;
 
 /// One draw: users' features raw, the other blocks' parts folded. Rows are `factors + 1` long; the
-/// users' last row is the feature of an unknown user, the items' last the part of an unknown item.
+/// users' last row is the feature of an unknown user, the items' and days' last the part of an unknown one.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Draw {
     pub intercept: f32,
@@ -102,7 +103,8 @@ impl Model {
             variances: Vec::new(),
         };
         for draw in model.streamed() {
-            let folded: Vec<Vec<f32>> = (0..train.n_users() as u32).map(|user| model.user(&model.samples.0[draw], user, train.user(user).items)).collect();
+            let fold = |user: u32| model.user(&model.samples.0[draw], user, &model.layout.user_part(user, train.user(user).items));
+            let folded: Vec<Vec<f32>> = (0..train.n_users() as u32).into_par_iter().map(fold).collect();
             // c first, as in the regression's (1, q).
             let component = |user: usize, c: usize| if c == 0 { folded[user][width - 1] } else { folded[user][c - 1] };
             let population = Population::of(width, model.population.trained.clone(), 1.0, component);
@@ -148,14 +150,14 @@ impl Model {
         (0..taken).map(|i| i * n / taken.max(1)).collect()
     }
 
-    /// A user's folded part in one draw.
-    fn user(&self, draw: &Draw, user: u32, known: &[u32]) -> Vec<f32> {
+    /// A user's folded part in one draw; `part` are the features besides the user's own.
+    fn user(&self, draw: &Draw, user: u32, part: &[(u32, f32)]) -> Vec<f32> {
         let width = self.settings.factors + 1;
         let trained = self.population.knows(user);
         // An unknown user's own feature is the table's last row.
         let own = if trained { user } else { self.layout.user_features() as u32 };
         let mut out = vec![0.0; width];
-        fold(&draw.users, std::iter::once((own, 1.0)).chain(self.layout.user_part(user, known)), &mut out);
+        fold(&draw.users, std::iter::once((own, 1.0)).chain(part.iter().copied()), &mut out);
         out
     }
 
@@ -167,7 +169,9 @@ impl Model {
 
     fn day<'a>(&self, draw: &'a Draw, timestamp: i64) -> Option<&'a [f32]> {
         let width = self.settings.factors + 1;
-        self.layout.day_part(timestamp).map(|at| &draw.days[at * width..(at + 1) * width])
+        // Levels of the groups are not told apart: leaving a day out would leave out its share of the mean.
+        let at = self.layout.day_part(timestamp).unwrap_or(self.layout.days.len());
+        draw.days.get(at * width..(at + 1) * width)
     }
 
     /// The rating for a score, and its slope.
@@ -193,8 +197,9 @@ struct State<'a> {
 impl<'a> State<'a> {
     fn new(model: &'a Model, user: u32, known: History<'_>) -> Self {
         let mut state = Self { model, users: Vec::new(), regressions: Vec::new(), known: Vec::new() };
+        let part = model.layout.user_part(user, known.items);
         for draw in &model.samples.0 {
-            state.users.extend(model.user(draw, user, known.items));
+            state.users.extend(model.user(draw, user, &part));
         }
         if model.population.knows(user) {
             state.known = known.items.iter().copied().zip(known.timestamps.iter().copied()).collect();

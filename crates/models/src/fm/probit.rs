@@ -13,6 +13,8 @@ use rayon::prelude::*;
 
 /// Chunks of rows; decides the order of sums.
 const CHUNKS: usize = 16;
+/// More than Newton's method ever takes from a finite start.
+const NEWTON_STEPS: usize = 50;
 const ROOT_2: f64 = std::f64::consts::SQRT_2;
 
 /// `Phi(x)`.
@@ -161,8 +163,8 @@ impl Cutpoints {
         let mut mode = self.clone();
         let mut at = mode.likelihood(levels, scores);
         let old_value = at.value;
-        let (mut factor, mut free);
-        loop {
+        let (mut factor, mut free) = (Vec::new(), old.clone());
+        for _ in 0..NEWTON_STEPS {
             let (gradient, negative) = mode.curvature(&at);
             let Some(cholesky) = cholesky(&negative) else { return };
             let step = solve(&cholesky, &gradient);

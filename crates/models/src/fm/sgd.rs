@@ -40,9 +40,9 @@ pub(super) fn pass(machine: &mut Machine, design: &Design, target: &[f32], setti
         for (place, at, x) in &features {
             let row = &mut machine.tables[*place][*at..at + width];
             for (v, q) in row.iter_mut().zip(&q) {
-                *v += rate * (error * x * (q - x * *v) - settings.regularization * *v);
+                *v += rate * (error * x * (q - x * *v) - settings.sgd_regularization * *v);
             }
-            row[factors] += rate * (error * x - settings.weight_regularization * row[factors]);
+            row[factors] += rate * (error * x - settings.sgd_weight_regularization * row[factors]);
         }
     }
     squares

@@ -106,7 +106,7 @@ fn gradient_steps_equal_finite_differences() {
     });
     let design = Design::new(blocks.collect()).unwrap();
     let before = machine(&design, 2);
-    let settings = Settings { learner: Learner::Sgd, learning_rate: 1e-3, regularization: 0.2, weight_regularization: 0.1, ..Settings::default() };
+    let settings = Settings { learner: Learner::Sgd, learning_rate: 1e-3, sgd_regularization: 0.2, sgd_weight_regularization: 0.1, ..Settings::default() };
     let mut after = before.clone();
     sgd::pass(&mut after, &design, &target[..1], &settings, 0, 0);
     let loss = |machine: &Machine| 0.5 * (f64::from(target[0]) - by_pairs(machine, &design, 0)).powi(2);
@@ -204,4 +204,28 @@ fn unfit_designs_are_refused() {
     block.rows = vec![0];
     let design = Design::new(vec![block]).unwrap();
     assert!(learn(&Settings::default(), &design, &[1.0, 2.0], &design, 0, |_, _| {}).is_err());
+}
+
+/// A day without training rows is an average day: leaving its part out would take its share of the
+/// mean rating away, and everything predicted for later days would be off.
+#[test]
+fn a_new_day_is_an_average_day() {
+    let (users, items) = (30_u32, 12_u32);
+    let mut random = rng(6, "days");
+    let mut columns = (vec![0], Vec::new(), Vec::new(), Vec::new());
+    for user in 0..users {
+        for item in 0..items {
+            columns.1.push(item);
+            columns.2.push(3.0 + (user % 3) as f32 * 0.5 + random.random_range(-0.3..0.3));
+            columns.3.push(i64::from(user * 7 + item / 4) * 86_400);
+        }
+        columns.0.push(columns.1.len());
+    }
+    let train = foretaste_data::Histories::new(columns.0, columns.1, columns.2, columns.3, items as usize);
+    let settings = Settings { factors: 2, iterations: 120, burn_in: 40, ..Settings::default() };
+    let device = crate::Device::flex();
+    let model = fit(&settings, &train, None, &crate::FitContext::new(0, &device)).unwrap().model;
+    let state = model.start(4, train.user(4));
+    let (seen, unseen) = (state.predict(3, 28 * 86_400), state.predict(3, 9_999 * 86_400));
+    assert!((seen - unseen).abs() < 0.35 && (unseen - 3.5).abs() < 0.35, "{seen} {unseen}");
 }

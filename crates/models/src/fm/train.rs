@@ -25,6 +25,7 @@ const MOST_LEVELS: usize = 64;
 /// settings' features need; [`ModelError::Interrupted`] when asked to stop.
 pub fn fit(settings: &Settings, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Result<Fitted> {
     training_mean(NAME, train)?;
+    settings.check_features()?;
     let (design, layout) = features::design(settings, train, context)?;
     let chain = Chain::new(settings, &design, train.values(), context.seed)?;
     let trained: Vec<bool> = (0..train.n_users() as u32).map(|u| !train.range(u).is_empty()).collect();
@@ -91,7 +92,12 @@ impl<'a> Chain<'a> {
             }
             table
         };
-        let tables = design.blocks().iter().enumerate().map(table).collect();
+        let mut tables: Vec<Vec<f32>> = design.blocks().iter().enumerate().map(table).collect();
+        let sweeper = Sweeper::new(design);
+        // What no row has stays at its prior's mean, 0.
+        for (place, table) in tables.iter_mut().enumerate() {
+            table.chunks_exact_mut(width).enumerate().filter(|(feature, _)| !sweeper.occurs(place, *feature)).for_each(|(_, row)| row.fill(0.0));
+        }
         let levels = match settings.likelihood {
             Likelihood::Normal => None,
             Likelihood::Probit => {
@@ -114,7 +120,7 @@ impl<'a> Chain<'a> {
             _ => (settings.regularization, settings.weight_regularization),
         };
         let hyper = Hyper::new(settings.factors, design.n_groups(), precision, weight_precision);
-        Ok(Self { settings, design, target, seed, sweeper: Sweeper::new(design), machine, hyper, alpha: 1.0, levels })
+        Ok(Self { settings, design, target, seed, sweeper, machine, hyper, alpha: 1.0, levels })
     }
 
     /// One iteration; answers the sum of squared errors of the machine before it.
@@ -203,14 +209,18 @@ impl<'a> Chain<'a> {
     fn draw(&self) -> Draw {
         let folded = |place: usize| self.design.blocks().get(place).map_or(Vec::new(), |block| self.machine.fold(place, block));
         let prior = |group: u32| (0..self.machine.width()).map(|dimension| self.hyper.prior(dimension, group).mean).collect::<Vec<f32>>();
-        // Groups 0 (users) and 1 or 2 (items) are those of the blocks' first features.
+        // The group of a block's first features: users, items, days.
         let group = |place: usize| self.design.blocks()[place].groups().first().map_or(0, |g| *g);
         let cutpoints = self.levels.as_ref().map_or(Vec::new(), |levels| levels.cutpoints.0.iter().map(|c| *c as f32).collect());
         let mut users = self.machine.tables[0].clone();
         users.extend(prior(group(0)));
         let mut items = folded(1);
         items.extend(prior(group(1)));
-        Draw { intercept: self.machine.intercept, users, items, days: folded(2), cutpoints }
+        let mut days = folded(2);
+        if !days.is_empty() {
+            days.extend(prior(group(2)));
+        }
+        Draw { intercept: self.machine.intercept, users, items, days, cutpoints }
     }
 }
 

@@ -14,13 +14,14 @@
 //!
 //! Training alternates ("subspace descent"): back through the users' networks with the items' states
 //! fixed, then the other way round. Networks take Adam steps, as in the paper; embeddings and the
-//! stationary factors `u_i, m_j` take them on the touched rows alone (the paper: gradient descent),
-//! and begin as a small PMF's factors.
+//! stationary factors `u_i, m_j` take them on the touched rows alone (the paper: gradient descent).
+//! Stationary factors begin as a small PMF's, all else at random.
 //!
 //! `streaming`: a revealed rating joins its step and moves the user's later steps. Within its step the
 //! paper has no update; here it also moves the stationary `(b_i, u_i)` by one Bayesian regression
 //! step on `(1, m_j)`, as in PMF, from which a new user gets a stationary part. An item without
-//! training rows has the state of a new item and no stationary part.
+//! training rows has the state of a new item and no stationary part; in a user's history it enters with
+//! its first, random embedding.
 
 mod model;
 mod network;

@@ -26,9 +26,12 @@ fn loss(training: &Training, sides: [&Side; 2]) -> f64 {
     let users = walk(sides[0], &training.user_steps, ratings, &ratings.items, scale);
     let items = walk(sides[1], &training.item_steps, ratings, &ratings.users, scale);
     let squares = (0..ratings.targets.len()).map(|row| {
-        let (user, item) = (&users[training.user_steps.of_row[row] as usize].1, &items[training.item_steps.of_row[row] as usize].1);
+        let (user, item) = (
+            sides[0].project(&users[training.user_steps.of_row[row] as usize].hidden),
+            sides[1].project(&items[training.item_steps.of_row[row] as usize].hidden),
+        );
         let stationary = [sides[0].stationary(ratings.users[row]), sides[1].stationary(ratings.items[row])];
-        f64::from(join([user, item], stationary) - ratings.targets[row]).powi(2)
+        f64::from(join([&user, &item], stationary) - ratings.targets[row]).powi(2)
     });
     squares.sum()
 }

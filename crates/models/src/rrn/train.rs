@@ -56,23 +56,47 @@ pub(super) struct Training<'a> {
     trained_users: Vec<bool>,
 }
 
-/// Where every step of a side stands, and its projection.
-pub(super) fn walk(side: &Side, steps: &Steps, ratings: &Ratings, others: &[u32], scale: Scale) -> Vec<(Place, Vec<f32>)> {
-    let walks: Vec<Vec<(Place, Vec<f32>)>> = (0..steps.offsets.len() - 1)
+/// A side's projections at all of its steps, one after the other.
+fn projections(side: &Side, steps: &Steps, ratings: &Ratings, others: &[u32], scale: Scale) -> Vec<f32> {
+    let walks: Vec<Vec<f32>> = (0..steps.offsets.len() - 1)
         .into_par_iter()
         .map(|owner| {
-            let mut places: Vec<(Place, Vec<f32>)> = Vec::new();
+            let mut last: Option<Place> = None;
+            let mut projected = Vec::new();
             for step in steps.offsets[owner]..steps.offsets[owner + 1] {
-                let (hidden, memory) = side.arrive(places.last().map(|(place, _)| place), steps.days[step], scale);
-                let projected = side.project(&hidden);
-                let mut bag = vec![0.0; side.embedding];
-                steps.rows(step as u32).iter().for_each(|row| side.add(&mut bag, others[*row as usize], ratings.values[*row as usize]));
-                places.push((Place { day: steps.days[step], hidden, memory, bag }, projected));
+                let place = side.place(last.as_ref(), steps, step, ratings, others, scale);
+                projected.extend(side.project(&place.hidden));
+                last = Some(place);
+            }
+            projected
+        })
+        .collect();
+    walks.concat()
+}
+
+/// Where every step of a side stands.
+pub(super) fn walk(side: &Side, steps: &Steps, ratings: &Ratings, others: &[u32], scale: Scale) -> Vec<Place> {
+    let walks: Vec<Vec<Place>> = (0..steps.offsets.len() - 1)
+        .into_par_iter()
+        .map(|owner| {
+            let mut places: Vec<Place> = Vec::new();
+            for step in steps.offsets[owner]..steps.offsets[owner + 1] {
+                places.push(side.place(places.last(), steps, step, ratings, others, scale));
             }
             places
         })
         .collect();
     walks.into_iter().flatten().collect()
+}
+
+impl Side {
+    /// A step's place, coming from the one before.
+    fn place(&self, before: Option<&Place>, steps: &Steps, step: usize, ratings: &Ratings, others: &[u32], scale: Scale) -> Place {
+        let (hidden, memory) = self.arrive(before, steps.days[step], scale);
+        let mut bag = vec![0.0; self.embedding];
+        steps.rows(step as u32).iter().for_each(|row| self.add(&mut bag, others[*row as usize], ratings.values[*row as usize]));
+        Place { day: steps.days[step], hidden, memory, bag }
+    }
 }
 
 impl<'a> Training<'a> {
@@ -134,7 +158,7 @@ impl<'a> Training<'a> {
     /// Works out a side's projections at all of its steps.
     fn refresh(&mut self, side: Moving) -> Result<()> {
         let (steps, others) = self.of(side);
-        let states = walk(&self.side(side)?, steps, &self.ratings, others, self.scale).into_iter().flat_map(|(_, projected)| projected).collect();
+        let states = projections(&self.side(side)?, steps, &self.ratings, others, self.scale);
         *(if side == Moving::Users { &mut self.user_states } else { &mut self.item_states }) = states;
         Ok(())
     }
@@ -196,7 +220,7 @@ impl Trainer for Training<'_> {
     fn model(&self, train_rmse: f64) -> Result<Model> {
         let items = self.side(Moving::Items)?;
         let (steps, others) = self.of(Moving::Items);
-        let places = walk(&items, steps, &self.ratings, others, self.scale).into_iter().map(|(place, _)| place).collect();
+        let places = walk(&items, steps, &self.ratings, others, self.scale);
         Ok(Model::new(
             self.settings.clone(),
             self.scale,

@@ -45,6 +45,8 @@ pub(super) struct Training<'a> {
     pub items: Items,
     /// Parameters of each user.
     pub users: Vec<Vec<f32>>,
+    /// Stands where `y` would, without the implicit term.
+    no_implicit: Vec<f32>,
 }
 
 impl<'a> Training<'a> {
@@ -95,7 +97,8 @@ impl<'a> Training<'a> {
                 theta
             })
             .collect();
-        Ok(Self { settings, train, mean, bins, calendars, layouts, rows, items, users })
+        let no_implicit = vec![0.0; if settings.implicit { 0 } else { n_items * k }];
+        Ok(Self { settings, train, mean, bins, calendars, layouts, rows, items, users, no_implicit })
     }
 
     pub fn step(&self, epoch: usize) -> Step {
@@ -135,8 +138,7 @@ impl<'a> Training<'a> {
         let shard = train.n_items().div_ceil(SHARDS).max(1);
         let y_keep = 1.0 - step.rate * self.settings.implicit_regularization;
         let items = &mut self.items;
-        let mut none: Vec<f32> = vec![0.0; if items.y.is_empty() { train.n_items() * k } else { 0 }];
-        let y = if items.y.is_empty() { &mut none } else { &mut items.y };
+        let y = if items.y.is_empty() { &mut self.no_implicit } else { &mut items.y };
         let columns = items.q.par_chunks_mut(shard * k).zip(y.par_chunks_mut(shard * k));
         let columns = columns.zip(items.bias.par_chunks_mut(shard)).zip(items.bin_bias.par_chunks_mut(shard * bins));
         columns.enumerate().for_each(|(s, (((q, y), bias), bin_bias))| {
