@@ -9,6 +9,9 @@
 //!
 //! (Bishop 2006, *Pattern Recognition and Machine Learning*, section 3.3).
 
+use crate::Result;
+use crate::tensors::{NamedTensor, Tensors};
+
 /// How trained users are spread, and how far predictions are off.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Population {
@@ -39,6 +42,27 @@ impl Population {
         let mean = over_users(&|_, v| v);
         let variance = over_users(&|c, v| (v - mean[c]).powi(2)).into_iter().map(|v| v as f32).collect();
         Self { mean: mean.into_iter().map(|m| m as f32).collect(), variance, noise: noise.max(1e-6), trained }
+    }
+
+    /// All of it by name, for a saved model.
+    pub fn tensors(&self) -> [NamedTensor; 4] {
+        let of = |name: &str, values: Vec<f32>| NamedTensor::new(name, &[values.len()], values);
+        [
+            of("population_mean", self.mean.clone()),
+            of("population_variance", self.variance.clone()),
+            of("noise", vec![self.noise]),
+            of("trained_users", self.trained.iter().map(|t| f32::from(u8::from(*t))).collect()),
+        ]
+    }
+
+    /// What [`tensors`](Self::tensors) gave, `width` components a user.
+    pub fn restore(width: usize, tensors: &Tensors) -> Result<Self> {
+        Ok(Self {
+            mean: tensors.values("population_mean", &[Some(width)])?,
+            variance: tensors.values("population_variance", &[Some(width)])?,
+            noise: tensors.scalar("noise")?,
+            trained: tensors.values("trained_users", &[None])?.into_iter().map(|t| t > 0.0).collect(),
+        })
     }
 
     /// Whether `user` had training rows.

@@ -133,12 +133,7 @@ impl Model {
             layout,
             samples: Samples::restore("", width, tensors)?,
             values: whole("levels")?,
-            population: Population {
-                mean: Vec::new(),
-                variance: Vec::new(),
-                noise: tensors.scalar("noise")?,
-                trained: whole("trained_users")?.into_iter().map(|t| t > 0.0).collect(),
-            },
+            population: Population::restore(0, tensors)?,
             variances: whole("variances")?,
             settings,
         })
@@ -300,7 +295,7 @@ impl RatingModel for Model {
     fn tensors(&self) -> Vec<NamedTensor> {
         let integers = |name: &str, values: &mut dyn Iterator<Item = i64>| NamedTensor::integers(name, values);
         let mut tensors = self.samples.tensors("", self.settings.factors + 1);
-        let (layout, trained) = (&self.layout, &self.population.trained);
+        let layout = &self.layout;
         tensors.extend([
             integers("sizes", &mut [layout.users, layout.items, layout.user_codes.n].into_iter().map(|n| n as i64)),
             integers("calendar", &mut layout.days.iter().copied()),
@@ -309,10 +304,9 @@ impl RatingModel for Model {
             integers("membership_offsets", &mut layout.membership.offsets().iter().map(|n| *n as i64)),
             integers("membership_items", &mut layout.membership.items().iter().map(|n| i64::from(*n))),
             NamedTensor::new("levels", &[self.values.len()], self.values.clone()),
-            NamedTensor::scalar("noise", self.population.noise),
             NamedTensor::new("variances", &[self.variances.len()], self.variances.clone()),
-            NamedTensor::new("trained_users", &[trained.len()], trained.iter().map(|t| f32::from(u8::from(*t))).collect()),
         ]);
+        tensors.extend(self.population.tensors());
         tensors
     }
 }

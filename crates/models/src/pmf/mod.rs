@@ -113,12 +113,7 @@ impl Model {
             item_factors: tensors.values("item_factors", &[None, Some(k)])?,
             user_biases: tensors.values("user_biases", &[None])?,
             item_biases: tensors.values("item_biases", &[None])?,
-            population: Population {
-                mean: tensors.values("population_mean", &[Some(k + 1)])?,
-                variance: tensors.values("population_variance", &[Some(k + 1)])?,
-                noise: tensors.scalar("noise")?,
-                trained: tensors.values("trained_users", &[None])?.into_iter().map(|t| t > 0.0).collect(),
-            },
+            population: Population::restore(k + 1, tensors)?,
             settings,
         })
     }
@@ -156,16 +151,14 @@ impl RatingModel for Model {
 
     fn tensors(&self) -> Vec<NamedTensor> {
         let (k, users, items) = (self.settings.factors, self.user_biases.len(), self.item_biases.len());
-        vec![
+        let mut tensors = vec![
             NamedTensor::scalar("mean", self.mean),
             NamedTensor::new("user_factors", &[users, k], self.user_factors.clone()),
             NamedTensor::new("item_factors", &[items, k], self.item_factors.clone()),
             NamedTensor::new("user_biases", &[users], self.user_biases.clone()),
             NamedTensor::new("item_biases", &[items], self.item_biases.clone()),
-            NamedTensor::new("population_mean", &[k + 1], self.population.mean.clone()),
-            NamedTensor::new("population_variance", &[k + 1], self.population.variance.clone()),
-            NamedTensor::scalar("noise", self.population.noise),
-            NamedTensor::new("trained_users", &[users], self.population.trained.iter().map(|t| f32::from(u8::from(*t))).collect()),
-        ]
+        ];
+        tensors.extend(self.population.tensors());
+        tensors
     }
 }

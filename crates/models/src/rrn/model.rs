@@ -62,12 +62,7 @@ impl Model {
             items: Side::restore(&settings, "items", tensors)?,
             offsets,
             places: days.iter().enumerate().map(place).collect(),
-            population: Population {
-                mean: tensors.values("population_mean", &[Some(settings.stationary_factors + 1)])?,
-                variance: tensors.values("population_variance", &[Some(settings.stationary_factors + 1)])?,
-                noise: tensors.scalar("noise")?,
-                trained: tensors.values("trained_users", &[None])?.into_iter().map(|t| t > 0.0).collect(),
-            },
+            population: Population::restore(settings.stationary_factors + 1, tensors)?,
             settings,
         })
     }
@@ -203,11 +198,8 @@ impl RatingModel for Model {
             stack("item_hidden", self.settings.size, |p| &p.hidden),
             stack("item_memory", self.settings.size, |p| &p.memory),
             stack("item_bags", self.settings.embedding, |p| &p.bag),
-            NamedTensor::new("population_mean", &[self.population.mean.len()], self.population.mean.clone()),
-            NamedTensor::new("population_variance", &[self.population.variance.len()], self.population.variance.clone()),
-            NamedTensor::scalar("noise", self.population.noise),
-            NamedTensor::new("trained_users", &[self.population.trained.len()], self.population.trained.iter().map(|t| f32::from(u8::from(*t))).collect()),
         ]);
+        tensors.extend(self.population.tensors());
         tensors
     }
 }

@@ -80,12 +80,7 @@ impl Model {
             calendars,
             users,
             knots,
-            population: Population {
-                mean: tensors.values("population_mean", &[Some(k + 1)])?,
-                variance: tensors.values("population_variance", &[Some(k + 1)])?,
-                noise: tensors.scalar("noise")?,
-                trained: tensors.values("trained_users", &[None])?.into_iter().map(|t| t > 0.0).collect(),
-            },
+            population: Population::restore(k + 1, tensors)?,
             settings,
         })
     }
@@ -196,7 +191,6 @@ impl RatingModel for Model {
     }
 
     fn tensors(&self) -> Vec<NamedTensor> {
-        let (k, trained) = (self.settings.factors, &self.population.trained);
         let all = self.users.concat();
         let mut tensors = Self::item_tensors("", &self.items);
         tensors.extend([
@@ -207,11 +201,8 @@ impl RatingModel for Model {
             NamedTensor::integers("days", self.calendars.iter().flat_map(|c| &c.days).map(|d| i64::from(*d))),
             NamedTensor::integers("knots", self.knots.iter().map(|k| i64::from(*k))),
             NamedTensor::new("users", &[all.len()], all),
-            NamedTensor::new("population_mean", &[k + 1], self.population.mean.clone()),
-            NamedTensor::new("population_variance", &[k + 1], self.population.variance.clone()),
-            NamedTensor::scalar("noise", self.population.noise),
-            NamedTensor::new("trained_users", &[trained.len()], trained.iter().map(|t| f32::from(u8::from(*t))).collect()),
         ]);
+        tensors.extend(self.population.tensors());
         tensors
     }
 }
