@@ -36,6 +36,7 @@ pub mod rnn;
 pub mod rolling_average;
 pub mod rrn;
 mod saved;
+mod sequence;
 mod tensors;
 pub mod tsvd;
 

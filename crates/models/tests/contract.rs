@@ -32,7 +32,7 @@ fn small(kind: Kind) -> ModelSettings {
         Kind::RollingAverage | Kind::Biases => "",
         Kind::Pmf => "factors = 8\nepochs = 12\nlearning_rate = 0.02",
         Kind::Tsvd => "factors = 8\nepochs = 8",
-        Kind::Fm => "factors = 4\niterations = 30\nburn_in = 5\nkept = 20",
+        Kind::Fm => "factors = 4\nchains = 2\niterations = 30\nburn_in = 5\nkept = 20",
         Kind::Autorec => "size = 10\nepochs = 20\nbatch = 64\nlearning_rate = 0.01",
         Kind::Deeprec => "layers = [12, 8]\ndropout = 0.5\nepochs = 40\nbatch = 8\nlearning_rate = 0.02\nweight_decay = 0.003\ncenter = true",
         Kind::Rrn => "size = 8\nembedding = 6\ndynamic_factors = 4\nstationary_factors = 4\nepochs = 3\nuser_days = 30\nitem_days = 365",

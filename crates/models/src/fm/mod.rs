@@ -77,11 +77,13 @@ pub struct Settings {
     pub likelihood: Likelihood,
     /// Length of a feature's factor vector.
     pub factors: usize,
-    /// Draws (`mcmc`) or passes (`als`, `sgd`).
+    /// Draws of each chain (`mcmc`) or passes (`als`, `sgd`).
     pub iterations: usize,
-    /// Draws before the first that is kept.
+    /// Chains side by side, each with first values and random numbers of its own (`mcmc`): their draws are averaged.
+    pub chains: usize,
+    /// Draws of each chain before the first that is kept.
     pub burn_in: usize,
-    /// Draws that are kept, at most.
+    /// Draws that are kept, at most, of all chains together.
     pub kept: usize,
     /// Standard deviation of the first factors.
     pub init_deviation: f32,
@@ -116,6 +118,7 @@ impl Default for Settings {
             likelihood: Likelihood::Normal,
             factors: 32,
             iterations: 512,
+            chains: 1,
             burn_in: 32,
             kept: 96,
             init_deviation: 0.1,
@@ -142,6 +145,7 @@ impl Settings {
     pub fn check(&self) -> Result<()> {
         within(NAME, "factors", self.factors, 1, 4096)?;
         within(NAME, "iterations", self.iterations, 1, 1_000_000)?;
+        within(NAME, "chains", self.chains, 1, 256)?;
         within(NAME, "burn_in", self.burn_in, 0, 1_000_000)?;
         within(NAME, "kept", self.kept, 1, 10_000)?;
         within(NAME, "init_deviation", self.init_deviation, 1e-6, 10.0)?;
@@ -151,9 +155,15 @@ impl Settings {
         within(NAME, "sgd_regularization", self.sgd_regularization, 0.0, 10.0)?;
         within(NAME, "sgd_weight_regularization", self.sgd_weight_regularization, 0.0, 10.0)?;
         within(NAME, "patience", self.patience, 1, 100_000)?;
+        let fail = |setting: &str, reason: &str| Err(crate::ModelError::Setting { model: NAME, setting: setting.into(), reason: reason.into() });
+        if self.chains > 1 && self.learner != Learner::Mcmc {
+            return fail("chains", "several chains need learner = \"mcmc\"");
+        }
+        if self.chains > self.kept {
+            return fail("kept", "fewer draws than chains; keep one of each at least");
+        }
         if self.likelihood == Likelihood::Probit && self.learner != Learner::Mcmc {
-            let reason = "probit needs learner = \"mcmc\"".into();
-            return Err(crate::ModelError::Setting { model: NAME, setting: "likelihood".into(), reason });
+            return fail("likelihood", "probit needs learner = \"mcmc\"");
         }
         Ok(())
     }

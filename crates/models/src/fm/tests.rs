@@ -229,3 +229,23 @@ fn a_new_day_is_an_average_day() {
     let (seen, unseen) = (state.predict(3, 28 * 86_400), state.predict(3, 9_999 * 86_400));
     assert!((seen - unseen).abs() < 0.35 && (unseen - 3.5).abs() < 0.35, "{seen} {unseen}");
 }
+
+/// The first of two chains draws what a chain alone draws, the second something else.
+#[test]
+fn chains_are_independent() {
+    let train = foretaste_data::Histories::new(vec![0, 3, 5], vec![0, 1, 2, 0, 2], vec![4.0, 2.0, 5.0, 3.0, 1.0], vec![0, 1, 2, 3, 4], 3);
+    let device = crate::Device::flex();
+    let draws = |chains: usize| {
+        let settings = Settings { factors: 2, iterations: 6, burn_in: 2, kept: 4 * chains, chains, ..Settings::default() };
+        let tensors = fit(&settings, &train, None, &crate::FitContext::new(0, &device)).unwrap().model.tensors();
+        tensors.into_iter().find(|t| t.name.ends_with("users")).unwrap()
+    };
+    let (one, two) = (draws(1), draws(2));
+    assert_eq!((one.shape[0], two.shape[0]), (4, 8));
+    let size = one.data.len() / 4;
+    for draw in 0..4 {
+        let at = |tensor: &crate::tensors::NamedTensor, draw: usize| tensor.data[draw * size..(draw + 1) * size].to_vec();
+        assert_eq!(at(&one, draw), at(&two, 2 * draw));
+        assert_ne!(at(&one, draw), at(&two, 2 * draw + 1));
+    }
+}

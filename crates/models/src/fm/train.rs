@@ -13,7 +13,9 @@ use crate::model::training_mean;
 use crate::tensors::{NamedTensor, Tensors};
 use crate::{FitContext, Fitted, ModelError, ModelSettings, Result};
 use foretaste_data::{Histories, rng};
+use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
+use rayon::prelude::*;
 
 /// Levels an ordered probit may have.
 const MOST_LEVELS: usize = 64;
@@ -27,10 +29,10 @@ pub fn fit(settings: &Settings, train: &Histories, validation: Option<&Histories
     training_mean(NAME, train)?;
     settings.check_features()?;
     let (design, layout) = features::design(settings, train, context)?;
-    let chain = Chain::new(settings, &design, train.values(), context.seed)?;
+    let chains = chains(settings, &design, train.values(), context.seed)?;
     let trained: Vec<bool> = (0..train.n_users() as u32).map(|u| !train.range(u).is_empty()).collect();
     let patience = if settings.learner == Learner::Mcmc { settings.iterations } else { settings.patience };
-    let trainer = Training { settings, layout, train, trained, samples: Samples::default(), chain };
+    let trainer = Training { settings, layout, train, trained, samples: Samples::default(), chains };
     epochs::train(trainer, &ModelSettings::Fm(settings.clone()), (settings.iterations, patience), train, validation, context)
 }
 
@@ -41,17 +43,32 @@ pub fn fit(settings: &Settings, train: &Histories, validation: Option<&Histories
 /// [`ModelError::Training`] when target and design do not fit together.
 pub fn learn(settings: &Settings, design: &Design, target: &[f32], asked: &Design, seed: u64, mut each: impl FnMut(usize, &[f32])) -> Result<()> {
     settings.check()?;
-    let mut chain = Chain::new(settings, design, target, seed)?;
+    let mut chains = chains(settings, design, target, seed)?;
     for iteration in 0..settings.iterations {
-        chain.step(iteration);
-        let folded: Vec<Vec<f32>> = asked.blocks().iter().enumerate().map(|(b, block)| chain.machine.fold(b, block)).collect();
-        let mut predictions = chain.machine.predict(asked, &folded);
-        if let Some(levels) = &chain.levels {
-            predictions.iter_mut().for_each(|p| *p = levels.cutpoints.expectation(&levels.values, f64::from(*p)).0 as f32);
+        step(&mut chains, iteration);
+        let mut predictions = vec![0.0; asked.len()];
+        for chain in &chains {
+            let folded: Vec<Vec<f32>> = asked.blocks().iter().enumerate().map(|(b, block)| chain.machine.fold(b, block)).collect();
+            for (sum, score) in predictions.iter_mut().zip(chain.machine.predict(asked, &folded)) {
+                let one = chain.levels.as_ref().map_or(score, |levels| levels.cutpoints.expectation(&levels.values, f64::from(score)).0 as f32);
+                *sum += one / settings.chains as f32;
+            }
         }
         each(iteration + 1, &predictions);
     }
     Ok(())
+}
+
+/// Chains that share nothing but the data: the first runs under `seed` itself.
+fn chains<'a>(settings: &'a Settings, design: &'a Design, target: &'a [f32], seed: u64) -> Result<Vec<Chain<'a>>> {
+    let seed = |chain: usize| if chain == 0 { seed } else { rng(seed, &format!("fm chain {chain}")).random() };
+    (0..settings.chains).map(|chain| Chain::new(settings, design, target, seed(chain))).collect()
+}
+
+/// One iteration of all chains, in parallel; answers the mean over chains of [`Chain::step`]'s sums.
+fn step(chains: &mut [Chain], iteration: usize) -> f64 {
+    let squares: Vec<f64> = chains.par_iter_mut().map(|chain| chain.step(iteration)).collect();
+    squares.iter().sum::<f64>() / squares.len() as f64
 }
 
 /// The ordered probit's part of a chain.
@@ -176,31 +193,32 @@ impl<'a> Chain<'a> {
         squares
     }
 
-    fn state(&self) -> Vec<NamedTensor> {
+    /// What a checkpoint needs, under names that begin with `prefix`.
+    fn state(&self, prefix: &str) -> Vec<NamedTensor> {
         let width = self.machine.width();
-        let mut state = vec![NamedTensor::new("now.scalars", &[2], vec![self.machine.intercept, self.alpha])];
+        let mut state = vec![NamedTensor::new(format!("{prefix}scalars"), &[2], vec![self.machine.intercept, self.alpha])];
         for (place, table) in self.machine.tables.iter().enumerate() {
-            state.push(NamedTensor::new(format!("now.table.{place}"), &[table.len() / width, width], table.clone()));
+            state.push(NamedTensor::new(format!("{prefix}table.{place}"), &[table.len() / width, width], table.clone()));
         }
         let priors: Vec<f32> = self.hyper.priors.iter().flat_map(|p| [p.mean, p.precision]).collect();
-        state.push(NamedTensor::new("now.priors", &[self.hyper.priors.len(), 2], priors));
+        state.push(NamedTensor::new(format!("{prefix}priors"), &[self.hyper.priors.len(), 2], priors));
         if let Some(levels) = &self.levels {
-            state.push(NamedTensor::doubles("now.cutpoints", &levels.cutpoints.0));
+            state.push(NamedTensor::doubles(&format!("{prefix}cutpoints"), &levels.cutpoints.0));
         }
         state
     }
 
-    fn restore(&mut self, state: &Tensors) -> Result<()> {
+    fn restore(&mut self, prefix: &str, state: &Tensors) -> Result<()> {
         let width = self.machine.width();
-        let scalars = state.values("now.scalars", &[Some(2)])?;
+        let scalars = state.values(&format!("{prefix}scalars"), &[Some(2)])?;
         (self.machine.intercept, self.alpha) = (scalars[0], scalars[1]);
         for (place, table) in self.machine.tables.iter_mut().enumerate() {
-            *table = state.values(&format!("now.table.{place}"), &[Some(table.len() / width), Some(width)])?;
+            *table = state.values(&format!("{prefix}table.{place}"), &[Some(table.len() / width), Some(width)])?;
         }
-        let priors = state.values("now.priors", &[Some(self.hyper.priors.len()), Some(2)])?;
+        let priors = state.values(&format!("{prefix}priors"), &[Some(self.hyper.priors.len()), Some(2)])?;
         self.hyper.priors = priors.chunks_exact(2).map(|p| Prior { mean: p[0], precision: p[1] }).collect();
         if let Some(levels) = &mut self.levels {
-            levels.cutpoints = Cutpoints(state.doubles("now.cutpoints", levels.cutpoints.0.len())?);
+            levels.cutpoints = Cutpoints(state.doubles(&format!("{prefix}cutpoints"), levels.cutpoints.0.len())?);
         }
         Ok(())
     }
@@ -230,17 +248,17 @@ struct Training<'a> {
     train: &'a Histories,
     trained: Vec<bool>,
     samples: Samples,
-    chain: Chain<'a>,
+    chains: Vec<Chain<'a>>,
 }
 
 impl Training<'_> {
-    /// Whether the draw of this iteration (from 0) is kept.
+    /// Whether the draws of this iteration (from 0) are kept.
     fn keeps(&self, iteration: usize) -> bool {
         if self.settings.learner != Learner::Mcmc {
             return false;
         }
         let burn_in = self.settings.burn_in.min(self.settings.iterations - 1);
-        let spacing = (self.settings.iterations - burn_in).div_ceil(self.settings.kept);
+        let spacing = (self.settings.iterations - burn_in).div_ceil(self.settings.kept / self.settings.chains);
         iteration >= burn_in && (self.settings.iterations - 1 - iteration).is_multiple_of(spacing)
     }
 }
@@ -250,28 +268,30 @@ impl Trainer for Training<'_> {
 
     fn epoch(&mut self, epoch: usize, context: &FitContext) -> Result<f64> {
         context.go_on()?;
-        let squares = self.chain.step(epoch);
+        let squares = step(&mut self.chains, epoch);
         if self.keeps(epoch) {
-            self.samples.push(self.chain.draw());
+            self.chains.iter().for_each(|chain| self.samples.push(chain.draw()));
         }
         Ok(squares)
     }
 
     fn model(&self, train_rmse: f64) -> Result<Model> {
         // Before the first kept draw, and without draws at all, the machine as it stands.
-        let samples = if self.samples.is_empty() { Samples::from_iter([self.chain.draw()]) } else { self.samples.clone() };
-        let values = self.chain.levels.as_ref().map_or(Vec::new(), |levels| levels.values.clone());
+        let samples = if self.samples.is_empty() { self.chains.iter().map(Chain::draw).collect() } else { self.samples.clone() };
+        let values = self.chains[0].levels.as_ref().map_or(Vec::new(), |levels| levels.values.clone());
         Ok(Model::new(self.settings, self.layout.clone(), samples, values, self.train, self.trained.clone(), train_rmse))
     }
 
     fn state(&self) -> Result<Vec<NamedTensor>> {
-        let mut state = self.chain.state();
+        let mut state: Vec<NamedTensor> = self.chains.iter().enumerate().flat_map(|(at, chain)| chain.state(&format!("now.chain.{at}."))).collect();
         state.extend(self.samples.tensors("now.kept.", self.settings.factors + 1));
         Ok(state)
     }
 
     fn restore(&mut self, state: &Tensors) -> Result<()> {
-        self.chain.restore(state)?;
+        for (at, chain) in self.chains.iter_mut().enumerate() {
+            chain.restore(&format!("now.chain.{at}."), state)?;
+        }
         self.samples = Samples::restore("now.kept.", self.settings.factors + 1, state)?;
         Ok(())
     }
