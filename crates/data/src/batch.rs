@@ -12,12 +12,16 @@ use rand::seq::SliceRandom;
 /// One batch, step-major: entry `(step, row)` stands at `step * rows + row`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Batch {
+    /// User index.
+    pub users: Vec<u32>,
     /// Item index.
     pub items: Vec<u32>,
     /// Value to predict.
     pub values: Vec<f32>,
     /// Seconds since the user's interaction before; 0 at a user's start.
     pub gaps: Vec<i64>,
+    /// Number of the user's interactions before.
+    pub positions: Vec<u32>,
     /// 1 where a user begins, else 0.
     pub start: Vec<f32>,
     /// 1 for an interaction, 0 for padding.
@@ -32,28 +36,34 @@ pub struct Batches<'a> {
     rows: usize,
     window: usize,
     queue: std::vec::IntoIter<u32>,
-    /// For each row the rows of the histories still to come.
-    cursors: Vec<std::ops::Range<usize>>,
-    /// Whether a row's next interaction begins its user.
-    fresh: Vec<bool>,
+    /// For each row its user, the user's first row in the histories, and the rows still to come.
+    cursors: Vec<(u32, usize, std::ops::Range<usize>)>,
 }
 
 impl<'a> Batches<'a> {
     /// An epoch over `histories`, users in the random order of stream `epoch` under `seed`.
     #[must_use]
     pub fn new(histories: &'a Histories, rows: usize, window: usize, seed: u64, epoch: u64) -> Self {
-        let mut users: Vec<u32> = (0..histories.n_users() as u32).filter(|u| !histories.range(*u).is_empty()).collect();
+        let users = (0..histories.n_users() as u32).filter(|u| !histories.range(*u).is_empty()).collect();
+        Self::of_users(histories, users, rows, window, seed, epoch)
+    }
+
+    /// The same over the users in `users` alone.
+    #[must_use]
+    pub fn of_users(histories: &'a Histories, mut users: Vec<u32>, rows: usize, window: usize, seed: u64, epoch: u64) -> Self {
         users.shuffle(&mut rng(seed, &format!("batches {epoch}")));
         // Long histories first keep the rows busy to the end; within a power of two the order is random.
         users.sort_by_key(|u| std::cmp::Reverse(histories.range(*u).len().ilog2()));
-        Self { histories, rows, window, queue: users.into_iter(), cursors: vec![0..0; rows], fresh: vec![false; rows] }
+        Self { histories, rows, window, queue: users.into_iter(), cursors: vec![(0, 0, 0..0); rows] }
     }
 
     /// Fills `batch` with the next windows; `false` when the epoch is over.
     pub fn next_into(&mut self, batch: &mut Batch) -> bool {
         let size = self.rows * self.window;
-        batch.items.clear();
-        batch.items.resize(size, 0);
+        for column in [&mut batch.users, &mut batch.items, &mut batch.positions] {
+            column.clear();
+            column.resize(size, 0);
+        }
         for column in [&mut batch.values, &mut batch.start, &mut batch.mask] {
             column.clear();
             column.resize(size, 0.0);
@@ -61,23 +71,25 @@ impl<'a> Batches<'a> {
         batch.gaps.clear();
         batch.gaps.resize(size, 0);
         batch.events = 0;
+        let times = self.histories.timestamps();
         for row in 0..self.rows {
             for step in 0..self.window {
-                if self.cursors[row].is_empty() {
+                if self.cursors[row].2.is_empty() {
                     let Some(user) = self.queue.next() else { break };
-                    self.cursors[row] = self.histories.range(user);
-                    self.fresh[row] = true;
+                    let range = self.histories.range(user);
+                    self.cursors[row] = (user, range.start, range);
                 }
-                let Some(from) = self.cursors[row].next() else { break };
+                let (user, first, rest) = &mut self.cursors[row];
+                let Some(from) = rest.next() else { break };
                 let at = step * self.rows + row;
+                batch.users[at] = *user;
                 batch.items[at] = self.histories.items()[from];
                 batch.values[at] = self.histories.values()[from];
-                let times = self.histories.timestamps();
-                batch.gaps[at] = if self.fresh[row] { 0 } else { times[from] - times[from - 1] };
-                batch.start[at] = f32::from(u8::from(self.fresh[row]));
+                batch.positions[at] = (from - *first) as u32;
+                batch.gaps[at] = if from == *first { 0 } else { times[from] - times[from - 1] };
+                batch.start[at] = f32::from(u8::from(from == *first));
                 batch.mask[at] = 1.0;
                 batch.events += 1;
-                self.fresh[row] = false;
             }
         }
         batch.events > 0
@@ -114,6 +126,8 @@ mod tests {
                         seen[item as usize] += 1;
                         let begins = offsets[..lengths.len()].contains(&(item as usize));
                         prop_assert_eq!(batch.start[at] == 1.0, begins);
+                        let user = offsets.partition_point(|o| *o <= item as usize) - 1;
+                        prop_assert_eq!((batch.users[at] as usize, batch.positions[at] as usize), (user, item as usize - offsets[user]));
                         if begins { prop_assert_eq!(batch.gaps[at], 0); } else {
                             prop_assert_eq!(batch.gaps[at], 3);
                             prop_assert_eq!(last[row], Some(item - 1));

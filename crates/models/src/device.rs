@@ -47,6 +47,11 @@ impl Device {
         &self.name
     }
 
+    /// Whether this is the CPU, where native code may take burn's place.
+    pub(crate) fn is_flex(&self) -> bool {
+        self.name == "flex"
+    }
+
     pub(crate) fn burn(&self) -> &burn::tensor::Device {
         &self.inner
     }

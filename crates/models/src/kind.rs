@@ -1,6 +1,6 @@
 //! The models by name, and their settings as one type.
 
-use crate::{FitContext, Fitted, ModelError, RatingModel, Result, autorec, biases, deeprec, fm, pmf, rnn, rolling_average, rrn, tensors::Tensors, tsvd};
+use crate::{FitContext, Fitted, ModelError, RatingModel, Result, autorec, biases, deeprec, fm, hrnn, pmf, rnn, rolling_average, rrn, tensors::Tensors, tsvd};
 use foretaste_data::Histories;
 use serde::de::DeserializeOwned;
 
@@ -105,6 +105,7 @@ models! {
     Deeprec, deeprec, "deeprec", "DeepRec";
     Rrn, rrn, "rrn", "RRN";
     Rnn, rnn, "rnn", "RNN";
+    Hrnn, hrnn, "hrnn", "HRNN";
 }
 
 impl ModelSettings {
@@ -118,6 +119,7 @@ impl ModelSettings {
             Self::Deeprec(settings) => settings.epochs = epochs,
             Self::Rrn(settings) => settings.epochs = epochs,
             Self::Rnn(settings) => settings.epochs = epochs,
+            Self::Hrnn(settings) => settings.epochs = epochs,
             // Draws are averaged: more of them never hurt.
             Self::Fm(settings) if settings.learner == fm::Learner::Mcmc => {}
             Self::Fm(settings) => settings.iterations = epochs,

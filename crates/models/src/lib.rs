@@ -15,11 +15,13 @@
 //! | [`deeprec`] | Kuchaiev and Ginsburg 2017 | the rating joins the input |
 //! | [`rrn`] | Wu et al. 2017 | the rating joins its time step; the stationary part takes PMF's step |
 //! | [`rnn`] | a GRU or LSTM over the user's past | the revealed rating is the network's next input |
+//! | [`hrnn`] | Ma and Narayanaswamy 2018; Quadrana et al. 2017 | the same, in constant time |
 
 pub mod autoencoder;
 pub mod autorec;
 pub mod biases;
 mod checkpoint;
+mod codes;
 pub mod deeprec;
 mod device;
 mod epochs;
@@ -27,6 +29,8 @@ mod error;
 mod fit;
 pub mod fm;
 mod fold_in;
+pub mod hrnn;
+mod kernels;
 mod kind;
 mod model;
 mod optimizer;

@@ -6,7 +6,6 @@
 //! the ratings alone, elsewhere dense products of one batch. The layers between are burn's. A test
 //! holds the two forms to each other, so each is checked by the other.
 
-mod kernels;
 mod middle;
 mod replay;
 mod rows;

@@ -1,7 +1,7 @@
 //! A trained network in plain code: one row at a time, only the columns asked for.
 
 use super::Activation;
-use super::kernels::{add, dot};
+use crate::kernels::{add, dot};
 use super::rows::Rows;
 use crate::tensors::Tensors;
 use crate::{Result, UserState};

@@ -54,7 +54,7 @@ const NAMES: [&str; 4] = ["input", "input_bias", "output", "output_bias"];
 impl<'a> Training<'a> {
     /// First values: uniform within `sqrt(6 / (in + out))` (Glorot and Bengio 2010), biases 0.
     pub fn new(shape: Shape, objective: Objective, data: &'a Rows, seed: u64, device: &'a Device) -> Self {
-        Self::on(shape, objective, data, seed, device, device.name() == "flex")
+        Self::on(shape, objective, data, seed, device, device.is_flex())
     }
 
     /// The same with the form of the wide layers chosen.

@@ -2,7 +2,7 @@
 
 use super::Activation;
 use super::Optimizer;
-use super::kernels::{Matrix, adam, add, descend, dot, product};
+use crate::kernels::{Matrix, adam, add, descend, dot, product};
 use super::middle::Step;
 use super::rows::{ByColumn, Rows};
 use rayon::prelude::*;

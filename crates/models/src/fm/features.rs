@@ -12,6 +12,7 @@
 
 use super::design::{Block, Design};
 use super::{Bag, NAME, Settings};
+use crate::codes::Codes;
 use crate::{FitContext, ModelError, Result};
 use foretaste_data::{Attributes, Histories, Membership};
 
@@ -30,31 +31,6 @@ pub(super) struct Layout {
     pub user_codes: Codes,
     /// Items of rows to be predicted, under a transductive user bag.
     pub membership: Membership,
-}
-
-/// Attribute codes of users or items.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub(super) struct Codes {
-    pub offsets: Vec<usize>,
-    pub ids: Vec<u32>,
-    /// Number of codes.
-    pub n: usize,
-}
-
-impl Codes {
-    fn new(attributes: Option<&Attributes>, n: usize) -> Self {
-        let Some(attributes) = attributes else { return Self::default() };
-        let mut codes = Self { offsets: vec![0], ids: Vec::new(), n: attributes.n_codes() };
-        for index in 0..n as u32 {
-            codes.ids.extend_from_slice(attributes.of(index));
-            codes.offsets.push(codes.ids.len());
-        }
-        codes
-    }
-
-    pub fn of(&self, index: usize) -> &[u32] {
-        if index + 1 < self.offsets.len() { &self.ids[self.offsets[index]..self.offsets[index + 1]] } else { &[] }
-    }
 }
 
 /// The day (Unix days) of a time stamp.

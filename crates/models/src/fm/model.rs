@@ -1,6 +1,7 @@
 //! A trained factorization machine: predictions averaged over draws.
 
-use super::features::{Codes, Layout};
+use super::features::Layout;
+use crate::codes::Codes;
 use super::machine::{fold, join};
 use super::probit::Cutpoints;
 use super::{Likelihood, Settings};

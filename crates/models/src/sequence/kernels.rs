@@ -1,6 +1,5 @@
 //! Vector arithmetic of recurrent layers, for the processor at hand, in one order on all of them.
 
-use gemm::Parallelism;
 use multiversion::multiversion;
 
 /// `e^x`, to within three units in the last place; `x` is held within ±87.
@@ -38,6 +37,14 @@ pub(super) fn sigmoid(x: f32) -> f32 {
 #[allow(clippy::inline_always)] // As exp.
 pub(super) fn tanh(x: f32) -> f32 {
     2.0 / (1.0 + exp(-2.0 * x)) - 1.0
+}
+
+/// The logistic function of every value.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx2", "x86_64+avx2", "aarch64+neon"))]
+pub(crate) fn sigmoids(values: &mut [f32]) {
+    for value in values {
+        *value = sigmoid(*value);
+    }
 }
 
 /// One step of a GRU for one row. `gates` holds the input projections (reset, update, new) and
@@ -127,92 +134,6 @@ pub(super) fn lstm_backward(gates: &mut [f32], inner: &[f32], before: &[f32], st
     }
 }
 
-/// `to += from`.
-#[multiversion(targets("x86_64+avx512f+avx512vl+avx2", "x86_64+avx2", "aarch64+neon"))]
-pub(super) fn add(to: &mut [f32], from: &[f32]) {
-    for (to, from) in to.iter_mut().zip(from) {
-        *to += from;
-    }
-}
-
-/// A part of a row-major matrix: `columns` columns from the first of `values` on, rows `stride` apart.
-#[derive(Clone, Copy)]
-pub(crate) struct Matrix<'a> {
-    pub values: &'a [f32],
-    pub rows: usize,
-    pub columns: usize,
-    pub stride: usize,
-    pub transposed: bool,
-}
-
-impl<'a> Matrix<'a> {
-    /// A whole matrix.
-    pub fn new(values: &'a [f32], columns: usize) -> Self {
-        Self { values, rows: values.len() / columns, columns, stride: columns, transposed: false }
-    }
-
-    /// Columns `from..from + columns` of a matrix whose rows are `stride` long.
-    pub fn part(values: &'a [f32], stride: usize, from: usize, columns: usize) -> Self {
-        Self { values: &values[from..], rows: values.len() / stride, columns, stride, transposed: false }
-    }
-
-    pub fn t(self) -> Self {
-        Self { transposed: !self.transposed, ..self }
-    }
-
-    fn shape(self) -> (usize, usize) {
-        if self.transposed { (self.columns, self.rows) } else { (self.rows, self.columns) }
-    }
-
-    /// Steps from a column to the next and from a row to the next.
-    fn strides(self) -> (isize, isize) {
-        let stride = self.stride as isize;
-        if self.transposed { (stride, 1) } else { (1, stride) }
-    }
-
-    /// Whether every entry lies within `values`.
-    fn fits(self) -> bool {
-        self.rows == 0 || self.columns == 0 || (self.rows - 1) * self.stride + self.columns <= self.values.len()
-    }
-}
-
-/// `out = a b`, or `out += a b`, on this thread; `out`'s rows are `stride` apart.
-pub(crate) fn product(out: &mut [f32], stride: usize, a: Matrix, b: Matrix, accumulate: bool) {
-    let ((m, k), (inner, n)) = (a.shape(), b.shape());
-    assert!(k == inner && a.fits() && b.fits(), "sizes agree");
-    if m == 0 || n == 0 {
-        return;
-    }
-    assert!((m - 1) * stride + n <= out.len(), "the product fits");
-    let ((a_columns, a_rows), (b_columns, b_rows)) = (a.strides(), b.strides());
-    // SAFETY: by the assertions above the pointers cover `m x k`, `k x n` and `m x n` values at the
-    // strides given; `out` overlaps neither input, since it is borrowed mutably.
-    #[allow(unsafe_code)]
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            out.as_mut_ptr(),
-            1,
-            stride as isize,
-            accumulate,
-            a.values.as_ptr(),
-            a_columns,
-            a_rows,
-            b.values.as_ptr(),
-            b_columns,
-            b_rows,
-            1.0_f32,
-            1.0_f32,
-            false,
-            false,
-            false,
-            Parallelism::None,
-        );
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -230,17 +151,5 @@ mod tests {
             assert!((f64::from(tanh(x)) - wide.tanh()).abs() < 4e-7, "tanh {x}");
         }
         assert!(exp(f32::NAN).is_nan(), "what is no number stays none");
-    }
-
-    #[test]
-    fn products_of_parts_by_hand() {
-        let (a, b) = ([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [1.0, 0.0, 2.0, 1.0, 0.0, 3.0]);
-        let mut out = [10.0; 6];
-        // [1 2 3; 4 5 6] times [1 0; 2 1; 0 3], into the first two of three columns.
-        product(&mut out, 3, Matrix::new(&a, 3), Matrix::new(&b, 2), false);
-        assert_eq!(out, [5.0, 11.0, 10.0, 14.0, 23.0, 10.0]);
-        // The last two columns of a, transposed, times its first.
-        product(&mut out, 3, Matrix::part(&a, 3, 1, 2).t(), Matrix::part(&a, 3, 0, 1), true);
-        assert_eq!(out, [5.0 + 22.0, 11.0, 10.0, 14.0 + 27.0, 23.0, 10.0]);
     }
 }

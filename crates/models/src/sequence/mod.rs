@@ -16,9 +16,10 @@
 
 mod kernels;
 
-use crate::recurrent::Cell;
-pub(crate) use kernels::{Matrix, product};
-use kernels::{add, gru_backward, gru_forward, lstm_backward, lstm_forward};
+use crate::recurrent::{Cell, accumulate};
+use crate::kernels::{Matrix, add, product_into as product};
+pub(crate) use kernels::sigmoids;
+use kernels::{gru_backward, gru_forward, lstm_backward, lstm_forward};
 
 /// A layer's weights, and as [`Layer::zeros`] what has their shape: gradients, moments.
 #[derive(Debug, Clone, PartialEq)]
@@ -119,6 +120,20 @@ pub(crate) struct Tape {
 }
 
 impl Layer {
+    /// One step of one sequence: `x` moves `hidden` and, for an LSTM, `memory`. In an order of its own,
+    /// so that nothing beside decides a bit.
+    pub fn step(&self, x: &[f32], hidden: &mut [f32], memory: &mut [f32]) {
+        let mut gates = self.bias.clone();
+        accumulate(&mut gates, x, &self.input);
+        let mut through = vec![0.0; gates.len()];
+        accumulate(&mut through, hidden, &self.hidden);
+        let (before, mut inner) = (hidden.to_vec(), vec![0.0; self.size]);
+        match self.cell {
+            Cell::Gru => gru_forward(&mut gates, &through, &self.inner, &mut inner, &before, hidden),
+            Cell::Lstm => lstm_forward(&mut gates, &through, &mut inner, memory, hidden),
+        }
+    }
+
     /// Runs `rows` sequences over a window of inputs `x` (`[entries, inputs]`). `start` is 1 where a
     /// sequence begins, 0 elsewhere. `states` go in as they stand before the window and come out as
     /// they stand after it.
@@ -189,7 +204,7 @@ impl Layer {
             let at = step * rows;
             let span = at * size..(at + rows) * size;
             if !d_after.is_empty() {
-                add(&mut tape.state, &d_after[span.clone()]);
+                add(&mut tape.state, &d_after[span.clone()], 1.0);
             }
             let gates = &mut tape.gates[at * width..(at + rows) * width];
             let inner = &mut tape.inner[span.clone()];
@@ -212,7 +227,7 @@ impl Layer {
                 product(&mut tape.state, size, Matrix::new(inner, size), Matrix::new(new, size), true);
             }
             if !d_before.is_empty() {
-                add(&mut tape.state, &d_before[span]);
+                add(&mut tape.state, &d_before[span], 1.0);
             }
             for (row, _) in start[at..at + rows].iter().enumerate().filter(|(_, start)| **start > 0.0) {
                 tape.state[row * size..(row + 1) * size].fill(0.0);
@@ -228,9 +243,9 @@ impl Layer {
         } else {
             product(&mut gradients.hidden, width, before, Matrix::part(&tape.gates, width, 0, 2 * size), true);
             product(&mut gradients.hidden[2 * size..], width, before, Matrix::new(&tape.inner, size), true);
-            tape.inner.chunks_exact(size).for_each(|inner| add(&mut gradients.inner, inner));
+            tape.inner.chunks_exact(size).for_each(|inner| add(&mut gradients.inner, inner, 1.0));
         }
-        tape.gates.chunks_exact(width).for_each(|gates| add(&mut gradients.bias, gates));
+        tape.gates.chunks_exact(width).for_each(|gates| add(&mut gradients.bias, gates, 1.0));
         product(&mut gradients.input, width, Matrix::new(x, self.inputs).t(), gates, true);
         if let Some(dx) = dx {
             product(dx, self.inputs, gates, Matrix::new(&transposed.input, self.inputs), false);

@@ -1,11 +1,11 @@
-//! Vector arithmetic of the wide layers, for the processor at hand, in one order on all of them.
+//! Vector arithmetic and dense products, for the processor at hand, in one order on all of them.
 
 use gemm::Parallelism;
 use multiversion::multiversion;
 
 /// `to += weight from`.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx2", "x86_64+avx2", "aarch64+neon"))]
-pub(super) fn add(to: &mut [f32], from: &[f32], weight: f32) {
+pub(crate) fn add(to: &mut [f32], from: &[f32], weight: f32) {
     for (to, from) in to.iter_mut().zip(from) {
         *to += weight * from;
     }
@@ -13,7 +13,7 @@ pub(super) fn add(to: &mut [f32], from: &[f32], weight: f32) {
 
 /// Inner product, in 32 running sums.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx2", "x86_64+avx2", "aarch64+neon"))]
-pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut sums = [0.0_f32; 32];
     let ((a32, a_rest), (b32, b_rest)) = (a.as_chunks::<32>(), b.as_chunks::<32>());
     for (x, y) in a32.iter().zip(b32) {
@@ -34,7 +34,7 @@ pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
 
 /// One Adam step of a row of values, given its gradient.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx2", "x86_64+avx2", "aarch64+neon"))]
-pub(super) fn adam(value: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32], rate: f32, (c1, c2): (f32, f32)) {
+pub(crate) fn adam(value: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32], rate: f32, (c1, c2): (f32, f32)) {
     const B1: f32 = crate::optimizer::BETA_1;
     const B2: f32 = crate::optimizer::BETA_2;
     for (((value, first), second), g) in value.iter_mut().zip(first).zip(second).zip(gradient) {
@@ -46,25 +46,32 @@ pub(super) fn adam(value: &mut [f32], first: &mut [f32], second: &mut [f32], gra
 
 /// One step of gradient descent with momentum of a row of values.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx2", "x86_64+avx2", "aarch64+neon"))]
-pub(super) fn descend(value: &mut [f32], first: &mut [f32], gradient: &[f32], rate: f32, momentum: f32) {
+pub(crate) fn descend(value: &mut [f32], first: &mut [f32], gradient: &[f32], rate: f32, momentum: f32) {
     for ((value, first), g) in value.iter_mut().zip(first).zip(gradient) {
         *first = *first * momentum + g;
         *value -= rate * *first;
     }
 }
 
-/// A row-major matrix, or its transpose.
+/// A part of a row-major matrix: `columns` columns from the first of `values` on, rows `stride` apart.
 #[derive(Clone, Copy)]
-pub(super) struct Matrix<'a> {
+pub(crate) struct Matrix<'a> {
     pub values: &'a [f32],
     pub rows: usize,
     pub columns: usize,
+    pub stride: usize,
     pub transposed: bool,
 }
 
 impl<'a> Matrix<'a> {
+    /// A whole matrix.
     pub fn new(values: &'a [f32], columns: usize) -> Self {
-        Self { values, rows: values.len() / columns.max(1), columns, transposed: false }
+        Self { values, rows: values.len() / columns.max(1), columns, stride: columns, transposed: false }
+    }
+
+    /// Columns `from..from + columns` of a matrix whose rows are `stride` long.
+    pub fn part(values: &'a [f32], stride: usize, from: usize, columns: usize) -> Self {
+        Self { values: &values[from..], rows: values.len() / stride, columns, stride, transposed: false }
     }
 
     pub fn t(self) -> Self {
@@ -77,19 +84,39 @@ impl<'a> Matrix<'a> {
 
     /// Steps from a column to the next and from a row to the next.
     fn strides(self) -> (isize, isize) {
-        let columns = self.columns as isize;
-        if self.transposed { (columns, 1) } else { (1, columns) }
+        let stride = self.stride as isize;
+        if self.transposed { (stride, 1) } else { (1, stride) }
+    }
+
+    /// Whether every entry lies within `values`.
+    fn fits(self) -> bool {
+        self.rows == 0 || self.columns == 0 || (self.rows - 1) * self.stride + self.columns <= self.values.len()
     }
 }
 
+/// `out = a b`, or `out += a b`, on this thread; `out`'s rows are `stride` apart.
+pub(crate) fn product_into(out: &mut [f32], stride: usize, a: Matrix, b: Matrix, accumulate: bool) {
+    multiply(out, stride, a, b, accumulate, Parallelism::None);
+}
+
 /// `a b`, on all threads of the current pool.
-pub(super) fn product(a: Matrix, b: Matrix) -> Vec<f32> {
+pub(crate) fn product(a: Matrix, b: Matrix) -> Vec<f32> {
+    let n = b.shape().1;
+    let mut out = vec![0.0; a.shape().0 * n];
+    multiply(&mut out, n, a, b, false, Parallelism::Rayon(0));
+    out
+}
+
+fn multiply(out: &mut [f32], stride: usize, a: Matrix, b: Matrix, accumulate: bool, parallelism: Parallelism) {
     let ((m, k), (inner, n)) = (a.shape(), b.shape());
-    assert_eq!(k, inner, "inner sizes agree");
-    let mut out = vec![0.0; m * n];
+    assert!(k == inner && a.fits() && b.fits(), "sizes agree");
+    if m == 0 || n == 0 {
+        return;
+    }
+    assert!((m - 1) * stride + n <= out.len(), "the product fits");
     let ((a_columns, a_rows), (b_columns, b_rows)) = (a.strides(), b.strides());
-    // SAFETY: the pointers cover `m x k`, `k x n` and `m x n` values at the strides given, by the
-    // shapes just taken from the slices; `out` overlaps neither input.
+    // SAFETY: by the assertions above the pointers cover `m x k`, `k x n` and `m x n` values at the
+    // strides given; `out` overlaps neither input, since it is borrowed mutably.
     #[allow(unsafe_code)]
     unsafe {
         gemm::gemm(
@@ -98,23 +125,22 @@ pub(super) fn product(a: Matrix, b: Matrix) -> Vec<f32> {
             k,
             out.as_mut_ptr(),
             1,
-            n as isize,
-            false,
+            stride as isize,
+            accumulate,
             a.values.as_ptr(),
             a_columns,
             a_rows,
             b.values.as_ptr(),
             b_columns,
             b_rows,
-            0.0_f32,
+            1.0_f32,
             1.0_f32,
             false,
             false,
             false,
-            Parallelism::Rayon(0),
+            parallelism,
         );
     }
-    out
 }
 
 #[cfg(test)]
@@ -131,5 +157,17 @@ mod tests {
         assert_eq!(product(Matrix::new(&a, 3), Matrix::new(&b, 3).t()), [7.0, 10.0, 16.0, 22.0]);
         let long: Vec<f32> = (0..70).map(|i| i as f32).collect();
         assert_eq!(dot(&long, &long), 111_895.0);
+    }
+
+    #[test]
+    fn products_of_parts_by_hand() {
+        let (a, b) = ([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [1.0, 0.0, 2.0, 1.0, 0.0, 3.0]);
+        let mut out = [10.0; 6];
+        // [1 2 3; 4 5 6] times [1 0; 2 1; 0 3], into the first two of three columns.
+        product_into(&mut out, 3, Matrix::new(&a, 3), Matrix::new(&b, 2), false);
+        assert_eq!(out, [5.0, 11.0, 10.0, 14.0, 23.0, 10.0]);
+        // The last two columns of a, transposed, times its first.
+        product_into(&mut out, 3, Matrix::part(&a, 3, 1, 2).t(), Matrix::part(&a, 3, 0, 1), true);
+        assert_eq!(out, [5.0 + 22.0, 11.0, 10.0, 14.0 + 27.0, 23.0, 10.0]);
     }
 }

@@ -1,0 +1,105 @@
+//! A batch made ready: features of time, and where each item's and user's entries stand.
+
+use super::inputs::{Scale, When};
+use foretaste_data::batch::Batch;
+
+/// The distinct ids of a batch and the entries of each.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Places {
+    /// Ids that occur, ascending.
+    pub distinct: Vec<u32>,
+    /// Place of each entry's id in `distinct`; 0 for padding.
+    pub place: Vec<u32>,
+    offsets: Vec<u32>,
+    entries: Vec<u32>,
+    /// Place of every id there is; stale where the id does not occur.
+    table: Vec<u32>,
+}
+
+impl Places {
+    /// Finds the places of `ids` where `mask` is 1.
+    fn fill(&mut self, ids: &[u32], mask: &[f32]) {
+        let occurs = || ids.iter().zip(mask).enumerate().filter(|(_, (_, mask))| **mask > 0.0).map(|(entry, (id, _))| (entry, *id));
+        let Self { distinct, place, offsets, entries, table } = self;
+        distinct.clear();
+        for (_, id) in occurs() {
+            if table.len() <= id as usize {
+                table.resize(id as usize + 1, u32::MAX);
+            }
+            let known = distinct.get(table[id as usize] as usize) == Some(&id);
+            if !known {
+                table[id as usize] = distinct.len() as u32;
+                distinct.push(id);
+            }
+        }
+        distinct.sort_unstable();
+        distinct.iter().enumerate().for_each(|(at, id)| table[*id as usize] = at as u32);
+        place.clear();
+        place.resize(ids.len(), 0);
+        offsets.clear();
+        offsets.resize(distinct.len() + 1, 0);
+        for (entry, id) in occurs() {
+            place[entry] = table[id as usize];
+            offsets[place[entry] as usize + 1] += 1;
+        }
+        (0..distinct.len()).for_each(|at| offsets[at + 1] += offsets[at]);
+        entries.clear();
+        entries.resize(offsets[distinct.len()] as usize, 0);
+        let mut next = offsets.clone();
+        for (entry, _) in occurs() {
+            let at = &mut next[place[entry] as usize];
+            entries[*at as usize] = entry as u32;
+            *at += 1;
+        }
+    }
+
+    /// The entries of the id at a place of `distinct`, ascending.
+    pub fn entries(&self, place: usize) -> &[u32] {
+        &self.entries[self.offsets[place] as usize..self.offsets[place + 1] as usize]
+    }
+}
+
+/// A batch with all that a window needs, step-major.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Prepared {
+    pub batch: Batch,
+    /// `w`, `[entries, when]`.
+    pub when: Vec<f32>,
+    /// `v`: ratings in standard deviations from the mean.
+    pub values: Vec<f32>,
+    pub items: Places,
+    pub users: Places,
+}
+
+impl Prepared {
+    /// Works out what follows from `batch`.
+    pub fn prepare(&mut self, when: &When, scale: Scale) {
+        let width = when.len();
+        self.when.resize(self.batch.items.len() * width, 0.0);
+        for (at, out) in self.when.chunks_exact_mut(width).enumerate() {
+            when.write(self.batch.gaps[at], self.batch.positions[at], out);
+        }
+        self.values.clear();
+        self.values.extend(self.batch.values.iter().zip(&self.batch.mask).map(|(v, m)| if *m > 0.0 { scale.standardize(*v) } else { 0.0 }));
+        self.items.fill(&self.batch.items, &self.batch.mask);
+        self.users.fill(&self.batch.users, &self.batch.mask);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_by_hand() {
+        let mut places = Places::default();
+        places.fill(&[9, 9], &[1.0, 1.0]);
+        for _ in 0..2 {
+            places.fill(&[4, 0, 7, 4, 4], &[1.0, 0.0, 1.0, 1.0, 1.0]);
+            assert_eq!(places.distinct, [4, 7]);
+            assert_eq!(places.place, [0, 0, 1, 0, 0]);
+            assert_eq!(places.entries(0), [0, 3, 4]);
+            assert_eq!(places.entries(1), [2]);
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Gradients of a window, and the steps weights take along them.
+
+use super::weights::{CODE_INPUT, CODE_OUTPUT, Dense, ITEM_INPUT, ITEM_OUTPUT, USER, Weights};
+use crate::kernels::{adam, add};
+use crate::optimizer::{AdamStep, steps_of, steps_tensor};
+use crate::tensors::{NamedTensor, Tensors};
+use crate::Result;
+use super::batch::Prepared;
+use rayon::prelude::*;
+
+/// Gradients: dense ones whole, tables by the rows a batch touches (attribute codes all).
+#[derive(Debug, Clone)]
+pub(super) struct Gradients {
+    pub dense: Dense,
+    pub tables: [Vec<f32>; 5],
+}
+
+impl Gradients {
+    pub fn new(weights: &Weights) -> Self {
+        Self { dense: Dense::zeros(&weights.sizes), tables: std::array::from_fn(|_| Vec::new()) }
+    }
+
+    /// Gives every attribute code its share of its items' gradients.
+    pub fn spread(&mut self, weights: &Weights, batch: &Prepared) {
+        for (table, of) in [(CODE_INPUT, ITEM_INPUT), (CODE_OUTPUT, ITEM_OUTPUT)] {
+            let width = weights.width(table);
+            let mut sums = std::mem::take(&mut self.tables[table]);
+            sums.clear();
+            sums.resize(weights.tables[table].len(), 0.0);
+            if !sums.is_empty() {
+                for (item, gradient) in batch.items.distinct.iter().zip(self.tables[of].chunks_exact(width)) {
+                    let codes = weights.codes.of(*item as usize);
+                    codes.iter().for_each(|code| add(&mut sums[*code as usize * width..][..width], gradient, 1.0 / codes.len() as f32));
+                }
+            }
+            self.tables[table] = sums;
+        }
+    }
+
+    /// Shortens all of them together to a norm of `most`, if they are longer.
+    pub fn clip(&mut self, most: f32) {
+        let square = |values: &[f32]| values.iter().map(|v| f64::from(*v) * f64::from(*v)).sum::<f64>();
+        let tables: f64 = self.tables.iter().map(|t| square(t)).sum();
+        let norm = (self.dense.tensors().into_iter().map(square).sum::<f64>() + tables).sqrt();
+        if norm > f64::from(most) {
+            let scale = (f64::from(most) / norm) as f32;
+            let all = self.dense.tensors_mut().into_iter().chain(self.tables.iter_mut().map(Vec::as_mut_slice));
+            all.for_each(|values| values.iter_mut().for_each(|v| *v *= scale));
+        }
+    }
+}
+
+/// Adam's moments.
+pub(super) struct Moments {
+    dense: [Dense; 2],
+    tables: [[Vec<f32>; 5]; 2],
+    steps: u64,
+}
+
+impl Moments {
+    pub fn new(weights: &Weights) -> Self {
+        let dense = Dense::zeros(&weights.sizes);
+        let tables = weights.tables.each_ref().map(|t| vec![0.0; t.len()]);
+        Self { dense: [dense.clone(), dense], tables: [tables.clone(), tables], steps: 0 }
+    }
+
+    /// Steps taken.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// One Adam step: dense weights all, tables by the rows the batch touches; these decay.
+    pub fn step(&mut self, weights: &mut Weights, gradients: &Gradients, batch: &Prepared, rate: f32, decay: [f32; 5]) {
+        self.steps += 1;
+        let step = AdamStep { rate, weight_decay: 0.0, number: self.steps };
+        let [first, second] = &mut self.dense;
+        let all = weights.dense.tensors_mut().into_iter().zip(first.tensors_mut()).zip(second.tensors_mut()).zip(gradients.dense.tensors());
+        all.for_each(|(((value, first), second), gradient)| adam(value, first, second, gradient, rate, step.corrections()));
+        for table in [ITEM_INPUT, ITEM_OUTPUT, CODE_INPUT, CODE_OUTPUT, USER] {
+            let every: Vec<u32>;
+            let ids = match table {
+                ITEM_INPUT | ITEM_OUTPUT => &batch.items.distinct,
+                USER => &batch.users.distinct,
+                _ => {
+                    every = (0..weights.codes.n as u32).collect();
+                    &every
+                }
+            };
+            // Without stationary factors there is no row a user.
+            if weights.tables[table].is_empty() {
+                continue;
+            }
+            let width = weights.width(table);
+            let [first, second] = &mut self.tables;
+            let tensors = [weights.tables[table].as_mut_slice(), first[table].as_mut_slice(), second[table].as_mut_slice()];
+            step_rows(tensors, width, ids, &gradients.tables[table], AdamStep { weight_decay: decay[table], ..step });
+        }
+    }
+
+    /// All of it by name, for a checkpoint.
+    pub fn tensors(&self, weights: &Weights) -> Vec<NamedTensor> {
+        let mut tensors = vec![steps_tensor("steps", self.steps)];
+        for (at, prefix) in ["first.", "second."].into_iter().enumerate() {
+            tensors.extend(weights.named(prefix, &self.dense[at], self.tables[at].each_ref().map(Vec::as_slice)));
+        }
+        tensors
+    }
+
+    pub fn restore(&mut self, weights: &Weights, from: &Tensors) -> Result<()> {
+        self.steps = steps_of(from, "steps")?;
+        for (at, prefix) in ["first.", "second."].into_iter().enumerate() {
+            (self.dense[at], self.tables[at]) = Weights::read(&weights.sizes, prefix, from)?;
+        }
+        Ok(())
+    }
+}
+
+/// Moves the rows `ids` (ascending) of a table; `gradient` has one row for each.
+fn step_rows(tensors: [&mut [f32]; 3], width: usize, ids: &[u32], gradient: &[f32], step: AdamStep) {
+    /// Rows a task.
+    const TASK: usize = 256;
+    let corrections = step.corrections();
+    let [mut value, mut first, mut second] = tensors;
+    let mut from = 0;
+    let mut tasks = Vec::with_capacity(ids.len().div_ceil(TASK));
+    for (ids, gradient) in ids.chunks(TASK).zip(gradient.chunks(TASK * width)) {
+        // Ids ascend, so each task owns a stretch of the table.
+        let end = (ids[ids.len() - 1] as usize + 1) * width - from;
+        let (v, rest) = value.split_at_mut(end);
+        value = rest;
+        let (f, rest) = first.split_at_mut(end);
+        first = rest;
+        let (s, rest) = second.split_at_mut(end);
+        second = rest;
+        tasks.push((ids, gradient, from, v, f, s));
+        from += end;
+    }
+    tasks.into_par_iter().for_each(|(ids, gradient, from, value, first, second)| {
+        for (id, gradient) in ids.iter().zip(gradient.chunks_exact(width)) {
+            let at = *id as usize * width - from..(*id as usize + 1) * width - from;
+            if step.weight_decay > 0.0 {
+                value[at.clone()].iter_mut().for_each(|v| *v *= 1.0 - step.rate * step.weight_decay);
+            }
+            adam(&mut value[at.clone()], &mut first[at.clone()], &mut second[at], gradient, step.rate, corrections);
+        }
+    });
+}

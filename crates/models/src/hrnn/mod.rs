@@ -1,0 +1,209 @@
+//! HRNN: a recurrent network over a user's whole history, told by sessions, time and ratings.
+mod batch;
+mod gradients;
+mod inputs;
+mod native;
+mod network;
+mod noise;
+mod replay;
+mod train;
+mod weights;
+
+use crate::error::within;
+use crate::tensors::{NamedTensor, Tensors};
+use crate::{ModelError, ModelSettings, RatingModel, Reading, Result, UserState};
+use foretaste_data::History;
+use inputs::{Scale, When};
+use replay::State;
+use weights::{Sizes, Weights};
+
+pub use crate::recurrent::Cell;
+pub use replay::Memory;
+pub use train::fit;
+
+const NAME: &str = "hrnn";
+
+/// Settings of the HRNN.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Kind of cell.
+    pub cell: Cell,
+    /// Recurrent layers.
+    pub depth: usize,
+    /// Hidden units of a layer.
+    pub size: usize,
+    /// Levels of the session hierarchy: 0 is a flat RNN.
+    pub height: usize,
+    /// Idle gaps that begin a session, seconds a level, shortest first.
+    pub sessions: Vec<i64>,
+    /// Length of an item's embedding and of its decoder factors.
+    pub item_factors: usize,
+    /// Whether ratings are inputs, or interest alone.
+    pub ratings: bool,
+    /// Whether time gaps are inputs.
+    pub gaps: bool,
+    /// Whether a gate discounts the state by time before it is decoded.
+    pub gate: bool,
+    /// Whether items have their attributes' vectors added, where the data has attributes.
+    pub metadata: bool,
+    /// Whether users have stationary factors beside their state.
+    pub user_factors: bool,
+    /// Passes over the training rows, at most.
+    pub epochs: usize,
+    /// Histories side by side in a batch.
+    pub rows: usize,
+    /// Steps of a history in a batch: how far gradients reach back.
+    pub bptt: usize,
+    /// Step size of Adam.
+    pub learning_rate: f32,
+    /// Factor of the step size from epoch to epoch.
+    pub decay: f32,
+    /// Steps over which the step size grows to its full height.
+    pub warm_up: usize,
+    /// Longest gradient; longer ones are shortened to it. 0 for any.
+    pub clip: f32,
+    /// Decoupled weight decay of the item tables (Loshchilov and Hutter 2019), in units of the step size.
+    pub weight_decay: f32,
+    /// The same of the users' factors.
+    pub user_decay: f32,
+    /// Share of the items' embeddings that is dropped from inputs in training.
+    pub input_dropout: f32,
+    /// Share of the decoded state that is dropped in training.
+    pub dropout: f32,
+    /// Users with shorter histories than this share of users has train nothing.
+    pub min_user_history_length_percentile: f32,
+    /// Users with longer histories than this share of users has train nothing.
+    pub max_user_history_length_percentile: f32,
+    /// Epochs without a better validation error before training stops.
+    pub patience: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            cell: Cell::Gru,
+            depth: 1,
+            size: 64,
+            height: 2,
+            sessions: vec![60, 86_400, 30 * 86_400],
+            item_factors: 32,
+            ratings: true,
+            gaps: true,
+            gate: true,
+            metadata: true,
+            user_factors: true,
+            epochs: 20,
+            rows: 64,
+            bptt: 32,
+            learning_rate: 0.002,
+            decay: 0.9,
+            warm_up: 20,
+            clip: 0.0,
+            weight_decay: 0.2,
+            user_decay: 0.2,
+            input_dropout: 0.2,
+            dropout: 0.2,
+            min_user_history_length_percentile: 0.0,
+            max_user_history_length_percentile: 0.99,
+            patience: 3,
+        }
+    }
+}
+
+fn fail(setting: &str, reason: &str) -> ModelError {
+    ModelError::Setting { model: NAME, setting: setting.into(), reason: reason.into() }
+}
+
+impl Settings {
+    /// Checks ranges.
+    ///
+    /// # Errors
+    /// [`crate::ModelError::Setting`] naming the setting and its range.
+    pub fn check(&self) -> Result<()> {
+        within(NAME, "depth", self.depth, 1, 16)?;
+        within(NAME, "size", self.size, 1, 4096)?;
+        within(NAME, "height", self.height, 0, 16)?;
+        within(NAME, "item_factors", self.item_factors, 1, 4096)?;
+        within(NAME, "epochs", self.epochs, 1, 100_000)?;
+        within(NAME, "rows", self.rows, 1, 65_536)?;
+        within(NAME, "bptt", self.bptt, 1, 4096)?;
+        within(NAME, "learning_rate", self.learning_rate, 1e-6, 1.0)?;
+        within(NAME, "decay", self.decay, 0.1, 1.0)?;
+        within(NAME, "warm_up", self.warm_up, 1, 1_000_000)?;
+        within(NAME, "clip", self.clip, 0.0, 1e6)?;
+        within(NAME, "weight_decay", self.weight_decay, 0.0, 10.0)?;
+        within(NAME, "user_decay", self.user_decay, 0.0, 100.0)?;
+        within(NAME, "input_dropout", self.input_dropout, 0.0, 0.95)?;
+        within(NAME, "dropout", self.dropout, 0.0, 0.95)?;
+        within(NAME, "min_user_history_length_percentile", self.min_user_history_length_percentile, 0.0, 1.0)?;
+        within(NAME, "max_user_history_length_percentile", self.max_user_history_length_percentile, 0.0, 1.0)?;
+        within(NAME, "patience", self.patience, 1, 100_000)?;
+        if self.height > self.sessions.len() {
+            return Err(fail("height", &format!("{} levels, and sessions names idle gaps for {}", self.height, self.sessions.len())));
+        }
+        if self.min_user_history_length_percentile > self.max_user_history_length_percentile {
+            return Err(fail("min_user_history_length_percentile", "above max_user_history_length_percentile: no user would be left"));
+        }
+        When::new(self).map(|_| ())
+    }
+}
+
+/// A trained HRNN.
+pub struct Model {
+    settings: Settings,
+    scale: Scale,
+    when: When,
+    weights: Weights,
+}
+
+impl Model {
+    pub(crate) fn restore(settings: Settings, tensors: &Tensors) -> Result<Self> {
+        let scale = Scale { mean: tensors.scalar("mean")?, deviation: tensors.scalar("deviation")? };
+        let when = When::new(&settings)?;
+        Ok(Self { weights: Weights::restore(Sizes::new(&settings, when.len()), tensors)?, settings, scale, when })
+    }
+}
+
+impl RatingModel for Model {
+    fn settings(&self) -> ModelSettings {
+        ModelSettings::Hrnn(self.settings.clone())
+    }
+
+    fn start<'a>(&'a self, user: u32, known: History<'_>) -> Box<dyn UserState + 'a> {
+        let mut state = State::new(self, user);
+        for row in 0..known.len() {
+            state.reveal(known.items[row], known.values[row], known.timestamps[row]);
+        }
+        Box::new(state)
+    }
+
+    /// Walks through known and asked rows in time order; known rows come first within a second.
+    fn predict_user(&self, user: u32, known: History<'_>, asked: History<'_>, reading: Reading, out: &mut [f32]) {
+        let mut state = State::new(self, user);
+        let mut next = 0;
+        for (row, out) in out.iter_mut().enumerate() {
+            while next < known.len() && known.timestamps[next] <= asked.timestamps[row] {
+                state.reveal(known.items[next], known.values[next], known.timestamps[next]);
+                next += 1;
+            }
+            *out = state.predict(asked.items[row], asked.timestamps[row]);
+            if reading == Reading::Streaming {
+                state.reveal(asked.items[row], asked.values[row], asked.timestamps[row]);
+            }
+        }
+    }
+
+    fn parameters(&self) -> usize {
+        self.weights.parameters()
+    }
+
+    fn tensors(&self) -> Vec<NamedTensor> {
+        let mut tensors = vec![NamedTensor::scalar("mean", self.scale.mean), NamedTensor::scalar("deviation", self.scale.deviation)];
+        tensors.extend(self.weights.tensors());
+        tensors
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,185 @@
+//! One window of a batch on a burn device: what [`super::native`] computes, by autodiff.
+//!
+//! Weights and moments stay on the host; a window takes the dense weights and the touched rows to
+//! the device and brings their gradients back, so that steps, checkpoints and sparse rows are the same
+//! code for every device.
+
+use super::batch::Prepared;
+use super::gradients::Gradients;
+use super::inputs::Scale;
+use super::noise::Noise;
+use super::weights::{ITEM_INPUT, ITEM_OUTPUT, Sizes, USER, Weights};
+use crate::optimizer::{ids, on_device, values};
+use crate::recurrent::{Carried, Cell, Unrolled, unroll};
+use crate::{Device, Result};
+use burn::tensor::{Gradients as Found, Tensor, activation::sigmoid};
+
+/// Computes windows on a device; keeps the rows' states between them.
+pub(super) struct Network {
+    sizes: Sizes,
+    rows: usize,
+    device: Device,
+    carried: Vec<Carried>,
+}
+
+/// A layer's weights on the device, one tensor a gate.
+struct Layer {
+    input: Vec<Tensor<2>>,
+    bias: Vec<Tensor<2>>,
+    hidden: Vec<Tensor<2>>,
+    inner: Option<Tensor<2>>,
+}
+
+impl Network {
+    /// For batches of so many rows.
+    pub fn new(sizes: Sizes, rows: usize, device: &Device) -> Self {
+        let mut network = Self { sizes, rows, device: device.clone(), carried: Vec::new() };
+        network.reset();
+        network
+    }
+
+    /// Forgets all states.
+    pub fn reset(&mut self) {
+        self.carried = (0..self.sizes.depth).map(|_| Carried::zeros(self.rows, self.sizes.size, &self.device)).collect();
+    }
+
+    fn leaf(&self, values: Vec<f32>, columns: usize) -> Tensor<2> {
+        let rows = values.len() / columns;
+        on_device(values, [rows, columns], &self.device).autodiff().require_grad()
+    }
+
+    fn plain(&self, values: Vec<f32>, columns: usize) -> Tensor<2> {
+        let rows = values.len() / columns;
+        on_device(values, [rows, columns], &self.device)
+    }
+
+    /// As [`super::native::Native::window`].
+    ///
+    /// # Errors
+    /// [`crate::ModelError::Device`] when a gradient cannot be read back.
+    pub fn window(&mut self, weights: &Weights, batch: &Prepared, scale: Scale, noise: Noise, gradients: &mut Gradients) -> Result<f64> {
+        let sizes = self.sizes;
+        let (d, h, w, q) = (sizes.factors, sizes.size, sizes.when, sizes.query());
+        let entries = batch.batch.items.len();
+        let steps = entries / self.rows;
+        let gates = sizes.cell.gates().len();
+        let layers: Vec<Layer> = weights
+            .dense
+            .layers
+            .iter()
+            .map(|layer| {
+                let split = |matrix: &[f32]| (0..gates).map(|g| self.leaf(columns(matrix, gates * h, g * h, h), h)).collect::<Vec<_>>();
+                let inner = (sizes.cell == Cell::Gru).then(|| self.leaf(layer.inner.clone(), h));
+                Layer { input: split(&layer.input), bias: split(&layer.bias), hidden: split(&layer.hidden), inner }
+            })
+            .collect();
+        let rows_of = |table: usize| {
+            let width = weights.width(table);
+            let mut rows = vec![0.0; batch.items.distinct.len() * width];
+            rows.chunks_exact_mut(width).zip(&batch.items.distinct).for_each(|(out, id)| weights.item(table, *id, out));
+            self.leaf(rows, width)
+        };
+        let (item_input, item_output) = (rows_of(ITEM_INPUT), rows_of(ITEM_OUTPUT));
+        let users = (!weights.tables[USER].is_empty())
+            .then(|| self.leaf(batch.users.distinct.iter().filter_map(|user| weights.row(USER, *user)).flatten().copied().collect(), q));
+        let place = |places: &[u32]| ids(places.iter().map(|p| *p as i32).collect(), &self.device);
+        let item_place = place(&batch.items.place);
+
+        // Inputs.
+        let mask = |width: usize, drop: &dyn Fn(usize, &mut [f32])| {
+            let mut mask = vec![1.0; entries * width];
+            mask.chunks_exact_mut(width).enumerate().for_each(|(entry, row)| drop(entry, row));
+            self.plain(mask, width)
+        };
+        let mut item = item_input.clone().select(0, item_place.clone());
+        if noise.input > 0.0 {
+            item = item * mask(d, &|entry, row| noise.inputs(entry, false, d, row));
+        }
+        let time = self.plain(batch.when.chunks_exact(w).flat_map(|row| &row[..w - 1]).copied().collect(), w - 1);
+        let mut x = if sizes.ratings {
+            let value = self.plain(batch.values.clone(), 1);
+            let dislike = self.plain(batch.values.iter().map(|v| (-v).max(0.0)).collect(), 1);
+            Tensor::cat(vec![item.clone(), item * value.clone(), value, dislike, time], 1)
+        } else {
+            Tensor::cat(vec![item, time], 1)
+        };
+
+        // Layers, the graph cut before each recurrence.
+        let keep = |step: usize| {
+            let start = &batch.batch.start[step * self.rows..(step + 1) * self.rows];
+            start.contains(&1.0).then(|| self.plain(start.iter().map(|s| 1.0 - s).collect(), 1))
+        };
+        let mut passed: Vec<(Unrolled, Vec<Tensor<2>>)> = Vec::new();
+        for (at, layer) in layers.iter().enumerate() {
+            let projections: Vec<Tensor<2>> = layer.input.iter().zip(&layer.bias).map(|(w, b)| x.clone().matmul(w.clone()) + b.clone()).collect();
+            let unrolled = unroll(sizes.cell, &projections, &layer.hidden, layer.inner.as_ref(), steps, keep, self.carried[at].clone());
+            x = Tensor::cat(unrolled.after.clone(), 0);
+            passed.push((unrolled, projections));
+        }
+        let mut states = Tensor::cat(passed[sizes.depth - 1].0.before.clone(), 0);
+
+        // Decoder and loss.
+        let when = self.plain(batch.when.clone(), w);
+        let gate = sizes.gate.then(|| self.leaf(weights.dense.gate.clone(), h));
+        if let Some(gate) = &gate {
+            states = states * sigmoid(when.clone().matmul(gate.clone()));
+        }
+        if noise.state > 0.0 {
+            states = states * mask(h, &|entry, row| noise.state(entry, row));
+        }
+        let query = self.leaf(weights.dense.query.clone(), q);
+        let mut asked = Tensor::cat(vec![states, when], 1).matmul(query.clone());
+        if let Some(users) = &users {
+            asked = asked + users.clone().select(0, place(&batch.users.place));
+        }
+        let factors = Tensor::cat(vec![item_output.clone().select(0, item_place), Tensor::ones([entries, 1], self.device.burn())], 1);
+        let target = self.plain(batch.batch.values.iter().map(|v| v - scale.mean).collect(), 1);
+        let error = ((asked * factors).sum_dim(1) - target) * self.plain(batch.batch.mask.clone(), 1);
+        let squares = (error.clone() * error).sum_dim(0);
+        let mut found = (squares.clone() * (1.0 / entries as f32)).backward();
+
+        // Gradients: the decoder's, then layer by layer downwards.
+        let read = |leaf: &Tensor<2>, found: &mut Found| match leaf.grad_remove(found) {
+            Some(gradient) => values(gradient),
+            None => Ok(vec![0.0; leaf.dims().iter().product()]),
+        };
+        gradients.dense.query = read(&query, &mut found)?;
+        if let Some(gate) = &gate {
+            gradients.dense.gate = read(gate, &mut found)?;
+        }
+        gradients.tables[ITEM_OUTPUT] = read(&item_output, &mut found)?;
+        if let Some(users) = &users {
+            gradients.tables[USER] = read(users, &mut found)?;
+        }
+        for (at, (unrolled, projections)) in passed.into_iter().enumerate().rev() {
+            let (layer, out) = (&layers[at], &mut gradients.dense.layers[at]);
+            let join = |tensors: &[Tensor<2>], found: &mut Found, out: &mut [f32]| -> Result<()> {
+                for (gate, tensor) in tensors.iter().enumerate() {
+                    let gradient = read(tensor, found)?;
+                    for (to, from) in out.chunks_exact_mut(gates * h).zip(gradient.chunks_exact(h)) {
+                        to[gate * h..(gate + 1) * h].copy_from_slice(from);
+                    }
+                }
+                Ok(())
+            };
+            join(&layer.hidden, &mut found, &mut out.hidden)?;
+            if let Some(inner) = &layer.inner {
+                out.inner = read(inner, &mut found)?;
+            }
+            if let Some(below) = unrolled.back(projections, &mut found, &self.device) {
+                found = below;
+            }
+            join(&layer.input, &mut found, &mut out.input)?;
+            join(&layer.bias, &mut found, &mut out.bias)?;
+            self.carried[at] = unrolled.carried;
+        }
+        gradients.tables[ITEM_INPUT] = read(&item_input, &mut found)?;
+        gradients.spread(weights, batch);
+        Ok(values(squares.inner())?.iter().map(|s| f64::from(*s)).sum())
+    }
+}
+
+/// Columns `from..from + n` of a row-major matrix with `width` of them.
+fn columns(matrix: &[f32], width: usize, from: usize, n: usize) -> Vec<f32> {
+    matrix.chunks_exact(width).flat_map(|row| &row[from..from + n]).copied().collect()
+}

@@ -1,0 +1,254 @@
+use super::batch::Prepared;
+use super::gradients::{Gradients, Moments};
+use super::native::Native;
+use super::network::Network;
+use super::noise::Noise;
+use super::weights::USER;
+use super::*;
+use crate::Device;
+use crate::codes::Codes;
+use foretaste_data::Histories;
+use foretaste_data::batch::Batches;
+
+const QUIET: Noise = Noise { input: 0.0, state: 0.0, seed: 1 };
+
+/// Three users over five items, lengths 7, 4 and 2, and a batch of two rows and six steps that holds
+/// a user's start in the middle of a row, a user's end, and padding.
+fn tiny() -> (Settings, Histories) {
+    let settings = Settings { size: 3, depth: 2, item_factors: 2, height: 2, rows: 2, bptt: 6, ..Settings::default() };
+    let items = vec![0, 1, 2, 3, 1, 0, 2, 3, 0, 1, 2, 4, 0];
+    let values = vec![5.0, 3.0, 4.0, 1.0, 2.0, 4.0, 3.0, 5.0, 2.0, 1.0, 4.0, 3.0, 5.0];
+    let times = vec![0, 10, 500, 510, 90_000, 90_005, 90_010, 3, 9, 2_000, 2_001, 7, 8];
+    (settings, Histories::new(vec![0, 7, 11, 13], items, values, times, 5))
+}
+
+const SCALE: Scale = Scale { mean: 3.2, deviation: 1.3 };
+
+/// Every weight drawn anew, so that none is 0 or 1 and all gradients show.
+fn network(settings: &Settings) -> Model {
+    use rand::RngExt;
+    let when = When::new(settings).unwrap();
+    let codes = Codes { offsets: vec![0, 1, 3, 3, 4, 5], ids: vec![0, 0, 1, 1, 0], n: 2 };
+    let users = if settings.user_factors { 3 } else { 0 };
+    let mut weights = Weights::first(Sizes::new(settings, when.len()), users, &[0.3, -0.1, 0.2, 0.0, -0.4], codes, 3);
+    let mut random = foretaste_data::rng(4, "hrnn test");
+    let Weights { dense, tables, .. } = &mut weights;
+    for values in dense.tensors_mut().into_iter().chain(tables.iter_mut().map(Vec::as_mut_slice)) {
+        values.iter_mut().for_each(|v| *v += random.random_range(-0.3..0.3));
+    }
+    Model { settings: settings.clone(), scale: SCALE, when, weights }
+}
+
+fn batches(model: &Model, histories: &Histories) -> Vec<Prepared> {
+    let mut walk = Batches::new(histories, model.settings.rows, model.settings.bptt, 1, 0);
+    let mut all = Vec::new();
+    let mut prepared = Prepared::default();
+    while walk.next_into(&mut prepared.batch) {
+        prepared.prepare(&model.when, model.scale);
+        all.push(prepared.clone());
+    }
+    all
+}
+
+/// Sum of squared errors one interaction at a time, by code that shares the equations alone.
+fn squares_by_replay(model: &Model, histories: &Histories) -> f64 {
+    let nothing = Histories::new(vec![0; histories.n_users() + 1], vec![], vec![], vec![], histories.n_items());
+    let predictions = (model as &dyn RatingModel).predict(&nothing, histories, Reading::Streaming);
+    predictions.iter().zip(histories.values()).map(|(p, v)| f64::from(p - v).powi(2)).sum()
+}
+
+/// All shapes the network can take.
+fn variants() -> Vec<Settings> {
+    let (base, _) = tiny();
+    vec![
+        base.clone(),
+        Settings { cell: Cell::Lstm, ..base.clone() },
+        Settings { depth: 1, height: 0, gate: false, user_factors: false, ratings: false, gaps: false, ..base },
+    ]
+}
+
+/// Windows with carried states and resets predict what the replay predicts.
+#[test]
+fn windows_equal_the_replay() {
+    let (_, histories) = tiny();
+    for settings in variants() {
+        let model = network(&settings);
+        let mut native = Native::new(model.weights.sizes, settings.rows);
+        let mut gradients = Gradients::new(&model.weights);
+        let all = batches(&model, &histories);
+        assert!(all.len() > 1, "states must be carried for this test to mean anything");
+        let squares: f64 = all.iter().map(|batch| native.window(&model.weights, batch, SCALE, QUIET, &mut gradients)).sum();
+        let expected = squares_by_replay(&model, &histories);
+        assert!((squares - expected).abs() < 1e-4 * expected, "{settings:?}: {squares} {expected}");
+    }
+}
+
+/// The gradients of every weight agree with central differences of the replay's loss.
+#[test]
+fn gradients_equal_finite_differences() {
+    let (_, histories) = tiny();
+    for settings in variants() {
+        // One window holds every history whole, so that no gradient is cut off.
+        let settings = Settings { bptt: 13, rows: 1, ..settings };
+        let mut model = network(&settings);
+        let all = batches(&model, &histories);
+        assert_eq!(all.len(), 1);
+        let mut gradients = Gradients::new(&model.weights);
+        Native::new(model.weights.sizes, 1).window(&model.weights, &all[0], SCALE, QUIET, &mut gradients);
+        let dense = gradients.dense.tensors().len();
+        let exact: Vec<Vec<f32>> = gradients.dense.tensors().into_iter().map(<[f32]>::to_vec).chain(gradients.tables.clone()).collect();
+        let mut checked = 0;
+        for (place, exact) in exact.iter().enumerate() {
+            for (i, exact) in exact.iter().enumerate() {
+                let mut loss = |by: f32| {
+                    let Weights { dense: weights, tables, .. } = &mut model.weights;
+                    let values = if place < dense { weights.tensors_mut().swap_remove(place) } else { tables[place - dense].as_mut_slice() };
+                    values[i] += by;
+                    squares_by_replay(&model, &histories) / 13.0
+                };
+                let step = 4e-3_f32;
+                let up = loss(step);
+                let down = loss(-2.0 * step);
+                loss(step);
+                let numeric = (up - down) / (2.0 * f64::from(step));
+                assert!((numeric - f64::from(*exact)).abs() < 2e-3 + 0.01 * numeric.abs(), "tensor {place}[{i}]: {numeric} {exact}");
+                checked += usize::from(*exact != 0.0);
+            }
+        }
+        assert!(checked > 60, "most gradients are not zero: {checked}");
+    }
+}
+
+/// With dropout, the way back drops what the way there dropped: a step along the gradient lowers the same loss.
+#[test]
+fn a_step_along_the_gradient_lowers_the_loss() {
+    let (settings, histories) = tiny();
+    let mut model = network(&settings);
+    let batch = &batches(&model, &histories)[0];
+    let noise = Noise { input: 0.4, state: 0.4, seed: 9 };
+    let mut gradients = Gradients::new(&model.weights);
+    let loss = |weights: &Weights, gradients: &mut Gradients| Native::new(weights.sizes, 2).window(weights, batch, SCALE, noise, gradients);
+    let before = loss(&model.weights, &mut gradients);
+    let length: f64 = gradients.dense.tensors().iter().flat_map(|t| t.iter()).map(|g| f64::from(*g).powi(2)).sum();
+    let step = 1e-3_f32;
+    for (value, gradient) in model.weights.dense.tensors_mut().into_iter().zip(gradients.dense.clone().tensors()) {
+        value.iter_mut().zip(gradient).for_each(|(v, g)| *v -= step * g);
+    }
+    let fallen = (before - loss(&model.weights, &mut gradients)) / 12.0;
+    let expected = f64::from(step) * length;
+    assert!((fallen - expected).abs() < 0.05 * expected, "{fallen} {expected}");
+}
+
+/// The state never sees the rating it predicts: changing one rating moves later predictions only.
+#[test]
+fn a_prediction_does_not_see_its_own_rating() {
+    let (settings, histories) = tiny();
+    let model = network(&settings);
+    let nothing = Histories::new(vec![0; 4], vec![], vec![], vec![], 5);
+    let predict = |histories: &Histories| (&model as &dyn RatingModel).predict(&nothing, histories, Reading::Streaming);
+    let before = predict(&histories);
+    let mut changed = histories.clone();
+    changed.values_mut()[3] = 5.0;
+    let after = predict(&changed);
+    assert_eq!(before[..4], after[..4]);
+    assert_ne!(before[4..7], after[4..7]);
+    assert_eq!(before[7..], after[7..], "other users stay");
+}
+
+/// Rows that a batch does not touch stay as they are, whatever their moments; a touched one moves.
+#[test]
+fn steps_touch_the_batch_alone() {
+    let (settings, histories) = tiny();
+    let mut model = network(&settings);
+    let (mut moments, mut gradients) = (Moments::new(&model.weights), Gradients::new(&model.weights));
+    // The last user alone: items 4 and 0.
+    let lone = Histories::new(vec![0, 0, 0, 2], vec![4, 0], vec![3.0, 5.0], vec![7, 8], histories.n_items());
+    let before = model.weights.clone();
+    let batch = &batches(&model, &lone)[0];
+    Native::new(model.weights.sizes, 2).window(&model.weights, batch, SCALE, QUIET, &mut gradients);
+    moments.step(&mut model.weights, &gradients, batch, 0.01, [0.1; 5]);
+    for user in 0..3 {
+        assert_eq!(model.weights.row(USER, user) == before.row(USER, user), user != 2, "user {user}");
+    }
+    for item in 0..5 {
+        assert_eq!(model.weights.row(0, item) == before.row(0, item), ![0, 4].contains(&item), "item {item}");
+    }
+}
+
+/// A state can be handed on as bytes.
+#[test]
+fn a_state_is_handed_on() {
+    let (settings, histories) = tiny();
+    for settings in [settings.clone(), Settings { cell: Cell::Lstm, ..settings }] {
+        let model = network(&settings);
+        let history = histories.user(0);
+        let mut state = State::new(&model, 0);
+        (0..4).for_each(|row| state.reveal(history.items[row], history.values[row], history.timestamps[row]));
+        let bytes = state.memory.to_bytes();
+        let mut taken = State { model: &model, user: 0, memory: Memory::from_bytes(&model, &bytes).unwrap() };
+        for row in 4..7 {
+            let (item, time) = (history.items[row], history.timestamps[row]);
+            assert_eq!(taken.predict(item, time), state.predict(item, time));
+            state.reveal(item, history.values[row], time);
+            taken.reveal(item, history.values[row], time);
+        }
+        assert!(Memory::from_bytes(&model, &bytes[1..]).is_none());
+    }
+}
+
+/// Burn on `device` and the native code agree in loss, every gradient and ten steps, dropout included.
+fn agree(device: &Device, (settings, histories): (Settings, &Histories)) {
+    let noise = Noise { input: 0.3, state: 0.3, seed: 2 };
+    let model = network(&settings);
+    let all = batches(&model, histories);
+    let run = |window: &mut dyn FnMut(&Weights, &Prepared, &mut Gradients) -> f64| {
+        let mut weights = model.weights.clone();
+        let (mut moments, mut gradients) = (Moments::new(&weights), Gradients::new(&weights));
+        let mut losses = Vec::new();
+        let mut first = Vec::new();
+        for step in 0..10 {
+            let batch = &all[step % all.len()];
+            losses.push(window(&weights, batch, &mut gradients));
+            if step == 0 {
+                first = gradients.dense.tensors().into_iter().map(<[f32]>::to_vec).chain(gradients.tables.clone()).collect();
+            }
+            moments.step(&mut weights, &gradients, batch, 0.01, [0.01; 5]);
+        }
+        let last: Vec<Vec<f32>> = weights.dense.tensors().into_iter().map(<[f32]>::to_vec).chain(weights.tables).collect();
+        (losses, first, last)
+    };
+    let mut native = Native::new(model.weights.sizes, settings.rows);
+    let mut other = Network::new(model.weights.sizes, settings.rows, device);
+    let ours = run(&mut |weights, batch, gradients| native.window(weights, batch, SCALE, noise, gradients));
+    let theirs = run(&mut |weights, batch, gradients| other.window(weights, batch, SCALE, noise, gradients).unwrap());
+    for (a, b) in ours.0.iter().zip(&theirs.0) {
+        assert!((a - b).abs() < 1e-3 * a.abs(), "loss {a} {b}");
+    }
+    for (place, (a, b)) in ours.1.iter().chain(&ours.2).zip(theirs.1.iter().chain(&theirs.2)).enumerate() {
+        assert_eq!(a.len(), b.len(), "tensor {place}");
+        for (x, y) in a.iter().zip(b) {
+            assert!((x - y).abs() < 1e-4 + 2e-3 * x.abs(), "tensor {place}: {x} {y}");
+        }
+    }
+}
+
+/// The native code agrees with burn's autodiff.
+#[test]
+fn native_equals_burn() {
+    let (_, histories) = tiny();
+    variants().into_iter().for_each(|settings| agree(&Device::flex(), (settings, &histories)));
+}
+
+/// The same against the wgpu backend. Runs where an adapter is there: CI brings a software Vulkan
+/// driver and names it in `FORETASTE_PARITY_DEVICE`.
+#[cfg(feature = "wgpu")]
+#[test]
+fn wgpu_parity() {
+    let Ok(name) = std::env::var("FORETASTE_PARITY_DEVICE") else {
+        eprintln!("skipped: FORETASTE_PARITY_DEVICE names no device");
+        return;
+    };
+    let device = Device::open(&name).unwrap();
+    let (_, histories) = tiny();
+    variants().into_iter().for_each(|settings| agree(&device, (settings, &histories)));
+}

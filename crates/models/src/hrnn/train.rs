@@ -1,0 +1,171 @@
+//! Training over user-parallel windows with carried states (truncated backpropagation through time).
+
+use super::batch::Prepared;
+use super::gradients::{Gradients, Moments};
+use super::inputs::{Scale, When};
+use super::native::Native;
+use super::network::Network;
+use super::noise::Noise;
+use super::weights::{Sizes, USER, Weights};
+use super::{Model, NAME, Settings};
+use crate::codes::Codes;
+use crate::epochs::{self, Trainer};
+use crate::model::training_mean;
+use crate::tensors::{NamedTensor, Tensors};
+use crate::{FitContext, Fitted, ModelSettings, Result, biases};
+use foretaste_data::batch::Batches;
+use foretaste_data::{Histories, stream_seed};
+
+/// Trains the HRNN on `train`.
+///
+/// # Errors
+/// [`crate::ModelError::Training`] without training rows or with a row without value,
+/// [`crate::ModelError::Interrupted`] when asked to stop.
+pub fn fit(settings: &Settings, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Result<Fitted> {
+    let mean = training_mean(NAME, train)?;
+    let variance = train.values().iter().map(|v| f64::from(v - mean).powi(2)).sum::<f64>() / train.len() as f64;
+    let scale = Scale { mean, deviation: (variance.sqrt() as f32).max(1e-3) };
+    let when = When::new(settings)?;
+    let biases = biases::estimate(&biases::Settings::default(), train)?;
+    let mut trained = vec![false; train.n_items()];
+    train.items().iter().for_each(|item| trained[*item as usize] = true);
+    let codes = Codes::new(context.item_attributes.filter(|_| settings.metadata), train.n_items());
+    let sizes = Sizes::new(settings, when.len());
+    let users = if settings.user_factors { train.n_users() } else { 0 };
+    let weights = Weights::first(sizes, users, &biases.items, codes, context.seed);
+    let trainer = Training {
+        settings,
+        scale,
+        when,
+        trained,
+        train,
+        users: chosen(settings, train),
+        moments: Moments::new(&weights),
+        gradients: Gradients::new(&weights),
+        engine: if context.device.is_flex() { Engine::Native(Native::new(sizes, settings.rows)) } else { Engine::Device(Network::new(sizes, settings.rows, context.device)) },
+        weights,
+        seed: context.seed,
+    };
+    epochs::train(trainer, &ModelSettings::Hrnn(settings.clone()), (settings.epochs, settings.patience), train, validation, context)
+}
+
+/// Users whose history's length lies between the settings' percentiles.
+fn chosen(settings: &Settings, train: &Histories) -> Vec<u32> {
+    let length = |user: &u32| train.range(*user).len();
+    let mut users: Vec<u32> = (0..train.n_users() as u32).filter(|u| length(u) > 0).collect();
+    let mut lengths: Vec<usize> = users.iter().map(length).collect();
+    lengths.sort_unstable();
+    let at = |percentile: f32| lengths[((lengths.len() - 1) as f64 * f64::from(percentile)).round() as usize];
+    let (low, high) = (at(settings.min_user_history_length_percentile), at(settings.max_user_history_length_percentile));
+    users.retain(|u| (low..=high).contains(&length(u)));
+    users
+}
+
+/// What computes windows: native code on the CPU, burn elsewhere.
+enum Engine {
+    Native(Native),
+    Device(Network),
+}
+
+impl Engine {
+    fn reset(&mut self) {
+        match self {
+            Self::Native(native) => native.reset(),
+            Self::Device(network) => network.reset(),
+        }
+    }
+
+    fn window(&mut self, weights: &Weights, batch: &Prepared, scale: Scale, noise: Noise, gradients: &mut Gradients) -> Result<f64> {
+        match self {
+            Self::Native(native) => Ok(native.window(weights, batch, scale, noise, gradients)),
+            Self::Device(network) => network.window(weights, batch, scale, noise, gradients),
+        }
+    }
+}
+
+struct Training<'a> {
+    settings: &'a Settings,
+    scale: Scale,
+    when: When,
+    /// Which items have training rows.
+    trained: Vec<bool>,
+    train: &'a Histories,
+    users: Vec<u32>,
+    weights: Weights,
+    moments: Moments,
+    gradients: Gradients,
+    engine: Engine,
+    seed: u64,
+}
+
+/// The step size of the step after `steps` of them.
+fn rate(settings: &Settings, epoch: usize, steps: u64) -> f32 {
+    let warm = (steps + 1) as f32 / settings.warm_up as f32;
+    settings.learning_rate * settings.decay.powi(epoch as i32) * warm.min(1.0)
+}
+
+impl Trainer for Training<'_> {
+    type Model = Model;
+
+    fn epoch(&mut self, epoch: usize, context: &FitContext) -> Result<f64> {
+        let settings = self.settings;
+        let mut batches = Batches::of_users(self.train, self.users.clone(), settings.rows, settings.bptt, context.seed, epoch as u64);
+        self.engine.reset();
+        let (mut ready, mut next) = (Prepared::default(), Prepared::default());
+        let (when, scale) = (&self.when, self.scale);
+        let mut prepare = |prepared: &mut Prepared| {
+            let more = batches.next_into(&mut prepared.batch);
+            if more {
+                prepared.prepare(when, scale);
+            }
+            more
+        };
+        let mut more = prepare(&mut ready);
+        let (mut squares, mut events) = (0.0, 0);
+        while more {
+            context.go_on()?;
+            let rate = rate(settings, epoch, self.moments.steps());
+            let noise = Noise { input: settings.input_dropout, state: settings.dropout, seed: stream_seed(self.seed, &format!("hrnn noise {}", self.moments.steps())) };
+            let (weights, moments, gradients, engine) = (&mut self.weights, &mut self.moments, &mut self.gradients, &mut self.engine);
+            let step = || -> Result<f64> {
+                let squares = engine.window(weights, &ready, scale, noise, gradients)?;
+                if settings.clip > 0.0 {
+                    gradients.clip(settings.clip);
+                }
+                let mut decay = [settings.weight_decay; 5];
+                decay[USER] = settings.user_decay;
+                moments.step(weights, gradients, &ready, rate, decay);
+                Ok(squares)
+            };
+            // The next batch is prepared while this one computes.
+            let (sum, another) = rayon::join(step, || prepare(&mut next));
+            squares += sum?;
+            events += ready.batch.events;
+            more = another;
+            std::mem::swap(&mut ready, &mut next);
+        }
+        // As if all training rows had been met: percentiles may leave users out.
+        Ok(squares * self.train.len() as f64 / events.max(1) as f64)
+    }
+
+    fn model(&self, _: f64) -> Result<Model> {
+        let mut weights = self.weights.clone();
+        weights.wipe_untrained(&self.trained);
+        Ok(Model { settings: self.settings.clone(), scale: self.scale, when: self.when.clone(), weights })
+    }
+
+    fn state(&self) -> Result<Vec<NamedTensor>> {
+        let mut state = self.weights.named("now.", &self.weights.dense, self.weights.tables.each_ref().map(Vec::as_slice));
+        state.extend(self.moments.tensors(&self.weights));
+        Ok(state)
+    }
+
+    fn restore(&mut self, state: &Tensors) -> Result<()> {
+        (self.weights.dense, self.weights.tables) = Weights::read(&self.weights.sizes, "now.", state)?;
+        self.moments.restore(&self.weights, state)
+    }
+
+    fn saved(&self, tensors: &Tensors) -> Result<Model> {
+        Model::restore(self.settings.clone(), tensors)
+    }
+}

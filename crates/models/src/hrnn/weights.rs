@@ -1,0 +1,237 @@
+//! All weights: names, sizes, first values.
+
+use super::Settings;
+use crate::Result;
+use crate::codes::Codes;
+use crate::kernels::add;
+use crate::recurrent::Cell;
+use crate::sequence::Layer;
+use crate::tensors::{NamedTensor, Tensors};
+use foretaste_data::rng;
+use rand::RngExt;
+
+/// What decides the weights' shapes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Sizes {
+    pub cell: Cell,
+    pub depth: usize,
+    pub size: usize,
+    pub factors: usize,
+    /// Features of time, the constant included.
+    pub when: usize,
+    /// Whether ratings are inputs.
+    pub ratings: bool,
+    /// Whether the state is discounted by time before it is decoded.
+    pub gate: bool,
+}
+
+impl Sizes {
+    pub fn new(settings: &Settings, when: usize) -> Self {
+        Self { cell: settings.cell, depth: settings.depth, size: settings.size, factors: settings.item_factors, when, ratings: settings.ratings, gate: settings.gate }
+    }
+
+    /// Width of `x_t`.
+    pub fn inputs(&self) -> usize {
+        self.when - 1 + if self.ratings { 2 * self.factors + 2 } else { self.factors }
+    }
+
+    /// Width of a query: factors, the item bias's weight, and what does not depend on the item.
+    pub fn query(&self) -> usize {
+        self.factors + 2
+    }
+}
+
+/// The dense weights, and what has their shape: gradients, moments.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Dense {
+    pub layers: Vec<Layer>,
+    /// `C`, `[when, size]`; empty without gate.
+    pub gate: Vec<f32>,
+    /// `W_o` over `W_c`, `[size + when, factors + 2]`.
+    pub query: Vec<f32>,
+}
+
+impl Dense {
+    pub fn zeros(sizes: &Sizes) -> Self {
+        let layer = |at: usize| Layer::zeros(sizes.cell, if at == 0 { sizes.inputs() } else { sizes.size }, sizes.size);
+        Self {
+            layers: (0..sizes.depth).map(layer).collect(),
+            gate: vec![0.0; if sizes.gate { sizes.when * sizes.size } else { 0 }],
+            query: vec![0.0; (sizes.size + sizes.when) * sizes.query()],
+        }
+    }
+
+    /// First values: uniform within `1 / sqrt(size)` in the layers, a query that asks for the item's
+    /// bias alone, a gate that lets nine tenths pass.
+    pub fn first(sizes: &Sizes, seed: u64) -> Self {
+        let mut dense = Self::zeros(sizes);
+        let reach = 1.0 / (sizes.size as f32).sqrt();
+        let mut random = rng(seed, "hrnn dense");
+        let mut fill = |values: &mut [f32], reach: f32| values.iter_mut().for_each(|v| *v = random.random_range(-1.0..1.0) * reach);
+        for layer in &mut dense.layers {
+            for tensor in layer.tensors_mut() {
+                fill(tensor, reach);
+            }
+            // An LSTM begins by remembering.
+            let biases = layer.bias.chunks_exact_mut(sizes.size).zip(sizes.cell.gates());
+            biases.for_each(|(bias, gate)| bias.iter_mut().for_each(|b| *b += Cell::first_bias(gate)));
+        }
+        if sizes.gate {
+            let constant = (sizes.when - 1) * sizes.size;
+            dense.gate[constant..].fill(2.2);
+        }
+        let width = sizes.query();
+        let (of_state, of_time) = dense.query.split_at_mut(sizes.size * width);
+        of_state.chunks_exact_mut(width).for_each(|row| fill(&mut row[..sizes.factors], reach));
+        of_time[(sizes.when - 1) * width + sizes.factors] = 1.0;
+        dense
+    }
+
+    /// All values, in a fixed order.
+    pub fn tensors(&self) -> Vec<&[f32]> {
+        self.layers.iter().flat_map(Layer::tensors).chain([self.gate.as_slice(), self.query.as_slice()]).collect()
+    }
+
+    /// See [`tensors`](Self::tensors).
+    pub fn tensors_mut(&mut self) -> Vec<&mut [f32]> {
+        self.layers.iter_mut().flat_map(Layer::tensors_mut).chain([self.gate.as_mut_slice(), self.query.as_mut_slice()]).collect()
+    }
+}
+
+/// Places of the tables in [`Weights::tables`].
+pub(super) const ITEM_INPUT: usize = 0;
+pub(super) const ITEM_OUTPUT: usize = 1;
+pub(super) const CODE_INPUT: usize = 2;
+pub(super) const CODE_OUTPUT: usize = 3;
+pub(super) const USER: usize = 4;
+
+const TABLES: [&str; 5] = ["item_input", "item_output", "code_input", "code_output", "user"];
+
+/// All weights, row-major.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Weights {
+    pub sizes: Sizes,
+    pub dense: Dense,
+    /// Rows an item, attribute code or user.
+    pub tables: [Vec<f32>; 5],
+    /// Attribute codes of the items.
+    pub codes: Codes,
+}
+
+impl Weights {
+    /// First values: small factors, items' biases as `item_biases`, users and codes at 0.
+    pub fn first(sizes: Sizes, users: usize, item_biases: &[f32], codes: Codes, seed: u64) -> Self {
+        let (d, items) = (sizes.factors, item_biases.len());
+        let mut random = rng(seed, "hrnn tables");
+        let mut input = vec![0.0; items * d];
+        input.iter_mut().for_each(|v| *v = random.random_range(-0.5..0.5));
+        let mut output = vec![0.0; items * (d + 1)];
+        for (row, bias) in output.chunks_exact_mut(d + 1).zip(item_biases) {
+            row[..d].iter_mut().for_each(|v| *v = random.random_range(-0.1..0.1));
+            row[d] = *bias;
+        }
+        let tables = [input, output, vec![0.0; codes.n * d], vec![0.0; codes.n * (d + 1)], vec![0.0; users * sizes.query()]];
+        Self { dense: Dense::first(&sizes, seed), sizes, tables, codes }
+    }
+
+    /// Width of a table's rows.
+    pub fn width(&self, table: usize) -> usize {
+        width(&self.sizes, table)
+    }
+
+    /// A row of a table, if there is one.
+    pub fn row(&self, table: usize, id: u32) -> Option<&[f32]> {
+        let (width, id) = (self.width(table), id as usize);
+        self.tables[table].get(id * width..(id + 1) * width)
+    }
+
+    /// An item's row with its attributes' (their mean) added: what stands for the item. An item
+    /// beyond the space is a row of zeros.
+    pub fn item(&self, table: usize, item: u32, out: &mut [f32]) {
+        out.fill(0.0);
+        if let Some(row) = self.row(table, item) {
+            out.copy_from_slice(row);
+        }
+        let codes = self.codes.of(item as usize);
+        for code in codes {
+            if let Some(row) = self.row(table + CODE_INPUT - ITEM_INPUT, *code) {
+                add(out, row, 1.0 / codes.len() as f32);
+            }
+        }
+    }
+
+    /// Items without training rows are their attributes alone.
+    pub fn wipe_untrained(&mut self, trained: &[bool]) {
+        for table in [ITEM_INPUT, ITEM_OUTPUT] {
+            let width = self.width(table);
+            let rows = self.tables[table].chunks_exact_mut(width).zip(trained);
+            rows.filter(|(_, trained)| !**trained).for_each(|(row, _)| row.fill(0.0));
+        }
+    }
+
+    pub fn parameters(&self) -> usize {
+        self.dense.tensors().iter().map(|t| t.len()).sum::<usize>() + self.tables.iter().map(Vec::len).sum::<usize>()
+    }
+
+    /// All of it by name.
+    pub fn tensors(&self) -> Vec<NamedTensor> {
+        let mut tensors = self.named("", &self.dense, [0, 1, 2, 3, 4].map(|t| self.tables[t].as_slice()));
+        tensors.push(NamedTensor::integers("code_offsets", self.codes.offsets.iter().map(|o| *o as i64)));
+        tensors.push(NamedTensor::integers("codes", self.codes.ids.iter().map(|c| i64::from(*c))));
+        tensors
+    }
+
+    /// Tensors of the weights' shapes under names that begin with `prefix`.
+    pub fn named(&self, prefix: &str, dense: &Dense, tables: [&[f32]; 5]) -> Vec<NamedTensor> {
+        let shapes = dense_shapes(&self.sizes).into_iter().zip(dense.tensors());
+        let mut tensors: Vec<NamedTensor> = shapes.map(|((name, shape), values)| NamedTensor::new(format!("{prefix}{name}"), &shape, values.to_vec())).collect();
+        for (at, values) in tables.into_iter().enumerate() {
+            let width = self.width(at);
+            tensors.push(NamedTensor::new(format!("{prefix}{}", TABLES[at]), &[values.len() / width, width], values.to_vec()));
+        }
+        tensors
+    }
+
+    /// Reads back what [`named`](Self::named) wrote.
+    pub fn read(sizes: &Sizes, prefix: &str, from: &Tensors) -> Result<(Dense, [Vec<f32>; 5])> {
+        let mut dense = Dense::zeros(sizes);
+        for ((name, shape), values) in dense_shapes(sizes).into_iter().zip(dense.tensors_mut()) {
+            values.copy_from_slice(&from.get(&format!("{prefix}{name}"), &[Some(shape[0]), Some(shape[1])])?.data);
+        }
+        let mut tables = std::array::from_fn(|_| Vec::new());
+        for (at, table) in tables.iter_mut().enumerate() {
+            *table = from.values(&format!("{prefix}{}", TABLES[at]), &[None, Some(width(sizes, at))])?;
+        }
+        Ok((dense, tables))
+    }
+
+    /// Reads back what [`tensors`](Self::tensors) wrote.
+    pub fn restore(sizes: Sizes, from: &Tensors) -> Result<Self> {
+        let (dense, tables) = Self::read(&sizes, "", from)?;
+        let offsets = from.integers("code_offsets")?.into_iter().map(|o| o as usize).collect();
+        let ids = from.integers("codes")?.into_iter().map(|c| c as u32).collect();
+        let n = tables[CODE_INPUT].len() / sizes.factors;
+        Ok(Self { sizes, dense, tables, codes: Codes { offsets, ids, n } })
+    }
+}
+
+fn width(sizes: &Sizes, table: usize) -> usize {
+    match table {
+        ITEM_INPUT | CODE_INPUT => sizes.factors,
+        ITEM_OUTPUT | CODE_OUTPUT => sizes.factors + 1,
+        _ => sizes.query(),
+    }
+}
+
+/// Names and shapes of the dense weights, in the order of [`Dense::tensors`].
+fn dense_shapes(sizes: &Sizes) -> Vec<(String, [usize; 2])> {
+    let mut shapes = Vec::new();
+    for (at, layer) in Dense::zeros(sizes).layers.iter().enumerate() {
+        let width = layer.width();
+        let named = [("input", [layer.inputs, width]), ("bias", [1, width]), ("hidden", [layer.size, width]), ("inner", [1, layer.inner.len()])];
+        shapes.extend(named.map(|(name, shape)| (format!("layer.{at}.{name}"), shape)));
+    }
+    shapes.push(("gate".into(), [if sizes.gate { sizes.when } else { 0 }, sizes.size]));
+    shapes.push(("query".into(), [sizes.size + sizes.when, sizes.query()]));
+    shapes
+}
