@@ -66,11 +66,14 @@ def main():
             print(speed[-1], file=sys.stderr)
 
         n = args.iterations
-        for threads in [1, 2]:
+        # Chains are independent: an iteration of two of them is two iterations.
+        for threads, chains in [(1, 1), (2, 1), (2, 2)]:
             compare(
-                f"FM, MCMC, day and both bags, rank 32, {threads} of our threads (myFM has one)",
-                "iteration",
-                lambda threads=threads: foretaste(args, scratch, "fm", "fm", threads, f"iterations={n}", "kept=1")["seconds_per_epoch"],
+                f"FM, MCMC, day and both bags, rank 32, {chains} chain{'s' * (chains > 1)} on {threads} of our threads (myFM has one)",
+                "iteration of a chain",
+                lambda threads=threads, chains=chains: (
+                    foretaste(args, scratch, "fm", "fm", threads, f"iterations={n}", f"kept={chains}", f"chains={chains}")["seconds_per_epoch"] / chains
+                ),
                 lambda: 1 / peer("myfm_rmse.py", train, test, "--rank", "32", "--iterations", n, "--features", "bags")["iterations_per_second"],
             )
         compare(

@@ -18,6 +18,14 @@ const RIVALS: Comparison = Comparison { script: "run.py", requirements: "require
 const MODELS: Comparison =
     Comparison { script: "models.py", requirements: "requirements-models.txt", options: &["--no-deps"], environment: "rivals-models-venv" };
 
+/// HRNN's training.
+const HRNN: Comparison = Comparison { script: "hrnn.py", ..MODELS };
+
+/// See [`measure`].
+pub fn rivals_hrnn(sh: &Shell, arguments: &[String]) -> Outcome {
+    measure(sh, &HRNN, arguments)
+}
+
 /// See [`measure`].
 pub fn rivals(sh: &Shell, arguments: &[String]) -> Outcome {
     measure(sh, &RIVALS, arguments)
@@ -34,7 +42,7 @@ fn measure(sh: &Shell, comparison: &Comparison, arguments: &[String]) -> Outcome
     let Comparison { script, requirements, options, environment } = comparison;
     let options = options.iter();
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| sh.current_dir().join("target"), PathBuf::from);
-    cmd!(sh, "cargo build --release --package foretaste-bench --no-default-features --features wgpu").run()?;
+    cmd!(sh, "cargo build --release --package foretaste-bench --package foretaste-models --bins --examples").run()?;
     let environment = target.join(environment);
     let python = environment.join("bin/python");
     if !python.is_file() {

@@ -132,11 +132,11 @@ pub fn largest_movielens(data: Option<&Path>) -> Result<String> {
     }
 }
 
-/// Keeps the users whose id is a number in `range` (`FROM-TO`).
+/// Keeps the users whose id is a number in `range` (`FROM-TO`); `place` is where the data was loaded from.
 ///
 /// # Errors
 /// [`BenchError::Usage`] for a malformed range or one that holds no user.
-pub fn restrict(data: Dataset, range: &str) -> Result<Dataset> {
+pub fn restrict(data: Dataset, range: &str, place: Option<&Path>) -> Result<Dataset> {
     let wrong = || BenchError::Usage(format!("--users {range}: write FROM-TO, for example 1-2999"));
     let (low, high) = range.split_once('-').ok_or_else(wrong)?;
     let (low, high): (u64, u64) = (low.trim().parse().map_err(|_| wrong())?, high.trim().parse().map_err(|_| wrong())?);
@@ -145,8 +145,9 @@ pub fn restrict(data: Dataset, range: &str) -> Result<Dataset> {
         return Err(BenchError::Usage(format!("--users {range}: {} has no such user", data.name)));
     }
     let hash = table.content_hash();
-    // Attributes follow the ids they were read for, which change.
-    Ok(Dataset { name: format!("{}-users-{low}-{high}", data.name), table, hash, official: false, user_attributes: None, item_attributes: None, ..data })
+    // Ids changed, and attributes go by ids.
+    let (user_attributes, item_attributes) = attributes(data.manifest.as_ref(), place, &table)?;
+    Ok(Dataset { name: format!("{}-users-{low}-{high}", data.name), table, hash, official: false, user_attributes, item_attributes, ..data })
 }
 
 /// Attributes of users and items from the tables a known data set has beside its ratings.

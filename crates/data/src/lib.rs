@@ -23,6 +23,7 @@ pub mod manifest;
 pub mod read;
 mod seed;
 pub mod sessions;
+pub mod simulate;
 pub mod split;
 pub mod store;
 mod time;

@@ -12,6 +12,11 @@ pub(crate) trait Trainer {
     /// What it becomes.
     type Model: RatingModel + 'static;
 
+    /// How validation rows are read. A sequence model's next prediction is what counts: streaming.
+    fn reading(&self) -> Reading {
+        Reading::Frozen
+    }
+
     /// One pass over the training rows; answers the sum of squared errors met on the way.
     fn epoch(&mut self, epoch: usize, context: &FitContext) -> Result<f64>;
 
@@ -57,7 +62,7 @@ pub(crate) fn train<T: Trainer>(
         let candidate = validation.map(|_| trainer.model(train_rmse)).transpose()?;
         let validation_rmse = candidate.as_ref().zip(validation).map(|(model, validation)| {
             let model: &dyn RatingModel = model;
-            rmse(&model.predict(train, validation, Reading::Frozen), validation.values())
+            rmse(&model.predict(train, validation, trainer.reading()), validation.values())
         });
         let report = EpochReport::new(epoch + 1, epochs, train_rmse, validation_rmse);
         stopping.curve.push(report);

@@ -14,7 +14,8 @@ pub struct EpochReport {
     pub epochs: usize,
     /// RMSE over the training rows as they were met, before each update.
     pub train_rmse: f64,
-    /// RMSE over the validation rows after the epoch, frozen; none without validation rows.
+    /// RMSE over the validation rows after the epoch, frozen (streaming for sequence models); none without
+    /// validation rows.
     pub validation_rmse: Option<f64>,
 }
 

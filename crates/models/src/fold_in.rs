@@ -7,7 +7,9 @@
 //! g = C x / (s + x . C x),   theta += g (r - rest - theta . x),   C -= g (C x)'
 //! ```
 //!
-//! (Bishop 2006, *Pattern Recognition and Machine Learning*, section 3.3).
+//! (Bishop 2006, *Pattern Recognition and Machine Learning*, section 3.3). Where a user's level drifts,
+//! the variance of `theta`'s first component grows by the drift's whenever time passes: a random walk
+//! (Kalman 1960), under which old observations count for less and less.
 
 use crate::Result;
 use crate::tensors::{NamedTensor, Tensors};
@@ -91,17 +93,25 @@ impl Regression {
     }
 
     /// Starts from the prior variances and takes in `known` observations without moving `theta`,
-    /// which knows them already.
-    pub fn open(&mut self, variance: &[f32], noise: f64, known: impl Iterator<Item = Vec<f64>>) {
+    /// which knows them already. Each observation comes with the drift before it.
+    pub fn open(&mut self, variance: &[f32], noise: f64, known: impl Iterator<Item = (Vec<f64>, f64)>) {
         let n = variance.len();
         let mut covariance = vec![0.0; n * n];
         for (i, variance) in variance.iter().enumerate() {
             covariance[i * n + i] = f64::from(*variance);
         }
-        known.for_each(|x| {
+        known.for_each(|(x, drift)| {
+            covariance[0] += drift;
             gain(&mut covariance, &x, noise);
         });
         self.covariance = Some(covariance);
+    }
+
+    /// Lets the level's variance grow.
+    pub fn drift(&mut self, variance: f64) {
+        if let Some(covariance) = &mut self.covariance {
+            covariance[0] += variance;
+        }
     }
 
     /// One observation: `residual` is the rating less all that does not come from `theta`.
@@ -161,6 +171,18 @@ mod tests {
         let det = a[0][0] * a[1][1] - a[0][1] * a[1][0];
         let theta = [(b[0] * a[1][1] - b[1] * a[0][1]) / det, (a[0][0] * b[1] - a[1][0] * b[0]) / det];
         assert!((regression.theta[0] - theta[0]).abs() < 1e-9 && (regression.theta[1] - theta[1]).abs() < 1e-9, "{:?} {theta:?}", regression.theta);
+    }
+
+    /// A level that drifts by as much as an observation took away stays as uncertain, and moves half the way each time.
+    #[test]
+    fn a_drifting_level_by_hand() {
+        let mut regression = Regression::new(vec![0.0]);
+        regression.open(&[1.0], 1.0, std::iter::once((vec![1.0], 0.0)));
+        for (rating, level) in [(4.0, 2.0), (4.0, 3.0)] {
+            regression.drift(0.5);
+            regression.observe(&[1.0], rating, 1.0);
+            assert_eq!(regression.theta[0], level);
+        }
     }
 
     #[test]

@@ -82,11 +82,6 @@ impl Parameter {
         Self { name: self.name, value: add(self.value, change), first: add(self.first, first - old_first), second: add(self.second, second - old_second) }
     }
 
-    /// The value under the parameter's name.
-    pub fn named(&self) -> Result<NamedTensor> {
-        read(&self.name, &self.value)
-    }
-
     /// Value and moments, for a checkpoint.
     pub fn state(&self) -> Result<[NamedTensor; 3]> {
         let named = |kind: &str, tensor: &Tensor<2>| read(&format!("{kind}.{}", self.name), tensor);

@@ -62,6 +62,12 @@ impl Tensors {
         Err(fail(format!("tensor {name:?} has the shape {:?}, expected [{}]", tensor.shape, wanted.join(", "))))
     }
 
+    /// The tensors whose names begin with `prefix`, under the rest of their names.
+    pub fn under(&self, prefix: &str) -> Self {
+        let named = self.map.iter().filter_map(|(name, tensor)| Some((name.strip_prefix(prefix)?.to_owned(), tensor.clone())));
+        Self { path: self.path.clone(), map: named.collect() }
+    }
+
     /// What [`NamedTensor::integers`] wrote.
     pub fn integers(&self, name: &str) -> Result<Vec<i64>> {
         Ok(self.get(name, &[None, Some(2)])?.data.as_chunks::<2>().0.iter().map(|[high, low]| (*high as i64) << 23 | *low as i64).collect())

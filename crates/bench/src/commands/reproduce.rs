@@ -42,7 +42,7 @@ pub(super) fn run(arguments: &Reproduce) -> Result<()> {
     for name in &arguments.datasets {
         let loaded = dataset::load(name, arguments.data.as_deref(), &options, arguments.accept_licence)?;
         data.push(match &arguments.users {
-            Some(range) => dataset::restrict(loaded, range)?,
+            Some(range) => dataset::restrict(loaded, range, arguments.data.as_deref())?,
             None => loaded,
         });
     }

@@ -29,6 +29,7 @@ use crate::error::within;
 
 pub use design::{Block, Design};
 pub use model::Model;
+pub(crate) use train::train_model;
 pub use train::{fit, learn};
 
 const NAME: &str = "fm";
@@ -85,6 +86,9 @@ pub struct Settings {
     pub burn_in: usize,
     /// Draws that are kept, at most, of all chains together.
     pub kept: usize,
+    /// Under streaming: by how much the variance of a user's level grows from one moment with ratings to
+    /// the next. 0 lets old ratings count for ever.
+    pub drift: f32,
     /// Standard deviation of the first factors.
     pub init_deviation: f32,
     /// The day of the rating as a category.
@@ -121,6 +125,7 @@ impl Default for Settings {
             chains: 1,
             burn_in: 32,
             kept: 96,
+            drift: 0.0,
             init_deviation: 0.1,
             day: true,
             user_bag: Bag::Strict,
@@ -148,6 +153,7 @@ impl Settings {
         within(NAME, "chains", self.chains, 1, 256)?;
         within(NAME, "burn_in", self.burn_in, 0, 1_000_000)?;
         within(NAME, "kept", self.kept, 1, 10_000)?;
+        within(NAME, "drift", self.drift, 0.0, 10.0)?;
         within(NAME, "init_deviation", self.init_deviation, 1e-6, 10.0)?;
         within(NAME, "learning_rate", self.learning_rate, 1e-6, 1.0)?;
         within(NAME, "regularization", self.regularization, 0.0, 1e6)?;

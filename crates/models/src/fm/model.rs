@@ -170,6 +170,11 @@ impl Model {
         draw.days.get(at * width..(at + 1) * width)
     }
 
+    /// By how much a user's level may have moved between two ratings.
+    fn drift(&self, last: i64, timestamp: i64) -> f64 {
+        if timestamp > last { f64::from(self.settings.drift) } else { 0.0 }
+    }
+
     /// The rating for a score, and its slope.
     fn link(&self, draw: &Draw, score: f32) -> (f64, f64) {
         match self.settings.likelihood {
@@ -188,11 +193,13 @@ struct State<'a> {
     regressions: Vec<(usize, Regression)>,
     /// What the user's parts know already.
     known: Vec<(u32, i64)>,
+    /// Time of the last rating revealed.
+    last: i64,
 }
 
 impl<'a> State<'a> {
     fn new(model: &'a Model, user: u32, known: History<'_>) -> Self {
-        let mut state = Self { model, users: Vec::new(), regressions: Vec::new(), known: Vec::new() };
+        let mut state = Self { model, users: Vec::new(), regressions: Vec::new(), known: Vec::new(), last: i64::MAX };
         let part = model.layout.user_part(user, known.items);
         for draw in &model.samples.0 {
             state.users.extend(model.user(draw, user, &part));
@@ -256,19 +263,24 @@ impl UserState for State<'_> {
             let open = |(place, draw): (usize, usize)| {
                 let part = self.part(draw);
                 let mut regression = Regression::new(part[width - 1..].iter().chain(&part[..width - 1]).map(|v| f64::from(*v)).collect());
+                let mut last = i64::MAX;
                 let known = self.known.iter().map(|(item, timestamp)| {
+                    let drift = self.model.drift(std::mem::replace(&mut last, *timestamp), *timestamp);
                     let mut x = self.features(draw, *item, *timestamp);
                     let (_, slope) = self.model.link(&self.model.samples.0[draw], self.score(draw, part, *item, *timestamp));
                     x.iter_mut().for_each(|x| *x *= slope);
-                    x
+                    (x, drift)
                 });
                 regression.open(&self.model.variances[place * width..(place + 1) * width], noise, known);
                 (draw, regression)
             };
             self.regressions = self.model.streamed().into_iter().enumerate().map(open).collect();
+            self.last = self.known.last().map_or(i64::MAX, |(_, timestamp)| *timestamp);
         }
+        let drift = self.model.drift(std::mem::replace(&mut self.last, timestamp), timestamp);
         let mut regressions = std::mem::take(&mut self.regressions);
         for (draw, regression) in &mut regressions {
+            regression.drift(drift);
             let score = self.score(*draw, &Self::moved(&regression.theta), item, timestamp);
             let (predicted, slope) = self.model.link(&self.model.samples.0[*draw], score);
             let x: Vec<f64> = self.features(*draw, item, timestamp).into_iter().map(|x| x * slope).collect();

@@ -36,6 +36,19 @@ pub fn fit(settings: &Settings, train: &Histories, validation: Option<&Histories
     epochs::train(trainer, &ModelSettings::Fm(settings.clone()), (settings.iterations, patience), train, validation, context)
 }
 
+/// The model after all iterations, for models that build on it.
+pub(crate) fn train_model(settings: &Settings, train: &Histories, context: &FitContext) -> Result<Model> {
+    let (design, layout) = features::design(settings, train, context)?;
+    let chains = chains(settings, &design, train.values(), context.seed)?;
+    let trained: Vec<bool> = (0..train.n_users() as u32).map(|u| !train.range(u).is_empty()).collect();
+    let mut training = Training { settings, layout, train, trained, samples: Samples::default(), chains };
+    let mut squares = 0.0;
+    for iteration in 0..settings.iterations {
+        squares = training.epoch(iteration, context)?;
+    }
+    training.model((squares / train.len() as f64).sqrt())
+}
+
 /// Learns a machine over any design: `each` hears of every iteration's number (from 1) and predictions
 /// for `asked`, which must have the blocks and features of `design`; under `mcmc` average them.
 ///

@@ -1,6 +1,7 @@
 //! A batch made ready: features of time, and where each item's and user's entries stand.
 
-use super::inputs::{Scale, When};
+use super::inputs::{Scale, Track, When};
+use foretaste_data::Histories;
 use foretaste_data::batch::Batch;
 
 /// The distinct ids of a batch and the entries of each.
@@ -65,24 +66,55 @@ pub(super) struct Prepared {
     pub batch: Batch,
     /// `w`, `[entries, when]`.
     pub when: Vec<f32>,
-    /// `v`: ratings in standard deviations from the mean.
+    /// `v`: what the stationary part leaves of the ratings, in standard deviations.
     pub values: Vec<f32>,
     pub items: Places,
     pub users: Places,
 }
 
-impl Prepared {
-    /// Works out what follows from `batch`.
-    pub fn prepare(&mut self, when: &When, scale: Scale) {
-        let width = when.len();
-        self.when.resize(self.batch.items.len() * width, 0.0);
-        for (at, out) in self.when.chunks_exact_mut(width).enumerate() {
-            when.write(self.batch.gaps[at], self.batch.positions[at], out);
+/// Makes batch after batch ready; knows where each row's user stands.
+pub(super) struct Preparer<'a> {
+    pub when: &'a When,
+    pub scale: Scale,
+    pub train: &'a Histories,
+    /// What the stationary part predicts for each training row; empty for the mean.
+    pub base: &'a [f32],
+    /// One a row of the batch.
+    tracks: Vec<Track>,
+}
+
+impl<'a> Preparer<'a> {
+    pub fn new(when: &'a When, scale: Scale, train: &'a Histories, base: &'a [f32], rows: usize) -> Self {
+        Self { when, scale, train, base, tracks: vec![Track::default(); rows] }
+    }
+
+    /// Works out what follows from the batch in `prepared`, the next of an epoch's.
+    pub fn prepare(&mut self, prepared: &mut Prepared) {
+        let Prepared { batch, when, values, items, users } = prepared;
+        let (width, rows) = (self.when.len(), self.tracks.len());
+        when.resize(batch.items.len() * width, 0.0);
+        values.clear();
+        values.resize(batch.items.len(), 0.0);
+        let Scale { mean, deviation } = self.scale;
+        for (row, track) in self.tracks.iter_mut().enumerate() {
+            for at in (row..batch.items.len()).step_by(rows) {
+                let out = &mut when[at * width..(at + 1) * width];
+                if batch.mask[at] == 0.0 {
+                    out.fill(0.0);
+                    continue;
+                }
+                if batch.start[at] > 0.0 {
+                    *track = Track::default();
+                }
+                let from = self.train.range(batch.users[at]).start + batch.positions[at] as usize;
+                let (base, timestamp) = (self.base.get(from).copied().unwrap_or(mean), self.train.timestamps()[from]);
+                self.when.write(track, timestamp, (base - mean) / deviation, out);
+                values[at] = (batch.values[at] - base) / deviation;
+                self.when.take(track, timestamp, values[at]);
+            }
         }
-        self.values.clear();
-        self.values.extend(self.batch.values.iter().zip(&self.batch.mask).map(|(v, m)| if *m > 0.0 { scale.standardize(*v) } else { 0.0 }));
-        self.items.fill(&self.batch.items, &self.batch.mask);
-        self.users.fill(&self.batch.users, &self.batch.mask);
+        items.fill(&batch.items, &batch.mask);
+        users.fill(&batch.users, &batch.mask);
     }
 }
 

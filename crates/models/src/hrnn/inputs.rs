@@ -1,4 +1,5 @@
-//! What the network is told of an interaction besides its item: the rating, and when it came.
+//! What the network is told of an interaction besides its item: the rating, when it came, and how the
+//! ratings before it went.
 
 use super::Settings;
 use foretaste_data::IdleGaps;
@@ -7,14 +8,8 @@ use foretaste_data::IdleGaps;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Scale {
     pub mean: f32,
+    /// Standard deviation of what the stationary part leaves.
     pub deviation: f32,
-}
-
-impl Scale {
-    /// The rating in standard deviations from the mean.
-    pub fn standardize(self, value: f32) -> f32 {
-        (value - self.mean) / self.deviation
-    }
 }
 
 /// Writes `x = [e, v e, v, max(-v, 0), w]`, or `[e, w]` where ratings are no inputs.
@@ -43,11 +38,29 @@ pub(super) fn input_back(value: f32, ratings: bool, d: usize, dx: &mut [f32]) {
     }
 }
 
-/// Turns times into `w` of the module's equations: `[log gap, log count, marks.., 1]`.
+/// Ratings over which a running mean of residuals forgets.
+const MEMORIES: [f32; 3] = [1.0, 4.0, 15.0];
+
+/// Which features of time there are: `w` of the module's equations,
+/// `[base, log gap, log count, first, marks.., memories.., 1]`.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct When {
     gaps: bool,
+    memories: bool,
     levels: IdleGaps,
+    /// Factor of a running mean from one rating to the next, and the weight of the new one.
+    forget: [f32; MEMORIES.len()],
+}
+
+/// Where a user stands: the time of the last interaction, how many there were, and running means of
+/// what the stationary part left.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(super) struct Track {
+    pub last: i64,
+    pub count: u32,
+    pub residuals: [f32; MEMORIES.len()],
+    /// Sum and number of residuals at the last interaction's very time.
+    pub tied: [f32; 2],
 }
 
 impl When {
@@ -55,23 +68,44 @@ impl When {
     pub fn new(settings: &Settings) -> crate::Result<Self> {
         let seconds = settings.sessions[..settings.height.min(settings.sessions.len())].to_vec();
         let levels = IdleGaps::new(seconds).map_err(|e| super::fail("sessions", &e.to_string()))?;
-        Ok(Self { gaps: settings.gaps, levels })
+        Ok(Self { gaps: settings.gaps, memories: settings.ratings && settings.memories, levels, forget: MEMORIES.map(|n| (-1.0 / n).exp()) })
     }
 
     /// Number of features, the constant 1 at the end included.
     pub fn len(&self) -> usize {
-        self.levels.levels() + 3
+        self.levels.levels() + 5 + if self.memories { MEMORIES.len() + 1 } else { 0 }
     }
 
-    /// Writes the features of an interaction `gap` seconds after the user's last, of which there were
-    /// `count`. The first one begins a session at every level.
-    pub fn write(&self, gap: i64, count: u32, out: &mut [f32]) {
-        out[0] = if self.gaps { ((gap.max(0) as f64 + 1.0).ln() / 16.0) as f32 } else { 0.0 };
-        out[1] = ((f64::from(count) + 1.0).ln() / 8.0) as f32;
-        let crossed = if count == 0 { self.levels.levels() } else { usize::from(self.levels.crossed(gap)) };
+    /// Writes the features of an interaction at `timestamp` for which the stationary part predicts
+    /// `base` standard deviations above the mean. The first one begins a session at every level.
+    pub fn write(&self, track: &Track, timestamp: i64, base: f32, out: &mut [f32]) {
+        let gap = if track.count == 0 { 0 } else { (timestamp - track.last).max(0) };
+        let n = self.levels.levels();
+        out[0] = base;
+        out[1] = if self.gaps { ((gap as f64 + 1.0).ln() / 16.0) as f32 } else { 0.0 };
+        out[2] = ((f64::from(track.count) + 1.0).ln() / 8.0) as f32;
+        out[3] = (f64::from(track.count) / -8.0).exp() as f32;
+        let crossed = if track.count == 0 { n } else { usize::from(self.levels.crossed(gap)) };
+        out[4..4 + n].iter_mut().enumerate().for_each(|(level, mark)| *mark = f32::from(u8::from(level < crossed)));
+        if self.memories {
+            out[4 + n..4 + n + MEMORIES.len()].copy_from_slice(&track.residuals);
+            out[4 + n + MEMORIES.len()] = if gap == 0 { track.tied[0] / (track.tied[1] + 2.0) } else { 0.0 };
+        }
         let last = out.len() - 1;
-        out[2..last].iter_mut().enumerate().for_each(|(level, mark)| *mark = f32::from(u8::from(level < crossed)));
         out[last] = 1.0;
+    }
+
+    /// Takes an interaction in; `residual` in standard deviations.
+    pub fn take(&self, track: &mut Track, timestamp: i64, residual: f32) {
+        if track.count == 0 || timestamp > track.last {
+            track.tied = [0.0; 2];
+        }
+        track.tied = [track.tied[0] + residual, track.tied[1] + 1.0];
+        for (mean, forget) in track.residuals.iter_mut().zip(self.forget) {
+            *mean = *mean * forget + residual * (1.0 - forget);
+        }
+        track.last = timestamp;
+        track.count += 1;
     }
 }
 
@@ -82,13 +116,19 @@ mod tests {
     #[test]
     fn features_by_hand() {
         let when = When::new(&Settings { height: 2, sessions: vec![60, 3600, 86_400], ..Settings::default() }).unwrap();
-        let mut out = [9.0; 5];
-        when.write(100, 0, &mut out);
-        assert_eq!(out[1..], [0.0, 1.0, 1.0, 1.0], "the first interaction begins every level");
-        when.write(100, 7, &mut out);
-        assert!((out[0] - 101.0_f32.ln() / 16.0).abs() < 1e-6 && (out[1] - 8.0_f32.ln() / 8.0).abs() < 1e-6);
-        assert_eq!(out[2..], [1.0, 0.0, 1.0]);
-        when.write(60, 7, &mut out);
-        assert_eq!(out[2..], [0.0, 0.0, 1.0], "a gap must be longer than the threshold");
+        let mut out = [9.0; 11];
+        assert_eq!(when.len(), out.len());
+        let mut track = Track::default();
+        when.write(&track, 1000, 0.5, &mut out);
+        assert_eq!(out, [0.5, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0], "the first interaction begins every level");
+        when.take(&mut track, 1000, 2.0);
+        when.write(&track, 1000, 0.0, &mut out);
+        assert_eq!(out[4..6], [0.0, 0.0]);
+        assert!((out[6] - 2.0 * (1.0 - (-1.0_f32).exp())).abs() < 1e-6 && out[9] == 2.0 / 3.0, "{out:?}");
+        when.write(&track, 1061, 0.0, &mut out);
+        assert!((out[1] - 62.0_f32.ln() / 16.0).abs() < 1e-6 && (out[2] - 2.0_f32.ln() / 8.0).abs() < 1e-6);
+        assert_eq!((out[4], out[5], out[9]), (1.0, 0.0, 0.0));
+        when.write(&track, 1060, 0.0, &mut out);
+        assert_eq!(out[4], 0.0, "a gap must be longer than the threshold");
     }
 }

@@ -1,4 +1,33 @@
 //! HRNN: a recurrent network over a user's whole history, told by sessions, time and ratings.
+//!
+//! Session information enters through the inputs, so that histories of any shape align in one batch
+//! (Ma and Narayanaswamy 2018, *Hierarchical Temporal-Contextual Recommenders*): marks say at which
+//! levels of the hierarchy a session begins. For the interaction with item `i` and rating `r` at time `t`:
+//!
+//! ```text
+//! w_t = [base, ln(1 + gap)/16, ln(1 + n)/8, e^(-n/8), session marks.., running residuals.., 1]
+//! v_t = (r - base_t) / sigma                                 (what the stationary part leaves)
+//! x_t = [E_i, v E_i, v, max(-v, 0), w_t],   E_i = e_i + mean of its attributes' vectors
+//! h_t = cell(.. cell(x_t))                                   (depth layers of GRU or LSTM)
+//! q_t = p_u + W_o (sigmoid(C w_t) * h_t-1) + W_c w_t         (a gate discounts the past by time)
+//! r^_t = base_t + q_t . (F_i, 1)                             (F_i: factors, bias; attributes added)
+//! ```
+//!
+//! `n` counts the user's interactions; `base_t` is the mean, or what the stationary machines predict
+//! (`Stationary`). The last lines are the decoder in the manner of a factorization
+//! machine. A user without history has the state 0 and falls back to the stationary part; an item
+//! without training rows is its attributes.
+//!
+//! `size`, `depth` and `height` (levels of sessions; 0 is a flat RNN) are the talk's knobs;
+//! `bptt` and the history-length percentiles are Amazon Personalize's, with its defaults.
+//!
+//! `frozen` and `streaming`: the state runs through known ratings in time order and answers each
+//! asked rating from what is known *before* it; a revealed rating is the next input. One interaction
+//! costs the same however long the history is.
+//!
+//! On the CPU training is native code (`native`), elsewhere burn (`network`); weights and
+//! moments are the host's in both. Prediction runs the same equations one interaction at a time.
+
 mod batch;
 mod gradients;
 mod inputs;
@@ -6,6 +35,7 @@ mod native;
 mod network;
 mod noise;
 mod replay;
+mod stationary;
 mod train;
 mod weights;
 
@@ -15,13 +45,28 @@ use crate::{ModelError, ModelSettings, RatingModel, Reading, Result, UserState};
 use foretaste_data::History;
 use inputs::{Scale, When};
 use replay::State;
+use stationary::Machines;
+use std::sync::Arc;
 use weights::{Sizes, Weights};
 
 pub use crate::recurrent::Cell;
 pub use replay::Memory;
 pub use train::fit;
+pub(crate) use train::fit_as;
 
 const NAME: &str = "hrnn";
+
+/// What the network adds to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stationary {
+    /// The mean and the items' biases.
+    Biases,
+    /// Also factors of the users, trained with the network.
+    Factors,
+    /// Factorization machines that users fold into rating by rating.
+    Fm,
+}
 
 /// Settings of the HRNN.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -47,8 +92,18 @@ pub struct Settings {
     pub gate: bool,
     /// Whether items have their attributes' vectors added, where the data has attributes.
     pub metadata: bool,
-    /// Whether users have stationary factors beside their state.
-    pub user_factors: bool,
+    /// Whether running means of residuals are inputs.
+    pub memories: bool,
+    /// What the network adds to.
+    pub stationary: Stationary,
+    /// Factors of a stationary machine (`fm`).
+    pub fm_factors: usize,
+    /// Gibbs iterations of a stationary machine (`fm`).
+    pub fm_iterations: usize,
+    /// Folds of users, and machines (`fm`).
+    pub fm_folds: usize,
+    /// Drift of a user's level in a stationary machine (`fm`).
+    pub fm_drift: f32,
     /// Passes over the training rows, at most.
     pub epochs: usize,
     /// Histories side by side in a batch.
@@ -84,26 +139,31 @@ impl Default for Settings {
         Self {
             cell: Cell::Gru,
             depth: 1,
-            size: 64,
+            size: 32,
             height: 2,
             sessions: vec![60, 86_400, 30 * 86_400],
-            item_factors: 32,
+            item_factors: 16,
             ratings: true,
             gaps: true,
             gate: true,
             metadata: true,
-            user_factors: true,
-            epochs: 20,
+            memories: true,
+            stationary: Stationary::Fm,
+            fm_factors: 32,
+            fm_iterations: 128,
+            fm_folds: 5,
+            fm_drift: 0.002,
+            epochs: 3,
             rows: 64,
             bptt: 32,
             learning_rate: 0.002,
-            decay: 0.9,
+            decay: 0.4,
             warm_up: 20,
             clip: 0.0,
-            weight_decay: 0.2,
+            weight_decay: 1.0,
             user_decay: 0.2,
             input_dropout: 0.2,
-            dropout: 0.2,
+            dropout: 0.4,
             min_user_history_length_percentile: 0.0,
             max_user_history_length_percentile: 0.99,
             patience: 3,
@@ -125,6 +185,10 @@ impl Settings {
         within(NAME, "size", self.size, 1, 4096)?;
         within(NAME, "height", self.height, 0, 16)?;
         within(NAME, "item_factors", self.item_factors, 1, 4096)?;
+        within(NAME, "fm_factors", self.fm_factors, 1, 4096)?;
+        within(NAME, "fm_iterations", self.fm_iterations, 1, 1_000_000)?;
+        within(NAME, "fm_folds", self.fm_folds, 2, 100)?;
+        within(NAME, "fm_drift", self.fm_drift, 0.0, 10.0)?;
         within(NAME, "epochs", self.epochs, 1, 100_000)?;
         within(NAME, "rows", self.rows, 1, 65_536)?;
         within(NAME, "bptt", self.bptt, 1, 4096)?;
@@ -151,30 +215,36 @@ impl Settings {
 
 /// A trained HRNN.
 pub struct Model {
-    settings: Settings,
+    /// What the model calls itself: an HRNN, or a model that is one of its forms.
+    named: ModelSettings,
     scale: Scale,
     when: When,
     weights: Weights,
+    machines: Arc<Machines>,
 }
 
 impl Model {
     pub(crate) fn restore(settings: Settings, tensors: &Tensors) -> Result<Self> {
+        Self::restore_as(ModelSettings::Hrnn(settings.clone()), settings, tensors)
+    }
+
+    /// A saved model that is one of the network's forms and calls itself `named`.
+    pub(crate) fn restore_as(named: ModelSettings, settings: Settings, tensors: &Tensors) -> Result<Self> {
         let scale = Scale { mean: tensors.scalar("mean")?, deviation: tensors.scalar("deviation")? };
         let when = When::new(&settings)?;
-        Ok(Self { weights: Weights::restore(Sizes::new(&settings, when.len()), tensors)?, settings, scale, when })
+        let machines = Arc::new(Machines::restore(&settings, tensors)?);
+        Ok(Self { weights: Weights::restore(Sizes::new(&settings, when.len()), tensors)?, named, scale, when, machines })
     }
 }
 
 impl RatingModel for Model {
     fn settings(&self) -> ModelSettings {
-        ModelSettings::Hrnn(self.settings.clone())
+        self.named.clone()
     }
 
     fn start<'a>(&'a self, user: u32, known: History<'_>) -> Box<dyn UserState + 'a> {
         let mut state = State::new(self, user);
-        for row in 0..known.len() {
-            state.reveal(known.items[row], known.values[row], known.timestamps[row]);
-        }
+        state.replay(known);
         Box::new(state)
     }
 
@@ -195,12 +265,13 @@ impl RatingModel for Model {
     }
 
     fn parameters(&self) -> usize {
-        self.weights.parameters()
+        self.weights.parameters() + self.machines.parameters()
     }
 
     fn tensors(&self) -> Vec<NamedTensor> {
         let mut tensors = vec![NamedTensor::scalar("mean", self.scale.mean), NamedTensor::scalar("deviation", self.scale.deviation)];
         tensors.extend(self.weights.tensors());
+        tensors.extend(self.machines.tensors());
         tensors
     }
 }

@@ -6,7 +6,6 @@
 
 use super::batch::{Places, Prepared};
 use super::gradients::Gradients;
-use super::inputs::Scale;
 use super::noise::Noise;
 use super::weights::{Dense, ITEM_INPUT, ITEM_OUTPUT, Sizes, USER, Weights};
 use crate::kernels::{Matrix, add, dot, product_into};
@@ -90,7 +89,7 @@ impl Native {
 
     /// Runs the next window; `gradients` become those of the mean squared error over the batch's full
     /// number of entries, so that a half-empty batch pulls half as hard. Answers the sum of squared errors.
-    pub fn window(&mut self, weights: &Weights, batch: &Prepared, scale: Scale, noise: Noise, gradients: &mut Gradients) -> f64 {
+    pub fn window(&mut self, weights: &Weights, batch: &Prepared, deviation: f32, noise: Noise, gradients: &mut Gradients) -> f64 {
         let sizes = self.sizes;
         self.transposed.iter_mut().zip(&weights.dense.layers).for_each(|(t, layer)| t.update(layer));
         let width = sizes.query();
@@ -106,7 +105,7 @@ impl Native {
         };
         let items = &batch.items.distinct;
         let tables = [rows_of(ITEM_INPUT, items), rows_of(ITEM_OUTPUT, items)];
-        let context = Context { sizes, weights, batch, tables: &tables, rows: self.rows, scale, noise, transposed: &self.transposed, query: &self.query };
+        let context = Context { sizes, weights, batch, tables: &tables, rows: self.rows, deviation, noise, transposed: &self.transposed, query: &self.query };
         self.work.par_iter_mut().enumerate().for_each(|(chunk, work)| work.run(&context, chunk * CHUNK));
         self.collect(weights, batch, gradients);
         self.work.iter().map(|work| work.squares).sum()
@@ -153,7 +152,7 @@ struct Context<'a> {
     /// Rows of the batch's distinct items, attributes added.
     tables: &'a [Vec<f32>; 2],
     rows: usize,
-    scale: Scale,
+    deviation: f32,
     noise: Noise,
     transposed: &'a [Transposed],
     query: &'a [f32],
@@ -229,7 +228,7 @@ impl Work {
             }
             let place = batch.items.place[at] as usize;
             let item = &context.tables[ITEM_OUTPUT][place * (d + 1)..(place + 1) * (d + 1)];
-            let error = dot(&query[..=d], item) + query[d + 1] - (batch.batch.values[at] - context.scale.mean);
+            let error = dot(&query[..=d], item) + query[d + 1] - batch.values[at] * context.deviation;
             self.squares += f64::from(error) * f64::from(error);
             let slope = 2.0 * error / full;
             self.slopes.push(slope);

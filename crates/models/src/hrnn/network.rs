@@ -6,7 +6,6 @@
 
 use super::batch::Prepared;
 use super::gradients::Gradients;
-use super::inputs::Scale;
 use super::noise::Noise;
 use super::weights::{ITEM_INPUT, ITEM_OUTPUT, Sizes, USER, Weights};
 use crate::optimizer::{ids, on_device, values};
@@ -57,7 +56,7 @@ impl Network {
     ///
     /// # Errors
     /// [`crate::ModelError::Device`] when a gradient cannot be read back.
-    pub fn window(&mut self, weights: &Weights, batch: &Prepared, scale: Scale, noise: Noise, gradients: &mut Gradients) -> Result<f64> {
+    pub fn window(&mut self, weights: &Weights, batch: &Prepared, deviation: f32, noise: Noise, gradients: &mut Gradients) -> Result<f64> {
         let sizes = self.sizes;
         let (d, h, w, q) = (sizes.factors, sizes.size, sizes.when, sizes.query());
         let entries = batch.batch.items.len();
@@ -133,7 +132,7 @@ impl Network {
             asked = asked + users.clone().select(0, place(&batch.users.place));
         }
         let factors = Tensor::cat(vec![item_output.clone().select(0, item_place), Tensor::ones([entries, 1], self.device.burn())], 1);
-        let target = self.plain(batch.batch.values.iter().map(|v| v - scale.mean).collect(), 1);
+        let target = self.plain(batch.values.iter().map(|v| v * deviation).collect(), 1);
         let error = ((asked * factors).sum_dim(1) - target) * self.plain(batch.batch.mask.clone(), 1);
         let squares = (error.clone() * error).sum_dim(0);
         let mut found = (squares.clone() * (1.0 / entries as f32)).backward();

@@ -1,4 +1,4 @@
-use super::batch::Prepared;
+use super::batch::{Prepared, Preparer};
 use super::gradients::{Gradients, Moments};
 use super::native::Native;
 use super::network::Network;
@@ -15,7 +15,7 @@ const QUIET: Noise = Noise { input: 0.0, state: 0.0, seed: 1 };
 /// Three users over five items, lengths 7, 4 and 2, and a batch of two rows and six steps that holds
 /// a user's start in the middle of a row, a user's end, and padding.
 fn tiny() -> (Settings, Histories) {
-    let settings = Settings { size: 3, depth: 2, item_factors: 2, height: 2, rows: 2, bptt: 6, ..Settings::default() };
+    let settings = Settings { size: 3, depth: 2, item_factors: 2, height: 2, rows: 2, bptt: 6, stationary: Stationary::Factors, ..Settings::default() };
     let items = vec![0, 1, 2, 3, 1, 0, 2, 3, 0, 1, 2, 4, 0];
     let values = vec![5.0, 3.0, 4.0, 1.0, 2.0, 4.0, 3.0, 5.0, 2.0, 1.0, 4.0, 3.0, 5.0];
     let times = vec![0, 10, 500, 510, 90_000, 90_005, 90_010, 3, 9, 2_000, 2_001, 7, 8];
@@ -29,22 +29,23 @@ fn network(settings: &Settings) -> Model {
     use rand::RngExt;
     let when = When::new(settings).unwrap();
     let codes = Codes { offsets: vec![0, 1, 3, 3, 4, 5], ids: vec![0, 0, 1, 1, 0], n: 2 };
-    let users = if settings.user_factors { 3 } else { 0 };
+    let users = if settings.stationary == Stationary::Factors { 3 } else { 0 };
     let mut weights = Weights::first(Sizes::new(settings, when.len()), users, &[0.3, -0.1, 0.2, 0.0, -0.4], codes, 3);
     let mut random = foretaste_data::rng(4, "hrnn test");
     let Weights { dense, tables, .. } = &mut weights;
     for values in dense.tensors_mut().into_iter().chain(tables.iter_mut().map(Vec::as_mut_slice)) {
         values.iter_mut().for_each(|v| *v += random.random_range(-0.3..0.3));
     }
-    Model { settings: settings.clone(), scale: SCALE, when, weights }
+    Model { named: ModelSettings::Hrnn(settings.clone()), scale: SCALE, when, weights, machines: Arc::default() }
 }
 
-fn batches(model: &Model, histories: &Histories) -> Vec<Prepared> {
-    let mut walk = Batches::new(histories, model.settings.rows, model.settings.bptt, 1, 0);
+fn batches(model: &Model, settings: &Settings, histories: &Histories) -> Vec<Prepared> {
+    let mut walk = Batches::new(histories, settings.rows, settings.bptt, 1, 0);
     let mut all = Vec::new();
     let mut prepared = Prepared::default();
+    let mut preparer = Preparer::new(&model.when, model.scale, histories, &[], settings.rows);
     while walk.next_into(&mut prepared.batch) {
-        prepared.prepare(&model.when, model.scale);
+        preparer.prepare(&mut prepared);
         all.push(prepared.clone());
     }
     all
@@ -63,7 +64,7 @@ fn variants() -> Vec<Settings> {
     vec![
         base.clone(),
         Settings { cell: Cell::Lstm, ..base.clone() },
-        Settings { depth: 1, height: 0, gate: false, user_factors: false, ratings: false, gaps: false, ..base },
+        Settings { depth: 1, height: 0, gate: false, stationary: Stationary::Biases, ratings: false, gaps: false, ..base },
     ]
 }
 
@@ -75,9 +76,9 @@ fn windows_equal_the_replay() {
         let model = network(&settings);
         let mut native = Native::new(model.weights.sizes, settings.rows);
         let mut gradients = Gradients::new(&model.weights);
-        let all = batches(&model, &histories);
+        let all = batches(&model, &settings, &histories);
         assert!(all.len() > 1, "states must be carried for this test to mean anything");
-        let squares: f64 = all.iter().map(|batch| native.window(&model.weights, batch, SCALE, QUIET, &mut gradients)).sum();
+        let squares: f64 = all.iter().map(|batch| native.window(&model.weights, batch, SCALE.deviation, QUIET, &mut gradients)).sum();
         let expected = squares_by_replay(&model, &histories);
         assert!((squares - expected).abs() < 1e-4 * expected, "{settings:?}: {squares} {expected}");
     }
@@ -91,10 +92,10 @@ fn gradients_equal_finite_differences() {
         // One window holds every history whole, so that no gradient is cut off.
         let settings = Settings { bptt: 13, rows: 1, ..settings };
         let mut model = network(&settings);
-        let all = batches(&model, &histories);
+        let all = batches(&model, &settings, &histories);
         assert_eq!(all.len(), 1);
         let mut gradients = Gradients::new(&model.weights);
-        Native::new(model.weights.sizes, 1).window(&model.weights, &all[0], SCALE, QUIET, &mut gradients);
+        Native::new(model.weights.sizes, 1).window(&model.weights, &all[0], SCALE.deviation, QUIET, &mut gradients);
         let dense = gradients.dense.tensors().len();
         let exact: Vec<Vec<f32>> = gradients.dense.tensors().into_iter().map(<[f32]>::to_vec).chain(gradients.tables.clone()).collect();
         let mut checked = 0;
@@ -124,10 +125,10 @@ fn gradients_equal_finite_differences() {
 fn a_step_along_the_gradient_lowers_the_loss() {
     let (settings, histories) = tiny();
     let mut model = network(&settings);
-    let batch = &batches(&model, &histories)[0];
+    let batch = &batches(&model, &settings, &histories)[0];
     let noise = Noise { input: 0.4, state: 0.4, seed: 9 };
     let mut gradients = Gradients::new(&model.weights);
-    let loss = |weights: &Weights, gradients: &mut Gradients| Native::new(weights.sizes, 2).window(weights, batch, SCALE, noise, gradients);
+    let loss = |weights: &Weights, gradients: &mut Gradients| Native::new(weights.sizes, 2).window(weights, batch, SCALE.deviation, noise, gradients);
     let before = loss(&model.weights, &mut gradients);
     let length: f64 = gradients.dense.tensors().iter().flat_map(|t| t.iter()).map(|g| f64::from(*g).powi(2)).sum();
     let step = 1e-3_f32;
@@ -164,8 +165,8 @@ fn steps_touch_the_batch_alone() {
     // The last user alone: items 4 and 0.
     let lone = Histories::new(vec![0, 0, 0, 2], vec![4, 0], vec![3.0, 5.0], vec![7, 8], histories.n_items());
     let before = model.weights.clone();
-    let batch = &batches(&model, &lone)[0];
-    Native::new(model.weights.sizes, 2).window(&model.weights, batch, SCALE, QUIET, &mut gradients);
+    let batch = &batches(&model, &settings, &lone)[0];
+    Native::new(model.weights.sizes, 2).window(&model.weights, batch, SCALE.deviation, QUIET, &mut gradients);
     moments.step(&mut model.weights, &gradients, batch, 0.01, [0.1; 5]);
     for user in 0..3 {
         assert_eq!(model.weights.row(USER, user) == before.row(USER, user), user != 2, "user {user}");
@@ -185,7 +186,7 @@ fn a_state_is_handed_on() {
         let mut state = State::new(&model, 0);
         (0..4).for_each(|row| state.reveal(history.items[row], history.values[row], history.timestamps[row]));
         let bytes = state.memory.to_bytes();
-        let mut taken = State { model: &model, user: 0, memory: Memory::from_bytes(&model, &bytes).unwrap() };
+        let mut taken = State::with(&model, 0, Memory::from_bytes(&model, &bytes).unwrap());
         for row in 4..7 {
             let (item, time) = (history.items[row], history.timestamps[row]);
             assert_eq!(taken.predict(item, time), state.predict(item, time));
@@ -200,7 +201,7 @@ fn a_state_is_handed_on() {
 fn agree(device: &Device, (settings, histories): (Settings, &Histories)) {
     let noise = Noise { input: 0.3, state: 0.3, seed: 2 };
     let model = network(&settings);
-    let all = batches(&model, histories);
+    let all = batches(&model, &settings, histories);
     let run = |window: &mut dyn FnMut(&Weights, &Prepared, &mut Gradients) -> f64| {
         let mut weights = model.weights.clone();
         let (mut moments, mut gradients) = (Moments::new(&weights), Gradients::new(&weights));
@@ -219,8 +220,8 @@ fn agree(device: &Device, (settings, histories): (Settings, &Histories)) {
     };
     let mut native = Native::new(model.weights.sizes, settings.rows);
     let mut other = Network::new(model.weights.sizes, settings.rows, device);
-    let ours = run(&mut |weights, batch, gradients| native.window(weights, batch, SCALE, noise, gradients));
-    let theirs = run(&mut |weights, batch, gradients| other.window(weights, batch, SCALE, noise, gradients).unwrap());
+    let ours = run(&mut |weights, batch, gradients| native.window(weights, batch, SCALE.deviation, noise, gradients));
+    let theirs = run(&mut |weights, batch, gradients| other.window(weights, batch, SCALE.deviation, noise, gradients).unwrap());
     for (a, b) in ours.0.iter().zip(&theirs.0) {
         assert!((a - b).abs() < 1e-3 * a.abs(), "loss {a} {b}");
     }
@@ -251,4 +252,47 @@ fn wgpu_parity() {
     let device = Device::open(&name).unwrap();
     let (_, histories) = tiny();
     variants().into_iter().for_each(|settings| agree(&device, (settings, &histories)));
+}
+
+/// With machines, the prediction of a training row depends on no rating of its user from that row on,
+/// and on no rating of the user in any machine that predicts it.
+#[test]
+fn stationary_predictions_are_cross_fitted() {
+    let settings = Settings { stationary: Stationary::Fm, fm_folds: 2, fm_factors: 2, fm_iterations: 8, ..tiny().0 };
+    let users: u32 = 12;
+    let rows: u32 = 6;
+    let items: Vec<u32> = (0..users * rows).map(|r| (r * 7 + r / rows) % 9).collect();
+    let values: Vec<f32> = (0..users * rows).map(|r| ((r * 5) % 5 + 1) as f32).collect();
+    let times: Vec<i64> = (0..users * rows).map(|r| i64::from(r % rows) * 100).collect();
+    let offsets = (0..=users).map(|u| (u * rows) as usize).collect();
+    let train = Histories::new(offsets, items, values, times, 9);
+    let device = Device::flex();
+    let predict = |train: &Histories| Machines::fit(&settings, train, &crate::FitContext::new(0, &device)).unwrap();
+    let (machines, before) = predict(&train);
+    assert_eq!(machines.start().len(), 2);
+    let mut changed = train.clone();
+    let row = 3 * rows as usize + 2;
+    changed.values_mut()[row] = 6.0 - changed.values()[row];
+    let (_, after) = predict(&changed);
+    let own = 3 * rows as usize..4 * rows as usize;
+    assert_eq!(before[own.start..=row], after[own.start..=row], "what comes before the rating, and its own prediction, stay");
+    assert_ne!(before[row + 1..own.end], after[row + 1..own.end], "what comes after it moves");
+    assert_ne!(before, after.iter().enumerate().map(|(at, p)| if own.contains(&at) { before[at] } else { *p }).collect::<Vec<_>>(), "other folds' users move");
+}
+
+/// A model with machines comes back whole from its tensors, and starts strangers alike.
+#[test]
+fn machines_are_saved_with_the_model() {
+    let (settings, histories) = tiny();
+    let settings = Settings { stationary: Stationary::Fm, fm_folds: 2, fm_factors: 2, fm_iterations: 4, epochs: 1, ..settings };
+    let device = Device::flex();
+    let model = fit(&settings, &histories, None, &crate::FitContext::new(1, &device)).unwrap().model;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), crate::tensors::to_bytes(&model.tensors())).unwrap();
+    let loaded = Model::restore(settings, &crate::tensors::read(file.path()).unwrap()).unwrap();
+    assert_eq!(loaded.parameters(), model.parameters());
+    let loaded: &dyn RatingModel = &loaded;
+    for reading in Reading::ALL {
+        assert_eq!(loaded.predict(&histories, &histories, reading), model.predict(&histories, &histories, reading));
+    }
 }

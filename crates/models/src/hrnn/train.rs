@@ -1,20 +1,22 @@
 //! Training over user-parallel windows with carried states (truncated backpropagation through time).
 
-use super::batch::Prepared;
+use super::batch::{Prepared, Preparer};
 use super::gradients::{Gradients, Moments};
 use super::inputs::{Scale, When};
 use super::native::Native;
 use super::network::Network;
 use super::noise::Noise;
 use super::weights::{Sizes, USER, Weights};
-use super::{Model, NAME, Settings};
+use super::stationary::Machines;
+use super::{Model, Settings, Stationary};
 use crate::codes::Codes;
 use crate::epochs::{self, Trainer};
 use crate::model::training_mean;
 use crate::tensors::{NamedTensor, Tensors};
-use crate::{FitContext, Fitted, ModelSettings, Result, biases};
+use crate::{FitContext, Fitted, ModelSettings, Reading, Result, biases};
 use foretaste_data::batch::Batches;
 use foretaste_data::{Histories, stream_seed};
+use std::sync::Arc;
 
 /// Trains the HRNN on `train`.
 ///
@@ -22,8 +24,15 @@ use foretaste_data::{Histories, stream_seed};
 /// [`crate::ModelError::Training`] without training rows or with a row without value,
 /// [`crate::ModelError::Interrupted`] when asked to stop.
 pub fn fit(settings: &Settings, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Result<Fitted> {
-    let mean = training_mean(NAME, train)?;
-    let variance = train.values().iter().map(|v| f64::from(v - mean).powi(2)).sum::<f64>() / train.len() as f64;
+    fit_as(ModelSettings::Hrnn(settings.clone()), settings, train, validation, context)
+}
+
+/// Trains the network for a model that is one of its forms and calls itself `named`.
+pub(crate) fn fit_as(named: ModelSettings, settings: &Settings, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Result<Fitted> {
+    let mean = training_mean(named.kind().name(), train)?;
+    let (machines, base) = Machines::fit(settings, train, context)?;
+    let left = |(row, value): (usize, &f32)| f64::from(value - base.get(row).copied().unwrap_or(mean)).powi(2);
+    let variance = train.values().iter().enumerate().map(left).sum::<f64>() / train.len() as f64;
     let scale = Scale { mean, deviation: (variance.sqrt() as f32).max(1e-3) };
     let when = When::new(settings)?;
     let biases = biases::estimate(&biases::Settings::default(), train)?;
@@ -31,14 +40,18 @@ pub fn fit(settings: &Settings, train: &Histories, validation: Option<&Histories
     train.items().iter().for_each(|item| trained[*item as usize] = true);
     let codes = Codes::new(context.item_attributes.filter(|_| settings.metadata), train.n_items());
     let sizes = Sizes::new(settings, when.len());
-    let users = if settings.user_factors { train.n_users() } else { 0 };
-    let weights = Weights::first(sizes, users, &biases.items, codes, context.seed);
+    let users = if settings.stationary == Stationary::Factors { train.n_users() } else { 0 };
+    let item_biases = if base.is_empty() { biases.items } else { vec![0.0; train.n_items()] };
+    let weights = Weights::first(sizes, users, &item_biases, codes, context.seed);
     let trainer = Training {
+        named: &named,
         settings,
         scale,
         when,
         trained,
         train,
+        machines: Arc::new(machines),
+        base,
         users: chosen(settings, train),
         moments: Moments::new(&weights),
         gradients: Gradients::new(&weights),
@@ -46,7 +59,7 @@ pub fn fit(settings: &Settings, train: &Histories, validation: Option<&Histories
         weights,
         seed: context.seed,
     };
-    epochs::train(trainer, &ModelSettings::Hrnn(settings.clone()), (settings.epochs, settings.patience), train, validation, context)
+    epochs::train(trainer, &named, (settings.epochs, settings.patience), train, validation, context)
 }
 
 /// Users whose history's length lies between the settings' percentiles.
@@ -75,21 +88,24 @@ impl Engine {
         }
     }
 
-    fn window(&mut self, weights: &Weights, batch: &Prepared, scale: Scale, noise: Noise, gradients: &mut Gradients) -> Result<f64> {
+    fn window(&mut self, weights: &Weights, batch: &Prepared, deviation: f32, noise: Noise, gradients: &mut Gradients) -> Result<f64> {
         match self {
-            Self::Native(native) => Ok(native.window(weights, batch, scale, noise, gradients)),
-            Self::Device(network) => network.window(weights, batch, scale, noise, gradients),
+            Self::Native(native) => Ok(native.window(weights, batch, deviation, noise, gradients)),
+            Self::Device(network) => network.window(weights, batch, deviation, noise, gradients),
         }
     }
 }
 
 struct Training<'a> {
+    named: &'a ModelSettings,
     settings: &'a Settings,
     scale: Scale,
     when: When,
     /// Which items have training rows.
     trained: Vec<bool>,
     train: &'a Histories,
+    machines: Arc<Machines>,
+    base: Vec<f32>,
     users: Vec<u32>,
     weights: Weights,
     moments: Moments,
@@ -107,16 +123,21 @@ fn rate(settings: &Settings, epoch: usize, steps: u64) -> f32 {
 impl Trainer for Training<'_> {
     type Model = Model;
 
+    fn reading(&self) -> Reading {
+        Reading::Streaming
+    }
+
     fn epoch(&mut self, epoch: usize, context: &FitContext) -> Result<f64> {
         let settings = self.settings;
         let mut batches = Batches::of_users(self.train, self.users.clone(), settings.rows, settings.bptt, context.seed, epoch as u64);
         self.engine.reset();
         let (mut ready, mut next) = (Prepared::default(), Prepared::default());
-        let (when, scale) = (&self.when, self.scale);
+        let scale = self.scale;
+        let mut preparer = Preparer::new(&self.when, scale, self.train, &self.base, settings.rows);
         let mut prepare = |prepared: &mut Prepared| {
             let more = batches.next_into(&mut prepared.batch);
             if more {
-                prepared.prepare(when, scale);
+                preparer.prepare(prepared);
             }
             more
         };
@@ -128,7 +149,7 @@ impl Trainer for Training<'_> {
             let noise = Noise { input: settings.input_dropout, state: settings.dropout, seed: stream_seed(self.seed, &format!("hrnn noise {}", self.moments.steps())) };
             let (weights, moments, gradients, engine) = (&mut self.weights, &mut self.moments, &mut self.gradients, &mut self.engine);
             let step = || -> Result<f64> {
-                let squares = engine.window(weights, &ready, scale, noise, gradients)?;
+                let squares = engine.window(weights, &ready, scale.deviation, noise, gradients)?;
                 if settings.clip > 0.0 {
                     gradients.clip(settings.clip);
                 }
@@ -151,7 +172,7 @@ impl Trainer for Training<'_> {
     fn model(&self, _: f64) -> Result<Model> {
         let mut weights = self.weights.clone();
         weights.wipe_untrained(&self.trained);
-        Ok(Model { settings: self.settings.clone(), scale: self.scale, when: self.when.clone(), weights })
+        Ok(Model { named: self.named.clone(), scale: self.scale, when: self.when.clone(), weights, machines: self.machines.clone() })
     }
 
     fn state(&self) -> Result<Vec<NamedTensor>> {
@@ -166,6 +187,6 @@ impl Trainer for Training<'_> {
     }
 
     fn saved(&self, tensors: &Tensors) -> Result<Model> {
-        Model::restore(self.settings.clone(), tensors)
+        Model::restore_as(self.named.clone(), self.settings.clone(), tensors)
     }
 }

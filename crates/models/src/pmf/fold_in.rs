@@ -50,7 +50,7 @@ impl UserState for State<'_> {
         let noise = f64::from(self.model.population.noise);
         if !self.user.is_open() {
             let known = self.known.iter().filter_map(|item| Some(features(self.model, *item)?.1));
-            self.user.open(&self.model.population.variance, noise, known);
+            self.user.open(&self.model.population.variance, noise, known.map(|x| (x, 0.0)));
         }
         self.user.observe(&x, f64::from(value) - f64::from(self.model.mean) - bias, noise);
     }

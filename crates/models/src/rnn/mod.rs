@@ -1,36 +1,24 @@
 //! RNN: a recurrent cell (GRU or LSTM) over a user's past, predicting the next rating of a given item.
 //!
-//! Each past interaction (item, rating, time gap) is one input; the state before an interaction and
-//! the item asked for give the prediction. The flat sequence model of the talk's `MovieLens` chart;
-//! the decoder is a factor product:
+//! The flat sequence model of the talk's `MovieLens` chart: [`crate::hrnn`]'s network without sessions,
+//! gate, attributes, memories of residuals and users' factors,
 //!
 //! ```text
-//! x_t  = [e_i, v e_i, v, g],   v = (r - mu) / sigma,   g = ln(1 + seconds since the last) / 16
-//! h'   = cell(x_t W + b, h)                     ([`Cell`])
-//! r^_i = mu + (h W_o + b_o) . q_i + h . w_u       (the last component of q_i starts as the item's bias)
+//! x_t  = [e_i, v e_i, v, max(-v, 0), ln(1 + gap)/16, ln(1 + n)/8, e^(-n/8)],   v = (r - mu) / sigma
+//! h_t  = cell(x_t, h_t-1)
+//! r^_i = mu + (W_o h_t-1 + b_o) . (F_i, 1)       (the last component of F_i starts as the item's bias)
 //! ```
 //!
-//! `frozen` and `streaming`: the state runs through known ratings in time order and answers each
-//! asked rating from what is known *before* it; under streaming, the asked rating is the next input.
-//! A user without history has the state 0; an item without training rows has its first, random
-//! embedding in the input and no bias and no factors in the decoder.
-//!
-//! Layers are trained on a burn device; prediction runs the same equations in plain code, so that
-//! its bits depend neither on the device nor on how users are batched.
-
-mod network;
-mod parameters;
-mod replay;
-mod train;
+//! `frozen` and `streaming` as there. A user without history has the state 0; an item without training
+//! rows has no embedding, no bias and no factors.
 
 use crate::error::within;
-use crate::tensors::{NamedTensor, Tensors};
-use crate::{ModelSettings, RatingModel, Reading, Result, UserState};
-use foretaste_data::History;
-use replay::{State, Weights};
+use crate::hrnn::{self, Stationary};
+use crate::tensors::Tensors;
+use crate::{FitContext, Fitted, ModelSettings, Result};
+use foretaste_data::Histories;
 
 pub use crate::recurrent::Cell;
-pub use train::fit;
 
 const NAME: &str = "rnn";
 
@@ -94,84 +82,51 @@ impl Settings {
         within(NAME, "patience", self.patience, 1, 100_000)
     }
 
-    /// Width of the input `x_t`.
-    fn inputs(&self) -> usize {
-        2 * self.item_factors + 2
+    /// The same network as one of [`hrnn`]'s.
+    fn network(&self) -> hrnn::Settings {
+        hrnn::Settings {
+            cell: self.cell,
+            depth: 1,
+            size: self.size,
+            height: 0,
+            item_factors: self.item_factors,
+            gate: false,
+            metadata: false,
+            memories: false,
+            stationary: Stationary::Biases,
+            epochs: self.epochs,
+            rows: self.rows,
+            bptt: self.window,
+            learning_rate: self.learning_rate,
+            decay: self.decay,
+            warm_up: 1,
+            clip: 0.0,
+            weight_decay: self.weight_decay,
+            input_dropout: 0.0,
+            dropout: 0.0,
+            min_user_history_length_percentile: 0.0,
+            max_user_history_length_percentile: 1.0,
+            patience: self.patience,
+            ..hrnn::Settings::default()
+        }
     }
 }
 
-/// The rating scale as the network sees it.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Scale {
-    mean: f32,
-    deviation: f32,
+/// Trains the RNN on `train`.
+///
+/// # Errors
+/// [`crate::ModelError::Training`] without training rows or with a row without value,
+/// [`crate::ModelError::Interrupted`] when asked to stop, [`crate::ModelError::Device`] when the device fails.
+pub fn fit(settings: &Settings, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Result<Fitted> {
+    hrnn::fit_as(ModelSettings::Rnn(settings.clone()), &settings.network(), train, validation, context)
 }
 
-impl Scale {
-    /// `v` of the module's equations.
-    fn standardize(self, value: f32) -> f32 {
-        (value - self.mean) / self.deviation
-    }
-}
-
-/// `g` of the module's equations for a gap in seconds.
-fn gap_feature(seconds: i64) -> f32 {
-    ((seconds.max(0) as f64 + 1.0).ln() / 16.0) as f32
-}
-
-/// A trained RNN.
-pub struct Model {
-    settings: Settings,
-    scale: Scale,
-    weights: Weights,
-}
+/// A trained RNN: an [`hrnn::Model`].
+pub struct Model;
 
 impl Model {
-    pub(crate) fn restore(settings: Settings, tensors: &Tensors) -> Result<Self> {
-        let scale = Scale { mean: tensors.scalar("mean")?, deviation: tensors.scalar("deviation")? };
-        Ok(Self { weights: Weights::restore(&settings, tensors)?, settings, scale })
+    pub(crate) fn restore(settings: Settings, tensors: &Tensors) -> Result<hrnn::Model> {
+        let network = settings.network();
+        hrnn::Model::restore_as(ModelSettings::Rnn(settings), network, tensors)
     }
 }
-
-impl RatingModel for Model {
-    fn settings(&self) -> ModelSettings {
-        ModelSettings::Rnn(self.settings.clone())
-    }
-
-    fn start<'a>(&'a self, _: u32, known: History<'_>) -> Box<dyn UserState + 'a> {
-        let mut state = State::new(self);
-        for row in 0..known.len() {
-            state.reveal(known.items[row], known.values[row], known.timestamps[row]);
-        }
-        Box::new(state)
-    }
-
-    /// Walks through known and asked rows in time order; known rows come first within a second.
-    fn predict_user(&self, _: u32, known: History<'_>, asked: History<'_>, reading: Reading, out: &mut [f32]) {
-        let mut state = State::new(self);
-        let mut next = 0;
-        for (row, out) in out.iter_mut().enumerate() {
-            while next < known.len() && known.timestamps[next] <= asked.timestamps[row] {
-                state.reveal(known.items[next], known.values[next], known.timestamps[next]);
-                next += 1;
-            }
-            *out = state.predict(asked.items[row], asked.timestamps[row]);
-            if reading == Reading::Streaming {
-                state.reveal(asked.items[row], asked.values[row], asked.timestamps[row]);
-            }
-        }
-    }
-
-    fn parameters(&self) -> usize {
-        self.weights.parameters()
-    }
-
-    fn tensors(&self) -> Vec<NamedTensor> {
-        let mut tensors = vec![NamedTensor::scalar("mean", self.scale.mean), NamedTensor::scalar("deviation", self.scale.deviation)];
-        tensors.extend(self.weights.tensors());
-        tensors
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -118,7 +118,7 @@ impl State<'_> {
         let noise = f64::from(self.model.population.noise);
         if !self.own.is_open() {
             let known: Vec<Vec<f64>> = self.known.iter().map(|item| self.features(*item)).collect();
-            self.own.open(&self.model.population.variance, noise, known.into_iter());
+            self.own.open(&self.model.population.variance, noise, known.into_iter().map(|x| (x, 0.0)));
         }
         let x = self.features(item);
         let residual = f64::from(value - self.predict(item, timestamp)) + crate::fold_in::dot(&self.own.theta, &x);

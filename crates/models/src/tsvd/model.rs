@@ -164,7 +164,7 @@ impl UserState for State<'_> {
         let noise = f64::from(self.model.population.noise);
         if !self.own.is_open() {
             let known: Vec<Vec<f64>> = self.known.iter().filter(|i| self.knows(**i)).map(|i| self.features(*i)).collect();
-            self.own.open(&self.model.population.variance, noise, known.into_iter());
+            self.own.open(&self.model.population.variance, noise, known.into_iter().map(|x| (x, 0.0)));
         }
         let x = self.features(item);
         let error = f64::from(value - self.predict(item, timestamp));

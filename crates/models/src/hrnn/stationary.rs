@@ -1,0 +1,105 @@
+//! The stationary part: what the network adds to.
+//!
+//! With `stationary = "fm"` a factorization machine predicts, one of several that are each trained
+//! without one fold of the users. A training row is predicted by the machine that has not seen its
+//! user, so that the network learns from what such a machine leaves of a rating it does not know; a
+//! row to be predicted, by the mean of all of them (cross-fitting: Wolpert 1992, *Stacked generalization*).
+//! Every user is a stranger to every machine and folds in rating by rating, so that training rows and
+//! rows to be predicted are told alike.
+
+use super::{NAME, Settings, Stationary};
+use crate::tensors::{NamedTensor, Tensors};
+use crate::{FitContext, ModelError, RatingModel, Reading, Result, UserState, fm};
+use foretaste_data::{Histories, History, stream_seed};
+
+/// Trained machines, one a fold; none without a stationary part of this kind.
+#[derive(Default)]
+pub(super) struct Machines(Vec<fm::Model>);
+
+/// Settings of a machine.
+fn machine(settings: &Settings) -> fm::Settings {
+    fm::Settings {
+        factors: settings.fm_factors,
+        iterations: settings.fm_iterations,
+        burn_in: settings.fm_iterations / 8,
+        kept: 16,
+        drift: settings.fm_drift,
+        day: false,
+        ..fm::Settings::default()
+    }
+}
+
+/// The fold of a user.
+fn fold(seed: u64, user: u32, folds: usize) -> usize {
+    (stream_seed(seed, &format!("hrnn fold {user}")) % folds as u64) as usize
+}
+
+/// The rows of the users that `keep` names; the others' histories are empty.
+fn part(all: &Histories, keep: impl Fn(u32) -> bool) -> Histories {
+    let mut columns = (vec![0], Vec::new(), Vec::new(), Vec::new());
+    for user in 0..all.n_users() as u32 {
+        if keep(user) {
+            let history = all.user(user);
+            columns.1.extend_from_slice(history.items);
+            columns.2.extend_from_slice(history.values);
+            columns.3.extend_from_slice(history.timestamps);
+        }
+        columns.0.push(columns.1.len());
+    }
+    Histories::new(columns.0, columns.1, columns.2, columns.3, all.n_items())
+}
+
+impl Machines {
+    /// Trains the machines and predicts every training row from its user's rows before it.
+    ///
+    /// # Errors
+    /// Those of [`fm::fit`].
+    pub fn fit(settings: &Settings, train: &Histories, context: &FitContext) -> Result<(Self, Vec<f32>)> {
+        if settings.stationary != Stationary::Fm {
+            return Ok((Self::default(), Vec::new()));
+        }
+        let nothing = Histories::new(vec![0; train.n_users() + 1], vec![], vec![], vec![], train.n_items());
+        let mut predictions = vec![0.0; train.len()];
+        let mut machines = Vec::new();
+        for at in 0..settings.fm_folds {
+            let within = |user: u32| fold(context.seed, user, settings.fm_folds) == at;
+            let others = part(train, |user| !within(user));
+            if others.is_empty() {
+                let reason = format!("the users fill fewer than {} folds; lower fm_folds or set stationary = \"factors\"", settings.fm_folds);
+                return Err(ModelError::Training { model: NAME, reason });
+            }
+            let seed = stream_seed(context.seed, &format!("hrnn machine {at}"));
+            let settings = fm::Settings { item_attributes: settings.metadata && context.item_attributes.is_some(), ..machine(settings) };
+            let machine = fm::train_model(&settings, &others, &FitContext { seed, checkpoint: None, ..*context })?;
+            let held = part(train, within);
+            let mut found = (&machine as &dyn RatingModel).predict(&nothing, &held, Reading::Streaming).into_iter();
+            for user in (0..train.n_users() as u32).filter(|user| within(*user)) {
+                predictions[train.range(user)].iter_mut().zip(&mut found).for_each(|(out, p)| *out = p);
+            }
+            machines.push(machine);
+        }
+        Ok((Self(machines), predictions))
+    }
+
+    /// A stranger's state in every machine.
+    pub fn start(&self) -> Vec<Box<dyn UserState + '_>> {
+        let nothing = History { items: &[], values: &[], timestamps: &[] };
+        self.0.iter().map(|machine| machine.start(u32::MAX, nothing)).collect()
+    }
+
+    pub fn parameters(&self) -> usize {
+        self.0.iter().map(RatingModel::parameters).sum()
+    }
+
+    pub fn tensors(&self) -> Vec<NamedTensor> {
+        let of = |(at, machine): (usize, &fm::Model)| {
+            machine.tensors().into_iter().map(move |tensor| NamedTensor { name: format!("fm.{at}.{}", tensor.name), ..tensor }).collect::<Vec<_>>()
+        };
+        self.0.iter().enumerate().flat_map(of).collect()
+    }
+
+    pub fn restore(settings: &Settings, tensors: &Tensors) -> Result<Self> {
+        let folds = if settings.stationary == Stationary::Fm { settings.fm_folds } else { 0 };
+        (0..folds).map(|at| fm::Model::restore(machine(settings), &tensors.under(&format!("fm.{at}.")))).collect::<Result<_>>().map(Self)
+    }
+}
