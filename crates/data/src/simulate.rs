@@ -75,7 +75,8 @@ impl Simulation {
                 let mark = random.random_range(0.0..total);
                 let at = cumulative.partition_point(|c| *c < mark).min(self.items - 1);
                 *item = at as u32;
-                let of_item = |c: usize| f64::from((at as u32).wrapping_mul(0x9e37_79b9).wrapping_add((c as u32).wrapping_mul(0x85eb_ca6b)) >> 8) / 8_388_608.0 - 1.0;
+                let of_item =
+                    |c: usize| f64::from((at as u32).wrapping_mul(0x9e37_79b9).wrapping_add((c as u32).wrapping_mul(0x85eb_ca6b)) >> 8) / 8_388_608.0 - 1.0;
                 let matched: f64 = (0..TASTES).map(|c| taste[c] * of_item(c)).sum();
                 let rating = level + mood + 0.8 * matched + 0.5 * of_item(TASTES) + random.random_range(-1.0..1.0);
                 *value = rating.round().clamp(1.0, 5.0) as f32;

@@ -95,7 +95,8 @@ fn stock(histories: &Histories, size: usize, window: usize, epochs: usize) -> Re
     let device = burn::tensor::Device::flex();
     let gru = GruConfig::new(2 * size + 4, size, true).init(&device.clone().autodiff());
     let random = |rows: usize| -> Tensor<2> { Tensor::random([rows, size], Distribution::Uniform(-0.1, 0.1), &device) };
-    let mut tables: Vec<[Tensor<2>; 3]> = [histories.n_items(), histories.n_items(), size].map(|rows| [random(rows), random(rows) * 0.0, random(rows) * 0.0]).into();
+    let mut tables: Vec<[Tensor<2>; 3]> =
+        [histories.n_items(), histories.n_items(), size].map(|rows| [random(rows), random(rows) * 0.0, random(rows) * 0.0]).into();
     let mut times = vec![Instant::now()];
     let mut last = 0.0;
     for epoch in 0..epochs {

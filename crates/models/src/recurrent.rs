@@ -68,6 +68,8 @@ pub(crate) struct Unrolled {
 /// Runs a cell through a window. `projections` (one a gate, `[steps x rows, size]`, step-major) are
 /// taken untracked; `hidden` are the gates' recurrent weights and `bias` the GRU's inner bias,
 /// tracked; `keep(step)` is a column of 0 where a sequence begins and 1 elsewhere, if any begins.
+/// `enter(step, state)` may change the state before a step and add to each gate's projection.
+#[allow(clippy::too_many_arguments)] // A window is one idea; two callers.
 pub(crate) fn unroll(
     cell: Cell,
     projections: &[Tensor<2>],
@@ -75,6 +77,7 @@ pub(crate) fn unroll(
     bias: Option<&Tensor<2>>,
     steps: usize,
     keep: impl Fn(usize) -> Option<Tensor<2>>,
+    mut enter: impl FnMut(usize, Tensor<2>) -> (Tensor<2>, Option<Vec<Tensor<2>>>),
     carried: Carried,
 ) -> Unrolled {
     let cut: Vec<Tensor<2>> = projections.iter().map(|p| p.clone().inner()).collect();
@@ -91,8 +94,14 @@ pub(crate) fn unroll(
             h = h * keep.clone();
             c = c * keep;
         }
+        let more;
+        (h, more) = enter(step, h);
         unrolled.before.push(h.clone());
-        let at: Vec<Tensor<2>> = cut.iter().map(|p| p.clone().narrow(0, step * rows, rows).autodiff().require_grad()).collect();
+        let leaves: Vec<Tensor<2>> = cut.iter().map(|p| p.clone().narrow(0, step * rows, rows).autodiff().require_grad()).collect();
+        let at: Vec<Tensor<2>> = match more {
+            None => leaves.clone(),
+            Some(more) => leaves.iter().zip(more).map(|(leaf, more)| leaf.clone() + more).collect(),
+        };
         let through = |gate: usize| h.clone().matmul(hidden[gate].clone());
         match cell {
             Cell::Gru => {
@@ -113,7 +122,7 @@ pub(crate) fn unroll(
             }
         }
         unrolled.after.push(h.clone());
-        unrolled.leaves.push(at);
+        unrolled.leaves.push(leaves);
     }
     unrolled.carried = Carried { hidden: h.inner(), memory: c.inner() };
     unrolled

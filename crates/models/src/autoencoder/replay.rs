@@ -1,8 +1,8 @@
 //! A trained network in plain code: one row at a time, only the columns asked for.
 
 use super::Activation;
-use crate::kernels::{add, dot};
 use super::rows::Rows;
+use crate::kernels::{add, dot};
 use crate::tensors::Tensors;
 use crate::{Result, UserState};
 use foretaste_data::History;

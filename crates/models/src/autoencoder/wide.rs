@@ -2,9 +2,9 @@
 
 use super::Activation;
 use super::Optimizer;
-use crate::kernels::{Matrix, adam, add, descend, dot, product};
 use super::middle::Step;
 use super::rows::{ByColumn, Rows};
+use crate::kernels::{Matrix, adam, add, descend, dot, product};
 use rayon::prelude::*;
 
 /// Momentum of gradient descent.
@@ -162,7 +162,12 @@ impl Wide {
                 let (size, width) = (self.output.size, self.output_bias.value.len());
                 let all = product(Matrix::new(gradients, width).t(), Matrix::new(hidden, size));
                 self.output.step(step, true, |column, out| add(out, &all[column * size..(column + 1) * size], 1.0));
-                self.output_bias.step(step, false, |column, out| out[0] += gradients.iter().skip(column).step_by(width).sum::<f32>());
+                // Stretches of a row lie together in memory; a column does not.
+                let mut sums = vec![0.0; width];
+                sums.par_chunks_mut(256).enumerate().for_each(|(at, sums)| {
+                    gradients.chunks_exact(width).for_each(|row| add(sums, &row[at * 256..at * 256 + sums.len()], 1.0));
+                });
+                self.output_bias.step(step, false, |column, out| out[0] += sums[column]);
             }
         }
     }

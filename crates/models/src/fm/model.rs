@@ -1,10 +1,10 @@
 //! A trained factorization machine: predictions averaged over draws.
 
 use super::features::Layout;
-use crate::codes::Codes;
 use super::machine::{fold, join};
 use super::probit::Cutpoints;
 use super::{Likelihood, Settings};
+use crate::codes::Codes;
 use crate::fold_in::{Population, Regression};
 use crate::tensors::{NamedTensor, Tensors};
 use crate::{ModelSettings, RatingModel, Result, UserState};

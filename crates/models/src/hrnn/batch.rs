@@ -68,6 +68,8 @@ pub(super) struct Prepared {
     pub when: Vec<f32>,
     /// `v`: what the stationary part leaves of the ratings, in standard deviations.
     pub values: Vec<f32>,
+    /// Levels of sessions that begin.
+    pub crossed: Vec<u8>,
     pub items: Places,
     pub users: Places,
 }
@@ -90,11 +92,13 @@ impl<'a> Preparer<'a> {
 
     /// Works out what follows from the batch in `prepared`, the next of an epoch's.
     pub fn prepare(&mut self, prepared: &mut Prepared) {
-        let Prepared { batch, when, values, items, users } = prepared;
+        let Prepared { batch, when, values, crossed, items, users } = prepared;
         let (width, rows) = (self.when.len(), self.tracks.len());
         when.resize(batch.items.len() * width, 0.0);
         values.clear();
         values.resize(batch.items.len(), 0.0);
+        crossed.clear();
+        crossed.resize(batch.items.len(), 0);
         let Scale { mean, deviation } = self.scale;
         for (row, track) in self.tracks.iter_mut().enumerate() {
             for at in (row..batch.items.len()).step_by(rows) {
@@ -109,6 +113,7 @@ impl<'a> Preparer<'a> {
                 let from = self.train.range(batch.users[at]).start + batch.positions[at] as usize;
                 let (base, timestamp) = (self.base.get(from).copied().unwrap_or(mean), self.train.timestamps()[from]);
                 self.when.write(track, timestamp, (base - mean) / deviation, out);
+                crossed[at] = self.when.crossed(track, timestamp);
                 values[at] = (batch.values[at] - base) / deviation;
                 self.when.take(track, timestamp, values[at]);
             }

@@ -1,11 +1,11 @@
 //! Gradients of a window, and the steps weights take along them.
 
+use super::batch::Prepared;
 use super::weights::{CODE_INPUT, CODE_OUTPUT, Dense, ITEM_INPUT, ITEM_OUTPUT, USER, Weights};
+use crate::Result;
 use crate::kernels::{adam, add};
 use crate::optimizer::{AdamStep, steps_of, steps_tensor};
 use crate::tensors::{NamedTensor, Tensors};
-use crate::Result;
-use super::batch::Prepared;
 use rayon::prelude::*;
 
 /// Gradients: dense ones whole, tables by the rows a batch touches (attribute codes all).

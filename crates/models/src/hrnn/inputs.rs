@@ -1,7 +1,7 @@
 //! What the network is told of an interaction besides its item: the rating, when it came, and how the
 //! ratings before it went.
 
-use super::Settings;
+use super::{Form, Settings};
 use foretaste_data::IdleGaps;
 
 /// The rating scale as the network sees it.
@@ -47,6 +47,8 @@ const MEMORIES: [f32; 3] = [1.0, 4.0, 15.0];
 pub(super) struct When {
     gaps: bool,
     memories: bool,
+    /// Whether session marks are features.
+    marks: bool,
     levels: IdleGaps,
     /// Factor of a running mean from one rating to the next, and the weight of the new one.
     forget: [f32; MEMORIES.len()],
@@ -68,24 +70,40 @@ impl When {
     pub fn new(settings: &Settings) -> crate::Result<Self> {
         let seconds = settings.sessions[..settings.height.min(settings.sessions.len())].to_vec();
         let levels = IdleGaps::new(seconds).map_err(|e| super::fail("sessions", &e.to_string()))?;
-        Ok(Self { gaps: settings.gaps, memories: settings.ratings && settings.memories, levels, forget: MEMORIES.map(|n| (-1.0 / n).exp()) })
+        Ok(Self {
+            gaps: settings.gaps,
+            memories: settings.ratings && settings.memories,
+            marks: settings.form == Form::Inputs,
+            levels,
+            forget: MEMORIES.map(|n| (-1.0 / n).exp()),
+        })
+    }
+
+    /// Number of session marks.
+    fn marks(&self) -> usize {
+        if self.marks { self.levels.levels() } else { 0 }
+    }
+
+    /// How many levels of sessions an interaction at `timestamp` begins; the first one begins them all.
+    pub fn crossed(&self, track: &Track, timestamp: i64) -> u8 {
+        if track.count == 0 { self.levels.levels() as u8 } else { self.levels.crossed(timestamp - track.last) }
     }
 
     /// Number of features, the constant 1 at the end included.
     pub fn len(&self) -> usize {
-        self.levels.levels() + 5 + if self.memories { MEMORIES.len() + 1 } else { 0 }
+        self.marks() + 5 + if self.memories { MEMORIES.len() + 1 } else { 0 }
     }
 
     /// Writes the features of an interaction at `timestamp` for which the stationary part predicts
     /// `base` standard deviations above the mean. The first one begins a session at every level.
     pub fn write(&self, track: &Track, timestamp: i64, base: f32, out: &mut [f32]) {
         let gap = if track.count == 0 { 0 } else { (timestamp - track.last).max(0) };
-        let n = self.levels.levels();
+        let n = self.marks();
         out[0] = base;
         out[1] = if self.gaps { ((gap as f64 + 1.0).ln() / 16.0) as f32 } else { 0.0 };
         out[2] = ((f64::from(track.count) + 1.0).ln() / 8.0) as f32;
         out[3] = (f64::from(track.count) / -8.0).exp() as f32;
-        let crossed = if track.count == 0 { n } else { usize::from(self.levels.crossed(gap)) };
+        let crossed = usize::from(self.crossed(track, timestamp));
         out[4..4 + n].iter_mut().enumerate().for_each(|(level, mark)| *mark = f32::from(u8::from(level < crossed)));
         if self.memories {
             out[4 + n..4 + n + MEMORIES.len()].copy_from_slice(&track.residuals);

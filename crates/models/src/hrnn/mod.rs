@@ -18,6 +18,9 @@
 //! machine. A user without history has the state 0 and falls back to the stationary part; an item
 //! without training rows is its attributes.
 //!
+//! With `form = "init"` or `"all"` sessions have states of their own instead, a GRU a level (Quadrana et al.
+//! 2017; the equations are `sequence::hierarchy`'s), and no marks.
+//!
 //! `size`, `depth` and `height` (levels of sessions; 0 is a flat RNN) are the talk's knobs;
 //! `bptt` and the history-length percentiles are Amazon Personalize's, with its defaults.
 //!
@@ -56,6 +59,18 @@ pub(crate) use train::fit_as;
 
 const NAME: &str = "hrnn";
 
+/// How sessions enter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Form {
+    /// As marks among the inputs (Ma and Narayanaswamy 2018).
+    Inputs,
+    /// As states of their own, which a session's state begins with (Quadrana et al. 2017, HRNN Init).
+    Init,
+    /// The same, and the lowest of them in every step (HRNN All).
+    All,
+}
+
 /// What the network adds to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -72,6 +87,8 @@ pub enum Stationary {
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
+    /// How sessions enter.
+    pub form: Form,
     /// Kind of cell.
     pub cell: Cell,
     /// Recurrent layers.
@@ -137,6 +154,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            form: Form::Inputs,
             cell: Cell::Gru,
             depth: 1,
             size: 32,
@@ -209,6 +227,9 @@ impl Settings {
         if self.min_user_history_length_percentile > self.max_user_history_length_percentile {
             return Err(fail("min_user_history_length_percentile", "above max_user_history_length_percentile: no user would be left"));
         }
+        if self.form != Form::Inputs && (self.depth > 1 || self.cell != Cell::Gru || self.height == 0) {
+            return Err(fail("form", "sessions' own states (init, all) need cell = \"gru\", depth = 1 and height of 1 at least"));
+        }
         When::new(self).map(|_| ())
     }
 }
@@ -224,16 +245,17 @@ pub struct Model {
 }
 
 impl Model {
+    #[allow(clippy::needless_pass_by_value)] // As every model's.
     pub(crate) fn restore(settings: Settings, tensors: &Tensors) -> Result<Self> {
-        Self::restore_as(ModelSettings::Hrnn(settings.clone()), settings, tensors)
+        Self::restore_as(ModelSettings::Hrnn(settings.clone()), &settings, tensors)
     }
 
     /// A saved model that is one of the network's forms and calls itself `named`.
-    pub(crate) fn restore_as(named: ModelSettings, settings: Settings, tensors: &Tensors) -> Result<Self> {
+    pub(crate) fn restore_as(named: ModelSettings, settings: &Settings, tensors: &Tensors) -> Result<Self> {
         let scale = Scale { mean: tensors.scalar("mean")?, deviation: tensors.scalar("deviation")? };
-        let when = When::new(&settings)?;
-        let machines = Arc::new(Machines::restore(&settings, tensors)?);
-        Ok(Self { weights: Weights::restore(Sizes::new(&settings, when.len()), tensors)?, named, scale, when, machines })
+        let when = When::new(settings)?;
+        let machines = Arc::new(Machines::restore(settings, tensors)?);
+        Ok(Self { weights: Weights::restore(Sizes::new(settings, when.len()), tensors)?, named, scale, when, machines })
     }
 }
 

@@ -9,7 +9,7 @@ use super::gradients::Gradients;
 use super::noise::Noise;
 use super::weights::{Dense, ITEM_INPUT, ITEM_OUTPUT, Sizes, USER, Weights};
 use crate::kernels::{Matrix, add, dot, product_into};
-use crate::sequence::{Layer, States, Tape, Transposed, sigmoids};
+use crate::sequence::{Climb, Layer, States, Tape, Transposed, sigmoids};
 use rayon::prelude::*;
 
 /// Rows of a batch that are computed as one task; decides the order of sums.
@@ -19,6 +19,7 @@ const CHUNK: usize = 32;
 struct Work {
     states: Vec<States>,
     tapes: Vec<Tape>,
+    climb: Climb,
     start: Vec<f32>,
     when: Vec<f32>,
     /// `x_t`, `[entries, inputs]`.
@@ -59,6 +60,7 @@ impl Native {
             Work {
                 states: (0..sizes.depth).map(|_| States::zeros(sizes.cell, rows, sizes.size)).collect(),
                 tapes: vec![Tape::default(); sizes.depth],
+                climb: Climb::new(sizes.levels, rows, sizes.size),
                 start: Vec::new(),
                 when: Vec::new(),
                 x: Vec::new(),
@@ -84,6 +86,7 @@ impl Native {
                 states.hidden.fill(0.0);
                 states.memory.fill(0.0);
             }
+            work.climb.states.iter_mut().flatten().for_each(|state| state.fill(0.0));
         }
     }
 
@@ -136,7 +139,7 @@ impl Native {
         };
         let inputs = sizes.inputs();
         sum(&batch.items, d, &mut gradients.tables[ITEM_INPUT], &|work, at, out| add(out, &work.dx[at * inputs..at * inputs + d], 1.0));
-        sum(&batch.items, d + 1, &mut gradients.tables[ITEM_OUTPUT], &|work, at, out| add(out, &work.query[at * q..at * q + d + 1], work.slopes[at]));
+        sum(&batch.items, d + 1, &mut gradients.tables[ITEM_OUTPUT], &|work, at, out| add(out, &work.query[at * q..=at * q + d], work.slopes[at]));
         if !weights.tables[USER].is_empty() {
             sum(&batch.users, q, &mut gradients.tables[USER], &|work, at, out| add(out, &work.d_query[at * q..(at + 1) * q], 1.0));
         }
@@ -183,10 +186,18 @@ impl Work {
             super::inputs::input(item, batch.values[at], &self.when[entry * w..entry * w + w - 1], sizes.ratings, x);
             context.noise.inputs(at, sizes.ratings, d, x);
         }
+        self.climb.begin();
         for at in 0..sizes.depth {
             let (below, above) = self.tapes.split_at_mut(at);
             let x = below.last().map_or(self.x.as_slice(), |tape| &tape.after);
-            weights.dense.layers[at].forward(x, &self.start, rows, &mut self.states[at], &mut above[0]);
+            let enter = |step: usize, before: &mut [f32], gates: &mut [f32]| {
+                if at == 0 && sizes.levels > 0 {
+                    let from = step * context.rows + first;
+                    let start = &self.start[step * rows..(step + 1) * rows];
+                    self.climb.enter(&weights.dense.levels, step, start, &batch.crossed[from..from + rows], before, gates);
+                }
+            };
+            weights.dense.layers[at].forward(x, &self.start, rows, &mut self.states[at], &mut above[0], enter);
         }
 
         // The query of the state before each interaction.
@@ -263,7 +274,14 @@ impl Work {
             let (d_before, d_after): (&[f32], &[f32]) = if at + 1 == sizes.depth { (&self.d_state, &[]) } else { (&[], &self.dx) };
             let mut dx = std::mem::take(&mut self.spare);
             dx.resize(entries * layer.inputs, 0.0);
-            layer.backward(&context.transposed[at], x, &self.start, d_before, d_after, &mut above[0], &mut self.gradients.layers[at], Some(&mut dx));
+            let leave = |step: usize, gates: &[f32], state: &mut [f32]| {
+                if at == 0 && sizes.levels > 0 {
+                    let start = &self.start[step * rows..(step + 1) * rows];
+                    self.climb.leave(&weights.dense.levels, step, start, gates, state, &mut self.gradients.levels);
+                }
+            };
+            let gradients = &mut self.gradients.layers[at];
+            layer.backward(&context.transposed[at], x, &self.start, d_before, d_after, &mut above[0], gradients, Some(&mut dx), leave);
             self.spare = std::mem::replace(&mut self.dx, dx);
         }
         for (entry, dx) in self.dx.chunks_exact_mut(inputs).enumerate() {

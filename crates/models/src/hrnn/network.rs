@@ -19,6 +19,8 @@ pub(super) struct Network {
     rows: usize,
     device: Device,
     carried: Vec<Carried>,
+    /// States of the levels above sessions, `[rows, size]` each.
+    levels: Vec<Tensor<2>>,
 }
 
 /// A layer's weights on the device, one tensor a gate.
@@ -29,16 +31,24 @@ struct Layer {
     inner: Option<Tensor<2>>,
 }
 
+/// A level above sessions on the device.
+struct Level {
+    cell: Layer,
+    matrix: Tensor<2>,
+    bias: Tensor<2>,
+}
+
 impl Network {
     /// For batches of so many rows.
     pub fn new(sizes: Sizes, rows: usize, device: &Device) -> Self {
-        let mut network = Self { sizes, rows, device: device.clone(), carried: Vec::new() };
+        let mut network = Self { sizes, rows, device: device.clone(), carried: Vec::new(), levels: Vec::new() };
         network.reset();
         network
     }
 
     /// Forgets all states.
     pub fn reset(&mut self) {
+        self.levels = vec![Tensor::zeros([self.rows, self.sizes.size], self.device.burn()); self.sizes.levels];
         self.carried = (0..self.sizes.depth).map(|_| Carried::zeros(self.rows, self.sizes.size, &self.device)).collect();
     }
 
@@ -52,6 +62,37 @@ impl Network {
         on_device(values, [rows, columns], &self.device)
     }
 
+    /// Session boundaries before a step, row by row through masks: see [`crate::sequence::Levels`].
+    fn climb(&self, levels: &[Level], start: &[f32], crossed: &[u8], state: Tensor<2>, states: &mut [Tensor<2>]) -> Tensor<2> {
+        let column = |of: &dyn Fn(usize) -> bool| self.plain((0..start.len()).map(|row| f32::from(u8::from(of(row)))).collect(), 1);
+        if start.contains(&1.0) {
+            let going = column(&|row| start[row] == 0.0);
+            states.iter_mut().for_each(|state| *state = state.clone() * going.clone());
+        }
+        let begun = |row: usize| if start[row] > 0.0 { 0 } else { usize::from(crossed[row]) };
+        if (0..start.len()).all(|row| begun(row) == 0) {
+            return state;
+        }
+        let mut below = state.clone();
+        let risen: Vec<Tensor<2>> = levels
+            .iter()
+            .zip(states.iter())
+            .map(|(level, state)| {
+                below = gru(&level.cell, &below, state);
+                below.clone()
+            })
+            .collect();
+        let hand = |level: &Level, above: &Tensor<2>| (above.clone().matmul(level.matrix.clone()) + level.bias.clone()).tanh();
+        for at in (0..levels.len()).rev() {
+            let mut next = states[at].clone() * column(&|row| begun(row) <= at) + risen[at].clone() * column(&|row| begun(row) == at + 1);
+            if at + 1 < levels.len() {
+                next = next + hand(&levels[at + 1], &states[at + 1]) * column(&|row| begun(row) > at + 1);
+            }
+            states[at] = next;
+        }
+        state * column(&|row| begun(row) == 0) + hand(&levels[0], &states[0]) * column(&|row| begun(row) > 0)
+    }
+
     /// As [`super::native::Native::window`].
     ///
     /// # Errors
@@ -62,16 +103,24 @@ impl Network {
         let entries = batch.batch.items.len();
         let steps = entries / self.rows;
         let gates = sizes.cell.gates().len();
-        let layers: Vec<Layer> = weights
+        let split = |matrix: &[f32]| (0..gates).map(|g| self.leaf(columns(matrix, gates * h, g * h, h), h)).collect::<Vec<_>>();
+        let leaves = |layer: &crate::sequence::Layer| {
+            let inner = (sizes.cell == Cell::Gru).then(|| self.leaf(layer.inner.clone(), h));
+            Layer { input: split(&layer.input), bias: split(&layer.bias), hidden: split(&layer.hidden), inner }
+        };
+        let layers: Vec<Layer> = weights.dense.layers.iter().map(leaves).collect();
+        let levels: Vec<Level> = weights
             .dense
-            .layers
+            .levels
+            .levels
             .iter()
-            .map(|layer| {
-                let split = |matrix: &[f32]| (0..gates).map(|g| self.leaf(columns(matrix, gates * h, g * h, h), h)).collect::<Vec<_>>();
-                let inner = (sizes.cell == Cell::Gru).then(|| self.leaf(layer.inner.clone(), h));
-                Layer { input: split(&layer.input), bias: split(&layer.bias), hidden: split(&layer.hidden), inner }
+            .map(|level| {
+                let (matrix, bias) = level.handover.split_at(h * h);
+                Level { cell: leaves(&level.cell), matrix: self.leaf(matrix.to_vec(), h), bias: self.leaf(bias.to_vec(), h) }
             })
             .collect();
+        let context = sizes.all.then(|| split(&weights.dense.levels.context));
+        let mut states_of_levels: Vec<Tensor<2>> = self.levels.iter().map(|state| state.clone().autodiff()).collect();
         let rows_of = |table: usize| {
             let width = weights.width(table);
             let mut rows = vec![0.0; batch.items.distinct.len() * width];
@@ -111,7 +160,15 @@ impl Network {
         let mut passed: Vec<(Unrolled, Vec<Tensor<2>>)> = Vec::new();
         for (at, layer) in layers.iter().enumerate() {
             let projections: Vec<Tensor<2>> = layer.input.iter().zip(&layer.bias).map(|(w, b)| x.clone().matmul(w.clone()) + b.clone()).collect();
-            let unrolled = unroll(sizes.cell, &projections, &layer.hidden, layer.inner.as_ref(), steps, keep, self.carried[at].clone());
+            let enter = |step: usize, state: Tensor<2>| {
+                if at > 0 || levels.is_empty() {
+                    return (state, None);
+                }
+                let span = step * self.rows..(step + 1) * self.rows;
+                let state = self.climb(&levels, &batch.batch.start[span.clone()], &batch.crossed[span], state, &mut states_of_levels);
+                (state, context.as_ref().map(|context| context.iter().map(|v| states_of_levels[0].clone().matmul(v.clone())).collect()))
+            };
+            let unrolled = unroll(sizes.cell, &projections, &layer.hidden, layer.inner.as_ref(), steps, keep, enter, self.carried[at].clone());
             x = Tensor::cat(unrolled.after.clone(), 0);
             passed.push((unrolled, projections));
         }
@@ -142,6 +199,15 @@ impl Network {
             Some(gradient) => values(gradient),
             None => Ok(vec![0.0; leaf.dims().iter().product()]),
         };
+        let join = |tensors: &[Tensor<2>], found: &mut Found, out: &mut [f32]| -> Result<()> {
+            for (gate, tensor) in tensors.iter().enumerate() {
+                let gradient = read(tensor, found)?;
+                for (to, from) in out.chunks_exact_mut(gates * h).zip(gradient.chunks_exact(h)) {
+                    to[gate * h..(gate + 1) * h].copy_from_slice(from);
+                }
+            }
+            Ok(())
+        };
         gradients.dense.query = read(&query, &mut found)?;
         if let Some(gate) = &gate {
             gradients.dense.gate = read(gate, &mut found)?;
@@ -152,15 +218,23 @@ impl Network {
         }
         for (at, (unrolled, projections)) in passed.into_iter().enumerate().rev() {
             let (layer, out) = (&layers[at], &mut gradients.dense.layers[at]);
-            let join = |tensors: &[Tensor<2>], found: &mut Found, out: &mut [f32]| -> Result<()> {
-                for (gate, tensor) in tensors.iter().enumerate() {
-                    let gradient = read(tensor, found)?;
-                    for (to, from) in out.chunks_exact_mut(gates * h).zip(gradient.chunks_exact(h)) {
-                        to[gate * h..(gate + 1) * h].copy_from_slice(from);
+            if at == 0 {
+                for (level, out) in levels.iter().zip(&mut gradients.dense.levels.levels) {
+                    let (matrix, bias) = out.handover.split_at_mut(h * h);
+                    matrix.copy_from_slice(&read(&level.matrix, &mut found)?);
+                    bias.copy_from_slice(&read(&level.bias, &mut found)?);
+                    let Layer { input, bias, hidden, inner } = &level.cell;
+                    for (leaves, out) in [(input, &mut out.cell.input), (bias, &mut out.cell.bias), (hidden, &mut out.cell.hidden)] {
+                        join(leaves, &mut found, out)?;
+                    }
+                    if let Some(inner) = inner {
+                        out.cell.inner = read(inner, &mut found)?;
                     }
                 }
-                Ok(())
-            };
+                if let Some(context) = &context {
+                    join(context, &mut found, &mut gradients.dense.levels.context)?;
+                }
+            }
             join(&layer.hidden, &mut found, &mut out.hidden)?;
             if let Some(inner) = &layer.inner {
                 out.inner = read(inner, &mut found)?;
@@ -172,10 +246,24 @@ impl Network {
             join(&layer.bias, &mut found, &mut out.bias)?;
             self.carried[at] = unrolled.carried;
         }
+        self.levels = states_of_levels.into_iter().map(Tensor::inner).collect();
         gradients.tables[ITEM_INPUT] = read(&item_input, &mut found)?;
         gradients.spread(weights, batch);
         Ok(values(squares.inner())?.iter().map(|s| f64::from(*s)).sum())
     }
+}
+
+/// One step of a GRU.
+fn gru(cell: &Layer, x: &Tensor<2>, state: &Tensor<2>) -> Tensor<2> {
+    let outer = |gate: usize| x.clone().matmul(cell.input[gate].clone()) + cell.bias[gate].clone();
+    let through = |gate: usize| state.clone().matmul(cell.hidden[gate].clone());
+    let candidate = match &cell.inner {
+        Some(inner) => through(2) + inner.clone(),
+        None => through(2),
+    };
+    let (reset, update) = (sigmoid(outer(0) + through(0)), sigmoid(outer(1) + through(1)));
+    let new = (outer(2) + reset * candidate).tanh();
+    new.clone() + update * (state.clone() - new)
 }
 
 /// Columns `from..from + n` of a row-major matrix with `width` of them.

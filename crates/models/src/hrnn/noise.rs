@@ -41,14 +41,14 @@ impl Noise {
     }
 }
 
-/// The finalizer of SplitMix64 (Steele, Lea and Flood 2014).
+/// The finalizer of `SplitMix64` (Steele, Lea and Flood 2014).
 fn mix(x: u64) -> u64 {
     let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     x ^ (x >> 31)
 }
 
-/// The finalizer of MurmurHash3 (Appleby, public domain).
+/// The finalizer of `MurmurHash3` (Appleby, public domain).
 fn scramble(x: u32) -> u32 {
     let x = (x ^ (x >> 16)).wrapping_mul(0x85eb_ca6b);
     let x = (x ^ (x >> 13)).wrapping_mul(0xc2b2_ae35);

@@ -14,19 +14,25 @@ use foretaste_data::History;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Memory {
     layers: Vec<States>,
+    /// States of the levels above sessions.
+    levels: Vec<Vec<f32>>,
     track: Track,
 }
 
 impl Memory {
     fn new(model: &Model) -> Self {
         let sizes = &model.weights.sizes;
-        Self { layers: vec![States::zeros(sizes.cell, 1, sizes.size); sizes.depth], track: Track::default() }
+        Self { layers: vec![States::zeros(sizes.cell, 1, sizes.size); sizes.depth], levels: vec![vec![0.0; sizes.size]; sizes.levels], track: Track::default() }
     }
 
     /// The numbers behind a state: running means and ties, then all units.
     fn units(&mut self) -> impl Iterator<Item = &mut f32> {
         let Track { residuals, tied, .. } = &mut self.track;
-        residuals.iter_mut().chain(tied).chain(self.layers.iter_mut().flat_map(|states| states.hidden.iter_mut().chain(&mut states.memory)))
+        residuals
+            .iter_mut()
+            .chain(tied)
+            .chain(self.levels.iter_mut().flatten())
+            .chain(self.layers.iter_mut().flat_map(|states| states.hidden.iter_mut().chain(&mut states.memory)))
     }
 
     /// The state as bytes: count, time of the last interaction, then all numbers, little-endian.
@@ -87,6 +93,12 @@ impl<'a> State<'a> {
         }
     }
 
+    /// Levels of sessions with states of their own that begin at `timestamp`; a user's first begin with zeros.
+    fn crossed(&self, timestamp: i64) -> usize {
+        let Memory { track, levels, .. } = &self.memory;
+        if levels.is_empty() || track.count == 0 { 0 } else { usize::from(self.model.when.crossed(track, timestamp)) }
+    }
+
     /// `w` of an interaction at `timestamp`.
     fn when(&self, timestamp: i64, base: f32) -> Vec<f32> {
         let mut when = vec![0.0; self.model.when.len()];
@@ -103,6 +115,7 @@ impl UserState for State<'_> {
         let base = self.base(item, timestamp);
         let when = self.when(timestamp, base);
         let mut state = self.memory.layers[sizes.depth - 1].hidden.clone();
+        weights.dense.levels.step(self.crossed(timestamp), &mut state, &mut self.memory.levels.clone());
         if sizes.gate {
             let mut gamma = vec![0.0; sizes.size];
             accumulate(&mut gamma, &when, &weights.dense.gate);
@@ -128,8 +141,16 @@ impl UserState for State<'_> {
         weights.item(ITEM_INPUT, item, &mut embedding);
         let mut x = vec![0.0; sizes.inputs()];
         input(&embedding, value_left, &when[..when.len() - 1], sizes.ratings, &mut x);
-        for (layer, states) in weights.dense.layers.iter().zip(&mut self.memory.layers) {
-            layer.step(&x, &mut states.hidden, &mut states.memory);
+        let crossed = self.crossed(timestamp);
+        let Memory { layers, levels, .. } = &mut self.memory;
+        weights.dense.levels.step(crossed, &mut layers[0].hidden, levels);
+        for (at, (layer, states)) in weights.dense.layers.iter().zip(layers).enumerate() {
+            let more = |gates: &mut [f32]| {
+                if at == 0 && sizes.all {
+                    accumulate(gates, &levels[0], &weights.dense.levels.context);
+                }
+            };
+            layer.step(&x, &mut states.hidden, &mut states.memory, more);
             x.clone_from(&states.hidden);
         }
         self.model.when.take(&mut self.memory.track, timestamp, value_left);

@@ -10,7 +10,8 @@
 use super::{NAME, Settings, Stationary};
 use crate::tensors::{NamedTensor, Tensors};
 use crate::{FitContext, ModelError, RatingModel, Reading, Result, UserState, fm};
-use foretaste_data::{Histories, History, stream_seed};
+use foretaste_data::{Histories, History, rng, stream_seed};
+use rand::seq::SliceRandom;
 
 /// Trained machines, one a fold; none without a stationary part of this kind.
 #[derive(Default)]
@@ -29,9 +30,13 @@ fn machine(settings: &Settings) -> fm::Settings {
     }
 }
 
-/// The fold of a user.
-fn fold(seed: u64, user: u32, folds: usize) -> usize {
-    (stream_seed(seed, &format!("hrnn fold {user}")) % folds as u64) as usize
+/// The fold of each user: those with rows are dealt out in random order.
+fn deal(train: &Histories, seed: u64, folds: usize) -> Vec<usize> {
+    let mut users: Vec<u32> = (0..train.n_users() as u32).filter(|user| !train.range(*user).is_empty()).collect();
+    users.shuffle(&mut rng(seed, "hrnn folds"));
+    let mut dealt = vec![0; train.n_users()];
+    users.iter().enumerate().for_each(|(at, user)| dealt[*user as usize] = at % folds);
+    dealt
 }
 
 /// The rows of the users that `keep` names; the others' histories are empty.
@@ -61,11 +66,12 @@ impl Machines {
         let nothing = Histories::new(vec![0; train.n_users() + 1], vec![], vec![], vec![], train.n_items());
         let mut predictions = vec![0.0; train.len()];
         let mut machines = Vec::new();
+        let dealt = deal(train, context.seed, settings.fm_folds);
         for at in 0..settings.fm_folds {
-            let within = |user: u32| fold(context.seed, user, settings.fm_folds) == at;
+            let within = |user: u32| dealt[user as usize] == at;
             let others = part(train, |user| !within(user));
             if others.is_empty() {
-                let reason = format!("the users fill fewer than {} folds; lower fm_folds or set stationary = \"factors\"", settings.fm_folds);
+                let reason = format!("one user alone cannot be cut into {} folds; set stationary = \"factors\"", settings.fm_folds);
                 return Err(ModelError::Training { model: NAME, reason });
             }
             let seed = stream_seed(context.seed, &format!("hrnn machine {at}"));

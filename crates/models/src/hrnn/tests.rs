@@ -64,6 +64,8 @@ fn variants() -> Vec<Settings> {
     vec![
         base.clone(),
         Settings { cell: Cell::Lstm, ..base.clone() },
+        Settings { form: Form::Init, depth: 1, ..base.clone() },
+        Settings { form: Form::All, depth: 1, height: 2, sessions: vec![60, 400], ..base.clone() },
         Settings { depth: 1, height: 0, gate: false, stationary: Stationary::Biases, ratings: false, gaps: false, ..base },
     ]
 }

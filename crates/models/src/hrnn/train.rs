@@ -6,8 +6,8 @@ use super::inputs::{Scale, When};
 use super::native::Native;
 use super::network::Network;
 use super::noise::Noise;
-use super::weights::{Sizes, USER, Weights};
 use super::stationary::Machines;
+use super::weights::{Sizes, USER, Weights};
 use super::{Model, Settings, Stationary};
 use crate::codes::Codes;
 use crate::epochs::{self, Trainer};
@@ -24,11 +24,11 @@ use std::sync::Arc;
 /// [`crate::ModelError::Training`] without training rows or with a row without value,
 /// [`crate::ModelError::Interrupted`] when asked to stop.
 pub fn fit(settings: &Settings, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Result<Fitted> {
-    fit_as(ModelSettings::Hrnn(settings.clone()), settings, train, validation, context)
+    fit_as(&ModelSettings::Hrnn(settings.clone()), settings, train, validation, context)
 }
 
 /// Trains the network for a model that is one of its forms and calls itself `named`.
-pub(crate) fn fit_as(named: ModelSettings, settings: &Settings, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Result<Fitted> {
+pub(crate) fn fit_as(named: &ModelSettings, settings: &Settings, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Result<Fitted> {
     let mean = training_mean(named.kind().name(), train)?;
     let (machines, base) = Machines::fit(settings, train, context)?;
     let left = |(row, value): (usize, &f32)| f64::from(value - base.get(row).copied().unwrap_or(mean)).powi(2);
@@ -44,7 +44,7 @@ pub(crate) fn fit_as(named: ModelSettings, settings: &Settings, train: &Historie
     let item_biases = if base.is_empty() { biases.items } else { vec![0.0; train.n_items()] };
     let weights = Weights::first(sizes, users, &item_biases, codes, context.seed);
     let trainer = Training {
-        named: &named,
+        named,
         settings,
         scale,
         when,
@@ -55,11 +55,15 @@ pub(crate) fn fit_as(named: ModelSettings, settings: &Settings, train: &Historie
         users: chosen(settings, train),
         moments: Moments::new(&weights),
         gradients: Gradients::new(&weights),
-        engine: if context.device.is_flex() { Engine::Native(Native::new(sizes, settings.rows)) } else { Engine::Device(Network::new(sizes, settings.rows, context.device)) },
+        engine: if context.device.is_flex() {
+            Engine::Native(Native::new(sizes, settings.rows))
+        } else {
+            Engine::Device(Network::new(sizes, settings.rows, context.device))
+        },
         weights,
         seed: context.seed,
     };
-    epochs::train(trainer, &named, (settings.epochs, settings.patience), train, validation, context)
+    epochs::train(trainer, named, (settings.epochs, settings.patience), train, validation, context)
 }
 
 /// Users whose history's length lies between the settings' percentiles.
@@ -146,7 +150,8 @@ impl Trainer for Training<'_> {
         while more {
             context.go_on()?;
             let rate = rate(settings, epoch, self.moments.steps());
-            let noise = Noise { input: settings.input_dropout, state: settings.dropout, seed: stream_seed(self.seed, &format!("hrnn noise {}", self.moments.steps())) };
+            let noise =
+                Noise { input: settings.input_dropout, state: settings.dropout, seed: stream_seed(self.seed, &format!("hrnn noise {}", self.moments.steps())) };
             let (weights, moments, gradients, engine) = (&mut self.weights, &mut self.moments, &mut self.gradients, &mut self.engine);
             let step = || -> Result<f64> {
                 let squares = engine.window(weights, &ready, scale.deviation, noise, gradients)?;
@@ -187,6 +192,6 @@ impl Trainer for Training<'_> {
     }
 
     fn saved(&self, tensors: &Tensors) -> Result<Model> {
-        Model::restore_as(self.named.clone(), self.settings.clone(), tensors)
+        Model::restore_as(self.named.clone(), self.settings, tensors)
     }
 }

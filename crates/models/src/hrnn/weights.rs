@@ -1,11 +1,11 @@
 //! All weights: names, sizes, first values.
 
-use super::Settings;
+use super::{Form, Settings};
 use crate::Result;
 use crate::codes::Codes;
 use crate::kernels::add;
 use crate::recurrent::Cell;
-use crate::sequence::Layer;
+use crate::sequence::{Layer, Levels};
 use crate::tensors::{NamedTensor, Tensors};
 use foretaste_data::rng;
 use rand::RngExt;
@@ -23,11 +23,25 @@ pub(super) struct Sizes {
     pub ratings: bool,
     /// Whether the state is discounted by time before it is decoded.
     pub gate: bool,
+    /// Levels of states above the sessions'.
+    pub levels: usize,
+    /// Whether the lowest level's state enters every step.
+    pub all: bool,
 }
 
 impl Sizes {
     pub fn new(settings: &Settings, when: usize) -> Self {
-        Self { cell: settings.cell, depth: settings.depth, size: settings.size, factors: settings.item_factors, when, ratings: settings.ratings, gate: settings.gate }
+        Self {
+            cell: settings.cell,
+            depth: settings.depth,
+            size: settings.size,
+            factors: settings.item_factors,
+            when,
+            ratings: settings.ratings,
+            gate: settings.gate,
+            levels: if settings.form == Form::Inputs { 0 } else { settings.height },
+            all: settings.form == Form::All,
+        }
     }
 
     /// Width of `x_t`.
@@ -45,6 +59,7 @@ impl Sizes {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Dense {
     pub layers: Vec<Layer>,
+    pub levels: Levels,
     /// `C`, `[when, size]`; empty without gate.
     pub gate: Vec<f32>,
     /// `W_o` over `W_c`, `[size + when, factors + 2]`.
@@ -56,6 +71,7 @@ impl Dense {
         let layer = |at: usize| Layer::zeros(sizes.cell, if at == 0 { sizes.inputs() } else { sizes.size }, sizes.size);
         Self {
             layers: (0..sizes.depth).map(layer).collect(),
+            levels: Levels::zeros(sizes.levels, sizes.size, sizes.all),
             gate: vec![0.0; if sizes.gate { sizes.when * sizes.size } else { 0 }],
             query: vec![0.0; (sizes.size + sizes.when) * sizes.query()],
         }
@@ -69,13 +85,12 @@ impl Dense {
         let mut random = rng(seed, "hrnn dense");
         let mut fill = |values: &mut [f32], reach: f32| values.iter_mut().for_each(|v| *v = random.random_range(-1.0..1.0) * reach);
         for layer in &mut dense.layers {
-            for tensor in layer.tensors_mut() {
-                fill(tensor, reach);
-            }
+            layer.tensors_mut().into_iter().for_each(|tensor| fill(tensor, reach));
             // An LSTM begins by remembering.
             let biases = layer.bias.chunks_exact_mut(sizes.size).zip(sizes.cell.gates());
             biases.for_each(|(bias, gate)| bias.iter_mut().for_each(|b| *b += Cell::first_bias(gate)));
         }
+        dense.levels.tensors_mut().for_each(|tensor| fill(tensor, reach));
         if sizes.gate {
             let constant = (sizes.when - 1) * sizes.size;
             dense.gate[constant..].fill(2.2);
@@ -89,12 +104,17 @@ impl Dense {
 
     /// All values, in a fixed order.
     pub fn tensors(&self) -> Vec<&[f32]> {
-        self.layers.iter().flat_map(Layer::tensors).chain([self.gate.as_slice(), self.query.as_slice()]).collect()
+        self.layers.iter().flat_map(Layer::tensors).chain(self.levels.tensors()).chain([self.gate.as_slice(), self.query.as_slice()]).collect()
     }
 
     /// See [`tensors`](Self::tensors).
     pub fn tensors_mut(&mut self) -> Vec<&mut [f32]> {
-        self.layers.iter_mut().flat_map(Layer::tensors_mut).chain([self.gate.as_mut_slice(), self.query.as_mut_slice()]).collect()
+        self.layers
+            .iter_mut()
+            .flat_map(Layer::tensors_mut)
+            .chain(self.levels.tensors_mut())
+            .chain([self.gate.as_mut_slice(), self.query.as_mut_slice()])
+            .collect()
     }
 }
 
@@ -184,7 +204,8 @@ impl Weights {
     /// Tensors of the weights' shapes under names that begin with `prefix`.
     pub fn named(&self, prefix: &str, dense: &Dense, tables: [&[f32]; 5]) -> Vec<NamedTensor> {
         let shapes = dense_shapes(&self.sizes).into_iter().zip(dense.tensors());
-        let mut tensors: Vec<NamedTensor> = shapes.map(|((name, shape), values)| NamedTensor::new(format!("{prefix}{name}"), &shape, values.to_vec())).collect();
+        let mut tensors: Vec<NamedTensor> =
+            shapes.map(|((name, shape), values)| NamedTensor::new(format!("{prefix}{name}"), &shape, values.to_vec())).collect();
         for (at, values) in tables.into_iter().enumerate() {
             let width = self.width(at);
             tensors.push(NamedTensor::new(format!("{prefix}{}", TABLES[at]), &[values.len() / width, width], values.to_vec()));
@@ -226,11 +247,18 @@ fn width(sizes: &Sizes, table: usize) -> usize {
 /// Names and shapes of the dense weights, in the order of [`Dense::tensors`].
 fn dense_shapes(sizes: &Sizes) -> Vec<(String, [usize; 2])> {
     let mut shapes = Vec::new();
-    for (at, layer) in Dense::zeros(sizes).layers.iter().enumerate() {
+    let of = |prefix: String, layer: &Layer| {
         let width = layer.width();
         let named = [("input", [layer.inputs, width]), ("bias", [1, width]), ("hidden", [layer.size, width]), ("inner", [1, layer.inner.len()])];
-        shapes.extend(named.map(|(name, shape)| (format!("layer.{at}.{name}"), shape)));
+        named.map(|(name, shape)| (format!("{prefix}.{name}"), shape))
+    };
+    let Dense { layers, levels, .. } = Dense::zeros(sizes);
+    layers.iter().enumerate().for_each(|(at, layer)| shapes.extend(of(format!("layer.{at}"), layer)));
+    for (at, level) in levels.levels.iter().enumerate() {
+        shapes.extend(of(format!("level.{at}"), &level.cell));
+        shapes.push((format!("level.{at}.handover"), [sizes.size + 1, sizes.size]));
     }
+    shapes.push(("context".into(), [levels.context.len() / (3 * sizes.size), 3 * sizes.size]));
     shapes.push(("gate".into(), [if sizes.gate { sizes.when } else { 0 }, sizes.size]));
     shapes.push(("query".into(), [sizes.size + sizes.when, sizes.query()]));
     shapes

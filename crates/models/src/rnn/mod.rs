@@ -118,7 +118,7 @@ impl Settings {
 /// [`crate::ModelError::Training`] without training rows or with a row without value,
 /// [`crate::ModelError::Interrupted`] when asked to stop, [`crate::ModelError::Device`] when the device fails.
 pub fn fit(settings: &Settings, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Result<Fitted> {
-    hrnn::fit_as(ModelSettings::Rnn(settings.clone()), &settings.network(), train, validation, context)
+    hrnn::fit_as(&ModelSettings::Rnn(settings.clone()), &settings.network(), train, validation, context)
 }
 
 /// A trained RNN: an [`hrnn::Model`].
@@ -127,6 +127,6 @@ pub struct Model;
 impl Model {
     pub(crate) fn restore(settings: Settings, tensors: &Tensors) -> Result<hrnn::Model> {
         let network = settings.network();
-        hrnn::Model::restore_as(ModelSettings::Rnn(settings), network, tensors)
+        hrnn::Model::restore_as(ModelSettings::Rnn(settings), &network, tensors)
     }
 }

@@ -174,7 +174,7 @@ pub(super) fn window(network: &Network, fixed: &Fixed, batch: &Batch, carried: C
         let start = &batch.start[step * rows..(step + 1) * rows];
         start.contains(&1.0).then(|| on_device(start.iter().map(|s| 1.0 - s).collect(), [rows, 1], device))
     };
-    let unrolled = unroll(Cell::Lstm, &projections, &dense[2 * gates..3 * gates], None, length, keep, carried);
+    let unrolled = unroll(Cell::Lstm, &projections, &dense[2 * gates..3 * gates], None, length, keep, |_, state| (state, None), carried);
 
     let n = predicted.len();
     let k = settings.dynamic_factors;

@@ -14,10 +14,12 @@
 //! the gradients up in a fixed order; within a call everything runs on the calling thread. Nothing is
 //! allocated a step: a [`Tape`] is made once and used for window after window.
 
+mod hierarchy;
 mod kernels;
 
-use crate::recurrent::{Cell, accumulate};
 use crate::kernels::{Matrix, add, product_into as product};
+use crate::recurrent::{Cell, accumulate};
+pub(crate) use hierarchy::{Climb, Levels};
 pub(crate) use kernels::sigmoids;
 use kernels::{gru_backward, gru_forward, lstm_backward, lstm_forward};
 
@@ -119,12 +121,20 @@ pub(crate) struct Tape {
     state_memory: Vec<f32>,
 }
 
+impl Tape {
+    /// After the way back: the gradient of the state before the window, `[rows, size]`.
+    fn first_state(&self) -> &[f32] {
+        &self.state
+    }
+}
+
 impl Layer {
     /// One step of one sequence: `x` moves `hidden` and, for an LSTM, `memory`. In an order of its own,
-    /// so that nothing beside decides a bit.
-    pub fn step(&self, x: &[f32], hidden: &mut [f32], memory: &mut [f32]) {
+    /// so that nothing beside decides a bit. `more` may add to the input projections.
+    pub fn step(&self, x: &[f32], hidden: &mut [f32], memory: &mut [f32], more: impl FnOnce(&mut [f32])) {
         let mut gates = self.bias.clone();
         accumulate(&mut gates, x, &self.input);
+        more(&mut gates);
         let mut through = vec![0.0; gates.len()];
         accumulate(&mut through, hidden, &self.hidden);
         let (before, mut inner) = (hidden.to_vec(), vec![0.0; self.size]);
@@ -136,8 +146,8 @@ impl Layer {
 
     /// Runs `rows` sequences over a window of inputs `x` (`[entries, inputs]`). `start` is 1 where a
     /// sequence begins, 0 elsewhere. `states` go in as they stand before the window and come out as
-    /// they stand after it.
-    pub fn forward(&self, x: &[f32], start: &[f32], rows: usize, states: &mut States, tape: &mut Tape) {
+    /// they stand after it. `enter(step, before, gates)` may change a step's states and input projections.
+    pub fn forward(&self, x: &[f32], start: &[f32], rows: usize, states: &mut States, tape: &mut Tape, mut enter: impl FnMut(usize, &mut [f32], &mut [f32])) {
         let (size, width, entries) = (self.size, self.width(), start.len());
         let lstm = self.cell == Cell::Lstm;
         tape.rows = rows;
@@ -162,6 +172,7 @@ impl Layer {
             if lstm {
                 tape.memory[at * size..(at + rows) * size].copy_from_slice(&states.memory);
             }
+            enter(step, before, &mut tape.gates[at * width..(at + rows) * width]);
             product(&mut tape.through, width, Matrix::new(before, size), Matrix::new(&self.hidden, width), false);
             let gates = tape.gates[at * width..(at + rows) * width].chunks_exact_mut(width);
             let inner = tape.inner[at * size..(at + rows) * size].chunks_exact_mut(size);
@@ -181,7 +192,8 @@ impl Layer {
     /// Goes back through the window that [`forward`](Self::forward) left on `tape`, from the
     /// gradients of the states before and after each step (`[entries, size]`; empty for none). Adds to
     /// `gradients` and, where asked, sets `dx` (`[entries, inputs]`). The state before the window
-    /// counts as given.
+    /// counts as given. `leave(step, gates, state)` hears of the gradients of a step's input projections
+    /// and may change that of the states before it.
     #[allow(clippy::too_many_arguments)] // One window's way back is one idea.
     pub fn backward(
         &self,
@@ -193,6 +205,7 @@ impl Layer {
         tape: &mut Tape,
         gradients: &mut Self,
         dx: Option<&mut [f32]>,
+        mut leave: impl FnMut(usize, &[f32], &mut [f32]),
     ) {
         let (size, width, entries, rows) = (self.size, self.width(), start.len(), tape.rows);
         let lstm = self.cell == Cell::Lstm;
@@ -229,6 +242,7 @@ impl Layer {
             if !d_before.is_empty() {
                 add(&mut tape.state, &d_before[span], 1.0);
             }
+            leave(step, gates, &mut tape.state);
             for (row, _) in start[at..at + rows].iter().enumerate().filter(|(_, start)| **start > 0.0) {
                 tape.state[row * size..(row + 1) * size].fill(0.0);
                 if lstm {

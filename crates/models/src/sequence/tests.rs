@@ -1,7 +1,7 @@
 use super::*;
-use crate::recurrent::{Carried, CellWeights, unroll};
 use crate::Device;
 use crate::optimizer::{on_device, read};
+use crate::recurrent::{Carried, CellWeights, unroll};
 use burn::tensor::Tensor;
 use foretaste_data::rng;
 use rand::RngExt;
@@ -42,7 +42,7 @@ fn case(cell: Cell) -> Case {
 
 fn run(case: &Case) -> (Tape, States) {
     let (mut tape, mut states) = (Tape::default(), case.first.clone());
-    case.layer.forward(&case.x, &case.start, ROWS, &mut states, &mut tape);
+    case.layer.forward(&case.x, &case.start, ROWS, &mut states, &mut tape, |_, _, _| {});
     (tape, states)
 }
 
@@ -58,7 +58,7 @@ fn gradients(case: &Case) -> (Layer, Vec<f32>) {
     transposed.update(&case.layer);
     let mut gradients = Layer::zeros(case.layer.cell, INPUTS, SIZE);
     let mut dx = vec![0.0; case.x.len()];
-    case.layer.backward(&transposed, &case.x, &case.start, &case.before, &case.after, &mut tape, &mut gradients, Some(&mut dx));
+    case.layer.backward(&transposed, &case.x, &case.start, &case.before, &case.after, &mut tape, &mut gradients, Some(&mut dx), |_, _, _| {});
     (gradients, dx)
 }
 
@@ -68,7 +68,9 @@ fn a_window_equals_its_steps() {
     for cell in CELLS {
         let case = case(cell);
         let (tape, states) = run(&case);
-        let gate = |matrix: &[f32], at: usize| -> Vec<f32> { matrix.chunks_exact(case.layer.width()).flat_map(|row| row[at * SIZE..(at + 1) * SIZE].to_vec()).collect() };
+        let gate = |matrix: &[f32], at: usize| -> Vec<f32> {
+            matrix.chunks_exact(case.layer.width()).flat_map(|row| row[at * SIZE..(at + 1) * SIZE].to_vec()).collect()
+        };
         let gates = 0..cell.gates().len();
         let plain = CellWeights {
             cell,
@@ -140,7 +142,9 @@ fn gradients_equal_burns() {
         let hidden: Vec<Tensor<2>> = gates.clone().map(|g| leaf(column(&case.layer.hidden, g))).collect();
         let x = on_device(case.x.clone(), [ROWS * STEPS, INPUTS], &device);
         let projections: Vec<Tensor<2>> = gates
-            .map(|g| x.clone().matmul(on_device(column(&case.layer.input, g), [INPUTS, SIZE], &device)) + on_device(column(&case.layer.bias, g), [1, SIZE], &device))
+            .map(|g| {
+                x.clone().matmul(on_device(column(&case.layer.input, g), [INPUTS, SIZE], &device)) + on_device(column(&case.layer.bias, g), [1, SIZE], &device)
+            })
             .map(Tensor::autodiff)
             .collect();
         let inner = (cell == Cell::Gru).then(|| leaf(case.layer.inner.clone()));
@@ -150,7 +154,7 @@ fn gradients_equal_burns() {
             carried.memory = on_device(case.first.memory.clone(), [ROWS, SIZE], &device);
         }
         let keep = |step: usize| Some(on_device(case.start[step * ROWS..(step + 1) * ROWS].iter().map(|s| 1.0 - s).collect(), [ROWS, 1], &device));
-        let unrolled = unroll(cell, &projections, &hidden, inner.as_ref(), STEPS, keep, carried);
+        let unrolled = unroll(cell, &projections, &hidden, inner.as_ref(), STEPS, keep, |_, state| (state, None), carried);
         let weighted = |states: &[Tensor<2>], weights: &[f32]| {
             (Tensor::cat(states.to_vec(), 0) * on_device(weights.to_vec(), [ROWS * STEPS, SIZE], &device)).sum_dim(0).sum_dim(1)
         };
