@@ -37,7 +37,7 @@ fn small(kind: Kind) -> ModelSettings {
         Kind::Deeprec => "layers = [12, 8]\ndropout = 0.5\nepochs = 40\nbatch = 8\nlearning_rate = 0.02\nweight_decay = 0.003\ncenter = true",
         Kind::Rrn => "size = 8\nembedding = 6\ndynamic_factors = 4\nstationary_factors = 4\nepochs = 3\nuser_days = 30\nitem_days = 365",
         Kind::Hrnn => "size = 12\nitem_factors = 6\nepochs = 3\nrows = 16\nbptt = 16\nfm_factors = 4\nfm_iterations = 24\nfm_folds = 2",
-        Kind::Rnn => "size = 12\nitem_factors = 6\nepochs = 8\nrows = 16\nwindow = 16\nlearning_rate = 0.01",
+        Kind::Rnn => "size = 12\nitem_factors = 6\nepochs = 6\nrows = 16\nwindow = 16\nlearning_rate = 0.004",
     };
     kind.settings(table.parse().unwrap()).unwrap()
 }
