@@ -105,6 +105,10 @@ impl Protocol<'_> {
             hasher.update(part.as_bytes());
             hasher.update([0]);
         }
+        for attributes in [&data.user_attributes, &data.item_attributes] {
+            attributes.iter().for_each(|attributes| attributes.feed(&mut |bytes| hasher.update(bytes)));
+            hasher.update([0]);
+        }
         // The roles say what a fold file held.
         hasher.update(split.roles.iter().map(|role| *role as u8).collect::<Vec<u8>>());
         hex(&hasher.finalize())[..16].to_owned()

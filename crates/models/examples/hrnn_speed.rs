@@ -56,6 +56,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         dropout: 0.0,
         input_dropout: 0.0,
         weight_decay: 0.0,
+        recency_mask: false,
         max_user_history_length_percentile: 1.0,
         ..hrnn::Settings::default()
     };

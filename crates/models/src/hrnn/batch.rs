@@ -70,8 +70,38 @@ pub(super) struct Prepared {
     pub values: Vec<f32>,
     /// Levels of sessions that begin.
     pub crossed: Vec<u8>,
+    /// Weights in the loss; 0 for padding.
+    pub weights: Vec<f32>,
     pub items: Places,
     pub users: Places,
+}
+
+/// How much an interaction counts in training, by its age.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Recency {
+    latest: i64,
+    half_life: f64,
+    /// What makes the mean weight 1.
+    scale: f64,
+}
+
+impl Recency {
+    /// Weights `2^(-age / half_life)` from the last training row back, 1 on average; all 1 without half-life.
+    pub fn new(train: &Histories, half_life: Option<f64>) -> Self {
+        let latest = train.timestamps().iter().copied().max().unwrap_or(0);
+        let mut recency = Self { latest, half_life: half_life.unwrap_or(f64::INFINITY), scale: 1.0 };
+        let sum: f64 = train.timestamps().iter().map(|t| recency.of(*t)).sum();
+        recency.scale = train.len() as f64 / sum.max(f64::MIN_POSITIVE);
+        recency
+    }
+
+    fn of(self, timestamp: i64) -> f64 {
+        self.scale * (-(self.latest - timestamp) as f64 / self.half_life).exp2()
+    }
+
+    fn weight(self, timestamp: i64) -> f32 {
+        self.of(timestamp) as f32
+    }
 }
 
 /// Makes batch after batch ready; knows where each row's user stands.
@@ -81,24 +111,26 @@ pub(super) struct Preparer<'a> {
     pub train: &'a Histories,
     /// What the stationary part predicts for each training row; empty for the mean.
     pub base: &'a [f32],
+    pub recency: Recency,
     /// One a row of the batch.
     tracks: Vec<Track>,
 }
 
 impl<'a> Preparer<'a> {
-    pub fn new(when: &'a When, scale: Scale, train: &'a Histories, base: &'a [f32], rows: usize) -> Self {
-        Self { when, scale, train, base, tracks: vec![Track::default(); rows] }
+    pub fn new(when: &'a When, scale: Scale, train: &'a Histories, base: &'a [f32], recency: Recency, rows: usize) -> Self {
+        Self { when, scale, train, base, recency, tracks: vec![Track::default(); rows] }
     }
 
     /// Works out what follows from the batch in `prepared`, the next of an epoch's.
     pub fn prepare(&mut self, prepared: &mut Prepared) {
-        let Prepared { batch, when, values, crossed, items, users } = prepared;
+        let Prepared { batch, when, values, crossed, weights, items, users } = prepared;
         let (width, rows) = (self.when.len(), self.tracks.len());
         when.resize(batch.items.len() * width, 0.0);
         values.clear();
         values.resize(batch.items.len(), 0.0);
         crossed.clear();
         crossed.resize(batch.items.len(), 0);
+        weights.clone_from(&batch.mask);
         let Scale { mean, deviation } = self.scale;
         for (row, track) in self.tracks.iter_mut().enumerate() {
             for at in (row..batch.items.len()).step_by(rows) {
@@ -113,6 +145,7 @@ impl<'a> Preparer<'a> {
                 let from = self.train.range(batch.users[at]).start + batch.positions[at] as usize;
                 let (base, timestamp) = (self.base.get(from).copied().unwrap_or(mean), self.train.timestamps()[from]);
                 self.when.write(track, timestamp, (base - mean) / deviation, out);
+                weights[at] *= self.recency.weight(timestamp);
                 crossed[at] = self.when.crossed(track, timestamp);
                 values[at] = (batch.values[at] - base) / deviation;
                 self.when.take(track, timestamp, values[at]);
@@ -126,6 +159,16 @@ impl<'a> Preparer<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn recent_rows_count_more() {
+        let train = Histories::new(vec![0, 3], vec![0; 3], vec![1.0; 3], vec![0, 50, 100], 1);
+        let recency = Recency::new(&train, Some(50.0));
+        let weights = [0, 50, 100].map(|t| recency.of(t));
+        assert!((weights[2] / weights[1] - 2.0).abs() < 1e-12 && (weights[1] / weights[0] - 2.0).abs() < 1e-12, "{weights:?}");
+        assert!((weights.iter().sum::<f64>() - 3.0).abs() < 1e-12);
+        assert_eq!([0, 50, 100].map(|t| Recency::new(&train, None).weight(t)), [1.0; 3]);
+    }
 
     #[test]
     fn places_by_hand() {

@@ -22,7 +22,7 @@
 //! 2017; the equations are `sequence::hierarchy`'s), and no marks.
 //!
 //! `size`, `depth` and `height` (levels of sessions; 0 is a flat RNN) are the talk's knobs;
-//! `bptt` and the history-length percentiles are Amazon Personalize's, with its defaults.
+//! `bptt`, `recency_mask` (here: a half-life of an interaction's weight in the loss) and the history-length percentiles are Amazon Personalize's, with its defaults.
 //!
 //! `frozen` and `streaming`: the state runs through known ratings in time order and answers each
 //! asked rating from what is known *before* it; a revealed rating is the next input. One interaction
@@ -143,6 +143,10 @@ pub struct Settings {
     pub input_dropout: f32,
     /// Share of the decoded state that is dropped in training.
     pub dropout: f32,
+    /// Whether recent interactions count more in training.
+    pub recency_mask: bool,
+    /// Age at which an interaction counts half, in days (`recency_mask`).
+    pub recency_half_life: f32,
     /// Users with shorter histories than this share of users has train nothing.
     pub min_user_history_length_percentile: f32,
     /// Users with longer histories than this share of users has train nothing.
@@ -182,6 +186,8 @@ impl Default for Settings {
             user_decay: 0.2,
             input_dropout: 0.2,
             dropout: 0.4,
+            recency_mask: true,
+            recency_half_life: 365.0,
             min_user_history_length_percentile: 0.0,
             max_user_history_length_percentile: 0.99,
             patience: 3,
@@ -218,6 +224,7 @@ impl Settings {
         within(NAME, "user_decay", self.user_decay, 0.0, 100.0)?;
         within(NAME, "input_dropout", self.input_dropout, 0.0, 0.95)?;
         within(NAME, "dropout", self.dropout, 0.0, 0.95)?;
+        within(NAME, "recency_half_life", self.recency_half_life, 1e-3, 1e6)?;
         within(NAME, "min_user_history_length_percentile", self.min_user_history_length_percentile, 0.0, 1.0)?;
         within(NAME, "max_user_history_length_percentile", self.max_user_history_length_percentile, 0.0, 1.0)?;
         within(NAME, "patience", self.patience, 1, 100_000)?;

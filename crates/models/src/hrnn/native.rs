@@ -241,7 +241,7 @@ impl Work {
             let item = &context.tables[ITEM_OUTPUT][place * (d + 1)..(place + 1) * (d + 1)];
             let error = dot(&query[..=d], item) + query[d + 1] - batch.values[at] * context.deviation;
             self.squares += f64::from(error) * f64::from(error);
-            let slope = 2.0 * error / full;
+            let slope = 2.0 * error * batch.weights[at] / full;
             self.slopes.push(slope);
             d_query[..=d].iter_mut().zip(item).for_each(|(out, f)| *out = slope * f);
             d_query[d + 1] = slope;

@@ -191,8 +191,9 @@ impl Network {
         let factors = Tensor::cat(vec![item_output.clone().select(0, item_place), Tensor::ones([entries, 1], self.device.burn())], 1);
         let target = self.plain(batch.values.iter().map(|v| v * deviation).collect(), 1);
         let error = ((asked * factors).sum_dim(1) - target) * self.plain(batch.batch.mask.clone(), 1);
-        let squares = (error.clone() * error).sum_dim(0);
-        let mut found = (squares.clone() * (1.0 / entries as f32)).backward();
+        let squares = error.clone() * error;
+        let loss = (squares.clone() * self.plain(batch.weights.clone(), 1)).sum_dim(0);
+        let mut found = (loss * (1.0 / entries as f32)).backward();
 
         // Gradients: the decoder's, then layer by layer downwards.
         let read = |leaf: &Tensor<2>, found: &mut Found| match leaf.grad_remove(found) {

@@ -1,4 +1,4 @@
-use super::batch::{Prepared, Preparer};
+use super::batch::{Prepared, Preparer, Recency};
 use super::gradients::{Gradients, Moments};
 use super::native::Native;
 use super::network::Network;
@@ -15,7 +15,17 @@ const QUIET: Noise = Noise { input: 0.0, state: 0.0, seed: 1 };
 /// Three users over five items, lengths 7, 4 and 2, and a batch of two rows and six steps that holds
 /// a user's start in the middle of a row, a user's end, and padding.
 fn tiny() -> (Settings, Histories) {
-    let settings = Settings { size: 3, depth: 2, item_factors: 2, height: 2, rows: 2, bptt: 6, stationary: Stationary::Factors, ..Settings::default() };
+    let settings = Settings {
+        size: 3,
+        depth: 2,
+        item_factors: 2,
+        height: 2,
+        rows: 2,
+        bptt: 6,
+        stationary: Stationary::Factors,
+        recency_mask: false,
+        ..Settings::default()
+    };
     let items = vec![0, 1, 2, 3, 1, 0, 2, 3, 0, 1, 2, 4, 0];
     let values = vec![5.0, 3.0, 4.0, 1.0, 2.0, 4.0, 3.0, 5.0, 2.0, 1.0, 4.0, 3.0, 5.0];
     let times = vec![0, 10, 500, 510, 90_000, 90_005, 90_010, 3, 9, 2_000, 2_001, 7, 8];
@@ -43,7 +53,8 @@ fn batches(model: &Model, settings: &Settings, histories: &Histories) -> Vec<Pre
     let mut walk = Batches::new(histories, settings.rows, settings.bptt, 1, 0);
     let mut all = Vec::new();
     let mut prepared = Prepared::default();
-    let mut preparer = Preparer::new(&model.when, model.scale, histories, &[], settings.rows);
+    let recency = Recency::new(histories, settings.recency_mask.then_some(40_000.0));
+    let mut preparer = Preparer::new(&model.when, model.scale, histories, &[], recency, settings.rows);
     while walk.next_into(&mut prepared.batch) {
         preparer.prepare(&mut prepared);
         all.push(prepared.clone());
@@ -239,7 +250,8 @@ fn agree(device: &Device, (settings, histories): (Settings, &Histories)) {
 #[test]
 fn native_equals_burn() {
     let (_, histories) = tiny();
-    variants().into_iter().for_each(|settings| agree(&Device::flex(), (settings, &histories)));
+    let recent = Settings { recency_mask: true, ..variants().swap_remove(0) };
+    variants().into_iter().chain([recent]).for_each(|settings| agree(&Device::flex(), (settings, &histories)));
 }
 
 /// The same against the wgpu backend. Runs where an adapter is there: CI brings a software Vulkan

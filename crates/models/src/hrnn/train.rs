@@ -1,6 +1,6 @@
 //! Training over user-parallel windows with carried states (truncated backpropagation through time).
 
-use super::batch::{Prepared, Preparer};
+use super::batch::{Prepared, Preparer, Recency};
 use super::gradients::{Gradients, Moments};
 use super::inputs::{Scale, When};
 use super::native::Native;
@@ -52,6 +52,7 @@ pub(crate) fn fit_as(named: &ModelSettings, settings: &Settings, train: &Histori
         train,
         machines: Arc::new(machines),
         base,
+        recency: Recency::new(train, settings.recency_mask.then(|| f64::from(settings.recency_half_life) * 86_400.0)),
         users: chosen(settings, train),
         moments: Moments::new(&weights),
         gradients: Gradients::new(&weights),
@@ -110,6 +111,7 @@ struct Training<'a> {
     train: &'a Histories,
     machines: Arc<Machines>,
     base: Vec<f32>,
+    recency: Recency,
     users: Vec<u32>,
     weights: Weights,
     moments: Moments,
@@ -137,7 +139,7 @@ impl Trainer for Training<'_> {
         self.engine.reset();
         let (mut ready, mut next) = (Prepared::default(), Prepared::default());
         let scale = self.scale;
-        let mut preparer = Preparer::new(&self.when, scale, self.train, &self.base, settings.rows);
+        let mut preparer = Preparer::new(&self.when, scale, self.train, &self.base, self.recency, settings.rows);
         let mut prepare = |prepared: &mut Prepared| {
             let more = batches.next_into(&mut prepared.batch);
             if more {

@@ -104,6 +104,7 @@ impl Settings {
             weight_decay: self.weight_decay,
             input_dropout: 0.0,
             dropout: 0.0,
+            recency_mask: false,
             min_user_history_length_percentile: 0.0,
             max_user_history_length_percentile: 1.0,
             patience: self.patience,
