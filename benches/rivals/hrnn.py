@@ -41,14 +41,14 @@ def main():
                 for window in [32, 100]:
                     speed = lambda answer: EVENTS / min(answer["seconds"][1:])
                     peer = lambda embedding: speed(
-                        run([sys.executable, HERE / "torch_hrnn.py", file, "--items", items, "--size", size, "--window", window, "--embedding", embedding])[0]
+                        run([sys.executable, HERE / "torch_hrnn.py", file, "--items", items, "--size", size, "--window", window, "--embedding", embedding, "--epochs", 3])[0]
                     )
                     faster = max(["dense", "sparse"], key=peer)
                     cell = {"ours": [], "torch": [], "stock": []}
                     for _ in range(args.turns):
                         cell["ours"].append(speed(run([ours, *simulation, size, window, 3])[0]))
                         cell["torch"].append(peer(faster))
-                    cell["stock"].append(speed(run([ours, *simulation, size, window, 2, "stock"])[0]))
+                    cell["stock"].append(speed(run([ours, *simulation, size, window, 3, "stock"])[0]))
                     raw[f"{items} {size} {window}"] = cell | {"embedding": faster}
                     a, b, c = (statistics.median(cell[name]) for name in ["ours", "torch", "stock"])
                     # Forward and backward of the recurrent layer, its inputs, and the decoder.

@@ -3,12 +3,11 @@
 
 Reads a CSV file with the header user,item,rating,timestamp, sorted by user and time. The network and
 its batches are those of Foretaste's example hrnn_speed: `rows` users side by side, windows of `window`
-steps, states carried over and set to 0 where a user begins; inputs [e, v e, v, max(-v, 0), log gap, log
-count, 1]; torch.nn.GRU; a linear decoder whose product with the item's output row (factors and bias) is
+steps, states carried over; inputs [e, v e, v, max(-v, 0), log gap, log count]; torch.nn.GRU; a linear decoder whose product with the item's output row (factors and bias) is
 the prediction; squared error; Adam.
 
-nn.GRU knows no reset inside a window, so a window's state is only reset at its beginning, and users
-are cut to whole windows: less work than Foretaste does. --embedding picks the tables' gradients: dense
+nn.GRU knows no reset inside a window, so the state runs on where a user begins: the same steps, less
+work. --embedding picks the tables' gradients: dense
 with Adam over every row, or sparse with SparseAdam over the touched ones.
 
 An epoch's time covers cutting the batches, both passes and the updates. Prints one line of JSON.
@@ -31,24 +30,25 @@ def batches(offsets, rows, window):
     position = 0
     while True:
         index = np.full((window, rows), -1, dtype=np.int64)
-        fresh = np.zeros(rows, dtype=np.float32)
         alive = False
         for row in range(rows):
-            start, end = cursors[row]
-            if start >= end:
-                if position == len(order):
-                    continue
-                user = order[position]
-                position += 1
-                start, end = offsets[user], offsets[user + 1]
-                fresh[row] = 1.0
-            n = min(window, end - start)
-            index[:n, row] = np.arange(start, start + n)
-            cursors[row] = (start + n, end)
-            alive = True
+            step = 0
+            while step < window:
+                start, end = cursors[row]
+                if start >= end:
+                    if position == len(order):
+                        break
+                    user = order[position]
+                    position += 1
+                    start, end = offsets[user], offsets[user + 1]
+                n = min(window - step, end - start)
+                index[step : step + n, row] = np.arange(start, start + n)
+                cursors[row] = (start + n, end)
+                step += n
+                alive = True
         if not alive:
             return
-        yield index, fresh
+        yield index
 
 
 class Network(torch.nn.Module):
@@ -107,11 +107,10 @@ def main():
         begin = time.perf_counter()
         state = torch.zeros(args.rows, args.size)
         squares = 0.0
-        for index, fresh in batches(offsets, args.rows, args.window):
+        for index in batches(offsets, args.rows, args.window):
             index = torch.from_numpy(index)
             mask = (index >= 0).float()
             index = index.clamp(min=0)
-            state = state * torch.from_numpy(1 - fresh).unsqueeze(1)
             v = values[index] * mask
             prediction, state = model(items[index], v, time_columns[index], state)
             error = (prediction - v) * mask

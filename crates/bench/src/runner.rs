@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Bumped whenever a change moves results, so that old cells are not taken for new ones.
-const RESULTS_VERSION: u32 = 3;
+const RESULTS_VERSION: u32 = 4;
 
 /// What the cells of a run share.
 pub struct Protocol<'a> {

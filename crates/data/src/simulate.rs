@@ -2,7 +2,7 @@
 //!
 //! Users come back in sessions; items follow a power law (Zipf 1949); a rating is the item's and the
 //! user's level, the match of two taste vectors, the mood of the session, and noise. Times rise within
-//! a user. Equal arguments give equal rows on every machine.
+//! a user. Equal arguments give equal rows, at any number of threads.
 
 use crate::{Histories, rng};
 use rand::RngExt;

@@ -1,4 +1,5 @@
-//! Vector arithmetic and dense products, for the processor at hand, in one order on all of them.
+//! Vector arithmetic and dense products, for the processor at hand: in one order on all of
+//! them, but for the dense products, whose order is the crate gemm's for the processor.
 
 use gemm::Parallelism;
 use multiversion::multiversion;

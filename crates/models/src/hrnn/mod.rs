@@ -7,7 +7,7 @@
 //! ```text
 //! w_t = [base, ln(1 + gap)/16, ln(1 + n)/8, e^(-n/8), session marks.., running residuals.., 1]
 //! v_t = (r - base_t) / sigma                                 (what the stationary part leaves)
-//! x_t = [E_i, v E_i, v, max(-v, 0), w_t],   E_i = e_i + mean of its attributes' vectors
+//! x_t = [E_i, v E_i, v, max(-v, 0), w_t without the 1],   E_i = e_i + mean of its attributes' vectors
 //! h_t = cell(.. cell(x_t))                                   (depth layers of GRU or LSTM)
 //! q_t = p_u + W_o (sigmoid(C w_t) * h_t-1) + W_c w_t         (a gate discounts the past by time)
 //! r^_t = base_t + q_t . (F_i, 1)                             (F_i: factors, bias; attributes added)
@@ -101,7 +101,7 @@ pub struct Settings {
     pub sessions: Vec<i64>,
     /// Length of an item's embedding and of its decoder factors.
     pub item_factors: usize,
-    /// Whether ratings are inputs, or interest alone.
+    /// Whether ratings are the network's inputs, or interest alone. The stationary part knows them all the same.
     pub ratings: bool,
     /// Whether time gaps are inputs.
     pub gaps: bool,
@@ -135,7 +135,8 @@ pub struct Settings {
     pub warm_up: usize,
     /// Longest gradient; longer ones are shortened to it. 0 for any.
     pub clip: f32,
-    /// Decoupled weight decay of the item tables (Loshchilov and Hutter 2019), in units of the step size.
+    /// Decoupled weight decay (Loshchilov and Hutter 2019), in units of the step size: of the items' vectors that a
+    /// batch touches, and of all attributes' vectors.
     pub weight_decay: f32,
     /// The same of the users' factors.
     pub user_decay: f32,

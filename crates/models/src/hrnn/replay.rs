@@ -10,7 +10,8 @@ use crate::sequence::{States, sigmoids};
 use foretaste_data::History;
 
 /// What the network knows of one user: states of all layers, the time of the last interaction and
-/// how many there were. It can be saved, and carried on by another holder of the same weights.
+/// how many there were. Without stationary machines, which keep states of their own, that is all there
+/// is: it can be saved, and carried on by another holder of the same weights.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Memory {
     layers: Vec<States>,
@@ -44,9 +45,13 @@ impl Memory {
         bytes
     }
 
-    /// Reads what [`to_bytes`](Self::to_bytes) wrote for a model of the same shape; `None` for anything else.
+    /// Reads what [`to_bytes`](Self::to_bytes) wrote for a model of the same shape; `None` for anything
+    /// else, and for a model with stationary machines.
     #[must_use]
     pub fn from_bytes(model: &Model, bytes: &[u8]) -> Option<Self> {
+        if !model.machines.start().is_empty() {
+            return None;
+        }
         let mut memory = Self::new(model);
         let (count, rest) = bytes.split_first_chunk::<4>()?;
         let (last, rest) = rest.split_first_chunk::<8>()?;
@@ -75,7 +80,7 @@ impl<'a> State<'a> {
         Self::with(model, user, Memory::new(model))
     }
 
-    /// Goes on from `memory`. Stationary machines begin anew: their states are not part of it.
+    /// Goes on from `memory`; stationary machines begin anew.
     pub fn with(model: &'a Model, user: u32, memory: Memory) -> Self {
         Self { machines: model.machines.start(), memory, model, user }
     }

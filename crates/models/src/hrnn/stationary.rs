@@ -4,8 +4,9 @@
 //! without one fold of the users. A training row is predicted by the machine that has not seen its
 //! user, so that the network learns from what such a machine leaves of a rating it does not know; a
 //! row to be predicted, by the mean of all of them (cross-fitting: Wolpert 1992, *Stacked generalization*).
-//! Every user is a stranger to every machine and folds in rating by rating, so that training rows and
-//! rows to be predicted are told alike.
+//! Every user is a stranger to every machine and folds in rating by rating. One difference stays: the
+//! known rows of a training user trained all machines but one, so what the machines leave of them is a
+//! little smaller at prediction than it was in training.
 
 use super::{NAME, Settings, Stationary};
 use crate::tensors::{NamedTensor, Tensors};

@@ -36,8 +36,9 @@ pub(crate) fn fit_as(named: &ModelSettings, settings: &Settings, train: &Histori
     let scale = Scale { mean, deviation: (variance.sqrt() as f32).max(1e-3) };
     let when = When::new(settings)?;
     let biases = biases::estimate(&biases::Settings::default(), train)?;
+    let chosen = chosen(settings, train);
     let mut trained = vec![false; train.n_items()];
-    train.items().iter().for_each(|item| trained[*item as usize] = true);
+    chosen.iter().flat_map(|user| train.user(*user).items).for_each(|item| trained[*item as usize] = true);
     let codes = Codes::new(context.item_attributes.filter(|_| settings.metadata), train.n_items());
     let sizes = Sizes::new(settings, when.len());
     let users = if settings.stationary == Stationary::Factors { train.n_users() } else { 0 };
@@ -53,7 +54,7 @@ pub(crate) fn fit_as(named: &ModelSettings, settings: &Settings, train: &Histori
         machines: Arc::new(machines),
         base,
         recency: Recency::new(train, settings.recency_mask.then(|| f64::from(settings.recency_half_life) * 86_400.0)),
-        users: chosen(settings, train),
+        users: chosen,
         moments: Moments::new(&weights),
         gradients: Gradients::new(&weights),
         engine: if context.device.is_flex() {
@@ -106,7 +107,7 @@ struct Training<'a> {
     settings: &'a Settings,
     scale: Scale,
     when: When,
-    /// Which items have training rows.
+    /// Which items the network met.
     trained: Vec<bool>,
     train: &'a Histories,
     machines: Arc<Machines>,

@@ -180,12 +180,13 @@ impl Weights {
         }
     }
 
-    /// Items without training rows are their attributes alone.
+    /// Items the network did not meet are their attributes and their bias, which needs no network.
     pub fn wipe_untrained(&mut self, trained: &[bool]) {
+        let factors = self.sizes.factors;
         for table in [ITEM_INPUT, ITEM_OUTPUT] {
             let width = self.width(table);
             let rows = self.tables[table].chunks_exact_mut(width).zip(trained);
-            rows.filter(|(_, trained)| !**trained).for_each(|(row, _)| row.fill(0.0));
+            rows.filter(|(_, trained)| !**trained).for_each(|(row, _)| row[..factors].fill(0.0));
         }
     }
 
