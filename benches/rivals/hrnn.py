@@ -48,7 +48,7 @@ def main():
                     for _ in range(args.turns):
                         cell["ours"].append(speed(run([ours, *simulation, size, window, 3])[0]))
                         cell["torch"].append(peer(faster))
-                    cell["stock"].append(speed(run([ours, *simulation, size, window, 3, "stock"])[0]))
+                    cell["stock"].append(speed(run([ours, *simulation, size, window, 2, "stock"])[0]))
                     raw[f"{items} {size} {window}"] = cell | {"embedding": faster}
                     a, b, c = (statistics.median(cell[name]) for name in ["ours", "torch", "stock"])
                     # Forward and backward of the recurrent layer, its inputs, and the decoder.

@@ -114,6 +114,19 @@ impl Model {
         model
     }
 
+    /// The model without what it knows of single users: enough where every user is a stranger.
+    pub(crate) fn for_strangers(mut self) -> Self {
+        let width = self.settings.factors + 1;
+        for draw in &mut self.samples.0 {
+            // The last row is an unknown user's.
+            draw.users.drain(..draw.users.len() - width);
+        }
+        self.layout = Layout { users: 0, user_bag: false, user_codes: Codes::default(), membership: Membership::default(), ..self.layout };
+        self.settings.user_bag = super::Bag::None;
+        self.population.trained.clear();
+        self
+    }
+
     pub(crate) fn restore(settings: Settings, tensors: &Tensors) -> Result<Self> {
         let width = settings.factors + 1;
         let whole = |name: &str| -> Result<Vec<f32>> { tensors.values(name, &[None]) };

@@ -27,6 +27,7 @@ fn machine(settings: &Settings) -> fm::Settings {
         kept: 16,
         drift: settings.fm_drift,
         day: false,
+        user_bag: fm::Bag::None,
         ..fm::Settings::default()
     }
 }
@@ -76,14 +77,15 @@ impl Machines {
                 return Err(ModelError::Training { model: NAME, reason });
             }
             let seed = stream_seed(context.seed, &format!("hrnn machine {at}"));
-            let settings = fm::Settings { item_attributes: settings.metadata && context.item_attributes.is_some(), ..machine(settings) };
+            let settings =
+                fm::Settings { user_bag: fm::Bag::Strict, item_attributes: settings.metadata && context.item_attributes.is_some(), ..machine(settings) };
             let machine = fm::train_model(&settings, &others, &FitContext { seed, checkpoint: None, ..*context })?;
             let held = part(train, within);
             let mut found = (&machine as &dyn RatingModel).predict(&nothing, &held, Reading::Streaming).into_iter();
             for user in (0..train.n_users() as u32).filter(|user| within(*user)) {
                 predictions[train.range(user)].iter_mut().zip(&mut found).for_each(|(out, p)| *out = p);
             }
-            machines.push(machine);
+            machines.push(machine.for_strangers());
         }
         Ok((Self(machines), predictions))
     }
