@@ -29,19 +29,15 @@ pub fn fit(settings: &Settings, train: &Histories, validation: Option<&Histories
     training_mean(NAME, train)?;
     settings.check_features()?;
     let (design, layout) = features::design(settings, train, context)?;
-    let chains = chains(settings, &design, train.values(), context.seed)?;
-    let trained: Vec<bool> = (0..train.n_users() as u32).map(|u| !train.range(u).is_empty()).collect();
     let patience = if settings.learner == Learner::Mcmc { settings.iterations } else { settings.patience };
-    let trainer = Training { settings, layout, train, trained, samples: Samples::default(), chains };
+    let trainer = Training::new(settings, &design, layout, train, context.seed)?;
     epochs::train(trainer, &ModelSettings::Fm(settings.clone()), (settings.iterations, patience), train, validation, context)
 }
 
 /// The model after all iterations, for models that build on it.
 pub(crate) fn train_model(settings: &Settings, train: &Histories, context: &FitContext) -> Result<Model> {
     let (design, layout) = features::design(settings, train, context)?;
-    let chains = chains(settings, &design, train.values(), context.seed)?;
-    let trained: Vec<bool> = (0..train.n_users() as u32).map(|u| !train.range(u).is_empty()).collect();
-    let mut training = Training { settings, layout, train, trained, samples: Samples::default(), chains };
+    let mut training = Training::new(settings, &design, layout, train, context.seed)?;
     let mut squares = 0.0;
     for iteration in 0..settings.iterations {
         squares = training.epoch(iteration, context)?;
@@ -264,7 +260,13 @@ struct Training<'a> {
     chains: Vec<Chain<'a>>,
 }
 
-impl Training<'_> {
+impl<'a> Training<'a> {
+    fn new(settings: &'a Settings, design: &'a Design, layout: Layout, train: &'a Histories, seed: u64) -> Result<Self> {
+        let chains = chains(settings, design, train.values(), seed)?;
+        let trained = (0..train.n_users() as u32).map(|u| !train.range(u).is_empty()).collect();
+        Ok(Self { settings, layout, train, trained, samples: Samples::default(), chains })
+    }
+
     /// Whether the draws of this iteration (from 0) are kept.
     fn keeps(&self, iteration: usize) -> bool {
         if self.settings.learner != Learner::Mcmc {
