@@ -47,6 +47,17 @@ impl Device {
         &self.name
     }
 
+    /// The device that CI names for tests of parity, if any: it brings a software Vulkan driver.
+    #[cfg(all(test, feature = "wgpu"))]
+    #[allow(clippy::print_stderr)] // What a test skips, it says.
+    pub(crate) fn for_parity() -> Option<Self> {
+        let Ok(name) = std::env::var("FORETASTE_PARITY_DEVICE") else {
+            eprintln!("skipped: FORETASTE_PARITY_DEVICE names no device");
+            return None;
+        };
+        Some(Self::open(&name).unwrap())
+    }
+
     /// Whether this is the CPU, where native code may take burn's place.
     pub(crate) fn is_flex(&self) -> bool {
         self.name == "flex"
@@ -186,11 +197,7 @@ mod tests {
     #[test]
     fn matrix_products_parity() {
         use burn::tensor::{Tensor, TensorData};
-        let Ok(name) = std::env::var("FORETASTE_PARITY_DEVICE") else {
-            eprintln!("skipped: FORETASTE_PARITY_DEVICE names no device");
-            return;
-        };
-        let other = Device::open(&name).unwrap();
+        let Some(other) = Device::for_parity() else { return };
         for (m, k, n) in [(2, 3, 3), (4, 4, 4), (12, 6, 3), (16, 16, 16), (64, 32, 96), (64, 64, 1), (64, 1, 64), (2048, 66, 64), (300, 64, 33)] {
             let product = |device: &Device| {
                 let wave = |rows: usize, columns: usize, step: f32| -> Tensor<2> {

@@ -120,11 +120,7 @@ fn native_and_dense_forms_agree() {
 #[cfg(feature = "wgpu")]
 #[test]
 fn wgpu_parity() {
-    let Ok(name) = std::env::var("FORETASTE_PARITY_DEVICE") else {
-        eprintln!("skipped: FORETASTE_PARITY_DEVICE names no device");
-        return;
-    };
-    let other = Device::open(&name).unwrap();
+    let Some(other) = Device::for_parity() else { return };
     assert_close(&trained(&Device::flex(), true, Optimizer::Momentum), &trained(&other, false, Optimizer::Momentum));
 }
 

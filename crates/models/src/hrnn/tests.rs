@@ -259,11 +259,7 @@ fn native_equals_burn() {
 #[cfg(feature = "wgpu")]
 #[test]
 fn wgpu_parity() {
-    let Ok(name) = std::env::var("FORETASTE_PARITY_DEVICE") else {
-        eprintln!("skipped: FORETASTE_PARITY_DEVICE names no device");
-        return;
-    };
-    let device = Device::open(&name).unwrap();
+    let Some(device) = Device::for_parity() else { return };
     let (_, histories) = tiny();
     variants().into_iter().for_each(|settings| agree(&device, (settings, &histories)));
 }

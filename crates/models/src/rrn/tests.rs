@@ -109,10 +109,7 @@ fn only_earlier_steps_are_seen() {
 #[cfg(feature = "wgpu")]
 #[test]
 fn wgpu_parity() {
-    let Ok(name) = std::env::var("FORETASTE_PARITY_DEVICE") else {
-        eprintln!("skipped: FORETASTE_PARITY_DEVICE names no device");
-        return;
-    };
+    let Some(other) = Device::for_parity() else { return };
     let (settings, train) = tiny();
     let run = |device: &Device| {
         let context = FitContext::new(3, device);
@@ -120,7 +117,7 @@ fn wgpu_parity() {
         let squares: Vec<f64> = (0..3).map(|epoch| crate::epochs::Trainer::epoch(&mut training, epoch, &context).unwrap()).collect();
         (squares, [Moving::Users, Moving::Items].map(|side| training.side(side).unwrap().tensors(&settings)).concat())
     };
-    let (a, b) = (run(&Device::flex()), run(&Device::open(&name).unwrap()));
+    let (a, b) = (run(&Device::flex()), run(&other));
     for (x, y) in a.0.iter().zip(&b.0) {
         assert!((x - y).abs() < 1e-3 * x.abs(), "{x} {y}");
     }
