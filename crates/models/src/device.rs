@@ -47,17 +47,6 @@ impl Device {
         &self.name
     }
 
-    /// The device that CI names for tests of parity, if any: it brings a software Vulkan driver.
-    #[cfg(all(test, feature = "wgpu"))]
-    #[allow(clippy::print_stderr)] // What a test skips, it says.
-    pub(crate) fn for_parity() -> Option<Self> {
-        let Ok(name) = std::env::var("FORETASTE_PARITY_DEVICE") else {
-            eprintln!("skipped: FORETASTE_PARITY_DEVICE names no device");
-            return None;
-        };
-        Some(Self::open(&name).unwrap())
-    }
-
     /// Whether this is the CPU, where native code may take burn's place.
     pub(crate) fn is_flex(&self) -> bool {
         self.name == "flex"
@@ -176,6 +165,18 @@ mod adapters {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Device {
+        /// The device that CI names for tests of parity, if any: it brings a software Vulkan driver.
+        #[cfg(feature = "wgpu")]
+        pub(crate) fn for_parity() -> Option<Self> {
+            let Ok(name) = std::env::var("FORETASTE_PARITY_DEVICE") else {
+                eprintln!("skipped: FORETASTE_PARITY_DEVICE names no device");
+                return None;
+            };
+            Some(Self::open(&name).unwrap())
+        }
+    }
 
     #[test]
     fn names_are_checked() {
