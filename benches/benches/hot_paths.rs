@@ -74,7 +74,9 @@ fn models(c: &mut Criterion) {
         let model = settings.fit(&parts.train, None, &context).expect("the model trains").model;
         group.throughput(Throughput::Elements(parts.test.len() as u64));
         for reading in Reading::ALL {
-            group.bench_function(format!("predict {}, {name}", reading.name()), |b| b.iter(|| model.predict(&parts.train, &parts.test, reading)));
+            group.bench_function(format!("predict {}, {name}", reading.name()), |b| {
+                b.iter(|| model.ratings().unwrap().predict(&parts.train, &parts.test, reading))
+            });
         }
     }
     group.finish();

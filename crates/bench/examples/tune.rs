@@ -46,7 +46,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let shown: Vec<String> = space.keys().map(|k| format!("{k}={}", table[k])).collect();
         match kind.settings(table)?.fit(&parts.train, Some(&parts.validation), &FitContext::new(seed, &device)) {
             Ok(fitted) => {
-                let best = fitted.curve.iter().filter_map(|e| e.validation_rmse).fold(f64::INFINITY, f64::min);
+                let best = fitted.curve.iter().filter_map(|e| e.validation_error).fold(f64::INFINITY, f64::min);
                 println!("{best:.5} epoch {} {}", fitted.best_epoch, shown.join(" "));
                 results.push((best, fitted.best_epoch, shown));
             }

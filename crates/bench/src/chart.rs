@@ -167,6 +167,72 @@ fn legend_width<'a>(names: impl Iterator<Item = &'a str>) -> i32 {
     40 + 8 * names.map(str::len).max().unwrap_or(10) as i32
 }
 
+/// A system in a picture of one figure against another.
+pub struct Point {
+    /// Its name.
+    pub name: String,
+    /// Figure to the right.
+    pub x: f64,
+    /// Figure upwards.
+    pub y: f64,
+}
+
+/// One figure against another, a named point a system.
+///
+/// # Errors
+/// [`BenchError::Chart`] when it cannot be drawn, [`BenchError::Data`] when it cannot be written.
+pub fn scatter(title: &str, x: &str, y: &str, points: &[Point], folder: &Path, stem: &str) -> Result<String> {
+    draw_both(folder, stem, (860, 520), &|canvas| match canvas {
+        Canvas::Svg(area) => draw_scatter(title, [x, y], points, area),
+        Canvas::Bitmap(area) => draw_scatter(title, [x, y], points, area),
+    })
+}
+
+fn draw_scatter<B: DrawingBackend>(title: &str, [x, y]: [&str; 2], points: &[Point], area: &DrawingArea<B, Shift>) -> Result<(), String> {
+    let fail = |e: DrawingAreaErrorKind<B::ErrorType>| format!("{e:?}");
+    area.fill(&WHITE).map_err(fail)?;
+    let points: Vec<&Point> = points.iter().filter(|point| point.x.is_finite() && point.y.is_finite()).collect();
+    let range = |of: &dyn Fn(&Point) -> f64| {
+        let (low, high) = points.iter().fold((f64::MAX, f64::MIN), |(low, high), point| (low.min(of(point)), high.max(of(point))));
+        let room = 0.12 * (high - low).max(0.01);
+        (low - room, high + room)
+    };
+    let (left, right) = range(&|point| point.x);
+    let (bottom, top) = range(&|point| point.y);
+    let mut chart = ChartBuilder::on(area)
+        .caption(title, (FONT, 20).into_font().color(&INK))
+        .margin(14)
+        .x_label_area_size(48)
+        .y_label_area_size(64)
+        .build_cartesian_2d(left..right, bottom.max(0.0)..top)
+        .map_err(fail)?;
+    chart
+        .configure_mesh()
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(GRID)
+        .axis_style(INK)
+        .label_style((FONT, 14).into_font().color(&INK))
+        .x_desc(x)
+        .y_desc(y)
+        .draw()
+        .map_err(fail)?;
+    // A name stands above its point, or where another has that place, below it or further off.
+    let mut taken: Vec<(i32, i32, i32)> = Vec::new();
+    for (at, point) in points.iter().enumerate() {
+        let colour = SERIES[at % SERIES.len()];
+        chart.draw_series([Circle::new((point.x, point.y), 5, colour.filled())]).map_err(fail)?;
+        let (px, py) = chart.backend_coord(&(point.x, point.y));
+        let wide = 4 * point.name.chars().count() as i32;
+        let free = |dy: &i32| taken.iter().all(|(x, y, other)| (px - x).abs() > wide + other || (py + dy - y).abs() > 15);
+        let dy = [-12, 14, -28, 30, -44, 46].into_iter().find(free).unwrap_or(-12);
+        taken.push((px, py + dy, wide));
+        let limit = area.dim_in_pixel().0 as i32 - wide - 8;
+        let style = (FONT, 14).into_font().color(&colour).pos(Pos::new(HPos::Center, VPos::Center));
+        area.draw(&Text::new(point.name.clone(), (px.min(limit), py + dy), style)).map_err(fail)?;
+    }
+    Ok(())
+}
+
 /// Learning curves of the view's first seed: RMSE against epochs (on a log scale: some systems take
 /// ten, others hundreds), validation full and training faint.
 /// Nothing is drawn (and an empty text answered) when no system has epochs.
@@ -189,7 +255,7 @@ fn draw_curves<B: DrawingBackend>(view: &View, area: &DrawingArea<B, Shift>) -> 
     let learned: Vec<&Row> = view.rows.iter().filter(|row| row.first().curve.len() > 1).collect();
     let points = || learned.iter().flat_map(|row| &row.first().curve);
     let last = points().map(|e| e.epoch).max().unwrap_or(1);
-    let values = || points().flat_map(|e| [Some(e.train_rmse), e.validation_rmse]).flatten();
+    let values = || points().flat_map(|e| [Some(e.train_error), e.validation_error]).flatten();
     let (low, high) = values().fold((f64::MAX, f64::MIN), |(l, h), v| (l.min(v), h.max(v)));
     // A network's first epochs would press all others together.
     let high = high.min(low + 0.5);
@@ -216,9 +282,9 @@ fn draw_curves<B: DrawingBackend>(view: &View, area: &DrawingArea<B, Shift>) -> 
         .map_err(fail)?;
     let mut entries = Vec::new();
     for ((row, name), colour) in learned.iter().zip(names).zip(SERIES.iter().cycle()) {
-        let curve: Vec<_> = row.first().curve.iter().filter(|e| e.train_rmse.max(e.validation_rmse.unwrap_or(0.0)) <= high + 0.02).collect();
-        chart.draw_series(LineSeries::new(curve.iter().map(|e| (e.epoch as f64, e.train_rmse)), colour.mix(0.35).stroke_width(2))).map_err(fail)?;
-        let validation = curve.iter().filter_map(|e| Some((e.epoch as f64, e.validation_rmse?)));
+        let curve: Vec<_> = row.first().curve.iter().filter(|e| e.train_error.max(e.validation_error.unwrap_or(0.0)) <= high + 0.02).collect();
+        chart.draw_series(LineSeries::new(curve.iter().map(|e| (e.epoch as f64, e.train_error)), colour.mix(0.35).stroke_width(2))).map_err(fail)?;
+        let validation = curve.iter().filter_map(|e| Some((e.epoch as f64, e.validation_error?)));
         chart.draw_series(LineSeries::new(validation, colour.stroke_width(3))).map_err(fail)?;
         entries.push((name, *colour));
     }

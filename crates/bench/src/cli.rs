@@ -15,7 +15,7 @@ pub struct Cli {
 /// The program's commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Train and evaluate the rating systems; print the RMSE table; write charts and a report.
+    /// Train and evaluate systems; print the RMSE table (or the ranking table); write charts and a report.
     Reproduce(Box<Reproduce>),
     /// Read a log in any known format and write it as interactions Parquet.
     Import(Import),
@@ -70,7 +70,7 @@ pub struct Reading {
 pub struct Reproduce {
     /// Known data sets (see `foretaste datasets`), or paths of files or folders. `movielens` and
     /// `netflix` rebuild the talk's charts: their systems, on the largest `MovieLens` at hand and on the
-    /// Netflix Prize.
+    /// Netflix Prize. `ranking`, alone or before data sets, ranks items instead of predicting ratings.
     #[arg(default_value = "ml-latest-small")]
     pub datasets: Vec<String>,
     /// Where the data lies: a file, folder or archive. With one data set only.
@@ -82,9 +82,13 @@ pub struct Reproduce {
     /// Systems to run, or all; by default those of the chart, or the main ones.
     #[arg(long, value_delimiter = ',')]
     pub models: Vec<String>,
-    /// Regimes: random, per-user, future; by default random,future, and for netflix future.
-    #[arg(long, value_delimiter = ',', value_parser = ["random", "per-user", "future"])]
+    /// Regimes: random, per-user, future, last-session (each user's last session), held-users (Amazon
+    /// Personalize's rule); by default random,future, for netflix future, for ranking last-session,future.
+    #[arg(long, value_delimiter = ',', value_parser = ["random", "per-user", "future", "last-session", "held-users"])]
     pub regime: Vec<String>,
+    /// Under `last-session`: seconds of idleness that end a session.
+    #[arg(long, value_name = "SECONDS", default_value_t = 1800)]
+    pub session_gap: i64,
     /// Keep only users whose id is a number within these, for example 1-2999.
     #[arg(long, value_name = "FROM-TO")]
     pub users: Option<String>,

@@ -1,7 +1,7 @@
-//! Whether one system's error is really lower than another's: a paired bootstrap over users.
+//! Whether one system is really better than another: a paired bootstrap over users.
 //!
 //! Users are drawn with replacement; each draw gives both systems' RMSE over the same users' test
-//! rows, and so their difference (Efron and Tibshirani 1993, *An Introduction to the Bootstrap*,
+//! rows (or their mean NDCG over the same users' lists), and so their difference (Efron and Tibshirani 1993, *An Introduction to the Bootstrap*,
 //! chapter 13, percentile intervals). Errors of one user are not independent; users are.
 
 use crate::results::Row;
@@ -19,29 +19,29 @@ pub const DRAWS: usize = 2000;
 pub struct Comparison {
     /// The other system.
     pub system: String,
-    /// Its RMSE less the best's, over all users.
+    /// Its RMSE (or NDCG) less the best's, over all users.
     pub difference: f64,
     /// Where 95 % of the draws lie.
     pub interval: (f64, f64),
 }
 
-/// Users' sums over all seeds: squared errors and rows.
+/// Users' sums over all seeds, and rows.
 fn sums(row: &Row, reading: Reading) -> BTreeMap<u32, (f64, f64)> {
     let mut sums: BTreeMap<u32, (f64, f64)> = BTreeMap::new();
     let place = Reading::ALL.iter().position(|r| *r == reading).unwrap_or(0);
     for cell in &row.cells {
         let by_user = &cell.by_user;
-        let squares = by_user.squares.get(place).map_or(&[][..], Vec::as_slice);
-        for ((user, rows), squares) in by_user.users.iter().zip(&by_user.rows).zip(squares) {
+        let (Some(own), Some(rows)) = (by_user.sums.get(place), by_user.rows.get(place)) else { continue };
+        for ((user, rows), own) in by_user.users.iter().zip(rows).zip(own) {
             let sum = sums.entry(*user).or_default();
-            sum.0 += squares;
+            sum.0 += own;
             sum.1 += f64::from(*rows);
         }
     }
     sums
 }
 
-/// Compares the system of the lowest error with every other; answers its name and the comparisons.
+/// Compares the system of the lowest error (or the highest NDCG) with every other; answers its name and the comparisons.
 /// `None` where there is nothing to compare, or the systems' test rows differ.
 #[must_use]
 pub fn best_against_each(rows: &[Row], reading: Reading) -> Option<(String, Vec<Comparison>)> {
@@ -51,22 +51,24 @@ pub fn best_against_each(rows: &[Row], reading: Reading) -> Option<(String, Vec<
     if rows.len() < 2 || users < 2 || all.iter().any(|own| counts(own) != counts(&all[0])) {
         return None;
     }
-    let error = |own: &[(f64, f64)], picked: &mut dyn Iterator<Item = usize>| {
-        let (squares, n) = picked.fold((0.0, 0.0), |(squares, n), user| (squares + own[user].0, n + own[user].1));
-        (squares / n).sqrt()
+    let rates = rows[0].first().figures.is_empty();
+    let figure = |own: &[(f64, f64)], picked: &mut dyn Iterator<Item = usize>| {
+        let (sum, n) = picked.fold((0.0, 0.0), |(sum, n), user| (sum + own[user].0, n + own[user].1));
+        if rates { (sum / n).sqrt() } else { sum / n }
     };
-    let whole: Vec<f64> = all.iter().map(|own| error(own, &mut (0..users))).collect();
-    let best = (0..rows.len()).min_by(|a, b| whole[*a].total_cmp(&whole[*b]))?;
+    let whole: Vec<f64> = all.iter().map(|own| figure(own, &mut (0..users))).collect();
+    let better = |a: &usize, b: &usize| if rates { whole[*a].total_cmp(&whole[*b]) } else { whole[*b].total_cmp(&whole[*a]) };
+    let best = (0..rows.len()).min_by(better)?;
     let draws: Vec<Vec<f64>> = (0..DRAWS)
         .into_par_iter()
         .map(|draw| {
             let mut random = rng(draw as u64, "bootstrap");
             let picked: Vec<usize> = (0..users).map(|_| random.random_range(0..users)).collect();
-            all.iter().map(|own| error(own, &mut picked.iter().copied())).collect()
+            all.iter().map(|own| figure(own, &mut picked.iter().copied())).collect()
         })
         .collect();
     let compare = |other: usize| {
-        let mut differences: Vec<f64> = draws.iter().map(|errors| errors[other] - errors[best]).collect();
+        let mut differences: Vec<f64> = draws.iter().map(|figures| figures[other] - figures[best]).collect();
         differences.sort_by(f64::total_cmp);
         let at = |share: f64| differences[((DRAWS - 1) as f64 * share).round() as usize];
         Comparison { system: rows[other].first().system.clone(), difference: whole[other] - whole[best], interval: (at(0.025), at(0.975)) }
@@ -82,7 +84,7 @@ mod tests {
 
     fn with_users(system: &str, squares: Vec<f64>) -> Cell {
         let users = squares.len() as u32;
-        let by_user = ByUser { users: (0..users).collect(), rows: vec![10; squares.len()], squares: vec![squares.clone(), squares] };
+        let by_user = ByUser { users: (0..users).collect(), rows: vec![vec![10; squares.len()]; 2], sums: vec![squares.clone(), squares] };
         Cell { by_user, ..cell(system, 0, 0.9) }
     }
 

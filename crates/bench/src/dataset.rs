@@ -99,7 +99,6 @@ pub fn load(name: &str, data: Option<&Path>, options: &ReadOptions, accept: bool
     if let Some(rejects) = &report.rejects {
         remarks.push(format!("{} bad lines were left out; they stand in {}", report.rejected, rejects.display()));
     }
-    table.require_values()?;
     let scale = manifest.as_ref().map(|m| (m.scale.min, m.scale.max)).or(options.scale);
     let stem = Path::new(name).file_stem().map_or_else(|| name.to_owned(), |s| s.to_string_lossy().into_owned());
     let name = if known { name.to_owned() } else { stem };

@@ -13,6 +13,7 @@ pub mod metrics;
 pub mod output;
 pub mod progress;
 pub mod published;
+pub mod ranking;
 pub mod report;
 pub mod results;
 pub mod runner;

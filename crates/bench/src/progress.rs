@@ -72,8 +72,8 @@ impl RunProgress {
 
 impl Progress for RunProgress {
     fn epoch(&self, model: &'static str, report: &EpochReport) {
-        let validation = report.validation_rmse.map_or(String::new(), |v| format!(", validation {v:.4}"));
-        let text = format!("{model} epoch {}/{}: training {:.4}{validation}", report.epoch, report.epochs, report.train_rmse);
+        let validation = report.validation_error.map_or(String::new(), |v| format!(", validation {v:.4}"));
+        let text = format!("{model} epoch {}/{}: training {:.4}{validation}", report.epoch, report.epochs, report.train_error);
         if self.json {
             raw(&serde_json::json!({ "event": "epoch", "model": model, "report": report }).to_string());
         } else {

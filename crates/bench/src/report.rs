@@ -1,14 +1,14 @@
 //! The report: one HTML file with tables, charts, settings and machine; needs no network.
 
-use crate::table::View;
+use crate::table::{Best, Page};
 use std::fmt::Write;
 
 /// One section of the report.
 pub struct Section<'a> {
-    /// The table.
-    pub view: &'a View<'a>,
+    /// The table and what stands around it.
+    pub page: &'a Page,
     /// SVG texts of its charts.
-    pub charts: Vec<String>,
+    pub charts: &'a [String],
 }
 
 const STYLE: &str = "
@@ -38,21 +38,21 @@ pub fn html(title: &str, command: &str, remarks: &[String], sections: &[Section]
         let _ = writeln!(page, "<p>{}</p>", escape(remark));
     }
     for section in sections {
-        let view = section.view;
-        let _ = write!(page, "<h2>{}</h2>\n<p class=\"protocol\">{}</p>\n", escape(&view.heading), escape(&view.protocol));
-        page.push_str(&table(view));
-        for leak in view.leaks() {
-            let _ = writeln!(page, "<p class=\"protocol\">{}</p>", escape(&leak));
+        let shown = section.page;
+        let _ = write!(page, "<h2>{}</h2>\n<p class=\"protocol\">{}</p>\n", escape(&shown.heading), escape(&shown.protocol));
+        page.push_str(&table(shown));
+        for note in &shown.notes {
+            let _ = writeln!(page, "<p class=\"protocol\">{}</p>", escape(note));
         }
         for chart in section.charts.iter().filter(|c| !c.is_empty()) {
             let _ = writeln!(page, "<figure>{}</figure>", chart.trim_start());
         }
-        for (title, head, lines) in view.details() {
-            let _ = write!(page, "<p class=\"protocol\">{}</p>\n{}", escape(&title), plain_table(&head, &lines, |_, _| false));
+        for (title, head, lines) in &shown.details {
+            let _ = write!(page, "<p class=\"protocol\">{}</p>\n{}", escape(title), plain_table(head, lines, |_, _| false));
         }
-        if !view.published.is_empty() {
+        if !shown.published.is_empty() {
             page.push_str("<details open><summary>Published test RMSE on this split, read frozen</summary>\n<ul>\n");
-            for p in &view.published {
+            for p in &shown.published {
                 let note = if p.note.is_empty() { String::new() } else { format!(" ({})", p.note) };
                 let _ = writeln!(page, "<li>{} {}: {}</li>", escape(&p.title), p.rmse, escape(&format!("{}{note}", p.source)));
             }
@@ -63,20 +63,16 @@ pub fn html(title: &str, command: &str, remarks: &[String], sections: &[Section]
     page
 }
 
-/// The table, with the lowest figure of each error column marked.
-fn table(view: &View) -> String {
-    let (head, lines) = view.cells();
-    let best: Vec<Option<String>> = (0..head.len())
-        .map(|column| {
-            if !(head[column].starts_with("RMSE") || head[column].starts_with("MAE")) {
-                return None;
-            }
-            let number = |cell: &str| cell.split(' ').next().and_then(|n| n.parse::<f64>().ok());
-            let figures = lines.iter().filter_map(|line| Some((number(&line[column])?, line[column].clone())));
-            figures.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, cell)| cell)
-        })
-        .collect();
-    plain_table(&head, &lines, |column, cell| best[column].as_deref() == Some(cell))
+/// The table, with the best figure of each column of figures marked.
+fn table(page: &Page) -> String {
+    let number = |cell: &str| cell.split(' ').next().and_then(|n| n.parse::<f64>().ok());
+    let best_of = |(column, best): (usize, &Option<Best>)| {
+        let figures = page.lines.iter().filter_map(|line| Some((number(&line[column])?, line[column].clone())));
+        let better = |a: &(f64, String), b: &(f64, String)| if *best == Some(Best::Highest) { b.0.total_cmp(&a.0) } else { a.0.total_cmp(&b.0) };
+        best.and_then(|_| figures.min_by(better)).map(|(_, cell)| cell)
+    };
+    let best: Vec<Option<String>> = page.best.iter().enumerate().map(best_of).collect();
+    plain_table(&page.head, &page.lines, |column, cell| best[column].as_deref() == Some(cell))
 }
 
 /// A table of text; `marked(column, cell)` says which cells stand out.

@@ -6,10 +6,11 @@
 use crate::metrics::mean_and_deviation;
 use crate::{BenchError, Result};
 use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, UInt64Array};
-use foretaste_data::{DataError, Regime, atomic};
+use foretaste_data::{DataError, Regime, atomic, hex};
 use foretaste_models::{EpochReport, Reading};
 use parquet::arrow::ArrowWriter;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -30,18 +31,48 @@ pub struct Errors {
     pub predictions_sha256: String,
 }
 
+/// Figures of the ranked lists of one reading of the test part.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Figures {
+    /// How the test part was read.
+    pub reading: Reading,
+    /// Number of lists.
+    pub lists: usize,
+    /// Means over the lists and figures over all of them, by name.
+    pub metrics: Vec<(String, f64)>,
+    /// SHA-256 of the lists.
+    pub lists_sha256: String,
+    /// Lists a second, as measured.
+    #[serde(skip)]
+    pub lists_per_second: f64,
+}
+
+impl Figures {
+    /// Figures rounded to so many decimals as a JSON reader gives back exactly; `lists` as bytes.
+    #[must_use]
+    pub fn new(reading: Reading, lists: usize, metrics: Vec<(String, f64)>, bytes: &[u8], lists_per_second: f64) -> Self {
+        let metrics = metrics.into_iter().map(|(name, value)| (name, stated(value))).collect();
+        Self { reading, lists, metrics, lists_sha256: hex(&Sha256::digest(bytes)), lists_per_second }
+    }
+}
+
+/// Ten decimals: so many a JSON reader gives back exactly, and a cell read back must equal itself.
+pub(crate) fn stated(figure: f64) -> f64 {
+    (figure * 1e10).round() / 1e10
+}
+
 /// Users by their number of training rows: name, fewest, most.
 pub const ACTIVITY: [(&str, usize, usize); 3] = [("cold", 0, 19), ("warm", 20, 199), ("hot", 200, usize::MAX)];
 
-/// Squared errors by user, for comparisons over users.
+/// Sums by user, for comparisons over users.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ByUser {
     /// Users with test rows, ascending.
     pub users: Vec<u32>,
-    /// Test rows of each.
-    pub rows: Vec<u32>,
-    /// Sum of squared errors of each, one list a reading.
-    pub squares: Vec<Vec<f64>>,
+    /// Test rows (or lists) of each, one column a reading.
+    pub rows: Vec<Vec<u32>>,
+    /// Sum of squared errors (or of the lists' NDCG@10) of each, one column a reading.
+    pub sums: Vec<Vec<f64>>,
 }
 
 /// What a cell found; follows from settings, seed and data alone.
@@ -73,8 +104,10 @@ pub struct Outcome {
     pub epochs: usize,
     /// SHA-256 of the weights.
     pub weights_sha256: String,
-    /// Errors, one entry a reading.
+    /// Errors of predicted ratings, one entry a reading; none where items are ranked.
     pub errors: Vec<Errors>,
+    /// Figures of ranked lists, one entry a reading; none where ratings are predicted.
+    pub figures: Vec<Figures>,
     /// Learning curve: the training that chose the number of epochs, where there was one.
     pub curve: Vec<EpochReport>,
 }
@@ -92,6 +125,8 @@ pub struct Measured {
     pub selection_seconds: f64,
     /// Seconds of predicting, both readings together.
     pub predict_seconds: f64,
+    /// Ranked lists a second, streaming; none where ratings are predicted.
+    pub lists_per_second: Option<f64>,
     /// Peak resident memory of the process while the cell ran, in MB.
     pub peak_memory_mb: Option<u64>,
 }
@@ -105,7 +140,7 @@ pub struct Cell {
     pub outcome: Outcome,
     /// What was measured.
     pub measured: Measured,
-    /// Squared errors by user.
+    /// Sums by user.
     pub by_user: ByUser,
 }
 
@@ -120,6 +155,14 @@ impl Row<'_> {
     #[must_use]
     pub fn errors(&self, reading: Reading, f: impl Fn(&Errors) -> f64) -> Option<(f64, f64)> {
         let values: Vec<f64> = self.cells.iter().flat_map(|c| &c.outcome.errors).filter(|e| e.reading == reading).map(f).collect();
+        (!values.is_empty()).then(|| mean_and_deviation(&values))
+    }
+
+    /// Mean and deviation over seeds of a figure of ranked lists.
+    #[must_use]
+    pub fn figure(&self, reading: Reading, name: &str) -> Option<(f64, f64)> {
+        let figures = self.cells.iter().flat_map(|c| &c.outcome.figures).filter(|f| f.reading == reading);
+        let values: Vec<f64> = figures.flat_map(|f| &f.metrics).filter(|(n, _)| n == name).map(|(_, value)| *value).collect();
         (!values.is_empty()).then(|| mean_and_deviation(&values))
     }
 
@@ -177,32 +220,37 @@ pub(crate) fn json<T: Serialize>(value: &T) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// One row a cell and reading.
+/// One row a cell, reading and figure.
 fn write_parquet(outcomes: &[&Outcome], path: &Path) -> Result<()> {
-    let lines: Vec<(&Outcome, &Errors)> = outcomes.iter().flat_map(|o| o.errors.iter().map(move |e| (*o, e))).collect();
-    let text = |f: &dyn Fn(&Outcome, &Errors) -> String| Arc::new(StringArray::from_iter_values(lines.iter().map(|(o, e)| f(o, e)))) as ArrayRef;
-    let number = |f: &dyn Fn(&Outcome, &Errors) -> u64| Arc::new(UInt64Array::from_iter_values(lines.iter().map(|(o, e)| f(o, e)))) as ArrayRef;
-    let float = |f: &dyn Fn(&Outcome, &Errors) -> Option<f64>| Arc::new(lines.iter().map(|(o, e)| f(o, e)).collect::<Float64Array>()) as ArrayRef;
+    let mut lines: Vec<(&Outcome, Reading, String, Option<f64>)> = Vec::new();
+    for outcome in outcomes {
+        for e in &outcome.errors {
+            let named = [("RMSE", Some(e.rmse)), ("MAE", Some(e.mae)), ("RMSE warm rows", e.warm_rmse)];
+            let by_activity = ACTIVITY.iter().zip(e.by_activity).map(|((name, ..), value)| (format!("RMSE {name} users"), value));
+            let all = named.into_iter().map(|(name, value)| (name.to_owned(), value)).chain(by_activity);
+            lines.extend(all.map(|(name, value)| (*outcome, e.reading, name, value)));
+        }
+        for f in &outcome.figures {
+            lines.extend(f.metrics.iter().map(|(name, value)| (*outcome, f.reading, name.clone(), Some(*value))));
+        }
+    }
+    let text = |f: &dyn Fn(&Outcome) -> String| Arc::new(StringArray::from_iter_values(lines.iter().map(|(o, ..)| f(o)))) as ArrayRef;
+    let number = |f: &dyn Fn(&Outcome) -> u64| Arc::new(UInt64Array::from_iter_values(lines.iter().map(|(o, ..)| f(o)))) as ArrayRef;
     let batch = RecordBatch::try_from_iter([
-        ("dataset", text(&|o, _| o.dataset.clone())),
-        ("regime", text(&|o, _| o.regime.to_string())),
-        ("split", text(&|o, _| o.split.clone())),
-        ("system", text(&|o, _| o.system.clone())),
-        ("reading", text(&|_, e| e.reading.name().to_owned())),
-        ("seed", number(&|o, _| o.seed)),
-        ("rmse", float(&|_, e| Some(e.rmse))),
-        ("mae", float(&|_, e| Some(e.mae))),
-        ("warm_rmse", float(&|_, e| e.warm_rmse)),
-        ("rmse_cold_users", float(&|_, e| e.by_activity[0])),
-        ("rmse_warm_users", float(&|_, e| e.by_activity[1])),
-        ("rmse_hot_users", float(&|_, e| e.by_activity[2])),
-        ("train_rows", number(&|o, _| o.train_rows as u64)),
-        ("test_rows", number(&|o, _| o.test_rows as u64)),
-        ("cold_rows", number(&|o, _| o.cold_rows as u64)),
-        ("parameters", number(&|o, _| o.parameters as u64)),
-        ("epochs", number(&|o, _| o.epochs as u64)),
-        ("weights_sha256", text(&|o, _| o.weights_sha256.clone())),
-        ("predictions_sha256", text(&|_, e| e.predictions_sha256.clone())),
+        ("dataset", text(&|o| o.dataset.clone())),
+        ("regime", text(&|o| o.regime.to_string())),
+        ("split", text(&|o| o.split.clone())),
+        ("system", text(&|o| o.system.clone())),
+        ("seed", number(&|o| o.seed)),
+        ("reading", Arc::new(StringArray::from_iter_values(lines.iter().map(|(_, reading, ..)| reading.name()))) as ArrayRef),
+        ("metric", Arc::new(StringArray::from_iter_values(lines.iter().map(|(_, _, name, _)| name))) as ArrayRef),
+        ("value", Arc::new(lines.iter().map(|(.., value)| *value).collect::<Float64Array>()) as ArrayRef),
+        ("train_rows", number(&|o| o.train_rows as u64)),
+        ("test_rows", number(&|o| o.test_rows as u64)),
+        ("cold_rows", number(&|o| o.cold_rows as u64)),
+        ("parameters", number(&|o| o.parameters as u64)),
+        ("epochs", number(&|o| o.epochs as u64)),
+        ("weights_sha256", text(&|o| o.weights_sha256.clone())),
     ]);
     let fail = |source| DataError::Parquet { path: path.display().to_string(), source };
     let batch = batch.map_err(|e| fail(e.into()))?;

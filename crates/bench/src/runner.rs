@@ -4,9 +4,9 @@ use crate::dataset::Dataset;
 use crate::machine;
 use crate::metrics::{mae, rmse};
 use crate::progress::RunProgress;
-use crate::results::{ACTIVITY, ByUser, Cell, Errors, Measured, Outcome, json};
+use crate::results::{ACTIVITY, ByUser, Cell, Errors, Figures, Measured, Outcome, json, stated};
 use crate::systems::System;
-use crate::{BenchError, Result};
+use crate::{BenchError, Result, ranking};
 use foretaste_data::{Histories, Membership, Parts, Regime, Split, SplitRule, atomic, hex};
 use foretaste_models::{Device, FitContext, RatingModel, Reading, save, weights_hash};
 use sha2::{Digest, Sha256};
@@ -14,10 +14,21 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Bumped whenever a change moves results, so that old cells are not taken for new ones.
-const RESULTS_VERSION: u32 = 4;
+const RESULTS_VERSION: u32 = 5;
+
+/// What trained models are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Task {
+    /// Ratings of the test rows.
+    Ratings,
+    /// Ranked lists for the users of the test rows.
+    Ranking,
+}
 
 /// What the cells of a run share.
 pub struct Protocol<'a> {
+    /// What trained models are asked for.
+    pub task: Task,
     /// The run's folder.
     pub folder: &'a Path,
     /// Where layers are computed.
@@ -38,11 +49,20 @@ pub struct Protocol<'a> {
 
 /// The training, choosing and test rows of one seed.
 struct Rows {
-    /// All rows known before testing.
-    known: Histories,
+    /// All rows that train before testing.
+    train: Histories,
+    /// The same with the rows that are given of their users at testing, where the rule has such rows.
+    with_given: Option<Histories>,
     test: Histories,
     /// The part that trains and the part that chooses the number of epochs, where epochs are chosen.
     selection: Option<(Histories, Histories)>,
+}
+
+impl Rows {
+    /// All rows known before testing.
+    fn known(&self) -> &Histories {
+        self.with_given.as_ref().unwrap_or(&self.train)
+    }
 }
 
 impl Protocol<'_> {
@@ -76,8 +96,7 @@ impl Protocol<'_> {
                     atomic::write(&file, &json(&cell)?)?;
                     cell
                 };
-                let headline = cell.outcome.errors.iter().map(|e| format!("RMSE {:.4} {}", e.rmse, e.reading.name())).collect::<Vec<_>>().join(", ");
-                self.progress.done(&name, &headline);
+                self.progress.done(&name, &headline(&cell.outcome));
                 cells.push(cell);
             }
         }
@@ -99,6 +118,7 @@ impl Protocol<'_> {
             seed.to_string(),
             self.device.name().into(),
             self.validation.to_string(),
+            format!("{:?}", self.task),
             if self.clip { format!("clip {:?}", data.scale) } else { "no clip".into() },
         ];
         for part in parts {
@@ -133,12 +153,13 @@ impl Protocol<'_> {
     }
 
     fn rows(&self, data: &Dataset, split: &Split) -> Rows {
-        let Parts { train, validation, test } = split.parts(&data.table);
+        let Parts { train, validation, test, given } = split.parts(&data.table);
         // Rules with a validation part of their own choose epochs on it and, as published, train on
         // the training part alone; the others train on all rows that do not test.
         let known = if published_validation(&split.rule) { train.clone() } else { train.merged(&validation) };
         let selection = (self.validation > 0.0 && !validation.is_empty()).then_some((train, validation));
-        Rows { known, test, selection }
+        let with_given = (!given.is_empty()).then(|| known.merged(&given));
+        Rows { train: known, with_given, test, selection }
     }
 
     fn cell(&self, data: &Dataset, rule: &SplitRule, system: &System, seed: u64, key: &str, rows: &Rows) -> Result<Cell> {
@@ -177,7 +198,7 @@ impl Protocol<'_> {
         let selection_seconds = clock.elapsed().as_secs_f64();
         let clock = Instant::now();
         let membership = settings.is_transductive().then(|| rows.test.membership());
-        let fitted = settings.fit(&rows.known, None, &self.fit_context(data, membership.as_ref(), seed, &trained))?;
+        let fitted = settings.fit(&rows.train, None, &self.fit_context(data, membership.as_ref(), seed, &trained))?;
         let train_seconds = clock.elapsed().as_secs_f64();
         let epochs = fitted.curve.len();
         if curve.is_empty() {
@@ -185,9 +206,25 @@ impl Protocol<'_> {
         }
 
         let clock = Instant::now();
-        let groups = Groups::new(&rows.known, &rows.test);
-        let (errors, squares): (Vec<Errors>, Vec<Vec<f64>>) =
-            Reading::ALL.map(|reading| self.errors(data, fitted.model.as_ref(), rows, &groups, reading)).into_iter().unzip();
+        let groups = Groups::new(rows.known(), &rows.test);
+        let (mut errors, mut figures) = (Vec::new(), Vec::new());
+        let mut by_user = ByUser { users: groups.users.clone(), ..ByUser::default() };
+        for reading in Reading::ALL {
+            match self.task {
+                Task::Ratings => {
+                    let (found, sums) = self.errors(data, fitted.model.ratings()?, rows, &groups, reading);
+                    errors.push(found);
+                    by_user.rows.push(groups.rows.clone());
+                    by_user.sums.push(sums);
+                }
+                Task::Ranking => {
+                    let (found, own) = ranking::evaluate(fitted.model.as_ref(), &rows.train, rows.known(), &rows.test, reading);
+                    figures.push(found);
+                    by_user.rows.push(own.iter().map(|(lists, _)| *lists as u32).collect());
+                    by_user.sums.push(own.iter().map(|(_, sum)| stated(*sum)).collect());
+                }
+            }
+        }
         let predict_seconds = clock.elapsed().as_secs_f64();
         if self.save_models {
             save(fitted.model.as_ref(), &data.table.user_ids, &data.table.item_ids, &self.model_folder(data, rule, system, seed))?;
@@ -198,7 +235,7 @@ impl Protocol<'_> {
             split: table_split(rule),
             system: system.name.clone(),
             seed,
-            train_rows: rows.known.len(),
+            train_rows: rows.train.len(),
             test_rows: rows.test.len(),
             cold_rows: groups.warm.iter().filter(|w| !**w).count(),
             activity_rows: std::array::from_fn(|group| groups.activity.iter().filter(|g| usize::from(**g) == group).count()),
@@ -207,19 +244,20 @@ impl Protocol<'_> {
             epochs,
             weights_sha256: weights_hash(fitted.model.as_ref()),
             errors,
+            figures,
             curve,
         };
-        let events = (rows.known.len() * epochs.max(1)) as f64;
+        let events = (rows.train.len() * epochs.max(1)) as f64;
         let measured = Measured {
             device: self.device.name().to_owned(),
             train_seconds,
             events_per_second: events / train_seconds.max(1e-9),
             selection_seconds,
             predict_seconds,
+            lists_per_second: outcome.figures.iter().find(|f| f.reading == Reading::Streaming).map(|f: &Figures| f.lists_per_second),
             peak_memory_mb: machine::peak_memory_mb(),
         };
         let _ = std::fs::remove_dir_all(&checkpoints);
-        let by_user = ByUser { users: groups.users, rows: groups.rows, squares };
         Ok(Cell { key: key.to_owned(), outcome, measured, by_user })
     }
 
@@ -236,10 +274,10 @@ impl Protocol<'_> {
 
     /// The errors, and the sum of squared errors of each user with test rows.
     fn errors(&self, data: &Dataset, model: &dyn RatingModel, rows: &Rows, groups: &Groups, reading: Reading) -> (Errors, Vec<f64>) {
-        let mut predictions = model.predict(&rows.known, &rows.test, reading);
+        let mut predictions = model.predict(rows.known(), &rows.test, reading);
         if self.clip {
             // Where nobody states the scale, the known ratings show it; the test ratings must not.
-            let known = || rows.known.values().iter().fold((f32::MAX, f32::MIN), |(low, high), v| (low.min(*v), high.max(*v)));
+            let known = || rows.known().values().iter().fold((f32::MAX, f32::MIN), |(low, high), v| (low.min(*v), high.max(*v)));
             let (low, high) = data.scale.unwrap_or_else(known);
             for prediction in &mut predictions {
                 *prediction = prediction.clamp(low, high);
@@ -266,7 +304,7 @@ impl Protocol<'_> {
     }
 
     fn write_split(&self, data: &Dataset, rule: &SplitRule, seed: u64, rows: &Rows) -> Result<()> {
-        for (part, histories) in [("train", &rows.known), ("test", &rows.test)] {
+        for (part, histories) in [("train", rows.known()), ("test", &rows.test)] {
             let path = self.folder.join("splits").join(format!("{}-seed-{seed}-{part}.csv", file_stem(&data.name, rule.regime(), &table_split(rule))));
             atomic::write_with(&path, |file| {
                 use std::io::Write;
@@ -286,9 +324,12 @@ impl Protocol<'_> {
     }
 }
 
-/// Ten decimals: so many a JSON reader gives back exactly, and a cell read back must equal itself.
-fn stated(error: f64) -> f64 {
-    (error * 1e10).round() / 1e10
+/// A cell in a line.
+fn headline(outcome: &Outcome) -> String {
+    let errors = outcome.errors.iter().map(|e| format!("RMSE {:.4} {}", e.rmse, e.reading.name()));
+    let metric = ranking::HEADLINE.name();
+    let figure = |f: &Figures| f.metrics.iter().find(|(name, _)| *name == metric).map_or(f64::NAN, |(_, value)| *value);
+    errors.chain(outcome.figures.iter().map(|f| format!("{metric} {:.4} {}", figure(f), f.reading.name()))).collect::<Vec<_>>().join(", ")
 }
 
 /// The rule as it stands for one seed: seed `s` is fold `s`, and `{}` in a fold file's name is `s + 1`.

@@ -1,4 +1,4 @@
-//! The RMSE table: for terminals and as Markdown.
+//! The RMSE table; and tables with all that stands around them, for terminals and as Markdown.
 
 use crate::compare::{DRAWS, best_against_each};
 use crate::published::{self, Published};
@@ -41,19 +41,23 @@ pub fn views<'a>(cells: &'a [Cell], titles: &[(String, String)], official: &[&st
             let own: Vec<&Cell> = cells.iter().filter(|c| (&c.outcome.dataset, c.outcome.regime, &c.outcome.split) == (&key.0, key.1, &key.2)).collect();
             let rows = rows(&own);
             let first = rows[0].first();
-            let seeds: Vec<String> = rows[0].cells.iter().map(|c| c.outcome.seed.to_string()).collect();
-            let seeds = if seeds.len() == 1 { format!("seed {}", seeds[0]) } else { format!("mean ± deviation over seeds {}", seeds.join(", ")) };
+            let seeds = seeds_of(&rows[0]);
             // A cross-validation is one over all its folds.
             let whole = key.2.strip_suffix(" folds").is_none_or(|folds| folds.parse() == Ok(rows[0].cells.len()));
             let cold = 100.0 * first.cold_rows as f64 / first.test_rows.max(1) as f64;
             View {
                 heading: format!("{}, {} {}", key.0, key.1, key.2),
                 protocol: format!(
-                    "{} training and {} test ratings (first seed; {cold:.1} % of them cold); {}; {seeds}; predictions {}.",
+                    "{} training and {} test {} (first seed; {cold:.1} % of them cold); {}; {seeds}; {}.",
                     first.train_rows,
                     first.test_rows,
+                    if first.figures.is_empty() { "ratings" } else { "interactions" },
                     key.1.leak(),
-                    if clip { "clipped to the rating scale" } else { "not clipped" },
+                    match (first.figures.is_empty(), clip) {
+                        (true, true) => "predictions clipped to the rating scale",
+                        (true, false) => "predictions not clipped",
+                        (false, _) => "full ranking of all trained items, the user's own left out where nobody has an item twice",
+                    },
                 ),
                 published: if official.contains(&key.0.as_str()) && whole { published::matching(&key.0, key.1, &key.2) } else { Vec::new() },
                 titles: titles.to_vec(),
@@ -80,11 +84,6 @@ impl View<'_> {
             head.push(format!("MAE {}", reading.name()));
         }
         head.extend(["published RMSE", "train s", "events/s", "parameters", "peak MB", "device"].map(str::to_owned));
-        let spread = |value: Option<(f64, f64)>, seeds: usize| match value {
-            None => "-".to_owned(),
-            Some((mean, _)) if seeds == 1 => format!("{mean:.4}"),
-            Some((mean, deviation)) => format!("{mean:.4} ± {deviation:.4}"),
-        };
         let lines = self
             .rows
             .iter()
@@ -136,21 +135,16 @@ impl View<'_> {
             .collect();
         details.push((format!("RMSE by the user's number of training ratings; {}", groups.join(", ")), head, lines.collect()));
 
-        let compared = Reading::ALL.map(|reading| best_against_each(&self.rows, reading));
-        if let [Some((frozen, a)), Some((streaming, b))] = compared {
+        let best = Reading::ALL.map(|reading| best_against_each(&self.rows, reading));
+        if let [Some((frozen, a)), Some((streaming, b))] = best {
             let title = format!(
                 "RMSE less that of the best system (frozen: {}, streaming: {}), with 95 % of {DRAWS} draws of users (paired bootstrap)",
                 self.title(&frozen),
                 self.title(&streaming)
             );
             let head = ["system", "frozen", "streaming"].map(str::to_owned).to_vec();
-            let show = |comparisons: &[crate::compare::Comparison], system: &str| {
-                comparisons
-                    .iter()
-                    .find(|c| c.system == system)
-                    .map_or("best".to_owned(), |c| format!("{:+.4} [{:+.4}, {:+.4}]", c.difference, c.interval.0, c.interval.1))
-            };
-            let lines = self.rows.iter().map(|row| row.first().system.as_str()).map(|system| vec![self.title(system), show(&a, system), show(&b, system)]);
+            let lines =
+                self.rows.iter().map(|row| row.first().system.as_str()).map(|system| vec![self.title(system), compared(&a, system), compared(&b, system)]);
             details.push((title, head, lines.collect()));
         }
         details
@@ -163,15 +157,71 @@ impl View<'_> {
         leaky.map(|o| format!("{} knew who rates what in the test part (not how): a leak, as in the literature it follows.", self.title(&o.system))).collect()
     }
 
-    /// The table for a terminal, with its heading and protocol.
+    /// Whether items were ranked, not ratings predicted.
+    #[must_use]
+    pub fn ranks(&self) -> bool {
+        !self.rows[0].first().figures.is_empty()
+    }
+
+    /// The view, ready to be shown.
+    #[must_use]
+    pub fn page(&self) -> Page {
+        if self.ranks() {
+            return crate::ranking::table::page(self);
+        }
+        let (head, lines) = self.cells();
+        let lowest = |name: &String| (name.starts_with("RMSE") || name.starts_with("MAE")).then_some(Best::Lowest);
+        Page {
+            heading: self.heading.clone(),
+            protocol: self.protocol.clone(),
+            best: head.iter().map(lowest).collect(),
+            head,
+            lines,
+            notes: self.leaks(),
+            details: self.details(),
+            published: self.published.clone(),
+        }
+    }
+}
+
+/// Which figure of a column is the best.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Best {
+    /// The lowest.
+    Lowest,
+    /// The highest.
+    Highest,
+}
+
+/// A table with all that stands around it.
+pub struct Page {
+    /// What stands above it.
+    pub heading: String,
+    /// Protocol in one line.
+    pub protocol: String,
+    /// Column heads.
+    pub head: Vec<String>,
+    /// One line of cells a system.
+    pub lines: Vec<Vec<String>>,
+    /// For each column which figure is the best; none for columns that are no comparison.
+    pub best: Vec<Option<Best>>,
+    /// What the reader must know.
+    pub notes: Vec<String>,
+    /// Further tables: a title, a head and lines each.
+    pub details: Vec<(String, Vec<String>, Vec<Vec<String>>)>,
+    /// Published figures of the same data set and split.
+    pub published: Vec<Published>,
+}
+
+impl Page {
+    /// The page for a terminal.
     #[must_use]
     pub fn terminal(&self) -> String {
-        let (head, lines) = self.cells();
-        let mut text = format!("{}\n{}\n{}\n", self.heading, self.protocol, drawn(UTF8_FULL_CONDENSED, head, lines));
-        for leak in self.leaks() {
-            text.push_str(&format!("{leak}\n"));
+        let mut text = format!("{}\n{}\n{}\n", self.heading, self.protocol, drawn(UTF8_FULL_CONDENSED, &self.head, &self.lines));
+        for note in &self.notes {
+            text.push_str(&format!("{note}\n"));
         }
-        for (title, head, lines) in self.details() {
+        for (title, head, lines) in &self.details {
             text.push_str(&format!("{title}\n{}\n", drawn(UTF8_FULL_CONDENSED, head, lines)));
         }
         if !self.published.is_empty() {
@@ -182,15 +232,14 @@ impl View<'_> {
         text
     }
 
-    /// The table as Markdown, with its heading, protocol and the sources of published figures.
+    /// The page as Markdown, with the sources of published figures.
     #[must_use]
     pub fn markdown(&self) -> String {
-        let (head, lines) = self.cells();
-        let mut text = format!("## {}\n\n{}\n\n{}\n", self.heading, self.protocol, drawn(ASCII_MARKDOWN, head, lines));
-        for leak in self.leaks() {
-            text.push_str(&format!("\n{leak}\n"));
+        let mut text = format!("## {}\n\n{}\n\n{}\n", self.heading, self.protocol, drawn(ASCII_MARKDOWN, &self.head, &self.lines));
+        for note in &self.notes {
+            text.push_str(&format!("\n{note}\n"));
         }
-        for (title, head, lines) in self.details() {
+        for (title, head, lines) in &self.details {
             text.push_str(&format!("\n{title}\n\n{}\n", drawn(ASCII_MARKDOWN, head, lines)));
         }
         if !self.published.is_empty() {
@@ -205,7 +254,7 @@ impl View<'_> {
 }
 
 /// A table of text: the first column to the left, and the last where it holds words.
-fn drawn(style: TableStyle, head: Vec<String>, lines: Vec<Vec<String>>) -> Table {
+fn drawn(style: TableStyle, head: &[String], lines: &[Vec<String>]) -> Table {
     let words = head.last().is_some_and(|name| name == "device");
     let mut table = Table::new();
     table.load_style(style).set_content_arrangement(ContentArrangement::Disabled).set_header(head);
@@ -217,6 +266,27 @@ fn drawn(style: TableStyle, head: Vec<String>, lines: Vec<Vec<String>>) -> Table
         device.set_cell_alignment(CellAlignment::Left);
     }
     table
+}
+
+/// A mean over seeds with its deviation, where there are several; a dash where there is no figure.
+pub(crate) fn spread(value: Option<(f64, f64)>, seeds: usize) -> String {
+    match value {
+        None => "-".to_owned(),
+        Some((mean, _)) if seeds == 1 => format!("{mean:.4}"),
+        Some((mean, deviation)) => format!("{mean:.4} ± {deviation:.4}"),
+    }
+}
+
+/// What the best system is compared with, as a cell of text.
+pub(crate) fn compared(comparisons: &[crate::compare::Comparison], system: &str) -> String {
+    let show = |c: &crate::compare::Comparison| format!("{:+.4} [{:+.4}, {:+.4}]", c.difference, c.interval.0, c.interval.1);
+    comparisons.iter().find(|c| c.system == system).map_or("best".to_owned(), show)
+}
+
+/// Seeds in words.
+pub(crate) fn seeds_of(row: &Row) -> String {
+    let seeds: Vec<String> = row.cells.iter().map(|c| c.outcome.seed.to_string()).collect();
+    if seeds.len() == 1 { format!("seed {}", seeds[0]) } else { format!("mean ± deviation over seeds {}", seeds.join(", ")) }
 }
 
 /// `1234567` as `1,234,567`.
@@ -265,6 +335,7 @@ pub(crate) mod tests {
                 epochs: 3,
                 weights_sha256: String::new(),
                 errors: Reading::ALL.map(errors).to_vec(),
+                figures: Vec::new(),
                 curve: Vec::new(),
             },
             measured: Measured {
@@ -273,9 +344,10 @@ pub(crate) mod tests {
                 events_per_second: 2e6,
                 selection_seconds: 1.0,
                 predict_seconds: 0.1,
+                lists_per_second: None,
                 peak_memory_mb: Some(120),
             },
-            by_user: ByUser { users: vec![0, 3], rows: vec![40_000, 60_020], squares: vec![vec![rmse * rmse * 40_000.0, rmse * rmse * 60_020.0]; 2] },
+            by_user: ByUser { users: vec![0, 3], rows: vec![vec![40_000, 60_020]; 2], sums: vec![vec![rmse * rmse * 40_000.0, rmse * rmse * 60_020.0]; 2] },
         }
     }
 
@@ -286,8 +358,8 @@ pub(crate) mod tests {
         assert!(views(&cells, &titles, &[], true)[0].published.is_empty(), "a part of a data set has no published figures");
         let views = views(&cells, &titles, &["ml-1m"], true);
         assert_eq!(views.len(), 1);
-        insta::assert_snapshot!(views[0].terminal());
-        insta::assert_snapshot!(views[0].markdown());
+        insta::assert_snapshot!(views[0].page().terminal());
+        insta::assert_snapshot!(views[0].page().markdown());
     }
 
     #[test]

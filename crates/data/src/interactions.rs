@@ -1,7 +1,7 @@
 //! The interaction log as columns, sorted by user, then time, then order of arrival.
 
 use crate::vocabulary::VocabularyBuilder;
-use crate::{DataError, Result, Vocabulary};
+use crate::{DataError, Histories, Result, Vocabulary};
 use arrow::array::{ArrayRef, UInt32Array};
 use hashbrown::HashMap;
 use rayon::prelude::*;
@@ -109,6 +109,12 @@ impl Interactions {
     #[must_use]
     pub fn user_offsets(&self) -> Vec<usize> {
         offsets(&self.users, self.n_users())
+    }
+
+    /// All rows as histories, one a user.
+    #[must_use]
+    pub fn histories(&self) -> Histories {
+        Histories::new(self.user_offsets(), self.items.clone(), self.values.clone(), self.timestamps.clone(), self.n_items())
     }
 
     /// The rows of the users whose name `keep` takes; users and items without rows lose their indices.

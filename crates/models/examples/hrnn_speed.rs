@@ -64,15 +64,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let clock = Clock(Mutex::new(vec![Instant::now()]));
     let fitted = ModelSettings::Hrnn(settings).fit(&histories, None, &FitContext { progress: &clock, ..FitContext::new(0, &device) })?;
     let times = clock.0.lock().map_err(|_| "a clock is poisoned")?.clone();
-    tell(events, &times, fitted.curve.last().map_or(0.0, |e| e.train_rmse))
+    tell(events, &times, fitted.curve.last().map_or(0.0, |e| e.train_error))
 }
 
 #[allow(clippy::print_stdout)] // The answer.
-fn tell(events: usize, times: &[Instant], train_rmse: f64) -> Result<(), Box<dyn std::error::Error>> {
+fn tell(events: usize, times: &[Instant], train_error: f64) -> Result<(), Box<dyn std::error::Error>> {
     let seconds: Vec<f64> = times.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect();
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let peak = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).and_then(|l| l.split_whitespace().next()?.parse::<f64>().ok());
-    println!("{}", serde_json::json!({"events": events, "seconds": seconds, "train_rmse": train_rmse, "peak_mb": peak.map(|kb| kb * 1024.0 / 1e6)}));
+    println!("{}", serde_json::json!({"events": events, "seconds": seconds, "train_rmse": train_error, "peak_mb": peak.map(|kb| kb * 1024.0 / 1e6)}));
     std::io::stdout().flush()?;
     Ok(())
 }

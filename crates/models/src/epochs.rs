@@ -4,24 +4,29 @@ use crate::checkpoint::Checkpoint;
 use crate::fit::EarlyStopping;
 use crate::model::rmse;
 use crate::tensors::{NamedTensor, Tensors};
-use crate::{EpochReport, FitContext, Fitted, ModelError, ModelSettings, RatingModel, Reading, Result};
+use crate::{EpochReport, FitContext, Fitted, ModelError, ModelSettings, Reading, Result, Trained};
 use foretaste_data::Histories;
 
 /// A model in training.
 pub(crate) trait Trainer {
     /// What it becomes.
-    type Model: RatingModel + 'static;
+    type Model: Trained + 'static;
 
-    /// How validation rows are read. A sequence model's next prediction is what counts: streaming.
-    fn reading(&self) -> Reading {
-        Reading::Frozen
+    /// Error of a candidate over the validation rows.
+    fn validate(&self, model: &Self::Model, train: &Histories, validation: &Histories) -> f64 {
+        model.as_rating().map_or(f64::NAN, |model| rmse(&model.predict(train, validation, Reading::Frozen), validation.values()))
     }
 
-    /// One pass over the training rows; answers the sum of squared errors met on the way.
+    /// One pass over the training rows; answers the sum of squared errors (or losses) met on the way.
     fn epoch(&mut self, epoch: usize, context: &FitContext) -> Result<f64>;
 
+    /// The training error from an epoch's mean.
+    fn error(&self, mean: f64) -> f64 {
+        mean.sqrt()
+    }
+
     /// The model as it stands after an epoch with this training error.
-    fn model(&self, train_rmse: f64) -> Result<Self::Model>;
+    fn model(&self, train_error: f64) -> Result<Self::Model>;
 
     /// All that training goes on from; names begin with anything but a name of the model's own tensors.
     fn state(&self) -> Result<Vec<NamedTensor>>;
@@ -54,17 +59,15 @@ pub(crate) fn train<T: Trainer>(
     }
     while stopping.curve.len() < epochs && !(validation.is_some() && stopping.exhausted(patience)) {
         let epoch = stopping.curve.len();
-        let train_rmse = (trainer.epoch(epoch, context)? / train.len() as f64).sqrt();
-        if !train_rmse.is_finite() {
+        let sum = trainer.epoch(epoch, context)?;
+        let train_error = trainer.error(sum / train.len() as f64);
+        if !train_error.is_finite() {
             let reason = format!("the error is no number after epoch {}; lower learning_rate", epoch + 1);
             return Err(ModelError::Training { model: name, reason });
         }
-        let candidate = validation.map(|_| trainer.model(train_rmse)).transpose()?;
-        let validation_rmse = candidate.as_ref().zip(validation).map(|(model, validation)| {
-            let model: &dyn RatingModel = model;
-            rmse(&model.predict(train, validation, trainer.reading()), validation.values())
-        });
-        let report = EpochReport::new(epoch + 1, epochs, train_rmse, validation_rmse);
+        let candidate = validation.map(|_| trainer.model(train_error)).transpose()?;
+        let validation_error = candidate.as_ref().zip(validation).map(|(model, validation)| trainer.validate(model, train, validation));
+        let report = EpochReport::new(epoch + 1, epochs, train_error, validation_error);
         stopping.curve.push(report);
         if stopping.improved() {
             best = candidate;
@@ -72,7 +75,7 @@ pub(crate) fn train<T: Trainer>(
         context.progress.epoch(name, &report);
         let state = || -> Result<Vec<NamedTensor>> {
             let mut state = trainer.state()?;
-            state.extend(best.iter().flat_map(RatingModel::tensors));
+            state.extend(best.iter().flat_map(Trained::tensors));
             Ok(state)
         };
         checkpoint.store(state, &stopping)?;
@@ -80,7 +83,7 @@ pub(crate) fn train<T: Trainer>(
     let best_epoch = stopping.best_epoch();
     let model = match best {
         Some(model) => model,
-        None => trainer.model(stopping.curve.last().map_or(1.0, |e| e.train_rmse))?,
+        None => trainer.model(stopping.curve.last().map_or(1.0, |e| e.train_error))?,
     };
     checkpoint.remove();
     Ok(Fitted { model: Box::new(model), curve: stopping.curve, best_epoch })

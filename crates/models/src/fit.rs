@@ -1,6 +1,6 @@
 //! What training needs besides data, and what it tells.
 
-use crate::{Device, ModelError, RatingModel, Result};
+use crate::{Device, ModelError, Result, Trained};
 use foretaste_data::{Attributes, Membership};
 use std::path::Path;
 use std::time::Duration;
@@ -12,19 +12,20 @@ pub struct EpochReport {
     pub epoch: usize,
     /// Epochs the settings allow.
     pub epochs: usize,
-    /// RMSE over the training rows as they were met, before each update.
-    pub train_rmse: f64,
-    /// RMSE over the validation rows after the epoch, frozen (streaming for sequence models); none without
-    /// validation rows.
-    pub validation_rmse: Option<f64>,
+    /// Over the training rows as they were met, before each update: RMSE, or the mean loss of a model
+    /// that ranks items.
+    pub train_error: f64,
+    /// Over the validation rows after the epoch: RMSE, frozen (streaming for sequence models), or 1 less
+    /// the mean reciprocal rank of a model that ranks items; none without validation rows.
+    pub validation_error: Option<f64>,
 }
 
 impl EpochReport {
     /// The report of epoch `epoch`, errors rounded to ten decimals: so many a JSON reader gives back
     /// exactly, and a resumed training's curve must equal an uninterrupted one's.
-    pub(crate) fn new(epoch: usize, epochs: usize, train_rmse: f64, validation_rmse: Option<f64>) -> Self {
+    pub(crate) fn new(epoch: usize, epochs: usize, train_error: f64, validation_error: Option<f64>) -> Self {
         let round = |x: f64| (x * 1e10).round() / 1e10;
-        Self { epoch, epochs, train_rmse: round(train_rmse), validation_rmse: validation_rmse.map(round) }
+        Self { epoch, epochs, train_error: round(train_error), validation_error: validation_error.map(round) }
     }
 }
 
@@ -93,7 +94,7 @@ impl FitContext<'_> {
 /// A trained model and how it came about.
 pub struct Fitted {
     /// The model, with the weights of its best epoch.
-    pub model: Box<dyn RatingModel>,
+    pub model: Box<dyn Trained>,
     /// One entry an epoch; empty for models without epochs.
     pub curve: Vec<EpochReport>,
     /// The epoch whose weights were kept: the best on validation, or the last; 0 without epochs.
@@ -107,9 +108,9 @@ pub(crate) struct EarlyStopping {
 }
 
 impl EarlyStopping {
-    /// The best epoch so far: lowest validation RMSE, the earliest of equals; the last epoch without validation.
+    /// The best epoch so far: lowest validation error, the earliest of equals; the last epoch without validation.
     pub fn best_epoch(&self) -> usize {
-        let best = self.curve.iter().filter_map(|e| e.validation_rmse.map(|v| (v, e.epoch))).min_by(|a, b| a.0.total_cmp(&b.0));
+        let best = self.curve.iter().filter_map(|e| e.validation_error.map(|v| (v, e.epoch))).min_by(|a, b| a.0.total_cmp(&b.0));
         best.map_or(self.curve.len(), |(_, epoch)| epoch)
     }
 
@@ -132,7 +133,7 @@ mod tests {
     fn stopping_by_hand() {
         let mut stopping = EarlyStopping::default();
         for (epoch, validation) in [0.9, 0.8, 0.85, 0.81].into_iter().enumerate() {
-            stopping.curve.push(EpochReport { epoch: epoch + 1, epochs: 9, train_rmse: 1.0, validation_rmse: Some(validation) });
+            stopping.curve.push(EpochReport { epoch: epoch + 1, epochs: 9, train_error: 1.0, validation_error: Some(validation) });
         }
         assert_eq!(stopping.best_epoch(), 2);
         assert!(stopping.exhausted(2) && !stopping.exhausted(3) && !stopping.improved());

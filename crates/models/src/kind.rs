@@ -1,6 +1,9 @@
 //! The models by name, and their settings as one type.
 
-use crate::{FitContext, Fitted, ModelError, RatingModel, Result, autorec, biases, deeprec, fm, hrnn, pmf, rnn, rolling_average, rrn, tensors::Tensors, tsvd};
+use crate::{
+    FitContext, Fitted, ModelError, Result, Trained, autorec, biases, deeprec, fm, hrnn, pmf, popularity, rnn, rolling_average, rrn, sims, tensors::Tensors,
+    tsvd,
+};
 use foretaste_data::Histories;
 use serde::de::DeserializeOwned;
 
@@ -58,7 +61,7 @@ macro_rules! models {
             }
 
             /// Builds a trained model from its settings and saved weights.
-            pub(crate) fn restore(self, settings: &ModelSettings, tensors: &Tensors) -> Result<Box<dyn RatingModel>> {
+            pub(crate) fn restore(self, settings: &ModelSettings, tensors: &Tensors) -> Result<Box<dyn Trained>> {
                 match settings {
                     $(ModelSettings::$variant(settings) if self == Self::$variant => Ok(Box::new($module::Model::restore(settings.clone(), tensors)?)),)*
                     _ => Err(ModelError::Setting { model: self.name(), setting: "kind".into(), reason: "settings of another model".into() }),
@@ -106,6 +109,8 @@ models! {
     Rrn, rrn, "rrn", "RRN";
     Rnn, rnn, "rnn", "RNN";
     Hrnn, hrnn, "hrnn", "HRNN";
+    Popularity, popularity, "popularity", "Popularity";
+    Sims, sims, "sims", "SIMS";
 }
 
 impl ModelSettings {
@@ -123,9 +128,19 @@ impl ModelSettings {
             // Draws are averaged: more of them never hurt.
             Self::Fm(settings) if settings.learner == fm::Learner::Mcmc => {}
             Self::Fm(settings) => settings.iterations = epochs,
-            Self::RollingAverage(_) | Self::Biases(_) => {}
+            Self::RollingAverage(_) | Self::Biases(_) | Self::Popularity(_) | Self::Sims(_) => {}
         }
         self
+    }
+
+    /// Whether the model predicts ratings.
+    #[must_use]
+    pub fn predicts_ratings(&self) -> bool {
+        match self {
+            Self::Popularity(_) | Self::Sims(_) => false,
+            Self::Hrnn(settings) => settings.objective != hrnn::Objective::NextItem,
+            _ => true,
+        }
     }
 
     /// Whether the model must know who rates what (not how) in the rows to be predicted: a leak that

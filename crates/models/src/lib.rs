@@ -1,8 +1,9 @@
-//! Rating models behind one interface.
+//! Rating and ranking models behind one interface.
 //!
 //! [`ModelSettings`] names a model and its settings; [`ModelSettings::fit`] trains it on
 //! [`foretaste_data::Histories`]; a [`RatingModel`] predicts, under both readings of a test part
-//! ([`Reading`]). Models save to and load from a folder ([`save`], [`load`]).
+//! ([`Reading`]); a [`Recommender`] ranks items ([`Recommend`] asks for the best). A [`Trained`] model is either
+//! or both; rating models rank by expected rating. Models save to and load from a folder ([`save`], [`load`]).
 //!
 //! | model | source | streaming reading |
 //! |---|---|---|
@@ -15,7 +16,9 @@
 //! | [`deeprec`] | Kuchaiev and Ginsburg 2017 | the rating joins the input |
 //! | [`rrn`] | Wu et al. 2017 | the rating joins its time step; the stationary part takes PMF's step |
 //! | [`rnn`] | a GRU or LSTM over the user's past | the revealed rating is the network's next input |
-//! | [`hrnn`] | Ma and Narayanaswamy 2018; Quadrana et al. 2017 | the same, in constant time |
+//! | [`hrnn`] | Ma and Narayanaswamy 2018; Quadrana et al. 2017 | the same, in constant time; also ranks next items |
+//! | [`popularity`] | what everyone takes, lately, or the user again | ranks: the row joins the user's own |
+//! | [`sims`] | the talk's item-to-item; Amazon Personalize's `aws-sims` | ranks: the row joins the history |
 
 pub mod autoencoder;
 pub mod autorec;
@@ -35,12 +38,16 @@ mod kind;
 mod model;
 mod optimizer;
 pub mod pmf;
+pub mod popularity;
+mod ranking;
+mod recommend;
 mod recurrent;
 pub mod rnn;
 pub mod rolling_average;
 pub mod rrn;
 mod saved;
 mod sequence;
+pub mod sims;
 mod tensors;
 pub mod tsvd;
 
@@ -48,6 +55,8 @@ pub use device::Device;
 pub use error::{ModelError, Result};
 pub use fit::{EpochReport, FitContext, Fitted, NoProgress, Progress};
 pub use kind::{Kind, ModelSettings};
-pub use model::{RatingModel, Reading, UserState, rmse};
+pub use model::{RatingModel, Reading, Trained, UserState, rmse};
+pub use ranking::{RankingState, Recommender, mean_reciprocal_rank, rank_of, top_k};
+pub use recommend::{Recommend, Recommended};
 pub use saved::{SavedModel, load, save, weights_hash};
 pub use tensors::NamedTensor;

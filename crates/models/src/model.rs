@@ -1,7 +1,8 @@
-//! What every rating model can do.
+//! What every trained model can do: tell what it is, predict ratings, rank items.
 
+use crate::ranking::{ByRating, RankingState, Recommender};
 use crate::tensors::NamedTensor;
-use crate::{ModelSettings, Result};
+use crate::{ModelError, ModelSettings, Result};
 use foretaste_data::{Histories, History};
 use rayon::prelude::*;
 
@@ -41,11 +42,54 @@ pub trait UserState {
     fn reveal(&mut self, item: u32, value: f32, timestamp: i64);
 }
 
-/// A trained model of ratings.
-pub trait RatingModel: Send + Sync {
+/// A trained model.
+pub trait Trained: Send + Sync {
     /// The settings it was trained with.
     fn settings(&self) -> ModelSettings;
 
+    /// Number of trained parameters.
+    fn parameters(&self) -> usize;
+
+    /// All weights, by name.
+    fn tensors(&self) -> Vec<NamedTensor>;
+
+    /// The model as one of ratings, if it predicts them.
+    fn as_rating(&self) -> Option<&dyn RatingModel> {
+        None
+    }
+
+    /// The model as one that ranks items by what it was trained for, if it does.
+    fn as_recommender(&self) -> Option<&dyn Recommender> {
+        None
+    }
+}
+
+impl dyn Trained + '_ {
+    /// The model as one of ratings.
+    ///
+    /// # Errors
+    /// [`ModelError::Setting`] for a model that predicts none.
+    pub fn ratings(&self) -> Result<&dyn RatingModel> {
+        self.as_rating().ok_or_else(|| {
+            let reason = "predicts no ratings; take a rating model, or the ranking table (`reproduce ranking`)".into();
+            ModelError::Setting { model: self.settings().kind().name(), setting: "objective".into(), reason }
+        })
+    }
+
+    /// The state from which items are ranked for `user` after the rows `known`: the model's own way, or
+    /// for a model of ratings alone by the rating it expects of each item.
+    #[must_use]
+    pub fn rank<'a>(&'a self, user: u32, known: History<'_>) -> Box<dyn RankingState + 'a> {
+        match (self.as_recommender(), self.as_rating()) {
+            (Some(recommender), _) => recommender.ranking(user, known),
+            (None, Some(ratings)) => Box::new(ByRating(ratings.start(user, known))),
+            (None, None) => unreachable!("a model predicts ratings or ranks items"),
+        }
+    }
+}
+
+/// A trained model of ratings.
+pub trait RatingModel: Trained {
     /// The state of `user` after the rows `known`, which are those the model was trained on (for a
     /// user of the training part) or those known of a new user.
     fn start<'a>(&'a self, user: u32, known: History<'_>) -> Box<dyn UserState + 'a>;
@@ -61,12 +105,6 @@ pub trait RatingModel: Send + Sync {
             }
         }
     }
-
-    /// Number of trained parameters.
-    fn parameters(&self) -> usize;
-
-    /// All weights, by name.
-    fn tensors(&self) -> Vec<NamedTensor>;
 }
 
 impl dyn RatingModel + '_ {
@@ -101,7 +139,7 @@ pub fn rmse(predictions: &[f32], values: &[f32]) -> f64 {
 
 /// Checks what every rating model needs of its training part and answers the mean rating.
 pub(crate) fn training_mean(model: &'static str, train: &Histories) -> Result<f32> {
-    let fail = |reason: String| Err(crate::ModelError::Training { model, reason });
+    let fail = |reason: String| Err(ModelError::Training { model, reason });
     if let Some(row) = train.values().iter().position(|v| !v.is_finite()) {
         return fail(format!("training row {row} has no rating; rating models need an event value in every row"));
     }

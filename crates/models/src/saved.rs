@@ -1,6 +1,6 @@
 //! A model as a folder: `manifest.json`, `settings.toml`, `weights.safetensors`, `vocabulary.parquet`.
 
-use crate::{Kind, ModelError, RatingModel, Result, tensors};
+use crate::{Kind, ModelError, Result, Trained, tensors};
 use foretaste_data::{Vocabulary, atomic, hex, store};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -22,7 +22,7 @@ struct ModelManifest {
 /// A model read from a folder, with the names of its users and items.
 pub struct SavedModel {
     /// The model.
-    pub model: Box<dyn RatingModel>,
+    pub model: Box<dyn Trained>,
     /// External ids behind the user indices.
     pub user_ids: Vocabulary,
     /// External ids behind the item indices.
@@ -31,7 +31,7 @@ pub struct SavedModel {
 
 /// SHA-256 of a model's weights: equal models, equal hash.
 #[must_use]
-pub fn weights_hash(model: &dyn RatingModel) -> String {
+pub fn weights_hash(model: &dyn Trained) -> String {
     hex(&Sha256::digest(tensors::to_bytes(&model.tensors())))
 }
 
@@ -40,7 +40,7 @@ pub fn weights_hash(model: &dyn RatingModel) -> String {
 ///
 /// # Errors
 /// [`ModelError::Saved`] when `path` is something else than a saved model or cannot be written.
-pub fn save(model: &dyn RatingModel, user_ids: &Vocabulary, item_ids: &Vocabulary, path: &Path) -> Result<()> {
+pub fn save(model: &dyn Trained, user_ids: &Vocabulary, item_ids: &Vocabulary, path: &Path) -> Result<()> {
     let is_model = || {
         let manifest = std::fs::read(path.join("manifest.json")).ok()?;
         let manifest: ModelManifest = serde_json::from_slice(&manifest).ok()?;
@@ -72,7 +72,7 @@ pub fn save(model: &dyn RatingModel, user_ids: &Vocabulary, item_ids: &Vocabular
     outcome
 }
 
-fn fill(model: &dyn RatingModel, user_ids: &Vocabulary, item_ids: &Vocabulary, folder: &Path) -> Result<()> {
+fn fill(model: &dyn Trained, user_ids: &Vocabulary, item_ids: &Vocabulary, folder: &Path) -> Result<()> {
     let settings = model.settings();
     let weights = tensors::to_bytes(&model.tensors());
     let manifest = ModelManifest {

@@ -8,9 +8,9 @@ use crate::output::{note, print};
 use crate::progress::{self, RunProgress};
 use crate::report::{self, Section};
 use crate::results::{self, Cell};
-use crate::runner::{Protocol, file_stem};
+use crate::runner::{Protocol, Task, file_stem};
 use crate::systems::{self, System};
-use crate::{BenchError, Result, chart, table};
+use crate::{BenchError, Result, chart, ranking, table};
 use foretaste_data::split::Window;
 use foretaste_data::{SplitRule, atomic};
 use foretaste_models::Device;
@@ -23,8 +23,17 @@ pub(super) fn run(arguments: &Reproduce) -> Result<()> {
     let clock = Instant::now();
     use_threads(arguments.threads)?;
     let arguments = &charted(arguments)?;
-    let run = if CHARTS.contains(&arguments.chart.as_str()) { &arguments.chart } else { systems::DEFAULT };
-    let (arguments, systems) = (&arguments.arguments, systems::select(&arguments.arguments.models, run, &arguments.arguments.set)?);
+    let run = if [&CHARTS[..], &[RANKING]].concat().contains(&arguments.chart.as_str()) { &arguments.chart } else { systems::DEFAULT };
+    let task = if run == RANKING { Task::Ranking } else { Task::Ratings };
+    let (arguments, mut systems) = (&arguments.arguments, systems::select(&arguments.arguments.models, run, &arguments.arguments.set)?);
+    if task == Task::Ratings {
+        // Of all systems, those that predict ratings; of named ones, each must.
+        let all = arguments.models.iter().any(|name| name == "all");
+        systems.retain(|system| !all || system.settings.predicts_ratings());
+        if let Some(system) = systems.iter().find(|system| !system.settings.predicts_ratings()) {
+            return Err(BenchError::Usage(format!("{} predicts no ratings; `reproduce ranking --models {}` ranks items with it", system.name, system.name)));
+        }
+    }
     once("data set", &arguments.datasets)?;
     once("regime", &arguments.regime)?;
     let seeds = seeds(arguments)?;
@@ -41,6 +50,9 @@ pub(super) fn run(arguments: &Reproduce) -> Result<()> {
     let mut data = Vec::new();
     for name in &arguments.datasets {
         let loaded = dataset::load(name, arguments.data.as_deref(), &options, arguments.accept_licence)?;
+        if task == Task::Ratings {
+            loaded.table.require_values()?;
+        }
         data.push(match &arguments.users {
             Some(range) => dataset::restrict(loaded, range, arguments.data.as_deref())?,
             None => loaded,
@@ -52,6 +64,7 @@ pub(super) fn run(arguments: &Reproduce) -> Result<()> {
 
     let progress = RunProgress::new(data.len() * rules.len() * seeds.len() * systems.len(), arguments.json);
     let protocol = Protocol {
+        task,
         folder: &folder,
         device: &device,
         validation: arguments.validation,
@@ -76,6 +89,9 @@ pub(super) fn run(arguments: &Reproduce) -> Result<()> {
     write(arguments, &systems, &seeds, &data, &device, &folder, &cells, clock)
 }
 
+/// The run that ranks items instead of predicting ratings.
+const RANKING: &str = "ranking";
+
 /// The charts of the talk.
 const CHARTS: [&str; 2] = [dataset::MOVIELENS, "netflix"];
 
@@ -88,6 +104,15 @@ struct Charted {
 fn charted(arguments: &Reproduce) -> Result<Charted> {
     let mut arguments = arguments.clone();
     let chart = arguments.datasets[0].clone();
+    if chart == RANKING {
+        arguments.datasets.remove(0);
+        if arguments.datasets.is_empty() {
+            arguments.datasets.push(foretaste_data::embedded::NAME.to_owned());
+        }
+        if arguments.regime.is_empty() {
+            arguments.regime = ["last-session", "future"].map(str::to_owned).to_vec();
+        }
+    }
     if CHARTS.contains(&chart.as_str()) && arguments.datasets.len() > 1 {
         return Err(BenchError::Usage(format!("{chart} is a chart of its own; run the other data sets apart")));
     }
@@ -143,6 +168,8 @@ fn rules(arguments: &Reproduce) -> Result<Vec<SplitRule>> {
             (_, Some(test)) => SplitRule::FoldFile { test: test.clone() },
             _ => SplitRule::HoldOut { test: arguments.test },
         },
+        "last-session" => SplitRule::LastSession { gap: arguments.session_gap },
+        "held-users" => SplitRule::HeldUsers { users: 0.1, asked: 0.1 },
         "per-user" => arguments.leave_last.map_or(SplitRule::PerUserShare { train: 0.7 }, |test| SplitRule::LeaveLast { test }),
         _ => window.map_or(SplitRule::Cut { test: arguments.test }, SplitRule::Window),
     });
@@ -154,7 +181,7 @@ fn default_folder(arguments: &Reproduce, systems: &[System], seeds: &[u64], data
     let mut hasher = Sha256::new();
     let systems: Vec<_> = systems.iter().map(|s| (&s.name, s.settings.to_toml())).collect();
     let hashes: Vec<_> = data.iter().map(|d| &d.hash).collect();
-    let split = (&arguments.regime, arguments.test, arguments.folds, &arguments.fold_file, arguments.leave_last, &arguments.window);
+    let split = (&arguments.regime, arguments.session_gap, arguments.test, arguments.folds, &arguments.fold_file, arguments.leave_last, &arguments.window);
     hasher.update(format!("{systems:?}{seeds:?}{hashes:?}{split:?}{} {} {}", device.name(), arguments.validation, arguments.no_clip));
     let names: Vec<_> = data.iter().map(|d| d.name.as_str()).collect();
     Path::new("runs").join(format!("{}-{}", names.join("+"), &foretaste_data::hex(&hasher.finalize())[..8]))
@@ -205,15 +232,20 @@ fn write(
     for view in &views {
         let (name, regime, split) = &view.key;
         let stem = file_stem(name, *regime, split);
-        let bars = chart::bars(view, folder, &format!("rmse-{stem}"))?;
-        let curves = chart::curves(view, folder, &format!("curves-{stem}"))?;
+        let charts = if view.ranks() {
+            ranking::table::charts(view, folder, &stem)?
+        } else {
+            vec![chart::bars(view, folder, &format!("rmse-{stem}"))?, chart::curves(view, folder, &format!("curves-{stem}"))?]
+        };
+        let page = view.page();
         markdown.push('\n');
-        markdown.push_str(&view.markdown());
-        sections.push(Section { view, charts: vec![bars, curves] });
+        markdown.push_str(&page.markdown());
+        sections.push((page, charts));
     }
     atomic::write(&folder.join("table.md"), markdown.as_bytes())?;
     let title = format!("Foretaste: {}", data.iter().map(|d| d.name.as_str()).collect::<Vec<_>>().join(", "));
-    let page = report::html(&title, &command, &remarks, &sections, &String::from_utf8_lossy(&manifest));
+    let shown: Vec<Section> = sections.iter().map(|(page, charts)| Section { page, charts }).collect();
+    let page = report::html(&title, &command, &remarks, &shown, &String::from_utf8_lossy(&manifest));
     atomic::write(&folder.join("report.html"), page.as_bytes())?;
 
     for remark in data.iter().flat_map(|d| &d.remarks) {
@@ -222,8 +254,8 @@ fn write(
     if arguments.json {
         print(&serde_json::json!({ "folder": folder, "cells": cells }).to_string());
     } else {
-        for view in &views {
-            print(&view.terminal());
+        for (page, _) in &sections {
+            print(&page.terminal());
         }
         print(&format!("report: {}", folder.join("report.html").display()));
     }

@@ -21,6 +21,8 @@ pub enum Role {
     Validation,
     /// Is predicted, and touches nothing before that.
     Test,
+    /// Trains nothing, and is known of its user when test rows are predicted.
+    Given,
     /// The protocol leaves it out.
     Unused,
 }
@@ -97,6 +99,21 @@ pub enum SplitRule {
         /// Rows a user that test.
         test: usize,
     },
+    /// Each user's last session tests, where there is a session before it and it has two rows or more: its
+    /// first row is given, the others are asked. Of the sessions before, the last of a `validation` share of the
+    /// users validates. Items unseen in training are left out (Quadrana et al. 2017).
+    LastSession {
+        /// Seconds of idleness that end a session.
+        gap: i64,
+    },
+    /// Amazon Personalize's rule: a seeded share of whole users is held out of training; of each, the
+    /// oldest rows are given and the newest are asked (at least one); items unseen in training are left out.
+    HeldUsers {
+        /// Share of the users that are held out (0.1 in Personalize).
+        users: f64,
+        /// Share of a held-out user's rows that is asked (0.1 in Personalize).
+        asked: f64,
+    },
     /// A published window of the Netflix Prize (RRN, `DeepRecommender`).
     Window(Window),
     /// The newest `test` share of all rows tests; rows of one second stay together.
@@ -112,7 +129,7 @@ impl SplitRule {
     pub fn regime(&self) -> Regime {
         match self {
             Self::HoldOut { .. } | Self::KFold { .. } | Self::FoldFile { .. } => Regime::Random,
-            Self::PerUserShare { .. } | Self::LeaveLast { .. } => Regime::PerUser,
+            Self::PerUserShare { .. } | Self::LeaveLast { .. } | Self::LastSession { .. } | Self::HeldUsers { .. } => Regime::PerUser,
             Self::Window(_) | Self::Cut { .. } => Regime::Future,
         }
     }
@@ -132,6 +149,8 @@ impl SplitRule {
             Self::FoldFile { test } => format!("fold file {}", test.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned())),
             Self::PerUserShare { train } => format!("{}/{} per user", percent(*train), percent(1.0 - train)),
             Self::LeaveLast { test } => format!("leave last {test}"),
+            Self::LastSession { gap } => format!("last session ({gap} s idle)"),
+            Self::HeldUsers { users, asked } => format!("{} % users held out, newest {} % asked", percent(*users), percent(*asked)),
             Self::Window(window) => window.name().to_owned(),
             Self::Cut { test } => format!("last {} %", percent(*test)),
         }
@@ -157,6 +176,8 @@ impl SplitRule {
             Self::FoldFile { test } => random::fold_file(data, test, validation, seed)?,
             Self::PerUserShare { train } => per_user::share(data, share("training", *train)?, seed),
             Self::LeaveLast { test } => per_user::leave_last(data, *test, validation)?,
+            Self::LastSession { gap } => per_user::last_session(data, *gap, validation, seed)?,
+            Self::HeldUsers { users, asked } => per_user::held_users(data, share("held-out", *users)?, share("asked", *asked)?, validation, seed),
             Self::Window(window) => window.roles(data, seed)?,
             Self::Cut { test } => future::cut(data, share("test", *test)?, validation),
         };
@@ -193,13 +214,16 @@ pub struct Parts {
     pub validation: Histories,
     /// Rows that test.
     pub test: Histories,
+    /// Rows that train nothing and are known when test rows are predicted.
+    pub given: Histories,
 }
 
 impl Split {
     /// Copies the rows of each part into columns of its own.
     #[must_use]
     pub fn parts(&self, data: &Interactions) -> Parts {
-        Parts { train: self.part(data, Role::Train), validation: self.part(data, Role::Validation), test: self.part(data, Role::Test) }
+        let part = |role| self.part(data, role);
+        Parts { train: part(Role::Train), validation: part(Role::Validation), test: part(Role::Test), given: part(Role::Given) }
     }
 
     fn part(&self, data: &Interactions, role: Role) -> Histories {

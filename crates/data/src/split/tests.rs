@@ -17,11 +17,13 @@ fn rows() -> impl Strategy<Value = Vec<(u32, u32, i64)>> {
     proptest::collection::vec((0_u32..8, 0_u32..30, 0_i64..500), 20..120)
 }
 
-const RULES: [SplitRule; 5] = [
+const RULES: [SplitRule; 7] = [
     SplitRule::HoldOut { test: 0.2 },
     SplitRule::KFold { folds: 4, fold: 2 },
     SplitRule::PerUserShare { train: 0.7 },
     SplitRule::LeaveLast { test: 1 },
+    SplitRule::LastSession { gap: 40 },
+    SplitRule::HeldUsers { users: 0.3, asked: 0.2 },
     SplitRule::Cut { test: 0.2 },
 ];
 
@@ -38,7 +40,8 @@ proptest! {
             prop_assert_eq!(parts.train.len(), split.count(Role::Train));
             prop_assert_eq!(parts.validation.len(), split.count(Role::Validation));
             prop_assert_eq!(parts.test.len(), split.count(Role::Test));
-            prop_assert_eq!(parts.train.len() + parts.validation.len() + parts.test.len() + split.count(Role::Unused), data.len());
+            prop_assert_eq!(parts.given.len(), split.count(Role::Given));
+            prop_assert_eq!(parts.train.len() + parts.validation.len() + parts.test.len() + parts.given.len() + split.count(Role::Unused), data.len());
             let mut other = data.clone();
             for value in &mut other.values { *value = 1.0; }
             prop_assert_eq!(&rule.split(&other, seed, validation).unwrap().roles, &split.roles);
@@ -110,6 +113,45 @@ fn leave_last_by_hand() {
     let data = table(&[(1, 1, 1), (1, 2, 2), (1, 3, 3), (2, 1, 1)]);
     let split = SplitRule::LeaveLast { test: 1 }.split(&data, 0, 0.0).unwrap();
     assert_eq!(split.roles, [Role::Train, Role::Train, Role::Test, Role::Train]);
+}
+
+#[test]
+fn last_session_by_hand() {
+    // User 1: sessions of two, two and three rows; user 2: one session; user 3: its last session has one row.
+    // Item 9 is only ever tested.
+    let data = table(&[
+        (1, 1, 0),
+        (1, 2, 5),
+        (1, 3, 100),
+        (1, 4, 105),
+        (1, 1, 200),
+        (1, 9, 205),
+        (1, 2, 206),
+        (2, 3, 0),
+        (2, 4, 1),
+        (3, 1, 0),
+        (3, 2, 1),
+        (3, 3, 900),
+    ]);
+    let split = |validation: f64| SplitRule::LastSession { gap: 30 }.split(&data, 0, validation).unwrap().roles;
+    let roles = split(0.0);
+    assert_eq!(roles[..7], [Role::Train, Role::Train, Role::Train, Role::Train, Role::Given, Role::Unused, Role::Test]);
+    assert_eq!(roles[7..], [Role::Train; 5]);
+    let roles = split(0.999_999);
+    assert_eq!(roles[..7], [Role::Train, Role::Train, Role::Validation, Role::Validation, Role::Given, Role::Unused, Role::Test]);
+    assert_eq!(roles[7..], [Role::Train; 5], "a user's only other session trains");
+}
+
+#[test]
+fn held_users_by_hand() {
+    let data = table(&(0..10).flat_map(|user| (0..10).map(move |i| (user, i, i64::from(i)))).collect::<Vec<_>>());
+    let roles = SplitRule::HeldUsers { users: 0.2, asked: 0.1 }.split(&data, 4, 0.25).unwrap().roles;
+    let kinds: Vec<(&Role, &Role)> = roles.chunks(10).map(|rows| (&rows[0], &rows[9])).collect();
+    let count = |kind| kinds.iter().filter(|k| **k == kind).count();
+    assert_eq!(count((&Role::Given, &Role::Test)), 2);
+    assert_eq!(count((&Role::Train, &Role::Validation)), 2, "a quarter of eight users");
+    assert_eq!(count((&Role::Train, &Role::Train)), 6);
+    assert!(roles.chunks(10).all(|rows| rows[..9].iter().all(|role| *role == rows[0])));
 }
 
 #[test]

@@ -129,8 +129,8 @@ impl Trainer for Training<'_> {
         self.engine.epoch(epoch, rate, context)
     }
 
-    fn model(&self, train_rmse: f64) -> Result<Model> {
-        Ok(Model::new(self.settings.clone(), self.mean, self.engine.network()?, self.rows, train_rmse))
+    fn model(&self, train_error: f64) -> Result<Model> {
+        Ok(Model::new(self.settings.clone(), self.mean, self.engine.network()?, self.rows, train_error))
     }
 
     fn state(&self) -> Result<Vec<NamedTensor>> {

@@ -4,7 +4,7 @@ use super::{Settings, Side};
 use crate::autoencoder::{Network, Reader, Rows, tensors_of};
 use crate::fold_in::Population;
 use crate::tensors::{NamedTensor, Tensors};
-use crate::{ModelSettings, RatingModel, Result, UserState};
+use crate::{ModelSettings, RatingModel, Result, Trained, UserState};
 use foretaste_data::History;
 use rayon::prelude::*;
 
@@ -42,10 +42,10 @@ fn dimensions(codes: &[f32], size: usize) -> f32 {
 }
 
 impl Model {
-    pub(super) fn new(settings: Settings, mean: f32, network: Network, rows: &Rows, train_rmse: f64) -> Self {
+    pub(super) fn new(settings: Settings, mean: f32, network: Network, rows: &Rows, train_error: f64) -> Self {
         let size = settings.size;
         let trained = rows.seen();
-        let noise = (train_rmse * train_rmse).max(1e-6) as f32;
+        let noise = (train_error * train_error).max(1e-6) as f32;
         let mut model = Self { settings, mean, network, trained, noise, codes: Vec::new(), population: Vec::new(), variance: 0.0, dimensions: 1.0 };
         if model.settings.side == Side::Items {
             model.codes = vec![0.0; rows.len() * size];
@@ -139,26 +139,9 @@ impl UserState for UserColumn<'_> {
     }
 }
 
-impl RatingModel for Model {
+impl Trained for Model {
     fn settings(&self) -> ModelSettings {
         ModelSettings::Autorec(self.settings.clone())
-    }
-
-    fn start<'a>(&'a self, user: u32, known: History<'_>) -> Box<dyn UserState + 'a> {
-        if self.settings.side == Side::Users {
-            return Box::new(Reader::new(&self.network, self.offset(), &self.trained, self.mean, known));
-        }
-        let trained = self.trained.get(user as usize).is_some_and(|t| *t);
-        let theta = if trained { (0..=self.settings.size).map(|c| self.weight(user as usize, c)).collect() } else { self.population.clone() };
-        let mut state = UserColumn { model: self, theta, variance: self.variance };
-        for row in 0..known.len() {
-            if trained {
-                state.observe_known(known.items[row]);
-            } else {
-                state.reveal(known.items[row], known.values[row], known.timestamps[row]);
-            }
-        }
-        Box::new(state)
     }
 
     fn parameters(&self) -> usize {
@@ -178,5 +161,28 @@ impl RatingModel for Model {
             NamedTensor::scalar("dimensions", self.dimensions),
         ]);
         tensors
+    }
+
+    fn as_rating(&self) -> Option<&dyn RatingModel> {
+        Some(self)
+    }
+}
+
+impl RatingModel for Model {
+    fn start<'a>(&'a self, user: u32, known: History<'_>) -> Box<dyn UserState + 'a> {
+        if self.settings.side == Side::Users {
+            return Box::new(Reader::new(&self.network, self.offset(), &self.trained, self.mean, known));
+        }
+        let trained = self.trained.get(user as usize).is_some_and(|t| *t);
+        let theta = if trained { (0..=self.settings.size).map(|c| self.weight(user as usize, c)).collect() } else { self.population.clone() };
+        let mut state = UserColumn { model: self, theta, variance: self.variance };
+        for row in 0..known.len() {
+            if trained {
+                state.observe_known(known.items[row]);
+            } else {
+                state.reveal(known.items[row], known.values[row], known.timestamps[row]);
+            }
+        }
+        Box::new(state)
     }
 }

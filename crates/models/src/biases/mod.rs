@@ -13,7 +13,7 @@
 use crate::error::within;
 use crate::model::training_mean;
 use crate::tensors::{NamedTensor, Tensors};
-use crate::{FitContext, Fitted, ModelSettings, RatingModel, Result, UserState};
+use crate::{FitContext, Fitted, ModelSettings, RatingModel, Result, Trained, UserState};
 use foretaste_data::{Histories, History};
 
 const NAME: &str = "biases";
@@ -131,18 +131,9 @@ impl UserState for State<'_> {
     }
 }
 
-impl RatingModel for Model {
+impl Trained for Model {
     fn settings(&self) -> ModelSettings {
         ModelSettings::Biases(self.settings.clone())
-    }
-
-    /// The closed form over `known`: for a training user the trained bias.
-    fn start<'a>(&'a self, _: u32, known: History<'_>) -> Box<dyn UserState + 'a> {
-        let mut state = State { model: self, residuals: 0.0, ratings: 0.0, bias: 0.0 };
-        for row in 0..known.len() {
-            state.reveal(known.items[row], known.values[row], known.timestamps[row]);
-        }
-        Box::new(state)
     }
 
     fn parameters(&self) -> usize {
@@ -155,6 +146,21 @@ impl RatingModel for Model {
             NamedTensor::new("users", &[self.users.len()], self.users.clone()),
             NamedTensor::new("items", &[self.items.len()], self.items.clone()),
         ]
+    }
+
+    fn as_rating(&self) -> Option<&dyn RatingModel> {
+        Some(self)
+    }
+}
+
+impl RatingModel for Model {
+    /// The closed form over `known`: for a training user the trained bias.
+    fn start<'a>(&'a self, _: u32, known: History<'_>) -> Box<dyn UserState + 'a> {
+        let mut state = State { model: self, residuals: 0.0, ratings: 0.0, bias: 0.0 };
+        for row in 0..known.len() {
+            state.reveal(known.items[row], known.values[row], known.timestamps[row]);
+        }
+        Box::new(state)
     }
 }
 

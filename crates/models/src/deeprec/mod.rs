@@ -15,7 +15,7 @@ use crate::epochs::{self, Trainer};
 use crate::error::within;
 use crate::model::training_mean;
 use crate::tensors::{NamedTensor, Tensors};
-use crate::{FitContext, Fitted, ModelSettings, RatingModel, Result, UserState};
+use crate::{FitContext, Fitted, ModelSettings, RatingModel, Result, Trained, UserState};
 use foretaste_data::{Histories, History};
 
 const NAME: &str = "deeprec";
@@ -166,13 +166,9 @@ impl Model {
     }
 }
 
-impl RatingModel for Model {
+impl Trained for Model {
     fn settings(&self) -> ModelSettings {
         ModelSettings::Deeprec(self.settings.clone())
-    }
-
-    fn start<'a>(&'a self, _: u32, known: History<'_>) -> Box<dyn UserState + 'a> {
-        Box::new(Reader::new(&self.network, self.offset(), &self.trained, self.mean, known))
     }
 
     fn parameters(&self) -> usize {
@@ -184,5 +180,15 @@ impl RatingModel for Model {
         tensors.push(NamedTensor::scalar("mean", self.mean));
         tensors.push(NamedTensor::new("trained", &[self.trained.len()], self.trained.iter().map(|t| f32::from(u8::from(*t))).collect()));
         tensors
+    }
+
+    fn as_rating(&self) -> Option<&dyn RatingModel> {
+        Some(self)
+    }
+}
+
+impl RatingModel for Model {
+    fn start<'a>(&'a self, _: u32, known: History<'_>) -> Box<dyn UserState + 'a> {
+        Box::new(Reader::new(&self.network, self.offset(), &self.trained, self.mean, known))
     }
 }

@@ -7,7 +7,7 @@ use super::{Likelihood, Settings};
 use crate::codes::Codes;
 use crate::fold_in::{Population, Regression};
 use crate::tensors::{NamedTensor, Tensors};
-use crate::{ModelSettings, RatingModel, Result, UserState};
+use crate::{ModelSettings, RatingModel, Result, Trained, UserState};
 use foretaste_data::{Histories, History, Membership};
 use rayon::prelude::*;
 
@@ -93,14 +93,22 @@ pub struct Model {
 }
 
 impl Model {
-    pub(super) fn new(settings: &Settings, layout: Layout, samples: Samples, values: Vec<f32>, train: &Histories, trained: Vec<bool>, train_rmse: f64) -> Self {
+    pub(super) fn new(
+        settings: &Settings,
+        layout: Layout,
+        samples: Samples,
+        values: Vec<f32>,
+        train: &Histories,
+        trained: Vec<bool>,
+        train_error: f64,
+    ) -> Self {
         let width = settings.factors + 1;
         let mut model = Self {
             settings: settings.clone(),
             layout,
             samples,
             values,
-            population: Population { mean: Vec::new(), variance: Vec::new(), noise: (train_rmse * train_rmse).max(1e-6) as f32, trained },
+            population: Population { mean: Vec::new(), variance: Vec::new(), noise: (train_error * train_error).max(1e-6) as f32, trained },
             variances: Vec::new(),
         };
         for draw in model.streamed() {
@@ -305,13 +313,9 @@ impl UserState for State<'_> {
     }
 }
 
-impl RatingModel for Model {
+impl Trained for Model {
     fn settings(&self) -> ModelSettings {
         ModelSettings::Fm(self.settings.clone())
-    }
-
-    fn start<'a>(&'a self, user: u32, known: History<'_>) -> Box<dyn UserState + 'a> {
-        Box::new(State::new(self, user, known))
     }
 
     fn parameters(&self) -> usize {
@@ -334,5 +338,15 @@ impl RatingModel for Model {
         ]);
         tensors.extend(self.population.tensors());
         tensors
+    }
+
+    fn as_rating(&self) -> Option<&dyn RatingModel> {
+        Some(self)
+    }
+}
+
+impl RatingModel for Model {
+    fn start<'a>(&'a self, user: u32, known: History<'_>) -> Box<dyn UserState + 'a> {
+        Box::new(State::new(self, user, known))
     }
 }

@@ -225,7 +225,7 @@ fn a_new_day_is_an_average_day() {
     let settings = Settings { factors: 2, iterations: 120, burn_in: 40, ..Settings::default() };
     let device = crate::Device::flex();
     let model = fit(&settings, &train, None, &crate::FitContext::new(0, &device)).unwrap().model;
-    let state = model.start(4, train.user(4));
+    let state = model.ratings().unwrap().start(4, train.user(4));
     let (seen, unseen) = (state.predict(3, 28 * 86_400), state.predict(3, 9_999 * 86_400));
     assert!((seen - unseen).abs() < 0.35 && (unseen - 3.5).abs() < 0.35, "{seen} {unseen}");
 }

@@ -290,11 +290,11 @@ impl Trainer for Training<'_> {
         Ok(squares)
     }
 
-    fn model(&self, train_rmse: f64) -> Result<Model> {
+    fn model(&self, train_error: f64) -> Result<Model> {
         // Before the first kept draw, and without draws at all, the machine as it stands.
         let samples = if self.samples.is_empty() { self.chains.iter().map(Chain::draw).collect() } else { self.samples.clone() };
         let values = self.chains[0].levels.as_ref().map_or(Vec::new(), |levels| levels.values.clone());
-        Ok(Model::new(self.settings, self.layout.clone(), samples, values, self.train, self.trained.clone(), train_rmse))
+        Ok(Model::new(self.settings, self.layout.clone(), samples, values, self.train, self.trained.clone(), train_error))
     }
 
     fn state(&self) -> Result<Vec<NamedTensor>> {

@@ -1,6 +1,8 @@
-//! A batch made ready: features of time, and where each item's and user's entries stand.
+//! A batch made ready: features of time, negatives, and where each item's and user's entries stand.
 
+use super::Scope;
 use super::inputs::{Scale, Track, When};
+use super::negatives::Negatives;
 use foretaste_data::Histories;
 use foretaste_data::batch::Batch;
 
@@ -18,9 +20,10 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// Finds the places of `ids` where `mask` is 1.
-    fn fill(&mut self, ids: &[u32], mask: &[f32]) {
-        let occurs = || ids.iter().zip(mask).enumerate().filter(|(_, (_, mask))| **mask > 0.0).map(|(entry, (id, _))| (entry, *id));
+    /// Finds the places of `ids` where `mask` is 1, and of all of `more`, whose entries are counted on from there.
+    fn fill(&mut self, ids: &[u32], mask: &[f32], more: &[u32]) {
+        let more = || more.iter().enumerate().map(|(at, id)| (ids.len() + at, *id));
+        let occurs = || ids.iter().zip(mask).enumerate().filter(|(_, (_, mask))| **mask > 0.0).map(|(entry, (id, _))| (entry, *id)).chain(more());
         let Self { distinct, place, offsets, entries, table } = self;
         distinct.clear();
         for (_, id) in occurs() {
@@ -36,7 +39,7 @@ impl Places {
         distinct.sort_unstable();
         distinct.iter().enumerate().for_each(|(at, id)| table[*id as usize] = at as u32);
         place.clear();
-        place.resize(ids.len(), 0);
+        place.resize(ids.len() + more().len(), 0);
         offsets.clear();
         offsets.resize(distinct.len() + 1, 0);
         for (entry, id) in occurs() {
@@ -74,6 +77,14 @@ pub(super) struct Prepared {
     pub weights: Vec<f32>,
     pub items: Places,
     pub users: Places,
+    /// Items that next items are told from; the same for all entries.
+    pub samples: Vec<u32>,
+    /// What the scores of `samples` are corrected by.
+    pub corrections: Vec<f32>,
+    /// What each entry's own item's score is corrected by.
+    pub own_corrections: Vec<f32>,
+    /// Entries' items, then `samples`; empty where no next items are predicted.
+    pub asked: Places,
 }
 
 /// How much an interaction counts in training, by its age.
@@ -112,18 +123,23 @@ pub(super) struct Preparer<'a> {
     /// What the stationary part predicts for each training row; empty for the mean.
     pub base: &'a [f32],
     pub recency: Recency,
+    pub scope: Scope,
+    /// Where next items are predicted, and the seed of the epoch's draws.
+    pub negatives: Option<(&'a Negatives, u64)>,
     /// One a row of the batch.
     tracks: Vec<Track>,
+    /// Batches prepared so far.
+    batches: u64,
 }
 
 impl<'a> Preparer<'a> {
     pub fn new(when: &'a When, scale: Scale, train: &'a Histories, base: &'a [f32], recency: Recency, rows: usize) -> Self {
-        Self { when, scale, train, base, recency, tracks: vec![Track::default(); rows] }
+        Self { when, scale, train, base, recency, scope: Scope::User, negatives: None, tracks: vec![Track::default(); rows], batches: 0 }
     }
 
     /// Works out what follows from the batch in `prepared`, the next of an epoch's.
     pub fn prepare(&mut self, prepared: &mut Prepared) {
-        let Prepared { batch, when, values, crossed, weights, items, users } = prepared;
+        let Prepared { batch, when, values, crossed, weights, items, users, samples, corrections, own_corrections, asked } = prepared;
         let (width, rows) = (self.when.len(), self.tracks.len());
         when.resize(batch.items.len() * width, 0.0);
         values.clear();
@@ -147,12 +163,24 @@ impl<'a> Preparer<'a> {
                 self.when.write(track, timestamp, (base - mean) / deviation, out);
                 weights[at] *= self.recency.weight(timestamp);
                 crossed[at] = self.when.crossed(track, timestamp);
-                values[at] = (batch.values[at] - base) / deviation;
+                if self.scope == Scope::Session && crossed[at] > 0 {
+                    batch.start[at] = 1.0;
+                }
+                values[at] = self.scale.left(batch.values[at], base);
                 self.when.take(track, timestamp, values[at]);
             }
         }
-        items.fill(&batch.items, &batch.mask);
-        users.fill(&batch.users, &batch.mask);
+        items.fill(&batch.items, &batch.mask, &[]);
+        users.fill(&batch.users, &batch.mask, &[]);
+        if let Some((negatives, seed)) = self.negatives {
+            negatives.draw(seed, self.batches, samples);
+            corrections.clear();
+            corrections.extend(samples.iter().map(|item| negatives.correction(*item)));
+            own_corrections.clear();
+            own_corrections.extend(batch.items.iter().map(|item| negatives.correction(*item)));
+            asked.fill(&batch.items, &batch.mask, samples);
+        }
+        self.batches += 1;
     }
 }
 
@@ -173,13 +201,14 @@ mod tests {
     #[test]
     fn places_by_hand() {
         let mut places = Places::default();
-        places.fill(&[9, 9], &[1.0, 1.0]);
+        places.fill(&[9, 9], &[1.0, 1.0], &[]);
         for _ in 0..2 {
-            places.fill(&[4, 0, 7, 4, 4], &[1.0, 0.0, 1.0, 1.0, 1.0]);
-            assert_eq!(places.distinct, [4, 7]);
-            assert_eq!(places.place, [0, 0, 1, 0, 0]);
-            assert_eq!(places.entries(0), [0, 3, 4]);
-            assert_eq!(places.entries(1), [2]);
+            places.fill(&[4, 0, 7, 4, 4], &[1.0, 0.0, 1.0, 1.0, 1.0], &[5, 4]);
+            assert_eq!(places.distinct, [4, 5, 7]);
+            assert_eq!(places.place, [0, 0, 2, 0, 0, 1, 0]);
+            assert_eq!(places.entries(0), [0, 3, 4, 6]);
+            assert_eq!(places.entries(1), [5]);
+            assert_eq!(places.entries(2), [2]);
         }
     }
 }

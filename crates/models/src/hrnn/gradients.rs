@@ -1,7 +1,7 @@
 //! Gradients of a window, and the steps weights take along them.
 
 use super::batch::Prepared;
-use super::weights::{CODE_INPUT, CODE_OUTPUT, Dense, ITEM_INPUT, ITEM_OUTPUT, USER, Weights};
+use super::weights::{CODE_INPUT, CODE_NEXT, CODE_OUTPUT, Dense, ITEM_INPUT, ITEM_NEXT, ITEM_OUTPUT, Tables, USER, Weights};
 use crate::Result;
 use crate::kernels::{adam, add};
 use crate::optimizer::{AdamStep, steps_of, steps_tensor};
@@ -12,7 +12,7 @@ use rayon::prelude::*;
 #[derive(Debug, Clone)]
 pub(super) struct Gradients {
     pub dense: Dense,
-    pub tables: [Vec<f32>; 5],
+    pub tables: Tables<Vec<f32>>,
 }
 
 impl Gradients {
@@ -22,13 +22,14 @@ impl Gradients {
 
     /// Gives every attribute code its share of its items' gradients.
     pub fn spread(&mut self, weights: &Weights, batch: &Prepared) {
-        for (table, of) in [(CODE_INPUT, ITEM_INPUT), (CODE_OUTPUT, ITEM_OUTPUT)] {
+        for (table, of) in [(CODE_INPUT, ITEM_INPUT), (CODE_OUTPUT, ITEM_OUTPUT), (CODE_NEXT, ITEM_NEXT)] {
+            let touched = if of == ITEM_NEXT { &batch.asked.distinct } else { &batch.items.distinct };
             let width = weights.width(table);
             let mut sums = std::mem::take(&mut self.tables[table]);
             sums.clear();
             sums.resize(weights.tables[table].len(), 0.0);
             if !sums.is_empty() {
-                for (item, gradient) in batch.items.distinct.iter().zip(self.tables[of].chunks_exact(width)) {
+                for (item, gradient) in touched.iter().zip(self.tables[of].chunks_exact(width)) {
                     let codes = weights.codes.of(*item as usize);
                     codes.iter().for_each(|code| add(&mut sums[*code as usize * width..][..width], gradient, 1.0 / codes.len() as f32));
                 }
@@ -53,7 +54,7 @@ impl Gradients {
 /// Adam's moments.
 pub(super) struct Moments {
     dense: [Dense; 2],
-    tables: [[Vec<f32>; 5]; 2],
+    tables: [Tables<Vec<f32>>; 2],
     steps: u64,
 }
 
@@ -70,23 +71,24 @@ impl Moments {
     }
 
     /// One Adam step: dense weights all, tables by the rows the batch touches; these decay.
-    pub fn step(&mut self, weights: &mut Weights, gradients: &Gradients, batch: &Prepared, rate: f32, decay: [f32; 5]) {
+    pub fn step(&mut self, weights: &mut Weights, gradients: &Gradients, batch: &Prepared, rate: f32, decay: Tables<f32>) {
         self.steps += 1;
         let step = AdamStep { rate, weight_decay: 0.0, number: self.steps };
         let [first, second] = &mut self.dense;
         let all = weights.dense.tensors_mut().into_iter().zip(first.tensors_mut()).zip(second.tensors_mut()).zip(gradients.dense.tensors());
         all.for_each(|(((value, first), second), gradient)| adam(value, first, second, gradient, rate, step.corrections()));
-        for table in [ITEM_INPUT, ITEM_OUTPUT, CODE_INPUT, CODE_OUTPUT, USER] {
+        for table in 0..weights.tables.len() {
             let every: Vec<u32>;
             let ids = match table {
                 ITEM_INPUT | ITEM_OUTPUT => &batch.items.distinct,
+                ITEM_NEXT => &batch.asked.distinct,
                 USER => &batch.users.distinct,
                 _ => {
                     every = (0..weights.codes.n as u32).collect();
                     &every
                 }
             };
-            // Without stationary factors there is no row a user.
+            // Not every network has every table.
             if weights.tables[table].is_empty() {
                 continue;
             }

@@ -12,6 +12,13 @@ pub(super) struct Scale {
     pub deviation: f32,
 }
 
+impl Scale {
+    /// `v`: what `base` leaves of a value, in standard deviations; nothing of a value that is not known.
+    pub fn left(self, value: f32, base: f32) -> f32 {
+        if value.is_nan() { 0.0 } else { (value - base) / self.deviation }
+    }
+}
+
 /// Writes `x = [e, v e, v, max(-v, 0), w]`, or `[e, w]` where ratings are no inputs.
 #[inline]
 pub(super) fn input(item: &[f32], value: f32, when: &[f32], ratings: bool, x: &mut [f32]) {

@@ -24,6 +24,15 @@
 //! `size`, `depth` and `height` (levels of sessions; 0 is a flat RNN) are the talk's knobs;
 //! `bptt`, `recency_mask` (here: a half-life of an interaction's weight in the loss) and the history-length percentiles are Amazon Personalize's, with its defaults.
 //!
+//! `objective` tells what it is trained for: the next rating, given its item and time; the next item, given
+//! its time; or both at once. Scores of next items come from the same gated state, with `base_t` at the mean:
+//!
+//! ```text
+//! s_t,j = (W_n [sigmoid(C w_t) * h_t-1, w_t]) . (G_j, c_j)    (G_j: factors, c_j: bias; attributes added)
+//! ```
+//!
+//! and the loss (`losses`) tells the item that came from items drawn by popularity (`negatives`).
+//!
 //! `frozen` and `streaming`: the state runs through known ratings in time order and answers each
 //! asked rating from what is known *before* it; a revealed rating is the next input. One interaction
 //! costs the same however long the history is.
@@ -34,8 +43,11 @@
 mod batch;
 mod gradients;
 mod inputs;
+mod losses;
 mod native;
+mod negatives;
 mod network;
+mod next;
 mod noise;
 mod replay;
 mod stationary;
@@ -44,13 +56,13 @@ mod weights;
 
 use crate::error::within;
 use crate::tensors::{NamedTensor, Tensors};
-use crate::{ModelError, ModelSettings, RatingModel, Reading, Result, UserState};
+use crate::{ModelError, ModelSettings, RankingState, RatingModel, Reading, Recommender, Result, Trained, UserState};
 use foretaste_data::History;
 use inputs::{Scale, When};
 use replay::State;
 use stationary::Machines;
-use std::sync::Arc;
-use weights::{Sizes, Weights};
+use std::sync::{Arc, OnceLock};
+use weights::{ITEM_NEXT, Sizes, Weights};
 
 pub use crate::recurrent::Cell;
 pub use replay::Memory;
@@ -71,6 +83,40 @@ pub enum Form {
     All,
 }
 
+/// What the network is trained for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Objective {
+    /// The value of the next interaction, given its item and time.
+    Rating,
+    /// The item of the next interaction, given its time.
+    NextItem,
+    /// Both, with a share of the loss each.
+    Both,
+}
+
+/// How the next item is told from others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Loss {
+    /// Cross-entropy of a softmax over the next item and the drawn ones, corrected for how they are drawn.
+    Softmax,
+    /// TOP1-max (Hidasi and Karatzoglou 2018).
+    Top1Max,
+    /// BPR-max (the same).
+    BprMax,
+}
+
+/// How far a state reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scope {
+    /// Over all of a user's sessions.
+    User,
+    /// To the end of a session of the lowest level, as GRU4Rec's (Hidasi et al. 2016).
+    Session,
+}
+
 /// What the network adds to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -79,7 +125,8 @@ pub enum Stationary {
     Biases,
     /// Also factors of the users, trained with the network.
     Factors,
-    /// Factorization machines that users fold into rating by rating.
+    /// Factorization machines that users fold into rating by rating; where next items are predicted,
+    /// as `Biases`: what a machine says of an item must not be known before the item is.
     Fm,
 }
 
@@ -87,6 +134,20 @@ pub enum Stationary {
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
+    /// What the network is trained for.
+    pub objective: Objective,
+    /// How the next item is told from others (`next-item`, `both`).
+    pub loss: Loss,
+    /// Items drawn a window to tell the next item from; all items where there are no more.
+    pub negatives: usize,
+    /// Power of an item's number of training rows by which it is drawn.
+    pub negatives_alpha: f32,
+    /// Weight of the drawn items' squared scores in the loss (`bpr-max`).
+    pub score_penalty: f32,
+    /// Share of the rating's squared error in the loss (`both`).
+    pub rating_share: f32,
+    /// How far a state reaches.
+    pub scope: Scope,
     /// How sessions enter.
     pub form: Form,
     /// Kind of cell.
@@ -159,6 +220,13 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            objective: Objective::Rating,
+            loss: Loss::Softmax,
+            negatives: 512,
+            negatives_alpha: 0.75,
+            score_penalty: 1.0,
+            rating_share: 0.5,
+            scope: Scope::User,
             form: Form::Inputs,
             cell: Cell::Gru,
             depth: 1,
@@ -196,6 +264,38 @@ impl Default for Settings {
     }
 }
 
+/// What a window is computed for.
+#[derive(Debug, Clone, Copy)]
+struct Goal {
+    /// What a rating's residual is measured in.
+    deviation: f32,
+    loss: Loss,
+    /// Weight of the drawn items' squared scores (`bpr-max`).
+    penalty: f32,
+    /// Share of the rating's squared error in the loss: 1 where next items are none of its business.
+    rating_share: f32,
+}
+
+impl Goal {
+    fn new(settings: &Settings, scale: Scale) -> Self {
+        let rating_share = match settings.objective {
+            Objective::Rating => 1.0,
+            Objective::NextItem => 0.0,
+            Objective::Both => settings.rating_share,
+        };
+        Self { deviation: scale.deviation, loss: settings.loss, penalty: settings.score_penalty, rating_share }
+    }
+}
+
+/// Sums over a window's interactions.
+#[derive(Debug, Clone, Copy, Default)]
+struct Errors {
+    /// Of the ratings' squared errors.
+    squares: f64,
+    /// Of the next items' losses.
+    losses: f64,
+}
+
 fn fail(setting: &str, reason: &str) -> ModelError {
     ModelError::Setting { model: NAME, setting: setting.into(), reason: reason.into() }
 }
@@ -214,6 +314,10 @@ impl Settings {
         within(NAME, "fm_iterations", self.fm_iterations, 1, 1_000_000)?;
         within(NAME, "fm_folds", self.fm_folds, 2, 100)?;
         within(NAME, "fm_drift", self.fm_drift, 0.0, 10.0)?;
+        within(NAME, "negatives", self.negatives, 1, 1_000_000)?;
+        within(NAME, "negatives_alpha", self.negatives_alpha, 0.0, 1.0)?;
+        within(NAME, "score_penalty", self.score_penalty, 0.0, 100.0)?;
+        within(NAME, "rating_share", self.rating_share, 0.0, 1.0)?;
         within(NAME, "epochs", self.epochs, 1, 100_000)?;
         within(NAME, "rows", self.rows, 1, 65_536)?;
         within(NAME, "bptt", self.bptt, 1, 4096)?;
@@ -238,7 +342,15 @@ impl Settings {
         if self.form != Form::Inputs && (self.depth > 1 || self.cell != Cell::Gru || self.height == 0) {
             return Err(fail("form", "sessions' own states (init, all) need cell = \"gru\", depth = 1 and height of 1 at least"));
         }
+        if self.scope == Scope::Session && (self.height == 0 || self.form != Form::Inputs) {
+            return Err(fail("scope", "a state to the end of a session (session) needs form = \"inputs\" and height of 1 at least"));
+        }
         When::new(self).map(|_| ())
+    }
+
+    /// Whether the network adds to factorization machines.
+    fn has_machines(&self) -> bool {
+        self.stationary == Stationary::Fm && self.objective == Objective::Rating
     }
 }
 
@@ -248,8 +360,11 @@ pub struct Model {
     named: ModelSettings,
     scale: Scale,
     when: When,
+    scope: Scope,
     weights: Weights,
     machines: Arc<Machines>,
+    /// The items' rows for next items, attributes added; made when first asked for.
+    catalogue: OnceLock<Vec<f32>>,
 }
 
 impl Model {
@@ -263,15 +378,45 @@ impl Model {
         let scale = Scale { mean: tensors.scalar("mean")?, deviation: tensors.scalar("deviation")? };
         let when = When::new(settings)?;
         let machines = Arc::new(Machines::restore(settings, tensors)?);
-        Ok(Self { weights: Weights::restore(Sizes::new(settings, when.len()), tensors)?, named, scale, when, machines })
+        let weights = Weights::restore(Sizes::new(settings, when.len()), tensors)?;
+        Ok(Self::new(named, settings, (scale, when), weights, machines))
+    }
+
+    fn new(named: ModelSettings, settings: &Settings, (scale, when): (Scale, When), weights: Weights, machines: Arc<Machines>) -> Self {
+        Self { named, scale, when, scope: settings.scope, weights, machines, catalogue: OnceLock::new() }
+    }
+
+    fn catalogue(&self) -> &[f32] {
+        self.catalogue.get_or_init(|| self.weights.items(ITEM_NEXT))
     }
 }
 
-impl RatingModel for Model {
+impl Trained for Model {
     fn settings(&self) -> ModelSettings {
         self.named.clone()
     }
 
+    fn parameters(&self) -> usize {
+        self.weights.parameters() + self.machines.parameters()
+    }
+
+    fn tensors(&self) -> Vec<NamedTensor> {
+        let mut tensors = vec![NamedTensor::scalar("mean", self.scale.mean), NamedTensor::scalar("deviation", self.scale.deviation)];
+        tensors.extend(self.weights.tensors());
+        tensors.extend(self.machines.tensors());
+        tensors
+    }
+
+    fn as_rating(&self) -> Option<&dyn RatingModel> {
+        self.weights.sizes.rates.then_some(self)
+    }
+
+    fn as_recommender(&self) -> Option<&dyn Recommender> {
+        self.weights.sizes.ranks.then_some(self)
+    }
+}
+
+impl RatingModel for Model {
     fn start<'a>(&'a self, user: u32, known: History<'_>) -> Box<dyn UserState + 'a> {
         let mut state = State::new(self, user);
         state.replay(known);
@@ -284,25 +429,22 @@ impl RatingModel for Model {
         let mut next = 0;
         for (row, out) in out.iter_mut().enumerate() {
             while next < known.len() && known.timestamps[next] <= asked.timestamps[row] {
-                state.reveal(known.items[next], known.values[next], known.timestamps[next]);
+                state.take(known.items[next], known.values[next], known.timestamps[next]);
                 next += 1;
             }
             *out = state.predict(asked.items[row], asked.timestamps[row]);
             if reading == Reading::Streaming {
-                state.reveal(asked.items[row], asked.values[row], asked.timestamps[row]);
+                state.take(asked.items[row], asked.values[row], asked.timestamps[row]);
             }
         }
     }
+}
 
-    fn parameters(&self) -> usize {
-        self.weights.parameters() + self.machines.parameters()
-    }
-
-    fn tensors(&self) -> Vec<NamedTensor> {
-        let mut tensors = vec![NamedTensor::scalar("mean", self.scale.mean), NamedTensor::scalar("deviation", self.scale.deviation)];
-        tensors.extend(self.weights.tensors());
-        tensors.extend(self.machines.tensors());
-        tensors
+impl Recommender for Model {
+    fn ranking<'a>(&'a self, user: u32, known: History<'_>) -> Box<dyn RankingState + 'a> {
+        let mut state = State::new(self, user);
+        state.replay(known);
+        Box::new(state)
     }
 }
 

@@ -6,10 +6,12 @@
 
 use super::batch::{Places, Prepared};
 use super::gradients::Gradients;
+use super::next::{Head, Shared};
 use super::noise::Noise;
-use super::weights::{Dense, ITEM_INPUT, ITEM_OUTPUT, Sizes, USER, Weights};
+use super::weights::{Dense, ITEM_INPUT, ITEM_NEXT, ITEM_OUTPUT, Sizes, USER, Weights};
+use super::{Errors, Goal};
 use crate::kernels::{Matrix, add, dot, product_into};
-use crate::sequence::{Climb, Layer, States, Tape, Transposed, sigmoids};
+use crate::sequence::{Climb, Layer, States, Tape, Transposed, sigmoids, transpose};
 use rayon::prelude::*;
 
 /// Rows of a batch that are computed as one task; decides the order of sums.
@@ -38,6 +40,7 @@ struct Work {
     slopes: Vec<f32>,
     /// Gradient of the states that are decoded.
     d_state: Vec<f32>,
+    next: Head,
     gradients: Dense,
     squares: f64,
 }
@@ -48,8 +51,8 @@ pub(super) struct Native {
     rows: usize,
     work: Vec<Work>,
     transposed: Vec<Transposed>,
-    /// `W_o` transposed.
-    query: Vec<f32>,
+    /// The states' rows of `W_o` and of `W_n`, transposed.
+    queries: [Vec<f32>; 2],
 }
 
 impl Native {
@@ -72,11 +75,18 @@ impl Native {
                 d_query: Vec::new(),
                 slopes: Vec::new(),
                 d_state: Vec::new(),
+                next: Head::default(),
                 gradients: Dense::zeros(&sizes),
                 squares: 0.0,
             }
         };
-        Self { sizes, rows, work: (0..rows).step_by(CHUNK).map(work).collect(), transposed: vec![Transposed::default(); sizes.depth], query: Vec::new() }
+        Self {
+            sizes,
+            rows,
+            work: (0..rows).step_by(CHUNK).map(work).collect(),
+            transposed: vec![Transposed::default(); sizes.depth],
+            queries: [Vec::new(), Vec::new()],
+        }
     }
 
     /// Forgets all states.
@@ -90,15 +100,13 @@ impl Native {
         }
     }
 
-    /// Runs the next window; `gradients` become those of the mean squared error over the batch's full
-    /// number of entries, so that a half-empty batch pulls half as hard. Answers the sum of squared errors.
-    pub fn window(&mut self, weights: &Weights, batch: &Prepared, deviation: f32, noise: Noise, gradients: &mut Gradients) -> f64 {
+    /// Runs the next window; `gradients` become those of the mean loss over the batch's full number of
+    /// entries, so that a half-empty batch pulls half as hard.
+    pub fn window(&mut self, weights: &Weights, batch: &Prepared, goal: Goal, noise: Noise, gradients: &mut Gradients) -> Errors {
         let sizes = self.sizes;
         self.transposed.iter_mut().zip(&weights.dense.layers).for_each(|(t, layer)| t.update(layer));
-        let width = sizes.query();
-        self.query.resize(sizes.size * width, 0.0);
-        for (unit, row) in weights.dense.query[..sizes.size * width].chunks_exact(width).enumerate() {
-            row.iter().enumerate().for_each(|(c, v)| self.query[c * sizes.size + unit] = *v);
+        for (to, (query, width)) in self.queries.iter_mut().zip([(&weights.dense.query, sizes.query()), (&weights.dense.next, sizes.next())]) {
+            transpose(&query[..query.len().min(sizes.size * width)], width, to);
         }
         let rows_of = |table: usize, ids: &[u32]| {
             let width = weights.width(table);
@@ -107,11 +115,13 @@ impl Native {
             rows
         };
         let items = &batch.items.distinct;
-        let tables = [rows_of(ITEM_INPUT, items), rows_of(ITEM_OUTPUT, items)];
-        let context = Context { sizes, weights, batch, tables: &tables, rows: self.rows, deviation, noise, transposed: &self.transposed, query: &self.query };
+        let tables = [rows_of(ITEM_INPUT, items), rows_of(ITEM_OUTPUT, if sizes.rates { items } else { &[] })];
+        let next = Shared::new(goal, weights, batch);
+        let context =
+            Context { sizes, weights, batch, tables: &tables, rows: self.rows, goal, noise, transposed: &self.transposed, queries: &self.queries, next: &next };
         self.work.par_iter_mut().enumerate().for_each(|(chunk, work)| work.run(&context, chunk * CHUNK));
         self.collect(weights, batch, gradients);
-        self.work.iter().map(|work| work.squares).sum()
+        Errors { squares: self.work.iter().map(|work| work.squares).sum(), losses: self.work.iter().map(|work| work.next.losses).sum() }
     }
 
     /// Adds the chunks' gradients up.
@@ -127,21 +137,39 @@ impl Native {
             let work = &self.work[row / CHUNK];
             (work, step * CHUNK.min(self.rows - row / CHUNK * CHUNK) + row % CHUNK)
         };
-        let sum = |places: &Places, width: usize, out: &mut Vec<f32>, each: &(dyn Fn(&Work, usize, &mut [f32]) + Sync)| {
+        let sum = |places: &Places, width: usize, out: &mut Vec<f32>, each: &(dyn Fn(u32, &mut [f32]) + Sync)| {
             out.clear();
             out.resize(places.distinct.len() * width, 0.0);
-            out.par_chunks_mut(width).enumerate().with_min_len(16).for_each(|(at, out)| {
-                for entry in places.entries(at) {
-                    let (work, entry) = place(*entry);
-                    each(work, entry, out);
-                }
-            });
+            out.par_chunks_mut(width).enumerate().with_min_len(16).for_each(|(at, out)| places.entries(at).iter().for_each(|entry| each(*entry, out)));
         };
         let inputs = sizes.inputs();
-        sum(&batch.items, d, &mut gradients.tables[ITEM_INPUT], &|work, at, out| add(out, &work.dx[at * inputs..at * inputs + d], 1.0));
-        sum(&batch.items, d + 1, &mut gradients.tables[ITEM_OUTPUT], &|work, at, out| add(out, &work.query[at * q..=at * q + d], work.slopes[at]));
+        sum(&batch.items, d, &mut gradients.tables[ITEM_INPUT], &|entry, out| {
+            let (work, at) = place(entry);
+            add(out, &work.dx[at * inputs..at * inputs + d], 1.0);
+        });
+        if sizes.rates {
+            sum(&batch.items, d + 1, &mut gradients.tables[ITEM_OUTPUT], &|entry, out| {
+                let (work, at) = place(entry);
+                add(out, &work.query[at * q..=at * q + d], work.slopes[at]);
+            });
+        }
+        if sizes.ranks {
+            let (n, width) = (batch.batch.items.len() as u32, sizes.next());
+            sum(&batch.asked, width, &mut gradients.tables[ITEM_NEXT], &|entry, out| {
+                if entry < n {
+                    let (work, at) = place(entry);
+                    add(out, &work.next.query[at * width..(at + 1) * width], work.next.slopes[at]);
+                } else {
+                    let at = (entry - n) as usize;
+                    self.work.iter().for_each(|work| add(out, &work.next.samples[at * width..(at + 1) * width], 1.0));
+                }
+            });
+        }
         if !weights.tables[USER].is_empty() {
-            sum(&batch.users, q, &mut gradients.tables[USER], &|work, at, out| add(out, &work.d_query[at * q..(at + 1) * q], 1.0));
+            sum(&batch.users, q, &mut gradients.tables[USER], &|entry, out| {
+                let (work, at) = place(entry);
+                add(out, &work.d_query[at * q..(at + 1) * q], 1.0);
+            });
         }
         gradients.spread(weights, batch);
     }
@@ -155,17 +183,18 @@ struct Context<'a> {
     /// Rows of the batch's distinct items, attributes added.
     tables: &'a [Vec<f32>; 2],
     rows: usize,
-    deviation: f32,
+    goal: Goal,
     noise: Noise,
     transposed: &'a [Transposed],
-    query: &'a [f32],
+    queries: &'a [Vec<f32>; 2],
+    next: &'a Shared<'a>,
 }
 
 impl Work {
     /// The rows of the batch from `first` on.
     fn run(&mut self, context: &Context, first: usize) {
         let Context { sizes, weights, batch, .. } = *context;
-        let (d, h, w, q, inputs) = (sizes.factors, sizes.size, sizes.when, sizes.query(), sizes.inputs());
+        let (d, h, w, inputs) = (sizes.factors, sizes.size, sizes.when, sizes.inputs());
         let rows = CHUNK.min(context.rows - first);
         let steps = batch.batch.items.len() / context.rows;
         let entries = steps * rows;
@@ -200,7 +229,7 @@ impl Work {
             weights.dense.layers[at].forward(x, &self.start, rows, &mut self.states[at], &mut above[0], enter);
         }
 
-        // The query of the state before each interaction.
+        // The state before each interaction, discounted by time, with the features of time.
         let top = &self.tapes[sizes.depth - 1].before;
         self.decoded.resize(entries * (h + w), 0.0);
         if sizes.gate {
@@ -219,39 +248,19 @@ impl Work {
             decoded[h..].copy_from_slice(&self.when[entry * w..(entry + 1) * w]);
             context.noise.state(outer(entry), &mut decoded[..h]);
         }
-        self.query.resize(entries * q, 0.0);
-        product_into(&mut self.query, q, Matrix::new(&self.decoded, h + w), Matrix::new(&weights.dense.query, q), false);
-
-        // Predictions and the loss's slopes.
-        let full = (steps * context.rows) as f32;
-        self.slopes.clear();
-        self.d_query.resize(entries * q, 0.0);
-        self.squares = 0.0;
-        for (entry, (query, d_query)) in self.query.chunks_exact_mut(q).zip(self.d_query.chunks_exact_mut(q)).enumerate() {
-            let at = outer(entry);
-            if batch.batch.mask[at] == 0.0 {
-                self.slopes.push(0.0);
-                d_query.fill(0.0);
-                continue;
-            }
-            if let Some(user) = weights.row(USER, batch.batch.users[at]) {
-                add(query, user, 1.0);
-            }
-            let place = batch.items.place[at] as usize;
-            let item = &context.tables[ITEM_OUTPUT][place * (d + 1)..(place + 1) * (d + 1)];
-            let error = dot(&query[..=d], item) + query[d + 1] - batch.values[at] * context.deviation;
-            self.squares += f64::from(error) * f64::from(error);
-            let slope = 2.0 * error * batch.weights[at] / full;
-            self.slopes.push(slope);
-            d_query[..=d].iter_mut().zip(item).for_each(|(out, f)| *out = slope * f);
-            d_query[d + 1] = slope;
+        self.gradients.tensors_mut().into_iter().for_each(|t| t.fill(0.0));
+        self.d_state.resize(entries * h, 0.0);
+        if sizes.rates {
+            self.rate(context, entries, outer);
+        }
+        if sizes.ranks {
+            self.next.run(context.next, &self.decoded, h + w, outer, &mut self.gradients.next);
+            let d_query = Matrix::new(&self.next.d_query, sizes.next());
+            product_into(&mut self.d_state, h, d_query, Matrix::new(&context.queries[1], h), sizes.rates);
         }
 
         // The way back.
-        self.gradients.tensors_mut().into_iter().for_each(|t| t.fill(0.0));
-        product_into(&mut self.gradients.query, q, Matrix::new(&self.decoded, h + w).t(), Matrix::new(&self.d_query, q), true);
-        self.d_state.resize(entries * h, 0.0);
-        product_into(&mut self.d_state, h, Matrix::new(&self.d_query, q), Matrix::new(context.query, h), false);
+        let top = &self.tapes[sizes.depth - 1].before;
         for (entry, d_state) in self.d_state.chunks_exact_mut(h).enumerate() {
             context.noise.state(outer(entry), d_state);
             if sizes.gate {
@@ -289,5 +298,39 @@ impl Work {
             context.noise.inputs(at, sizes.ratings, d, dx);
             super::inputs::input_back(batch.values[at], sizes.ratings, d, dx);
         }
+    }
+
+    /// Predictions of ratings, the loss's slopes, and the way back to the decoded states.
+    fn rate(&mut self, context: &Context, entries: usize, outer: impl Fn(usize) -> usize) {
+        let Context { sizes, weights, batch, goal, .. } = *context;
+        let (d, h, q) = (sizes.factors, sizes.size, sizes.query());
+        let inputs = h + sizes.when;
+        self.query.resize(entries * q, 0.0);
+        product_into(&mut self.query, q, Matrix::new(&self.decoded, inputs), Matrix::new(&weights.dense.query, q), false);
+        let share = goal.rating_share / batch.batch.items.len() as f32;
+        self.slopes.clear();
+        self.d_query.resize(entries * q, 0.0);
+        self.squares = 0.0;
+        for (entry, (query, d_query)) in self.query.chunks_exact_mut(q).zip(self.d_query.chunks_exact_mut(q)).enumerate() {
+            let at = outer(entry);
+            if batch.batch.mask[at] == 0.0 {
+                self.slopes.push(0.0);
+                d_query.fill(0.0);
+                continue;
+            }
+            if let Some(user) = weights.row(USER, batch.batch.users[at]) {
+                add(query, user, 1.0);
+            }
+            let place = batch.items.place[at] as usize;
+            let item = &context.tables[ITEM_OUTPUT][place * (d + 1)..(place + 1) * (d + 1)];
+            let error = dot(&query[..=d], item) + query[d + 1] - batch.values[at] * goal.deviation;
+            self.squares += f64::from(error) * f64::from(error);
+            let slope = 2.0 * error * batch.weights[at] * share;
+            self.slopes.push(slope);
+            d_query[..=d].iter_mut().zip(item).for_each(|(out, f)| *out = slope * f);
+            d_query[d + 1] = slope;
+        }
+        product_into(&mut self.gradients.query, q, Matrix::new(&self.decoded, inputs).t(), Matrix::new(&self.d_query, q), true);
+        product_into(&mut self.d_state, h, Matrix::new(&self.d_query, q), Matrix::new(&context.queries[0], h), false);
     }
 }

@@ -6,12 +6,15 @@
 
 use super::batch::Prepared;
 use super::gradients::Gradients;
+use super::losses::OUT;
 use super::noise::Noise;
-use super::weights::{ITEM_INPUT, ITEM_OUTPUT, Sizes, USER, Weights};
+use super::weights::{ITEM_INPUT, ITEM_NEXT, ITEM_OUTPUT, Sizes, USER, Weights};
+use super::{Errors, Goal, Loss};
 use crate::optimizer::{ids, on_device, values};
 use crate::recurrent::{Carried, Cell, Unrolled, unroll};
 use crate::{Device, Result};
-use burn::tensor::{Gradients as Found, Tensor, activation::sigmoid};
+use burn::tensor::activation::{log_softmax, sigmoid, softmax};
+use burn::tensor::{Gradients as Found, Tensor};
 
 /// Computes windows on a device; keeps the rows' states between them.
 pub(super) struct Network {
@@ -97,7 +100,7 @@ impl Network {
     ///
     /// # Errors
     /// [`crate::ModelError::Device`] when a gradient cannot be read back.
-    pub fn window(&mut self, weights: &Weights, batch: &Prepared, deviation: f32, noise: Noise, gradients: &mut Gradients) -> Result<f64> {
+    pub fn window(&mut self, weights: &Weights, batch: &Prepared, goal: Goal, noise: Noise, gradients: &mut Gradients) -> Result<Errors> {
         let sizes = self.sizes;
         let (d, h, w, q) = (sizes.factors, sizes.size, sizes.when, sizes.query());
         let entries = batch.batch.items.len();
@@ -121,13 +124,15 @@ impl Network {
             .collect();
         let context = sizes.all.then(|| split(&weights.dense.levels.context));
         let mut states_of_levels: Vec<Tensor<2>> = self.levels.iter().map(|state| state.clone().autodiff()).collect();
-        let rows_of = |table: usize| {
+        let rows_of = |table: usize, ids: &[u32]| {
             let width = weights.width(table);
-            let mut rows = vec![0.0; batch.items.distinct.len() * width];
-            rows.chunks_exact_mut(width).zip(&batch.items.distinct).for_each(|(out, id)| weights.item(table, *id, out));
+            let mut rows = vec![0.0; ids.len() * width];
+            rows.chunks_exact_mut(width).zip(ids).for_each(|(out, id)| weights.item(table, *id, out));
             self.leaf(rows, width)
         };
-        let (item_input, item_output) = (rows_of(ITEM_INPUT), rows_of(ITEM_OUTPUT));
+        let item_input = rows_of(ITEM_INPUT, &batch.items.distinct);
+        let item_output = sizes.rates.then(|| rows_of(ITEM_OUTPUT, &batch.items.distinct));
+        let item_next = sizes.ranks.then(|| rows_of(ITEM_NEXT, &batch.asked.distinct));
         let users = (!weights.tables[USER].is_empty())
             .then(|| self.leaf(batch.users.distinct.iter().filter_map(|user| weights.row(USER, *user)).flatten().copied().collect(), q));
         let place = |places: &[u32]| ids(places.iter().map(|p| *p as i32).collect(), &self.device);
@@ -183,16 +188,29 @@ impl Network {
         if noise.state > 0.0 {
             states = states * mask(h, &|entry, row| noise.state(entry, row));
         }
-        let query = self.leaf(weights.dense.query.clone(), q);
-        let mut asked = Tensor::cat(vec![states, when], 1).matmul(query.clone());
-        if let Some(users) = &users {
-            asked = asked + users.clone().select(0, place(&batch.users.place));
+        let decoded = Tensor::cat(vec![states, when], 1);
+        let weight = self.plain(batch.weights.clone(), 1);
+        let mut loss = Tensor::<1>::zeros([1], self.device.burn()).autodiff();
+        let (mut squares, mut losses) = (None, None);
+        let query = sizes.rates.then(|| self.leaf(weights.dense.query.clone(), q));
+        if let Some((query, item_output)) = query.as_ref().zip(item_output.as_ref()) {
+            let mut asked = decoded.clone().matmul(query.clone());
+            if let Some(users) = &users {
+                asked = asked + users.clone().select(0, place(&batch.users.place));
+            }
+            let factors = Tensor::cat(vec![item_output.clone().select(0, item_place), Tensor::ones([entries, 1], self.device.burn())], 1);
+            let target = self.plain(batch.values.iter().map(|v| v * goal.deviation).collect(), 1);
+            let error = ((asked * factors).sum_dim(1) - target) * self.plain(batch.batch.mask.clone(), 1);
+            let found = error.clone() * error;
+            loss = loss + (found.clone() * weight.clone()).sum() * goal.rating_share;
+            squares = Some(found);
         }
-        let factors = Tensor::cat(vec![item_output.clone().select(0, item_place), Tensor::ones([entries, 1], self.device.burn())], 1);
-        let target = self.plain(batch.values.iter().map(|v| v * deviation).collect(), 1);
-        let error = ((asked * factors).sum_dim(1) - target) * self.plain(batch.batch.mask.clone(), 1);
-        let squares = error.clone() * error;
-        let loss = (squares.clone() * self.plain(batch.weights.clone(), 1)).sum_dim(0);
+        let next = sizes.ranks.then(|| self.leaf(weights.dense.next.clone(), sizes.next()));
+        if let Some((next, item_next)) = next.as_ref().zip(item_next.as_ref()) {
+            let found = self.next_items(batch, goal, decoded.matmul(next.clone()), item_next);
+            loss = loss + (found.clone() * weight).sum() * (1.0 - goal.rating_share);
+            losses = Some(found);
+        }
         let mut found = (loss * (1.0 / entries as f32)).backward();
 
         // Gradients: the decoder's, then layer by layer downwards.
@@ -209,14 +227,16 @@ impl Network {
             }
             Ok(())
         };
-        gradients.dense.query = read(&query, &mut found)?;
-        if let Some(gate) = &gate {
-            gradients.dense.gate = read(gate, &mut found)?;
+        let tables = &mut gradients.tables;
+        let (mut output, mut asked, mut of_users) = (Vec::new(), Vec::new(), Vec::new());
+        let heads = [(&query, &mut gradients.dense.query), (&next, &mut gradients.dense.next), (&gate, &mut gradients.dense.gate)];
+        let rows = [(&item_output, &mut output), (&item_next, &mut asked), (&users, &mut of_users)];
+        for (leaf, out) in heads.into_iter().chain(rows) {
+            if let Some(leaf) = leaf {
+                *out = read(leaf, &mut found)?;
+            }
         }
-        gradients.tables[ITEM_OUTPUT] = read(&item_output, &mut found)?;
-        if let Some(users) = &users {
-            gradients.tables[USER] = read(users, &mut found)?;
-        }
+        (tables[ITEM_OUTPUT], tables[ITEM_NEXT], tables[USER]) = (output, asked, of_users);
         for (at, (unrolled, projections)) in passed.into_iter().enumerate().rev() {
             let (layer, out) = (&layers[at], &mut gradients.dense.layers[at]);
             if at == 0 {
@@ -250,7 +270,33 @@ impl Network {
         self.levels = states_of_levels.into_iter().map(Tensor::inner).collect();
         gradients.tables[ITEM_INPUT] = read(&item_input, &mut found)?;
         gradients.spread(weights, batch);
-        Ok(values(squares.inner())?.iter().map(|s| f64::from(*s)).sum())
+        let sum = |column: Option<Tensor<2>>| -> Result<f64> {
+            let Some(column) = column else { return Ok(0.0) };
+            Ok(values(column.inner())?.iter().zip(&batch.batch.mask).map(|(value, mask)| f64::from(value * mask)).sum())
+        };
+        Ok(Errors { squares: sum(squares)?, losses: sum(losses)? })
+    }
+
+    /// The next items' losses, `[entries, 1]`, as [`super::losses`] has them.
+    fn next_items(&self, batch: &Prepared, goal: Goal, query: Tensor<2>, rows: &Tensor<2>) -> Tensor<2> {
+        let (entries, n) = (batch.batch.items.len(), batch.samples.len());
+        let place = |places: &[u32]| rows.clone().select(0, ids(places.iter().map(|p| *p as i32).collect(), &self.device));
+        let (own, others) = batch.asked.place.split_at(entries);
+        let own = (query.clone() * place(own)).sum_dim(1) - self.plain(batch.own_corrections.clone(), 1);
+        let hits = batch.batch.items.iter().flat_map(|item| batch.samples.iter().map(move |sample| if sample == item { OUT } else { 0.0 }));
+        let corrections = self.plain(batch.corrections.clone(), n);
+        let scores = query.matmul(place(others).transpose()) - corrections + self.plain(hits.collect(), n);
+        if goal.loss == Loss::Softmax {
+            return log_softmax(Tensor::cat(vec![own, scores], 1), 1).slice([0..entries, 0..1]).neg();
+        }
+        let share = softmax(scores.clone(), 1);
+        let scores = scores.clamp_min(-1e4);
+        let square = scores.clone() * scores.clone();
+        if goal.loss == Loss::Top1Max {
+            return (share * (sigmoid(scores - own) + sigmoid(square))).sum_dim(1);
+        }
+        let won = (share.clone() * sigmoid(own - scores)).sum_dim(1).clamp_min(1e-24);
+        won.log().neg() + (share * square).sum_dim(1) * goal.penalty
     }
 }
 

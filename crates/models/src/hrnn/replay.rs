@@ -1,12 +1,12 @@
 //! One user, one interaction at a time: the same equations in constant time.
 
-use super::Model;
 use super::inputs::{Scale, Track, input};
-use super::weights::{ITEM_INPUT, ITEM_OUTPUT, USER};
-use crate::UserState;
+use super::weights::{ITEM_INPUT, ITEM_OUTPUT, USER, Weights};
+use super::{Model, Scope};
 use crate::kernels::dot;
 use crate::recurrent::accumulate;
 use crate::sequence::{States, sigmoids};
+use crate::{RankingState, UserState};
 use foretaste_data::History;
 
 /// What the network knows of one user: states of all layers, the time of the last interaction and
@@ -87,7 +87,7 @@ impl<'a> State<'a> {
 
     /// Takes a history in.
     pub fn replay(&mut self, known: History<'_>) {
-        (0..known.len()).for_each(|row| self.reveal(known.items[row], known.values[row], known.timestamps[row]));
+        (0..known.len()).for_each(|row| self.take(known.items[row], known.values[row], known.timestamps[row]));
     }
 
     /// What the stationary part predicts.
@@ -111,41 +111,47 @@ impl<'a> State<'a> {
         self.model.when.write(&self.memory.track, timestamp, (base - mean) / deviation, &mut when);
         when
     }
-}
 
-impl UserState for State<'_> {
-    fn predict(&self, item: u32, timestamp: i64) -> f32 {
-        let weights = &self.model.weights;
-        let sizes = &weights.sizes;
-        let base = self.base(item, timestamp);
-        let when = self.when(timestamp, base);
+    /// Forgets the states below where an interaction at `timestamp` begins a session they do not reach into.
+    fn forgets(&self, timestamp: i64) -> bool {
+        let Memory { track, .. } = &self.memory;
+        self.model.scope == Scope::Session && track.count > 0 && self.model.when.crossed(track, timestamp) > 0
+    }
+
+    /// Adds to `query` what the state and the features `when` of an interaction at `timestamp` ask for
+    /// through `weights` (`[size + when, query]`).
+    fn ask(&self, timestamp: i64, when: &[f32], weights: &[f32], query: &mut [f32]) {
+        let Weights { sizes, dense, .. } = &self.model.weights;
         let mut state = self.memory.layers[sizes.depth - 1].hidden.clone();
-        weights.dense.levels.step(self.crossed(timestamp), &mut state, &mut self.memory.levels.clone());
+        if self.forgets(timestamp) {
+            state.fill(0.0);
+        }
+        dense.levels.step(self.crossed(timestamp), &mut state, &mut self.memory.levels.clone());
         if sizes.gate {
             let mut gamma = vec![0.0; sizes.size];
-            accumulate(&mut gamma, &when, &weights.dense.gate);
+            accumulate(&mut gamma, when, &dense.gate);
             sigmoids(&mut gamma);
             state.iter_mut().zip(gamma).for_each(|(s, g)| *s *= g);
         }
-        let mut query = weights.row(USER, self.user).map_or_else(|| vec![0.0; sizes.query()], <[f32]>::to_vec);
-        let (of_state, of_time) = weights.dense.query.split_at(sizes.size * sizes.query());
-        accumulate(&mut query, &state, of_state);
-        accumulate(&mut query, &when, of_time);
-        let mut factors = vec![0.0; sizes.factors + 1];
-        weights.item(ITEM_OUTPUT, item, &mut factors);
-        base + dot(&query[..=sizes.factors], &factors) + query[sizes.factors + 1]
+        let (of_state, of_time) = weights.split_at(sizes.size * query.len());
+        accumulate(query, &state, of_state);
+        accumulate(query, when, of_time);
     }
 
-    fn reveal(&mut self, item: u32, value: f32, timestamp: i64) {
+    /// Takes an interaction in.
+    pub fn take(&mut self, item: u32, value: f32, timestamp: i64) {
         let weights = &self.model.weights;
         let sizes = &weights.sizes;
         let base = self.base(item, timestamp);
         let when = self.when(timestamp, base);
-        let value_left = (value - base) / self.model.scale.deviation;
+        let value_left = self.model.scale.left(value, base);
         let mut embedding = vec![0.0; sizes.factors];
         weights.item(ITEM_INPUT, item, &mut embedding);
         let mut x = vec![0.0; sizes.inputs()];
         input(&embedding, value_left, &when[..when.len() - 1], sizes.ratings, &mut x);
+        if self.forgets(timestamp) {
+            self.memory.layers.iter_mut().flat_map(|states| [&mut states.hidden, &mut states.memory]).for_each(|state| state.fill(0.0));
+        }
         let crossed = self.crossed(timestamp);
         let Memory { layers, levels, .. } = &mut self.memory;
         weights.dense.levels.step(crossed, &mut layers[0].hidden, levels);
@@ -160,5 +166,36 @@ impl UserState for State<'_> {
         }
         self.model.when.take(&mut self.memory.track, timestamp, value_left);
         self.machines.iter_mut().for_each(|machine| machine.reveal(item, value, timestamp));
+    }
+}
+
+impl UserState for State<'_> {
+    fn predict(&self, item: u32, timestamp: i64) -> f32 {
+        let weights = &self.model.weights;
+        let sizes = &weights.sizes;
+        let base = self.base(item, timestamp);
+        let mut query = weights.row(USER, self.user).map_or_else(|| vec![0.0; sizes.query()], <[f32]>::to_vec);
+        self.ask(timestamp, &self.when(timestamp, base), &weights.dense.query, &mut query);
+        let mut factors = vec![0.0; sizes.factors + 1];
+        weights.item(ITEM_OUTPUT, item, &mut factors);
+        base + dot(&query[..=sizes.factors], &factors) + query[sizes.factors + 1]
+    }
+
+    fn reveal(&mut self, item: u32, value: f32, timestamp: i64) {
+        self.take(item, value, timestamp);
+    }
+}
+
+impl RankingState for State<'_> {
+    /// A score is an item's logit: softmax over all scores gives the chance that the item comes next.
+    fn scores(&self, timestamp: i64, out: &mut [f32]) {
+        let weights = &self.model.weights;
+        let mut query = vec![0.0; weights.sizes.next()];
+        self.ask(timestamp, &self.when(timestamp, self.model.scale.mean), &weights.dense.next, &mut query);
+        out.iter_mut().zip(self.model.catalogue().chunks_exact(query.len())).for_each(|(out, item)| *out = dot(&query, item));
+    }
+
+    fn reveal(&mut self, item: u32, value: f32, timestamp: i64) {
+        self.take(item, value, timestamp);
     }
 }

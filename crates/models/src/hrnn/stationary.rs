@@ -8,9 +8,9 @@
 //! known rows of a training user trained all machines but one, so what the machines leave of them is a
 //! little smaller at prediction than it was in training.
 
-use super::{NAME, Settings, Stationary};
+use super::{NAME, Settings};
 use crate::tensors::{NamedTensor, Tensors};
-use crate::{FitContext, ModelError, RatingModel, Reading, Result, UserState, fm};
+use crate::{FitContext, ModelError, RatingModel, Reading, Result, Trained, UserState, fm};
 use foretaste_data::{Histories, History, rng, stream_seed};
 use rand::seq::SliceRandom;
 
@@ -62,7 +62,7 @@ impl Machines {
     /// # Errors
     /// Those of [`fm::fit`].
     pub fn fit(settings: &Settings, train: &Histories, context: &FitContext) -> Result<(Self, Vec<f32>)> {
-        if settings.stationary != Stationary::Fm {
+        if !settings.has_machines() {
             return Ok((Self::default(), Vec::new()));
         }
         let nothing = Histories::new(vec![0; train.n_users() + 1], vec![], vec![], vec![], train.n_items());
@@ -97,7 +97,7 @@ impl Machines {
     }
 
     pub fn parameters(&self) -> usize {
-        self.0.iter().map(RatingModel::parameters).sum()
+        self.0.iter().map(Trained::parameters).sum()
     }
 
     pub fn tensors(&self) -> Vec<NamedTensor> {
@@ -108,7 +108,7 @@ impl Machines {
     }
 
     pub fn restore(settings: &Settings, tensors: &Tensors) -> Result<Self> {
-        let folds = if settings.stationary == Stationary::Fm { settings.fm_folds } else { 0 };
+        let folds = if settings.has_machines() { settings.fm_folds } else { 0 };
         (0..folds).map(|at| fm::Model::restore(machine(settings), &tensors.under(&format!("fm.{at}.")))).collect::<Result<_>>().map(Self)
     }
 }

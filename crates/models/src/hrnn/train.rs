@@ -4,16 +4,17 @@ use super::batch::{Prepared, Preparer, Recency};
 use super::gradients::{Gradients, Moments};
 use super::inputs::{Scale, When};
 use super::native::Native;
+use super::negatives::Negatives;
 use super::network::Network;
 use super::noise::Noise;
 use super::stationary::Machines;
 use super::weights::{Sizes, USER, Weights};
-use super::{Model, Settings, Stationary};
+use super::{Errors, Goal, Model, Objective, Settings, Stationary};
 use crate::codes::Codes;
 use crate::epochs::{self, Trainer};
 use crate::model::training_mean;
 use crate::tensors::{NamedTensor, Tensors};
-use crate::{FitContext, Fitted, ModelSettings, Reading, Result, biases};
+use crate::{FitContext, Fitted, ModelError, ModelSettings, Reading, Result, Trained, biases, mean_reciprocal_rank, rmse};
 use foretaste_data::batch::Batches;
 use foretaste_data::{Histories, stream_seed};
 use std::sync::Arc;
@@ -21,35 +22,43 @@ use std::sync::Arc;
 /// Trains the HRNN on `train`.
 ///
 /// # Errors
-/// [`crate::ModelError::Training`] without training rows or with a row without value,
-/// [`crate::ModelError::Interrupted`] when asked to stop.
+/// [`ModelError::Training`] without training rows or, where ratings are predicted, with a row without value,
+/// [`ModelError::Interrupted`] when asked to stop.
 pub fn fit(settings: &Settings, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Result<Fitted> {
     fit_as(&ModelSettings::Hrnn(settings.clone()), settings, train, validation, context)
 }
 
 /// Trains the network for a model that is one of its forms and calls itself `named`.
 pub(crate) fn fit_as(named: &ModelSettings, settings: &Settings, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Result<Fitted> {
-    let mean = training_mean(named.kind().name(), train)?;
+    let name = named.kind().name();
+    let rates = settings.objective != Objective::NextItem;
+    // Events without values still come in an order.
+    let mean = if rates { training_mean(name, train)? } else { mean_of_known(train) };
+    if train.is_empty() {
+        return Err(ModelError::Training { model: name, reason: "there are no training rows".into() });
+    }
     let (machines, base) = Machines::fit(settings, train, context)?;
-    let left = |(row, value): (usize, &f32)| f64::from(value - base.get(row).copied().unwrap_or(mean)).powi(2);
-    let variance = train.values().iter().enumerate().map(left).sum::<f64>() / train.len() as f64;
-    let scale = Scale { mean, deviation: (variance.sqrt() as f32).max(1e-3) };
+    let left = train.values().iter().enumerate().map(|(row, value)| f64::from(value - base.get(row).copied().unwrap_or(mean)).powi(2));
+    let (squares, known) = left.filter(|square| square.is_finite()).fold((0.0, 0), |(sum, n), square| (sum + square, n + 1));
+    let scale = Scale { mean, deviation: ((squares / f64::from(known.max(1))).sqrt() as f32).max(1e-3) };
     let when = When::new(settings)?;
-    let biases = biases::estimate(&biases::Settings::default(), train)?;
     let chosen = chosen(settings, train);
-    let mut trained = vec![false; train.n_items()];
-    chosen.iter().flat_map(|user| train.user(*user).items).for_each(|item| trained[*item as usize] = true);
+    let mut counts = vec![0_u32; train.n_items()];
+    chosen.iter().flat_map(|user| train.user(*user).items).for_each(|item| counts[*item as usize] += 1);
     let codes = Codes::new(context.item_attributes.filter(|_| settings.metadata), train.n_items());
     let sizes = Sizes::new(settings, when.len());
     let users = if settings.stationary == Stationary::Factors { train.n_users() } else { 0 };
-    let item_biases = if base.is_empty() { biases.items } else { vec![0.0; train.n_items()] };
-    let weights = Weights::first(sizes, users, &item_biases, codes, context.seed);
+    let item_biases = if rates && base.is_empty() { biases::estimate(&biases::Settings::default(), train)?.items } else { vec![0.0; train.n_items()] };
+    let total: f64 = counts.iter().map(|n| f64::from(*n) + 1.0).sum();
+    let popularity: Vec<f32> = counts.iter().map(|n| ((f64::from(*n) + 1.0) / total * train.n_items() as f64).ln() as f32).collect();
+    let weights = Weights::first(sizes, users, [&item_biases, &popularity], codes, context.seed);
     let trainer = Training {
         named,
         settings,
         scale,
         when,
-        trained,
+        trained: counts.iter().map(|n| *n > 0).collect(),
+        negatives: sizes.ranks.then(|| Negatives::new(settings, train, &chosen)),
         train,
         machines: Arc::new(machines),
         base,
@@ -66,6 +75,12 @@ pub(crate) fn fit_as(named: &ModelSettings, settings: &Settings, train: &Histori
         seed: context.seed,
     };
     epochs::train(trainer, named, (settings.epochs, settings.patience), train, validation, context)
+}
+
+/// Mean of the values that are known; 0 where none is.
+fn mean_of_known(train: &Histories) -> f32 {
+    let (sum, n) = train.values().iter().filter(|v| v.is_finite()).fold((0.0, 0_u32), |(sum, n), v| (sum + f64::from(*v), n + 1));
+    (sum / f64::from(n.max(1))) as f32
 }
 
 /// Users whose history's length lies between the settings' percentiles.
@@ -94,10 +109,10 @@ impl Engine {
         }
     }
 
-    fn window(&mut self, weights: &Weights, batch: &Prepared, deviation: f32, noise: Noise, gradients: &mut Gradients) -> Result<f64> {
+    fn window(&mut self, weights: &Weights, batch: &Prepared, goal: Goal, noise: Noise, gradients: &mut Gradients) -> Result<Errors> {
         match self {
-            Self::Native(native) => Ok(native.window(weights, batch, deviation, noise, gradients)),
-            Self::Device(network) => network.window(weights, batch, deviation, noise, gradients),
+            Self::Native(native) => Ok(native.window(weights, batch, goal, noise, gradients)),
+            Self::Device(network) => network.window(weights, batch, goal, noise, gradients),
         }
     }
 }
@@ -109,6 +124,7 @@ struct Training<'a> {
     when: When,
     /// Which items the network met.
     trained: Vec<bool>,
+    negatives: Option<Negatives>,
     train: &'a Histories,
     machines: Arc<Machines>,
     base: Vec<f32>,
@@ -130,8 +146,17 @@ fn rate(settings: &Settings, epoch: usize, steps: u64) -> f32 {
 impl Trainer for Training<'_> {
     type Model = Model;
 
-    fn reading(&self) -> Reading {
-        Reading::Streaming
+    /// Of ratings, read streaming; of next items; or the mean of both errors.
+    fn validate(&self, model: &Model, train: &Histories, validation: &Histories) -> f64 {
+        let ratings = model.as_rating().map(|model| rmse(&model.predict(train, validation, Reading::Streaming), validation.values()));
+        let items = model.as_recommender().map(|_| 1.0 - mean_reciprocal_rank(model, train, validation));
+        let both = [ratings, items].into_iter().flatten();
+        both.clone().sum::<f64>() / both.count() as f64
+    }
+
+    /// Of ratings where they are predicted, else the mean loss.
+    fn error(&self, mean: f64) -> f64 {
+        if self.weights.sizes.rates { mean.sqrt() } else { mean }
     }
 
     fn epoch(&mut self, epoch: usize, context: &FitContext) -> Result<f64> {
@@ -141,6 +166,9 @@ impl Trainer for Training<'_> {
         let (mut ready, mut next) = (Prepared::default(), Prepared::default());
         let scale = self.scale;
         let mut preparer = Preparer::new(&self.when, scale, self.train, &self.base, self.recency, settings.rows);
+        preparer.scope = settings.scope;
+        preparer.negatives = self.negatives.as_ref().map(|negatives| (negatives, stream_seed(self.seed, &format!("hrnn negatives {epoch}"))));
+        let goal = Goal::new(settings, scale);
         let mut prepare = |prepared: &mut Prepared| {
             let more = batches.next_into(&mut prepared.batch);
             if more {
@@ -149,7 +177,7 @@ impl Trainer for Training<'_> {
             more
         };
         let mut more = prepare(&mut ready);
-        let (mut squares, mut events) = (0.0, 0);
+        let (mut sum, mut events) = (0.0, 0);
         while more {
             context.go_on()?;
             let rate = rate(settings, epoch, self.moments.steps());
@@ -157,30 +185,30 @@ impl Trainer for Training<'_> {
                 Noise { input: settings.input_dropout, state: settings.dropout, seed: stream_seed(self.seed, &format!("hrnn noise {}", self.moments.steps())) };
             let (weights, moments, gradients, engine) = (&mut self.weights, &mut self.moments, &mut self.gradients, &mut self.engine);
             let step = || -> Result<f64> {
-                let squares = engine.window(weights, &ready, scale.deviation, noise, gradients)?;
+                let errors = engine.window(weights, &ready, goal, noise, gradients)?;
                 if settings.clip > 0.0 {
                     gradients.clip(settings.clip);
                 }
-                let mut decay = [settings.weight_decay; 5];
+                let mut decay = weights.tables.each_ref().map(|_| settings.weight_decay);
                 decay[USER] = settings.user_decay;
                 moments.step(weights, gradients, &ready, rate, decay);
-                Ok(squares)
+                Ok(if weights.sizes.rates { errors.squares } else { errors.losses })
             };
             // The next batch is prepared while this one computes.
-            let (sum, another) = rayon::join(step, || prepare(&mut next));
-            squares += sum?;
+            let (found, another) = rayon::join(step, || prepare(&mut next));
+            sum += found?;
             events += ready.batch.events;
             more = another;
             std::mem::swap(&mut ready, &mut next);
         }
         // As if all training rows had been met: percentiles may leave users out.
-        Ok(squares * self.train.len() as f64 / events.max(1) as f64)
+        Ok(sum * self.train.len() as f64 / events.max(1) as f64)
     }
 
     fn model(&self, _: f64) -> Result<Model> {
         let mut weights = self.weights.clone();
         weights.wipe_untrained(&self.trained);
-        Ok(Model { named: self.named.clone(), scale: self.scale, when: self.when.clone(), weights, machines: self.machines.clone() })
+        Ok(Model::new(self.named.clone(), self.settings, (self.scale, self.when.clone()), weights, self.machines.clone()))
     }
 
     fn state(&self) -> Result<Vec<NamedTensor>> {

@@ -21,7 +21,7 @@ mod train;
 use crate::error::within;
 use crate::fold_in::Population;
 use crate::tensors::{NamedTensor, Tensors};
-use crate::{ModelSettings, RatingModel, Result, UserState};
+use crate::{ModelSettings, RatingModel, Result, Trained, UserState};
 use fold_in::State;
 use foretaste_data::History;
 
@@ -136,13 +136,9 @@ impl Model {
     }
 }
 
-impl RatingModel for Model {
+impl Trained for Model {
     fn settings(&self) -> ModelSettings {
         ModelSettings::Pmf(self.settings.clone())
-    }
-
-    fn start<'a>(&'a self, user: u32, known: History<'_>) -> Box<dyn UserState + 'a> {
-        Box::new(State::new(self, user, known))
     }
 
     fn parameters(&self) -> usize {
@@ -160,5 +156,15 @@ impl RatingModel for Model {
         ];
         tensors.extend(self.population.tensors());
         tensors
+    }
+
+    fn as_rating(&self) -> Option<&dyn RatingModel> {
+        Some(self)
+    }
+}
+
+impl RatingModel for Model {
+    fn start<'a>(&'a self, user: u32, known: History<'_>) -> Box<dyn UserState + 'a> {
+        Box::new(State::new(self, user, known))
     }
 }

@@ -74,11 +74,11 @@ impl Trainer for Training<'_> {
         self.grid.epoch(self.settings, epoch, context)
     }
 
-    fn model(&self, train_rmse: f64) -> Result<Model> {
+    fn model(&self, train_error: f64) -> Result<Model> {
         let k = self.settings.factors;
         let [(user_factors, user_biases), (item_factors, item_biases)] = self.grid.sides().map(|(_, groups)| Grid::flat(groups, k, self.grid.stride));
         let component = |user: usize, c: usize| if c == 0 { user_biases[user] } else { user_factors[user * k + c - 1] };
-        let population = Population::of(k + 1, self.trained.clone(), (train_rmse * train_rmse) as f32, component);
+        let population = Population::of(k + 1, self.trained.clone(), (train_error * train_error) as f32, component);
         Ok(Model { settings: self.settings.clone(), mean: self.mean, user_factors, item_factors, user_biases, item_biases, population })
     }
 

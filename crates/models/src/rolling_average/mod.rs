@@ -12,7 +12,7 @@
 use crate::error::within;
 use crate::model::training_mean;
 use crate::tensors::{NamedTensor, Tensors};
-use crate::{FitContext, Fitted, ModelSettings, RatingModel, Result, UserState};
+use crate::{FitContext, Fitted, ModelSettings, RatingModel, Result, Trained, UserState};
 use foretaste_data::{Histories, History};
 use std::collections::VecDeque;
 
@@ -106,17 +106,9 @@ impl UserState for State<'_> {
     }
 }
 
-impl RatingModel for Model {
+impl Trained for Model {
     fn settings(&self) -> ModelSettings {
         ModelSettings::RollingAverage(self.settings.clone())
-    }
-
-    fn start<'a>(&'a self, _: u32, known: History<'_>) -> Box<dyn UserState + 'a> {
-        let mut state = State { model: self, recent: VecDeque::new(), sum: 0.0 };
-        for value in known.values {
-            state.push(*value);
-        }
-        Box::new(state)
     }
 
     fn parameters(&self) -> usize {
@@ -125,6 +117,20 @@ impl RatingModel for Model {
 
     fn tensors(&self) -> Vec<NamedTensor> {
         vec![NamedTensor::scalar("mean", self.mean), NamedTensor::new("item_means", &[self.item_means.len()], self.item_means.clone())]
+    }
+
+    fn as_rating(&self) -> Option<&dyn RatingModel> {
+        Some(self)
+    }
+}
+
+impl RatingModel for Model {
+    fn start<'a>(&'a self, _: u32, known: History<'_>) -> Box<dyn UserState + 'a> {
+        let mut state = State { model: self, recent: VecDeque::new(), sum: 0.0 };
+        for value in known.values {
+            state.push(*value);
+        }
+        Box::new(state)
     }
 }
 
@@ -143,8 +149,8 @@ mod tests {
         let model = fit(&settings, &train, None, &context).unwrap().model;
         let asked = Histories::new(vec![0, 2, 2], vec![2, 0], vec![4.0, 0.0], vec![5, 6], 3);
         // Item 2 has no rating: prior mu = 3; last rating 3: (3 + 3) / 2. Item 0: m = (6 + 3) / 3 = 3.
-        assert_eq!(model.predict(&train, &asked, Reading::Frozen), [3.0, 3.0]);
+        assert_eq!(model.ratings().unwrap().predict(&train, &asked, Reading::Frozen), [3.0, 3.0]);
         // After 4 is revealed the window holds 4: (4 + 3) / 2.
-        assert_eq!(model.predict(&train, &asked, Reading::Streaming), [3.0, 3.5]);
+        assert_eq!(model.ratings().unwrap().predict(&train, &asked, Reading::Streaming), [3.0, 3.5]);
     }
 }

@@ -4,7 +4,7 @@ use super::replay::{Place, Side, join};
 use super::{Scale, Settings, step_day};
 use crate::fold_in::{Population, Regression};
 use crate::tensors::{NamedTensor, Tensors};
-use crate::{ModelError, ModelSettings, RatingModel, Result, UserState};
+use crate::{ModelError, ModelSettings, RatingModel, Result, Trained, UserState};
 use foretaste_data::History;
 
 /// A trained RRN: both networks, and where every item stands at each of its steps.
@@ -30,12 +30,12 @@ impl Model {
         offsets: Vec<usize>,
         places: Vec<Place>,
         trained: Vec<bool>,
-        train_rmse: f64,
+        train_error: f64,
     ) -> Self {
         let k = settings.stationary_factors;
         // b first, then the factors: the regression's (1, m).
         let component = |user: usize, c: usize| users.stationary[user * (k + 1) + if c == 0 { k } else { c - 1 }];
-        let population = Population::of(k + 1, trained, (train_rmse * train_rmse) as f32, component);
+        let population = Population::of(k + 1, trained, (train_error * train_error) as f32, component);
         Self { settings, scale, users, items, offsets, places, population }
     }
 
@@ -156,28 +156,9 @@ impl UserState for State<'_> {
     }
 }
 
-impl RatingModel for Model {
+impl Trained for Model {
     fn settings(&self) -> ModelSettings {
         ModelSettings::Rrn(self.settings.clone())
-    }
-
-    fn start<'a>(&'a self, user: u32, known: History<'_>) -> Box<dyn UserState + 'a> {
-        let trained = if self.population.knows(user) { self.users.stationary(user) } else { None };
-        let own = match trained {
-            Some(row) => row[row.len() - 1..].iter().chain(&row[..row.len() - 1]).map(|v| f64::from(*v)).collect(),
-            None => self.population.mean.iter().map(|v| f64::from(*v)).collect(),
-        };
-        let mut state = State { model: self, places: Vec::new(), own: Regression::new(own), known: Vec::new() };
-        for row in 0..known.len() {
-            state.put(known.items[row], known.values[row], known.timestamps[row]);
-        }
-        state.arrive(0);
-        if trained.is_some() {
-            state.known = known.items.to_vec();
-        } else {
-            (0..known.len()).for_each(|row| state.observe(known.items[row], known.values[row], known.timestamps[row]));
-        }
-        Box::new(state)
     }
 
     fn parameters(&self) -> usize {
@@ -201,5 +182,30 @@ impl RatingModel for Model {
         ]);
         tensors.extend(self.population.tensors());
         tensors
+    }
+
+    fn as_rating(&self) -> Option<&dyn RatingModel> {
+        Some(self)
+    }
+}
+
+impl RatingModel for Model {
+    fn start<'a>(&'a self, user: u32, known: History<'_>) -> Box<dyn UserState + 'a> {
+        let trained = if self.population.knows(user) { self.users.stationary(user) } else { None };
+        let own = match trained {
+            Some(row) => row[row.len() - 1..].iter().chain(&row[..row.len() - 1]).map(|v| f64::from(*v)).collect(),
+            None => self.population.mean.iter().map(|v| f64::from(*v)).collect(),
+        };
+        let mut state = State { model: self, places: Vec::new(), own: Regression::new(own), known: Vec::new() };
+        for row in 0..known.len() {
+            state.put(known.items[row], known.values[row], known.timestamps[row]);
+        }
+        state.arrive(0);
+        if trained.is_some() {
+            state.known = known.items.to_vec();
+        } else {
+            (0..known.len()).for_each(|row| state.observe(known.items[row], known.values[row], known.timestamps[row]));
+        }
+        Box::new(state)
     }
 }

@@ -91,14 +91,14 @@ fn only_earlier_steps_are_seen() {
     // A training user's stationary part knows the training rows already: the networks alone read `known`.
     let known = |value: f32, day: i64| {
         let histories = Histories::new(vec![0, 1], vec![1], vec![value], vec![day * DAY], 4);
-        model.start(0, histories.user(0)).predict(2, 20 * DAY)
+        model.ratings().unwrap().start(0, histories.user(0)).predict(2, 20 * DAY)
     };
     assert_eq!(known(1.0, 20), known(5.0, 20));
     assert_ne!(known(1.0, 19), known(5.0, 19));
     // A rating revealed for an earlier day moves the days after it, whatever came between.
     let later = Histories::new(vec![0, 1], vec![3], vec![2.0], vec![9 * DAY], 4);
     let after = |value: f32| {
-        let mut state = model.start(0, later.user(0));
+        let mut state = model.ratings().unwrap().start(0, later.user(0));
         state.reveal(1, value, 3 * DAY);
         state.predict(0, 12 * DAY)
     };

@@ -217,7 +217,7 @@ impl Trainer for Training<'_> {
         self.phase(Moving::Items, epoch, rate)
     }
 
-    fn model(&self, train_rmse: f64) -> Result<Model> {
+    fn model(&self, train_error: f64) -> Result<Model> {
         let items = self.side(Moving::Items)?;
         let (steps, others) = self.of(Moving::Items);
         let places = walk(&items, steps, &self.ratings, others, self.scale);
@@ -229,7 +229,7 @@ impl Trainer for Training<'_> {
             self.item_steps.offsets.clone(),
             places,
             self.trained_users.clone(),
-            train_rmse,
+            train_error,
         ))
     }
 

@@ -47,6 +47,30 @@ pub(crate) fn sigmoids(values: &mut [f32]) {
     }
 }
 
+/// Makes each value `e^(value - highest)`, where `highest` is the highest of them and `least`; answers it
+/// and the sum of the results.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx2", "x86_64+avx2", "aarch64+neon"))]
+pub(crate) fn softmax(values: &mut [f32], least: f32) -> (f32, f32) {
+    let mut lanes = [least; 16];
+    let (whole, rest) = values.as_chunks::<16>();
+    for chunk in whole {
+        for lane in 0..16 {
+            lanes[lane] = if chunk[lane] > lanes[lane] { chunk[lane] } else { lanes[lane] };
+        }
+    }
+    let highest = lanes.iter().chain(rest).fold(least, |a, b| a.max(*b));
+    let mut sums = [0.0_f32; 16];
+    let (whole, rest) = values.as_chunks_mut::<16>();
+    for chunk in whole {
+        for lane in 0..16 {
+            chunk[lane] = exp(chunk[lane] - highest);
+            sums[lane] += chunk[lane];
+        }
+    }
+    rest.iter_mut().for_each(|value| *value = exp(*value - highest));
+    (highest, sums.iter().sum::<f32>() + rest.iter().sum::<f32>())
+}
+
 /// One step of a GRU for one row. `gates` holds the input projections (reset, update, new) and
 /// becomes the gates; `through` is the state times the hidden weights; `inner` becomes its third part
 /// with the inner bias.
@@ -151,5 +175,17 @@ mod tests {
             assert!((f64::from(tanh(x)) - wide.tanh()).abs() < 4e-7, "tanh {x}");
         }
         assert!(exp(f32::NAN).is_nan(), "what is no number stays none");
+    }
+
+    #[test]
+    fn softmax_by_hand() {
+        for n in [1, 16, 37] {
+            let mut values: Vec<f32> = (0..n).map(|i| (i as f32 * 0.7).sin() * 3.0).collect();
+            let expected: Vec<f64> = values.iter().map(|v| f64::from(*v).exp()).collect();
+            let (highest, sum) = softmax(&mut values, 2.5);
+            let scale = f64::from(highest).exp();
+            assert!(highest >= 2.5 && (f64::from(sum) * scale / expected.iter().sum::<f64>() - 1.0).abs() < 1e-5, "{n}");
+            assert!(values.iter().zip(&expected).all(|(v, e)| (f64::from(*v) * scale / e - 1.0).abs() < 1e-5), "{n}");
+        }
     }
 }

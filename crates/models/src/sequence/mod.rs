@@ -20,8 +20,8 @@ mod kernels;
 use crate::kernels::{Matrix, add, product_into as product};
 use crate::recurrent::{Cell, accumulate};
 pub(crate) use hierarchy::{Climb, Levels};
-pub(crate) use kernels::sigmoids;
 use kernels::{gru_backward, gru_forward, lstm_backward, lstm_forward};
+pub(crate) use kernels::{sigmoids, softmax};
 
 /// A layer's weights, and as [`Layer::zeros`] what has their shape: gradients, moments.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,7 +78,8 @@ impl Transposed {
     }
 }
 
-fn transpose(from: &[f32], columns: usize, to: &mut Vec<f32>) {
+/// A row-major matrix of so many columns, turned round.
+pub(crate) fn transpose(from: &[f32], columns: usize, to: &mut Vec<f32>) {
     let rows = from.len() / columns;
     to.resize(from.len(), 0.0);
     for (row, values) in from.chunks_exact(columns).enumerate() {

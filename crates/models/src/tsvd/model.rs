@@ -5,7 +5,7 @@ use super::calendar::{Bins, Calendar, day};
 use super::user::{self, BIAS, FACTORS, Items, Layout, Row, SCALE};
 use crate::fold_in::{Population, Regression};
 use crate::tensors::{NamedTensor, Tensors};
-use crate::{ModelError, ModelSettings, RatingModel, Result, UserState};
+use crate::{ModelError, ModelSettings, RatingModel, Result, Trained, UserState};
 use foretaste_data::History;
 
 /// A trained T-SVD.
@@ -176,13 +176,9 @@ impl UserState for State<'_> {
     }
 }
 
-impl RatingModel for Model {
+impl Trained for Model {
     fn settings(&self) -> ModelSettings {
         ModelSettings::Tsvd(self.settings.clone())
-    }
-
-    fn start<'a>(&'a self, user: u32, known: History<'_>) -> Box<dyn UserState + 'a> {
-        Box::new(State::new(self, user, known))
     }
 
     fn parameters(&self) -> usize {
@@ -204,5 +200,15 @@ impl RatingModel for Model {
         ]);
         tensors.extend(self.population.tensors());
         tensors
+    }
+
+    fn as_rating(&self) -> Option<&dyn RatingModel> {
+        Some(self)
+    }
+}
+
+impl RatingModel for Model {
+    fn start<'a>(&'a self, user: u32, known: History<'_>) -> Box<dyn UserState + 'a> {
+        Box::new(State::new(self, user, known))
     }
 }

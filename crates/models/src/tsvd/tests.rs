@@ -134,7 +134,7 @@ fn unseen_days_have_no_parameters_of_their_own() {
     let train = tiny();
     let device = Device::flex();
     let fitted = fit(&settings, &train, None, &FitContext::new(0, &device)).unwrap();
-    let state = fitted.model.start(0, train.user(0));
+    let state = fitted.model.ratings().unwrap().start(0, train.user(0));
     assert_eq!(state.predict(1, 300 * DAY), state.predict(1, 900 * DAY));
     assert_ne!(state.predict(1, 41 * DAY), state.predict(1, 900 * DAY));
 }
@@ -156,7 +156,7 @@ fn biased_mf_falls_out() {
     let train = tiny();
     let device = Device::flex();
     let model = fit(&settings, &train, None, &FitContext::new(0, &device)).unwrap().model;
-    let predict = |asked: &Histories| model.predict(&train, asked, Reading::Frozen);
+    let predict = |asked: &Histories| model.ratings().unwrap().predict(&train, asked, Reading::Frozen);
     let moved = train.timestamps().iter().map(|t| t + 77 * DAY).collect();
     let later = Histories::new(train.offsets().to_vec(), train.items().to_vec(), train.values().to_vec(), moved, 4);
     assert_eq!(predict(&train), predict(&later));

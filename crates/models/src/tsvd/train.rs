@@ -198,11 +198,11 @@ impl Trainer for Training<'_> {
         Ok(squares)
     }
 
-    fn model(&self, train_rmse: f64) -> Result<Model> {
+    fn model(&self, train_error: f64) -> Result<Model> {
         let trained: Vec<bool> = (0..self.train.n_users() as u32).map(|u| !self.train.range(u).is_empty()).collect();
         // b first, then p: the regression's (1, q).
         let component = |user: usize, c: usize| self.users[user][if c == 0 { BIAS } else { FACTORS + c - 1 }];
-        let population = Population::of(self.settings.factors + 1, trained, (train_rmse * train_rmse) as f32, component);
+        let population = Population::of(self.settings.factors + 1, trained, (train_error * train_error) as f32, component);
         Ok(Model::new(self.settings.clone(), self.mean, self.bins, self.items.clone(), self.calendars.clone(), self.users.clone(), population))
     }
 

@@ -1,64 +1,10 @@
-//! The contract every rating model keeps, one suite over all of them.
+//! The contract of models that predict ratings.
 
-use foretaste_data::{Histories, Interactions, Parts, SplitRule, embedded};
-use foretaste_models::{Device, EpochReport, FitContext, Fitted, Kind, ModelError, ModelSettings, Progress, Reading, load, rmse, save, weights_hash};
-use std::sync::OnceLock;
+use super::{HOLD_OUT, StopAfter, data, fit, parts, small};
+use foretaste_data::{Histories, Interactions, SplitRule};
+use foretaste_models::{Device, FitContext, Kind, ModelError, Reading, load, rmse, save, weights_hash};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-
-/// The ratings of the first 150 users of the embedded data set.
-fn data() -> &'static Interactions {
-    static DATA: OnceLock<Interactions> = OnceLock::new();
-    DATA.get_or_init(|| {
-        let mut table = embedded::load().unwrap();
-        let rows = table.users.partition_point(|u| *u < 150);
-        table.users.truncate(rows);
-        table.items.truncate(rows);
-        table.timestamps.truncate(rows);
-        table.values.truncate(rows);
-        table
-    })
-}
-
-fn parts(rule: &SplitRule) -> Parts {
-    rule.split(data(), 1, 0.0).unwrap().parts(data())
-}
-
-const HOLD_OUT: SplitRule = SplitRule::HoldOut { test: 0.1 };
-
-/// Settings small enough for a test.
-fn small(kind: Kind) -> ModelSettings {
-    let table = match kind {
-        Kind::RollingAverage | Kind::Biases => "",
-        Kind::Pmf => "factors = 8\nepochs = 12\nlearning_rate = 0.02",
-        Kind::Tsvd => "factors = 8\nepochs = 8",
-        Kind::Fm => "factors = 4\nchains = 2\niterations = 30\nburn_in = 5\nkept = 20",
-        Kind::Autorec => "size = 10\nepochs = 20\nbatch = 64\nlearning_rate = 0.01",
-        Kind::Deeprec => "layers = [12, 8]\ndropout = 0.5\nepochs = 40\nbatch = 8\nlearning_rate = 0.02\nweight_decay = 0.003\ncenter = true",
-        Kind::Rrn => "size = 8\nembedding = 6\ndynamic_factors = 4\nstationary_factors = 4\nepochs = 3\nuser_days = 30\nitem_days = 365",
-        Kind::Hrnn => "size = 12\nitem_factors = 6\nepochs = 3\nrows = 16\nbptt = 16\nfm_factors = 4\nfm_iterations = 24\nfm_folds = 2",
-        Kind::Rnn => "size = 12\nitem_factors = 6\nepochs = 6\nrows = 16\nwindow = 16\nlearning_rate = 0.004",
-    };
-    kind.settings(table.parse().unwrap()).unwrap()
-}
-
-fn fit(kind: Kind, train: &Histories, seed: u64) -> Fitted {
-    let device = Device::flex();
-    small(kind).fit(train, None, &FitContext::new(seed, &device)).unwrap()
-}
-
-/// Stops after so many epochs.
-struct StopAfter(AtomicUsize, usize);
-
-impl Progress for StopAfter {
-    fn epoch(&self, _: &'static str, _: &EpochReport) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
-
-    fn cancelled(&self) -> bool {
-        self.0.load(Ordering::SeqCst) >= self.1
-    }
-}
 
 fn beats_the_constant_predictor(kind: Kind) {
     let parts = parts(&HOLD_OUT);
@@ -66,7 +12,7 @@ fn beats_the_constant_predictor(kind: Kind) {
     let mean = parts.train.mean().unwrap() as f32;
     let constant = rmse(&vec![mean; parts.test.len()], parts.test.values());
     for reading in Reading::ALL {
-        let error = rmse(&model.predict(&parts.train, &parts.test, reading), parts.test.values());
+        let error = rmse(&model.ratings().unwrap().predict(&parts.train, &parts.test, reading), parts.test.values());
         assert!(error < 0.97 * constant, "{reading:?}: {error} against {constant}");
     }
 }
@@ -87,7 +33,10 @@ fn saves_and_loads(kind: Kind) {
     assert_eq!(weights_hash(loaded.model.as_ref()), weights_hash(model.as_ref()));
     assert_eq!(loaded.item_ids, data().item_ids);
     for reading in Reading::ALL {
-        assert_eq!(loaded.model.predict(&parts.train, &parts.test, reading), model.predict(&parts.train, &parts.test, reading));
+        assert_eq!(
+            loaded.model.ratings().unwrap().predict(&parts.train, &parts.test, reading),
+            model.ratings().unwrap().predict(&parts.train, &parts.test, reading)
+        );
     }
     let refused = |what: &str| match load(&path) {
         Err(error) => assert!(error.to_string().contains(what), "{error}"),
@@ -121,7 +70,7 @@ fn threads_change_no_bit(kind: Kind) {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
             let model = fit(kind, &parts.train, 0).model;
-            (weights_hash(model.as_ref()), Reading::ALL.map(|r| model.predict(&parts.train, &parts.test, r)))
+            (weights_hash(model.as_ref()), Reading::ALL.map(|r| model.ratings().unwrap().predict(&parts.train, &parts.test, r)))
         })
     };
     let one = run(1);
@@ -134,11 +83,11 @@ fn predictions_do_not_depend_on_company(kind: Kind) {
     let parts = parts(&HOLD_OUT);
     let model = fit(kind, &parts.train, 0).model;
     for reading in Reading::ALL {
-        let all = model.predict(&parts.train, &parts.test, reading);
+        let all = model.ratings().unwrap().predict(&parts.train, &parts.test, reading);
         for user in [0, 7, 149] {
             let range = parts.test.range(user);
             let mut alone = vec![0.0; range.len()];
-            model.predict_user(user, parts.train.user(user), parts.test.user(user), reading, &mut alone);
+            model.ratings().unwrap().predict_user(user, parts.train.user(user), parts.test.user(user), reading, &mut alone);
             assert_eq!(all[range], alone, "user {user}");
         }
     }
@@ -152,7 +101,7 @@ fn readings_keep_their_promise(kind: Kind) {
     let first = changed.range(3).start;
     changed.values_mut()[first + 2] = 0.5;
     assert_ne!(parts.test.values()[first + 2], 0.5);
-    let predict = |test: &Histories, reading| model.predict(&parts.train, test, reading);
+    let predict = |test: &Histories, reading| model.ratings().unwrap().predict(&parts.train, test, reading);
     assert_eq!(predict(&parts.test, Reading::Frozen), predict(&changed, Reading::Frozen));
     let (before, after) = (predict(&parts.test, Reading::Streaming), predict(&changed, Reading::Streaming));
     assert_eq!(before[..first + 3], after[..first + 3], "what comes before the changed rating, and its own prediction, stay");
@@ -167,7 +116,7 @@ fn strangers_are_answered(kind: Kind) {
     let known = nobody.user(9);
     let far = u32::MAX;
     for (user, item) in [(far, 0), (0, far), (far, far)] {
-        let mut state = model.start(user, if user == far { known } else { parts.train.user(user) });
+        let mut state = model.ratings().unwrap().start(user, if user == far { known } else { parts.train.user(user) });
         for _ in 0..3 {
             let prediction = state.predict(item, 1_000_000_000);
             assert!(prediction.is_finite() && (0.0..6.0).contains(&prediction), "user {user}, item {item}: {prediction}");
@@ -180,7 +129,7 @@ fn strangers_are_answered(kind: Kind) {
         Histories::new(vec![0, 20], items, vec![value; 20], (0..20).collect(), data().n_items())
     };
     let (glad, sad) = (history(5.0), history(1.0));
-    let predict = |known: &Histories| model.start(far, known.user(0)).predict(30, 100);
+    let predict = |known: &Histories| model.ratings().unwrap().start(far, known.user(0)).predict(30, 100);
     assert!(predict(&glad) > predict(&sad) + 0.3, "{} {}", predict(&glad), predict(&sad));
 }
 
@@ -196,6 +145,7 @@ fn bad_settings_and_rows_are_refused(kind: Kind) {
         Kind::Rrn => "item_days = 0",
         Kind::Rnn => "window = 0",
         Kind::Hrnn => "height = 4",
+        Kind::Popularity | Kind::Sims => unreachable!("predicts no ratings"),
     };
     assert!(matches!(kind.settings(bad.parse().unwrap()), Err(ModelError::Setting { .. })));
     let device = Device::flex();
@@ -282,7 +232,8 @@ macro_rules! contract {
         /// Each model of the crate has its module below.
         #[test]
         fn every_model_is_held_to_the_contract() {
-            assert_eq!([$($kind),*].as_slice(), Kind::ALL);
+            let rating: Vec<Kind> = Kind::ALL.iter().copied().filter(|kind| kind.defaults().predicts_ratings()).collect();
+            assert_eq!([$($kind),*].as_slice(), rating);
         }
 
         $(mod $module {

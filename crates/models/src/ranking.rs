@@ -1,0 +1,168 @@
+//! Models that rank items: scores, ranks and the best of them.
+//!
+//! **Ties.** Of two items with equal scores the one with the smaller index stands first, everywhere.
+
+use crate::{ModelError, Result, Trained, UserState};
+use foretaste_data::{Histories, History};
+use rayon::prelude::*;
+use std::cmp::Ordering;
+
+/// What a model knows of one user at one moment, to rank items by.
+pub trait RankingState {
+    /// Writes a score for each item, from item 0 on: the higher, the sooner the user is expected to take
+    /// it at `timestamp` (Unix seconds). What a score means is the model's to say. Scores depend on
+    /// nothing that comes at or after `timestamp` but that moment itself.
+    fn scores(&self, timestamp: i64, out: &mut [f32]);
+
+    /// Takes in one more interaction of this user. Weights never change. A value that is not known is NaN.
+    fn reveal(&mut self, item: u32, value: f32, timestamp: i64);
+}
+
+/// A trained model that ranks items.
+pub trait Recommender: Trained {
+    /// The state of `user` after the rows `known`. A user without rows, or unknown to the model, has the
+    /// answer the model states for strangers.
+    fn ranking<'a>(&'a self, user: u32, known: History<'_>) -> Box<dyn RankingState + 'a>;
+}
+
+/// Ranks by expected rating.
+pub(crate) struct ByRating<'a>(pub Box<dyn UserState + 'a>);
+
+impl RankingState for ByRating<'_> {
+    fn scores(&self, timestamp: i64, out: &mut [f32]) {
+        out.iter_mut().enumerate().for_each(|(item, out)| *out = self.0.predict(item as u32, timestamp));
+    }
+
+    fn reveal(&mut self, item: u32, value: f32, timestamp: i64) {
+        self.0.reveal(item, value, timestamp);
+    }
+}
+
+/// Scores that follow from a user's rows.
+pub(crate) trait Scorer: Sync {
+    /// As [`RankingState::scores`], for `user` after the rows `known`.
+    fn score(&self, user: u32, known: History<'_>, timestamp: i64, out: &mut [f32]);
+}
+
+/// A user's rows, remembered for a [`Scorer`].
+pub(crate) struct Remembered<'a, S> {
+    scorer: &'a S,
+    user: u32,
+    items: Vec<u32>,
+    values: Vec<f32>,
+    timestamps: Vec<i64>,
+}
+
+impl<'a, S: Scorer> Remembered<'a, S> {
+    pub fn start(scorer: &'a S, user: u32, known: History<'_>) -> Box<dyn RankingState + 'a> {
+        Box::new(Self { scorer, user, items: known.items.to_vec(), values: known.values.to_vec(), timestamps: known.timestamps.to_vec() })
+    }
+}
+
+impl<S: Scorer> RankingState for Remembered<'_, S> {
+    fn scores(&self, timestamp: i64, out: &mut [f32]) {
+        let known = History { items: &self.items, values: &self.values, timestamps: &self.timestamps };
+        self.scorer.score(self.user, known, timestamp, out);
+    }
+
+    fn reveal(&mut self, item: u32, value: f32, timestamp: i64) {
+        self.items.push(item);
+        self.values.push(value);
+        self.timestamps.push(timestamp);
+    }
+}
+
+/// Which of two items stands first.
+fn order(scores: &[f32], a: u32, b: u32) -> Ordering {
+    scores[b as usize].total_cmp(&scores[a as usize]).then(a.cmp(&b))
+}
+
+/// Items whose score says that they are not to be recommended.
+pub(crate) const NEVER: f32 = f32::NEG_INFINITY;
+
+/// Checks what every model that ranks items needs of its training part.
+pub(crate) fn require_rows(model: &'static str, train: &Histories) -> Result<()> {
+    if train.is_empty() { Err(ModelError::Training { model, reason: "there are no training rows".into() }) } else { Ok(()) }
+}
+
+/// The `k` items of the highest scores, best first; items with a score of minus infinity are left out.
+///
+/// ```
+/// use foretaste_models::top_k;
+/// assert_eq!(top_k(&[0.1, 0.7, 0.7, f32::NEG_INFINITY, 0.2], 3), [1, 2, 4]);
+/// ```
+#[must_use]
+pub fn top_k(scores: &[f32], k: usize) -> Vec<u32> {
+    let mut best: Vec<u32> = Vec::with_capacity(k + 1);
+    // The weakest of the best so far: most items are passed over by one comparison.
+    let mut bar = NEVER;
+    for (item, score) in scores.iter().enumerate().filter(|(_, score)| **score > NEVER) {
+        if best.len() < k || *score > bar {
+            let at = best.partition_point(|other| order(scores, *other, item as u32) == Ordering::Less);
+            best.insert(at, item as u32);
+            best.truncate(k);
+            bar = best.last().map_or(NEVER, |last| scores[*last as usize]);
+        }
+    }
+    best
+}
+
+/// The rank of `item` among all items, from 1; items with a score of minus infinity stand last.
+#[must_use]
+pub fn rank_of(scores: &[f32], item: u32) -> usize {
+    let own = scores[item as usize];
+    let (before, after) = scores.split_at(item as usize);
+    1 + before.iter().filter(|s| s.total_cmp(&own).is_ge()).count() + after.iter().filter(|s| s.total_cmp(&own).is_gt()).count()
+}
+
+/// Mean over all rows of `asked` of `1 / rank` of the row's item among all items, each row revealed after
+/// it was asked for; 0 without rows.
+#[must_use]
+pub fn mean_reciprocal_rank(model: &dyn Trained, known: &Histories, asked: &Histories) -> f64 {
+    let users: Vec<u32> = (0..asked.n_users() as u32).filter(|user| !asked.range(*user).is_empty()).collect();
+    let sums: Vec<f64> = users
+        .into_par_iter()
+        .map_init(
+            || vec![0.0; asked.n_items()],
+            |scores, user| {
+                let history = asked.user(user);
+                let mut state = model.rank(user, known.user(user));
+                let mut sum = 0.0;
+                for row in 0..history.len() {
+                    state.scores(history.timestamps[row], scores);
+                    sum += 1.0 / rank_of(scores, history.items[row]) as f64;
+                    state.reveal(history.items[row], history.values[row], history.timestamps[row]);
+                }
+                sum
+            },
+        )
+        .collect();
+    sums.iter().sum::<f64>() / asked.len().max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn ranks_by_hand() {
+        let scores = [0.5, 0.9, 0.5, NEVER];
+        assert_eq!([0, 1, 2, 3].map(|item| rank_of(&scores, item)), [2, 1, 3, 4]);
+        assert_eq!(top_k(&scores, 10), [1, 0, 2]);
+        assert!(top_k(&scores, 0).is_empty());
+    }
+
+    proptest! {
+        /// The best k are the first k of a full sort, and ranks count from 1 in its order.
+        #[test]
+        fn the_best_are_the_first_of_a_full_sort(scores in proptest::collection::vec((-3_i8..3).prop_map(f32::from), 1..60), k in 1_usize..70) {
+            let mut all: Vec<u32> = (0..scores.len() as u32).collect();
+            all.sort_by(|a, b| order(&scores, *a, *b));
+            prop_assert_eq!(top_k(&scores, k), &all[..k.min(all.len())]);
+            for (place, item) in all.iter().enumerate() {
+                prop_assert_eq!(rank_of(&scores, *item), place + 1);
+            }
+        }
+    }
+}

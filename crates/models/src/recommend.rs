@@ -1,0 +1,111 @@
+//! Recommendations: the best items for a user, and for millions of users.
+
+use crate::ranking::NEVER;
+use crate::{Trained, top_k};
+use foretaste_data::{Histories, History};
+use rayon::prelude::*;
+
+/// A recommended item.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Recommended {
+    /// Item index.
+    pub item: u32,
+    /// The model's score: the higher, the sooner the user is expected to take it. Its unit is the model's.
+    pub score: f32,
+}
+
+/// Asks a trained model for its best items.
+///
+/// By default ten items of the whole catalogue, those of the user's own history left out.
+#[derive(Clone)]
+pub struct Recommend<'a> {
+    model: &'a dyn Trained,
+    n_items: usize,
+    k: usize,
+    seen: bool,
+    allowed: Option<&'a [bool]>,
+}
+
+impl<'a> Recommend<'a> {
+    /// From `model`, over a catalogue of `n_items` items.
+    #[must_use]
+    pub fn new(model: &'a dyn Trained, n_items: usize) -> Self {
+        Self { model, n_items, k: 10, seen: false, allowed: None }
+    }
+
+    /// The `k` best.
+    #[must_use]
+    pub fn top(self, k: usize) -> Self {
+        Self { k, ..self }
+    }
+
+    /// Whether items of the user's own history may be recommended again.
+    #[must_use]
+    pub fn with_seen(self, seen: bool) -> Self {
+        Self { seen, ..self }
+    }
+
+    /// Only items whose place in `allowed` is true; items beyond it are not.
+    #[must_use]
+    pub fn among(self, allowed: &'a [bool]) -> Self {
+        Self { allowed: Some(allowed), ..self }
+    }
+
+    /// The best items for `user` with the history `known`, at `timestamp` (Unix seconds), best first. A user
+    /// without history, or unknown to the model, gets the model's answer for strangers.
+    #[must_use]
+    pub fn for_user(&self, user: u32, known: History<'_>, timestamp: i64) -> Vec<Recommended> {
+        self.with(&mut vec![0.0; self.n_items], user, known, timestamp)
+    }
+
+    /// The best items for each of `users`, each at its own time, handed to `take` in their order. However many
+    /// users there are, memory holds the lists of a few thousand of them.
+    pub fn for_users(&self, known: &Histories, users: &[(u32, i64)], mut take: impl FnMut(u32, Vec<Recommended>)) {
+        /// Users whose lists stand in memory at once.
+        const BLOCK: usize = 4096;
+        for block in users.chunks(BLOCK) {
+            let of = |scores: &mut Vec<f32>, (user, timestamp): &(u32, i64)| self.with(scores, *user, known.user(*user), *timestamp);
+            let lists: Vec<Vec<Recommended>> = block.par_iter().map_init(|| vec![0.0; self.n_items], of).collect();
+            block.iter().zip(lists).for_each(|((user, _), list)| take(*user, list));
+        }
+    }
+
+    fn with(&self, scores: &mut [f32], user: u32, known: History<'_>, timestamp: i64) -> Vec<Recommended> {
+        self.model.rank(user, known).scores(timestamp, scores);
+        if let Some(allowed) = self.allowed {
+            let allowed = allowed.iter().copied().chain(std::iter::repeat(false));
+            scores.iter_mut().zip(allowed).filter(|(_, allowed)| !allowed).for_each(|(score, _)| *score = NEVER);
+        }
+        if !self.seen {
+            known.items.iter().for_each(|item| {
+                if let Some(score) = scores.get_mut(*item as usize) {
+                    *score = NEVER;
+                }
+            });
+        }
+        top_k(scores, self.k).into_iter().map(|item| Recommended { item, score: scores[item as usize] }).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Device, FitContext, Kind};
+
+    #[test]
+    fn lists_by_hand() {
+        // Popularity: item 0 three times, 1 twice, 2 once, 3 never.
+        let known = Histories::new(vec![0, 2, 4, 6], vec![0, 2, 0, 1, 0, 1], vec![f32::NAN; 6], vec![0; 6], 4);
+        let device = Device::flex();
+        let model = Kind::Popularity.defaults().fit(&known, None, &FitContext::new(0, &device)).unwrap().model;
+        let ask = Recommend::new(model.as_ref(), 4);
+        let items = |ask: &Recommend, user: u32| ask.for_user(user, known.user(user), 9).iter().map(|r| r.item).collect::<Vec<_>>();
+        assert_eq!(items(&ask, 0), [1, 3]);
+        assert_eq!(items(&ask, u32::MAX), [0, 1, 2, 3], "a stranger has seen nothing");
+        assert_eq!(items(&ask.clone().with_seen(true).top(2), 0), [0, 1]);
+        assert_eq!(items(&ask.clone().among(&[true, false, true]), 1), [2]);
+        let mut all = Vec::new();
+        ask.for_users(&known, &[(2, 9), (0, 9)], |user, list| all.push((user, list[0].item)));
+        assert_eq!(all, [(2, 2), (0, 1)]);
+    }
+}

@@ -1,0 +1,188 @@
+//! Exact counts of who took what with what, an item at a time.
+//!
+//! An item's row of counts is gathered from the units that hold it, into one accumulator a thread: memory is
+//! that of the units, plus threads times items, plus the neighbours kept, however many pairs there are.
+
+use super::{Settings, Weight};
+use crate::{FitContext, Result};
+use foretaste_data::{Histories, IdleGaps};
+use rayon::prelude::*;
+
+/// Days in a second.
+const DAYS: f64 = 1.0 / 86_400.0;
+
+/// Items by unit and units by item.
+pub(super) struct Units {
+    /// First entry of each unit, and the total.
+    unit_offsets: Vec<usize>,
+    /// An entry's item and age in days.
+    entries: Vec<(u32, f32)>,
+    /// First entry of each item in `holders`, and the total.
+    item_offsets: Vec<usize>,
+    /// For each item the units that hold it, with the age of its row there.
+    holders: Vec<(u32, f32)>,
+    /// `s_i`.
+    weights: Vec<f64>,
+    /// Weight of all units.
+    total: f64,
+    n_items: usize,
+}
+
+/// An item's counts with all others, and which of them are not zero.
+struct Row {
+    sums: Vec<f32>,
+    counts: Vec<u32>,
+    touched: Vec<u32>,
+}
+
+/// The values at the two percentiles of `sorted`.
+fn at(sorted: &[usize], low: f64, high: f64) -> (usize, usize) {
+    let of = |share: f64| sorted.get(((sorted.len().max(1) - 1) as f64 * share).round() as usize).copied().unwrap_or(0);
+    (of(low), of(high))
+}
+
+impl Units {
+    pub fn new(settings: &Settings, train: &Histories) -> Self {
+        let n_items = train.n_items();
+        let newest = train.timestamps().iter().copied().max().unwrap_or(0);
+        let mut popularity = vec![0_usize; n_items];
+        train.items().iter().for_each(|item| popularity[*item as usize] += 1);
+        let mut sorted: Vec<usize> = popularity.iter().copied().filter(|n| *n > 0).collect();
+        sorted.sort_unstable();
+        let items = at(&sorted, settings.min_item_interaction_count_percentile, settings.max_item_interaction_count_percentile);
+        let mut lengths: Vec<usize> = (0..train.n_users() as u32).map(|user| train.range(user).len()).filter(|n| *n > 0).collect();
+        lengths.sort_unstable();
+        let users = at(&lengths, settings.min_user_history_length_percentile, settings.max_user_history_length_percentile);
+        let gaps = (settings.sessions > 0).then(|| IdleGaps::new(vec![settings.sessions]).ok()).flatten();
+
+        let mut units = Self {
+            unit_offsets: vec![0],
+            entries: Vec::new(),
+            item_offsets: vec![0; n_items + 1],
+            holders: Vec::new(),
+            weights: vec![0.0; n_items],
+            total: 0.0,
+            n_items,
+        };
+        let mut unit: Vec<(u32, i64)> = Vec::new();
+        for user in 0..train.n_users() as u32 {
+            let history = train.user(user);
+            if !(users.0..=users.1).contains(&history.len()) {
+                continue;
+            }
+            for row in 0..history.len() {
+                let begins = row > 0 && gaps.as_ref().is_some_and(|gaps| gaps.crossed(history.timestamps[row] - history.timestamps[row - 1]) > 0);
+                if begins {
+                    units.close(&mut unit, newest);
+                }
+                if (items.0..=items.1).contains(&popularity[history.items[row] as usize]) {
+                    unit.push((history.items[row], history.timestamps[row]));
+                }
+            }
+            units.close(&mut unit, newest);
+        }
+        let age = |days: f32| if settings.age_half_life > 0.0 { (-f64::from(days) / settings.age_half_life).exp2() } else { 1.0 };
+        for (item, days) in &units.entries {
+            units.item_offsets[*item as usize + 1] += 1;
+            units.weights[*item as usize] += age(*days);
+        }
+        (0..n_items).for_each(|item| units.item_offsets[item + 1] += units.item_offsets[item]);
+        let mut next = units.item_offsets.clone();
+        units.holders = vec![(0, 0.0); units.entries.len()];
+        for unit in 0..units.unit_offsets.len() - 1 {
+            let entries = &units.entries[units.unit_offsets[unit]..units.unit_offsets[unit + 1]];
+            units.total += entries.iter().map(|(_, days)| age(*days)).fold(0.0, f64::max);
+            for (item, days) in entries {
+                units.holders[next[*item as usize]] = (unit as u32, *days);
+                next[*item as usize] += 1;
+            }
+        }
+        units
+    }
+
+    /// Ends a unit: each item once, its newest row.
+    fn close(&mut self, unit: &mut Vec<(u32, i64)>, newest: i64) {
+        if unit.is_empty() {
+            return;
+        }
+        unit.sort_unstable_by_key(|(item, time)| (*item, std::cmp::Reverse(*time)));
+        unit.dedup_by_key(|(item, _)| *item);
+        self.entries.extend(unit.iter().map(|(item, time)| (*item, ((newest - time) as f64 * DAYS) as f32)));
+        self.unit_offsets.push(self.entries.len());
+        unit.clear();
+    }
+
+    /// `s_i` as shares of the highest.
+    pub fn shares(&self) -> Vec<f32> {
+        let highest = self.weights.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
+        self.weights.iter().map(|weight| (weight / highest) as f32).collect()
+    }
+
+    /// For each item its most similar ones, most similar first.
+    ///
+    /// # Errors
+    /// [`crate::ModelError::Interrupted`] when asked to stop.
+    pub fn neighbours(&self, settings: &Settings, context: &FitContext) -> Result<Vec<Vec<(u32, f32)>>> {
+        let discount = 0.5 - settings.popularity_discount_factor;
+        let factors: Vec<f64> = self.shares().iter().map(|share| f64::from(*share).max(1e-12).powf(discount)).collect();
+        let row = || Row { sums: vec![0.0; self.n_items], counts: vec![0; self.n_items], touched: Vec::new() };
+        let of = |row: &mut Row, item: usize| -> Result<Vec<(u32, f32)>> {
+            context.go_on()?;
+            self.count(settings, item, row);
+            let mut found = Vec::with_capacity(row.touched.len());
+            for other in row.touched.drain(..) {
+                let at = other as usize;
+                let (sum, count) = (f64::from(std::mem::take(&mut row.sums[at])), std::mem::take(&mut row.counts[at]));
+                if at != item && count >= settings.min_cointeraction_count {
+                    let similarity = self.weigh(settings, item, at, sum) * factors[at];
+                    found.push((other, similarity as f32));
+                }
+            }
+            let order = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+            if settings.neighbours > 0 && found.len() > settings.neighbours {
+                found.select_nth_unstable_by(settings.neighbours - 1, order);
+                found.truncate(settings.neighbours);
+            }
+            found.sort_unstable_by(order);
+            Ok(found)
+        };
+        (0..self.n_items).into_par_iter().map_init(row, of).collect()
+    }
+
+    /// Gathers `c_ij` and the number of shared units of one item with all others.
+    fn count(&self, settings: &Settings, item: usize, row: &mut Row) {
+        let (gap, age) = (settings.gap_half_life, settings.age_half_life);
+        let plain = gap == 0.0 && age == 0.0;
+        let rate = |half_life: f64| if half_life > 0.0 { (1.0 / half_life) as f32 } else { 0.0 };
+        let (gap, age) = (rate(gap), rate(age));
+        for (unit, own) in &self.holders[self.item_offsets[item]..self.item_offsets[item + 1]] {
+            let entries = &self.entries[self.unit_offsets[*unit as usize]..self.unit_offsets[*unit as usize + 1]];
+            for (other, days) in entries {
+                let at = *other as usize;
+                if row.counts[at] == 0 {
+                    row.touched.push(*other);
+                }
+                row.counts[at] += 1;
+                row.sums[at] += if plain { 1.0 } else { (-(own - days).abs() * gap - own.min(*days) * age).exp2() };
+            }
+        }
+    }
+
+    /// The base weight of a pair with `c_ij = both`.
+    fn weigh(&self, settings: &Settings, i: usize, j: usize, both: f64) -> f64 {
+        let (a, b, k) = (self.weights[i], self.weights[j], settings.shrinkage);
+        match settings.weight {
+            Weight::Cosine => both / ((a + k) * (b + k)).sqrt(),
+            Weight::Jaccard => both / (a + b - both + k).max(f64::MIN_POSITIVE),
+            Weight::Lift => self.total * both / ((a + k) * (b + k)),
+            Weight::LogLikelihood => log_likelihood(both, a, b, self.total.max(a + b - both)),
+        }
+    }
+}
+
+/// Dunning's ratio for a table of units with both, with `a`, with `b`, of `n`.
+fn log_likelihood(both: f64, a: f64, b: f64, n: f64) -> f64 {
+    let x = |v: f64| if v > 0.0 { v * v.ln() } else { 0.0 };
+    let table = x(both) + x(a - both) + x(b - both) + x(n - a - b + both);
+    (2.0 * (table - x(a) - x(n - a) - x(b) - x(n - b) + x(n))).max(0.0)
+}

@@ -1,0 +1,31 @@
+//! The worked examples run, and say what a wrong call needs.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// Runs an example that cargo built beside this test.
+fn example(name: &str, arguments: &[&str]) -> Output {
+    let here = std::env::current_exe().unwrap();
+    let built = here.parent().and_then(Path::parent).unwrap().join("examples").join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
+    Command::new(&built).args(arguments).output().unwrap_or_else(|e| panic!("{}: {e}", built.display()))
+}
+
+#[test]
+fn next_items_of_one_user() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mine.parquet");
+    let table = foretaste_data::embedded::load().unwrap().of_users(|name| name.len() < 2).unwrap();
+    foretaste_data::store::write_interactions(&table, &file).unwrap();
+    let file = file.to_str().unwrap();
+    let found = example("next_items", &[file, "7", "1"]);
+    let lines: Vec<String> = String::from_utf8_lossy(&found.stdout).lines().map(str::to_owned).collect();
+    assert!(found.status.success() && lines.len() == 10 && lines[0].starts_with(" 1. "), "{found:?}");
+    let user = table.user_ids.index("7").unwrap();
+    let seen = |line: &String| {
+        let name = line.split_whitespace().nth(1).unwrap();
+        table.histories().user(user).items.contains(&table.item_ids.index(name).unwrap())
+    };
+    assert!(!lines.iter().any(seen), "nothing the user has had: {lines:?}");
+    let refused = example("next_items", &[file, "nobody", "1"]);
+    assert!(!refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("has no user nobody"), "{refused:?}");
+}
