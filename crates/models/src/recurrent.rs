@@ -24,6 +24,8 @@ pub enum Cell {
     Gru,
     /// Long short-term memory.
     Lstm,
+    /// A causal temporal convolution, whose reach doubles from layer to layer.
+    Convolution,
 }
 
 impl Cell {
@@ -32,6 +34,7 @@ impl Cell {
         match self {
             Self::Gru => &["reset", "update", "new"],
             Self::Lstm => &["input", "forget", "output", "cell"],
+            Self::Convolution => &["new", "pass"],
         }
     }
 
@@ -120,6 +123,7 @@ pub(crate) fn unroll(
                 c = forget * c + input * (at[3].clone() + through(3)).tanh();
                 h = output * c.clone().tanh();
             }
+            Cell::Convolution => unreachable!("no recurrence to unroll"),
         }
         unrolled.after.push(h.clone());
         unrolled.leaves.push(leaves);
@@ -207,6 +211,7 @@ impl CellWeights {
                     *h = plain_sigmoid(gates[2][unit]) * c.tanh();
                 }
             }
+            Cell::Convolution => unreachable!("no recurrence"),
         }
     }
 }

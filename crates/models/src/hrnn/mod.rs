@@ -8,7 +8,7 @@
 //! w_t = [base, ln(1 + gap)/16, ln(1 + n)/8, e^(-n/8), session marks.., running residuals.., 1]
 //! v_t = (r - base_t) / sigma                                 (what the stationary part leaves)
 //! x_t = [E_i, v E_i, v, max(-v, 0), w_t without the 1],   E_i = e_i + mean of its attributes' vectors
-//! h_t = cell(.. cell(x_t))                                   (depth layers of GRU or LSTM)
+//! h_t = cell(.. cell(x_t))                                   (depth layers of GRU, LSTM or causal convolution)
 //! q_t = p_u + W_o (sigmoid(C w_t) * h_t-1) + W_c w_t         (a gate discounts the past by time)
 //! r^_t = base_t + q_t . (F_i, 1)                             (F_i: factors, bias; attributes added)
 //! ```
@@ -338,6 +338,9 @@ impl Settings {
         }
         if self.min_user_history_length_percentile > self.max_user_history_length_percentile {
             return Err(fail("min_user_history_length_percentile", "above max_user_history_length_percentile: no user would be left"));
+        }
+        if self.cell == Cell::Convolution && self.depth > 10 {
+            return Err(fail("depth", &format!("{} layers of convolution reach 2^{} steps back; at most 10 can be", self.depth, self.depth)));
         }
         if self.form != Form::Inputs && (self.depth > 1 || self.cell != Cell::Gru || self.height == 0) {
             return Err(fail("form", "sessions' own states (init, all) need cell = \"gru\", depth = 1 and height of 1 at least"));

@@ -58,10 +58,11 @@ pub(super) struct Native {
 impl Native {
     /// For batches of so many rows.
     pub fn new(sizes: Sizes, rows: usize) -> Self {
+        let layers = Dense::zeros(&sizes).layers;
         let work = |first: usize| {
             let rows = CHUNK.min(rows - first);
             Work {
-                states: (0..sizes.depth).map(|_| States::zeros(sizes.cell, rows, sizes.size)).collect(),
+                states: layers.iter().map(|layer| States::zeros(layer, rows)).collect(),
                 tapes: vec![Tape::default(); sizes.depth],
                 climb: Climb::new(sizes.levels, rows, sizes.size),
                 start: Vec::new(),

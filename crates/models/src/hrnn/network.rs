@@ -8,7 +8,7 @@ use super::batch::Prepared;
 use super::gradients::Gradients;
 use super::losses::OUT;
 use super::noise::Noise;
-use super::weights::{ITEM_INPUT, ITEM_NEXT, ITEM_OUTPUT, Sizes, USER, Weights};
+use super::weights::{Dense, ITEM_INPUT, ITEM_NEXT, ITEM_OUTPUT, Sizes, USER, Weights};
 use super::{Errors, Goal, Loss};
 use crate::optimizer::{ids, on_device, values};
 use crate::recurrent::{Carried, Cell, Unrolled, unroll};
@@ -52,7 +52,14 @@ impl Network {
     /// Forgets all states.
     pub fn reset(&mut self) {
         self.levels = vec![Tensor::zeros([self.rows, self.sizes.size], self.device.burn()); self.sizes.levels];
-        self.carried = (0..self.sizes.depth).map(|_| Carried::zeros(self.rows, self.sizes.size, &self.device)).collect();
+        let zeros = |layer: &crate::sequence::Layer| {
+            let mut carried = Carried::zeros(self.rows, layer.size, &self.device);
+            if layer.cell == Cell::Convolution {
+                carried.memory = Tensor::zeros([layer.reach * self.rows, layer.inputs], self.device.burn());
+            }
+            carried
+        };
+        self.carried = Dense::zeros(&self.sizes).layers.iter().map(zeros).collect();
     }
 
     fn leaf(&self, values: Vec<f32>, columns: usize) -> Tensor<2> {
@@ -163,7 +170,15 @@ impl Network {
             start.contains(&1.0).then(|| self.plain(start.iter().map(|s| 1.0 - s).collect(), 1))
         };
         let mut passed: Vec<(Unrolled, Vec<Tensor<2>>)> = Vec::new();
+        let (mut top, mut convolved) = (None, Vec::new());
         for (at, layer) in layers.iter().enumerate() {
+            if sizes.cell == Cell::Convolution {
+                let reach = weights.dense.layers[at].reach;
+                let (before, after, carried) = self.convolve(layer, &x, &batch.batch.start, reach, &self.carried[at]);
+                (x, top) = (after, Some(before));
+                convolved.push(carried);
+                continue;
+            }
             let projections: Vec<Tensor<2>> = layer.input.iter().zip(&layer.bias).map(|(w, b)| x.clone().matmul(w.clone()) + b.clone()).collect();
             let enter = |step: usize, state: Tensor<2>| {
                 if at > 0 || levels.is_empty() {
@@ -177,7 +192,7 @@ impl Network {
             x = Tensor::cat(unrolled.after.clone(), 0);
             passed.push((unrolled, projections));
         }
-        let mut states = Tensor::cat(passed[sizes.depth - 1].0.before.clone(), 0);
+        let mut states = top.unwrap_or_else(|| Tensor::cat(passed[sizes.depth - 1].0.before.clone(), 0));
 
         // Decoder and loss.
         let when = self.plain(batch.when.clone(), w);
@@ -267,6 +282,14 @@ impl Network {
             join(&layer.bias, &mut found, &mut out.bias)?;
             self.carried[at] = unrolled.carried;
         }
+        if sizes.cell == Cell::Convolution {
+            self.carried = convolved;
+            for (layer, out) in layers.iter().zip(&mut gradients.dense.layers) {
+                join(&layer.hidden, &mut found, &mut out.hidden)?;
+                join(&layer.input, &mut found, &mut out.input)?;
+                join(&layer.bias, &mut found, &mut out.bias)?;
+            }
+        }
         self.levels = states_of_levels.into_iter().map(Tensor::inner).collect();
         gradients.tables[ITEM_INPUT] = read(&item_input, &mut found)?;
         gradients.spread(weights, batch);
@@ -275,6 +298,36 @@ impl Network {
             Ok(values(column.inner())?.iter().zip(&batch.batch.mask).map(|(value, mask)| f64::from(value * mask)).sum())
         };
         Ok(Errors { squares: sum(squares)?, losses: sum(losses)? })
+    }
+
+    /// A layer of convolution over a window, as [`crate::sequence`] has it: the states before and after each step,
+    /// and what the next window finds carried.
+    fn convolve(&self, layer: &Layer, x: &Tensor<2>, start: &[f32], reach: usize, carried: &Carried) -> (Tensor<2>, Tensor<2>, Carried) {
+        let (rows, entries, inputs, size) = (self.rows, start.len(), x.dims()[1], self.sizes.size);
+        // Whether the input `reach` steps before an entry (of the window, and of the next `reach` steps) is of its sequence.
+        let mut begun = vec![None; rows];
+        let mut keeps = Vec::with_capacity(entries + reach * rows);
+        for at in 0..entries + reach * rows {
+            let (step, row) = (at / rows, at % rows);
+            if start.get(at).is_some_and(|start| *start > 0.0) {
+                begun[row] = Some(step);
+            }
+            let keep = begun[row].is_none_or(|begun| step >= begun + reach);
+            keeps.push(f32::from(u8::from(keep)));
+        }
+        let carry = keeps.split_off(entries);
+        let whole = Tensor::cat(vec![carried.memory.clone().autodiff(), x.clone()], 0);
+        let past = whole.clone().narrow(0, 0, entries) * self.plain(keeps, 1);
+        let sum = |gate: usize| x.clone().matmul(layer.input[gate].clone()) + past.clone().matmul(layer.hidden[gate].clone()) + layer.bias[gate].clone();
+        let mut after = sum(0).tanh() * sigmoid(sum(1));
+        if inputs == size {
+            after = after + x.clone();
+        }
+        let shifted = Tensor::cat(vec![carried.hidden.clone().autodiff(), after.clone().narrow(0, 0, entries - rows)], 0);
+        let before = shifted * self.plain(start.iter().map(|start| 1.0 - start).collect(), 1);
+        let hidden = after.clone().inner().narrow(0, entries - rows, rows);
+        let memory = whole.inner().narrow(0, entries, reach * rows) * self.plain(carry, 1);
+        (before, after, Carried { hidden, memory })
     }
 
     /// The next items' losses, `[entries, 1]`, as [`super::losses`] has them.

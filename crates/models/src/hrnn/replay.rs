@@ -23,7 +23,8 @@ pub struct Memory {
 impl Memory {
     fn new(model: &Model) -> Self {
         let sizes = &model.weights.sizes;
-        Self { layers: vec![States::zeros(sizes.cell, 1, sizes.size); sizes.depth], levels: vec![vec![0.0; sizes.size]; sizes.levels], track: Track::default() }
+        let layers = model.weights.dense.layers.iter().map(|layer| States::zeros(layer, 1)).collect();
+        Self { layers, levels: vec![vec![0.0; sizes.size]; sizes.levels], track: Track::default() }
     }
 
     /// The numbers behind a state: running means and ties, then all units.

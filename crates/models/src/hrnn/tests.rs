@@ -110,6 +110,7 @@ fn variants() -> Vec<Settings> {
     vec![
         base.clone(),
         Settings { cell: Cell::Lstm, ..base.clone() },
+        Settings { cell: Cell::Convolution, depth: 3, ..base.clone() },
         Settings { form: Form::Init, depth: 1, ..base.clone() },
         Settings { form: Form::All, depth: 1, height: 2, sessions: vec![60, 400], ..base.clone() },
         Settings { depth: 1, height: 0, gate: false, stationary: Stationary::Biases, ratings: false, gaps: false, ..base.clone() },
@@ -240,7 +241,7 @@ fn steps_touch_the_batch_alone() {
 #[test]
 fn a_state_is_handed_on() {
     let (settings, histories) = tiny();
-    for settings in [settings.clone(), Settings { cell: Cell::Lstm, ..settings }] {
+    for settings in [settings.clone(), Settings { cell: Cell::Lstm, ..settings.clone() }, Settings { cell: Cell::Convolution, ..settings }] {
         let model = network(&settings);
         let history = histories.user(0);
         let mut state = State::new(&model, 0);

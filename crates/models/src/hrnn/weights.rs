@@ -81,7 +81,7 @@ pub(super) struct Dense {
 
 impl Dense {
     pub fn zeros(sizes: &Sizes) -> Self {
-        let layer = |at: usize| Layer::zeros(sizes.cell, if at == 0 { sizes.inputs() } else { sizes.size }, sizes.size);
+        let layer = |at: usize| Layer::zeros(sizes.cell, if at == 0 { sizes.inputs() } else { sizes.size }, sizes.size).with_reach(1 << at);
         Self {
             layers: (0..sizes.depth).map(layer).collect(),
             levels: Levels::zeros(sizes.levels, sizes.size, sizes.all),
@@ -284,7 +284,8 @@ fn dense_shapes(sizes: &Sizes) -> Vec<(String, [usize; 2])> {
     let mut shapes = Vec::new();
     let of = |prefix: String, layer: &Layer| {
         let width = layer.width();
-        let named = [("input", [layer.inputs, width]), ("bias", [1, width]), ("hidden", [layer.size, width]), ("inner", [1, layer.inner.len()])];
+        let named =
+            [("input", [layer.inputs, width]), ("bias", [1, width]), ("hidden", [layer.hidden.len() / width, width]), ("inner", [1, layer.inner.len()])];
         named.map(|(name, shape)| (format!("{prefix}.{name}"), shape))
     };
     let Dense { layers, levels, .. } = Dense::zeros(sizes);

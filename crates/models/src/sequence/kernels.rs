@@ -158,6 +158,31 @@ pub(super) fn lstm_backward(gates: &mut [f32], inner: &[f32], before: &[f32], st
     }
 }
 
+/// The output of a gated convolution for one row: `gates` holds its two sums (new, pass) and becomes the gates.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx2", "x86_64+avx2", "aarch64+neon"))]
+pub(super) fn gated_forward(gates: &mut [f32], after: &mut [f32]) {
+    let size = after.len();
+    let (new, pass) = gates.split_at_mut(size);
+    let pass = &mut pass[..size];
+    for j in 0..size {
+        (new[j], pass[j]) = (tanh(new[j]), sigmoid(pass[j]));
+        after[j] = new[j] * pass[j];
+    }
+}
+
+/// Back through it: `gates` become the gradients of the sums, given that of the output.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx2", "x86_64+avx2", "aarch64+neon"))]
+pub(super) fn gated_backward(gates: &mut [f32], output: &[f32]) {
+    let size = output.len();
+    let (new, pass) = gates.split_at_mut(size);
+    let pass = &mut pass[..size];
+    for j in 0..size {
+        let (n, p, d) = (new[j], pass[j], output[j]);
+        new[j] = d * p * (1.0 - n * n);
+        pass[j] = d * n * p * (1.0 - p);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,4 +1,5 @@
-//! A fused recurrent layer for the CPU: GRU or LSTM over a window of several sequences side by side.
+//! A fused sequence layer for the CPU: GRU, LSTM or a causal convolution over a window of several sequences side
+//! by side, behind one interface. The convolution is `convolution`'s; what follows is of the other two.
 //!
 //! The equations are those of [`crate::recurrent`]; gates stand beside each other in one matrix:
 //!
@@ -14,6 +15,7 @@
 //! the gradients up in a fixed order; within a call everything runs on the calling thread. Nothing is
 //! allocated a step: a [`Tape`] is made once and used for window after window.
 
+mod convolution;
 mod hierarchy;
 mod kernels;
 
@@ -29,13 +31,15 @@ pub(crate) struct Layer {
     pub cell: Cell,
     pub inputs: usize,
     pub size: usize,
+    /// How many steps back the convolution's other tap lies.
+    pub reach: usize,
     /// `W`, `[inputs, gates x size]`.
     pub input: Vec<f32>,
     /// `b`, `[gates x size]`.
     pub bias: Vec<f32>,
-    /// `U`, `[size, gates x size]`.
+    /// `U`, `[size, gates x size]` (of the convolution's other tap `[inputs, gates x size]`).
     pub hidden: Vec<f32>,
-    /// The GRU's inner bias, `[size]`; empty for an LSTM.
+    /// The GRU's inner bias, `[size]`; empty for others.
     pub inner: Vec<f32>,
 }
 
@@ -43,7 +47,13 @@ impl Layer {
     pub fn zeros(cell: Cell, inputs: usize, size: usize) -> Self {
         let width = cell.gates().len() * size;
         let inner = if cell == Cell::Gru { vec![0.0; size] } else { Vec::new() };
-        Self { cell, inputs, size, input: vec![0.0; inputs * width], bias: vec![0.0; width], hidden: vec![0.0; size * width], inner }
+        let through = if cell == Cell::Convolution { inputs } else { size };
+        Self { cell, inputs, size, reach: 1, input: vec![0.0; inputs * width], bias: vec![0.0; width], hidden: vec![0.0; through * width], inner }
+    }
+
+    /// The same with a convolution's other tap so many steps back.
+    pub fn with_reach(self, reach: usize) -> Self {
+        Self { reach, ..self }
     }
 
     /// Number of gate units.
@@ -92,13 +102,18 @@ pub(crate) fn transpose(from: &[f32], columns: usize, to: &mut Vec<f32>) {
 pub(crate) struct States {
     /// `[rows, size]`.
     pub hidden: Vec<f32>,
-    /// `[rows, size]`; empty for a GRU.
+    /// The LSTM's memory, `[rows, size]`; a convolution's last inputs, `[rows, reach, inputs]`; empty for a GRU.
     pub memory: Vec<f32>,
 }
 
 impl States {
-    pub fn zeros(cell: Cell, rows: usize, size: usize) -> Self {
-        Self { hidden: vec![0.0; rows * size], memory: vec![0.0; if cell == Cell::Lstm { rows * size } else { 0 }] }
+    pub fn zeros(layer: &Layer, rows: usize) -> Self {
+        let memory = match layer.cell {
+            Cell::Gru => 0,
+            Cell::Lstm => layer.size,
+            Cell::Convolution => layer.reach * layer.inputs,
+        };
+        Self { hidden: vec![0.0; rows * layer.size], memory: vec![0.0; rows * memory] }
     }
 }
 
@@ -108,7 +123,8 @@ pub(crate) struct Tape {
     rows: usize,
     /// Input projections, then gates, then gradients of the projections, `[entries, gates x size]`.
     gates: Vec<f32>,
-    /// `[entries, size]`: the GRU's inner product, the LSTM's `tanh` of the memory.
+    /// The GRU's inner product, the LSTM's `tanh` of the memory, `[entries, size]`; the convolution's other tap,
+    /// `[entries, inputs]`.
     inner: Vec<f32>,
     /// The memory before each step, `[entries, size]` (LSTM).
     memory: Vec<f32>,
@@ -133,6 +149,9 @@ impl Layer {
     /// One step of one sequence: `x` moves `hidden` and, for an LSTM, `memory`. In an order of its own,
     /// so that nothing beside decides a bit. `more` may add to the input projections.
     pub fn step(&self, x: &[f32], hidden: &mut [f32], memory: &mut [f32], more: impl FnOnce(&mut [f32])) {
+        if self.cell == Cell::Convolution {
+            return self.convolve_step(x, hidden, memory);
+        }
         let mut gates = self.bias.clone();
         accumulate(&mut gates, x, &self.input);
         more(&mut gates);
@@ -141,14 +160,18 @@ impl Layer {
         let (before, mut inner) = (hidden.to_vec(), vec![0.0; self.size]);
         match self.cell {
             Cell::Gru => gru_forward(&mut gates, &through, &self.inner, &mut inner, &before, hidden),
-            Cell::Lstm => lstm_forward(&mut gates, &through, &mut inner, memory, hidden),
+            Cell::Lstm | Cell::Convolution => lstm_forward(&mut gates, &through, &mut inner, memory, hidden),
         }
     }
 
     /// Runs `rows` sequences over a window of inputs `x` (`[entries, inputs]`). `start` is 1 where a
     /// sequence begins, 0 elsewhere. `states` go in as they stand before the window and come out as
-    /// they stand after it. `enter(step, before, gates)` may change a step's states and input projections.
+    /// they stand after it. `enter(step, before, gates)` may change a step's states and input projections (not a
+    /// convolution's, whose steps do not wait for each other).
     pub fn forward(&self, x: &[f32], start: &[f32], rows: usize, states: &mut States, tape: &mut Tape, mut enter: impl FnMut(usize, &mut [f32], &mut [f32])) {
+        if self.cell == Cell::Convolution {
+            return self.convolve(x, start, rows, states, tape);
+        }
         let (size, width, entries) = (self.size, self.width(), start.len());
         let lstm = self.cell == Cell::Lstm;
         tape.rows = rows;
@@ -208,6 +231,9 @@ impl Layer {
         dx: Option<&mut [f32]>,
         mut leave: impl FnMut(usize, &[f32], &mut [f32]),
     ) {
+        if self.cell == Cell::Convolution {
+            return self.convolve_back(transposed, x, start, d_before, d_after, tape, gradients, dx);
+        }
         let (size, width, entries, rows) = (self.size, self.width(), start.len(), tape.rows);
         let lstm = self.cell == Cell::Lstm;
         tape.state.clear();

@@ -31,7 +31,7 @@ fn case(cell: Cell) -> Case {
         tensor.copy_from_slice(&values);
     }
     let entries = ROWS * STEPS;
-    let mut first = States::zeros(cell, ROWS, SIZE);
+    let mut first = States::zeros(&layer, ROWS);
     first.hidden = draw(ROWS * SIZE, 0.5);
     first.memory = draw(first.memory.len(), 0.5);
     let mut start = vec![0.0; entries];
