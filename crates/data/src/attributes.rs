@@ -91,6 +91,12 @@ impl Attributes {
         &self.names[code as usize]
     }
 
+    /// What all codes stand for, in their order.
+    #[must_use]
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
     /// Bytes that tell these attributes from others.
     pub fn feed(&self, hash: &mut dyn FnMut(&[u8])) {
         self.offsets.iter().for_each(|o| hash(&(*o as u64).to_le_bytes()));

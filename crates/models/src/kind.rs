@@ -1,9 +1,7 @@
 //! The models by name, and their settings as one type.
 
-use crate::{
-    FitContext, Fitted, ModelError, Result, Trained, autorec, biases, deeprec, fm, hrnn, pmf, popularity, rnn, rolling_average, rrn, sims, tensors::Tensors,
-    tsvd,
-};
+use crate::{FitContext, Fitted, ModelError, Result, Trained, tensors::Tensors};
+use crate::{autorec, biases, deeprec, ease, fm, hrnn, ials, pmf, popularity, rnn, rolling_average, rrn, sessionknn, sims, tsvd, userknn};
 use foretaste_data::Histories;
 use serde::de::DeserializeOwned;
 
@@ -111,6 +109,10 @@ models! {
     Hrnn, hrnn, "hrnn", "HRNN";
     Popularity, popularity, "popularity", "Popularity";
     Sims, sims, "sims", "SIMS";
+    UserKnn, userknn, "user-knn", "User-kNN";
+    SessionKnn, sessionknn, "session-knn", "VMIS-kNN";
+    Ials, ials, "ials", "iALS";
+    Ease, ease, "ease", "EASE";
 }
 
 impl ModelSettings {
@@ -128,7 +130,8 @@ impl ModelSettings {
             // Draws are averaged: more of them never hurt.
             Self::Fm(settings) if settings.learner == fm::Learner::Mcmc => {}
             Self::Fm(settings) => settings.iterations = epochs,
-            Self::RollingAverage(_) | Self::Biases(_) | Self::Popularity(_) | Self::Sims(_) => {}
+            Self::Ials(settings) => settings.epochs = epochs,
+            Self::RollingAverage(_) | Self::Biases(_) | Self::Popularity(_) | Self::Sims(_) | Self::UserKnn(_) | Self::SessionKnn(_) | Self::Ease(_) => {}
         }
         self
     }
@@ -137,7 +140,7 @@ impl ModelSettings {
     #[must_use]
     pub fn predicts_ratings(&self) -> bool {
         match self {
-            Self::Popularity(_) | Self::Sims(_) => false,
+            Self::Popularity(_) | Self::Sims(_) | Self::UserKnn(_) | Self::SessionKnn(_) | Self::Ials(_) | Self::Ease(_) => false,
             Self::Hrnn(settings) => settings.objective != hrnn::Objective::NextItem,
             _ => true,
         }

@@ -19,6 +19,10 @@
 //! | [`hrnn`] | Ma and Narayanaswamy 2018; Quadrana et al. 2017 | the same, in constant time; also ranks next items |
 //! | [`popularity`] | what everyone takes, lately, or the user again | ranks: the row joins the user's own |
 //! | [`sims`] | the talk's item-to-item; Amazon Personalize's `aws-sims` | ranks: the row joins the history |
+//! | [`userknn`] | Herlocker et al. 1999 | the same |
+//! | [`sessionknn`] | VMIS-kNN, Kersbergen et al. 2022 | the same |
+//! | [`ials`] | Hu, Koren and Volinsky 2008; Rendle et al. 2021 | ranks: the user's factors are solved anew |
+//! | [`ease`] | Steck 2019 | ranks: the row joins the history |
 
 pub mod autoencoder;
 pub mod autorec;
@@ -27,12 +31,15 @@ mod checkpoint;
 mod codes;
 pub mod deeprec;
 mod device;
+pub mod ease;
 mod epochs;
 mod error;
+mod filter;
 mod fit;
 pub mod fm;
 mod fold_in;
 pub mod hrnn;
+pub mod ials;
 mod kernels;
 mod kind;
 mod model;
@@ -47,16 +54,19 @@ pub mod rolling_average;
 pub mod rrn;
 mod saved;
 mod sequence;
+pub mod sessionknn;
 pub mod sims;
 mod tensors;
 pub mod tsvd;
+pub mod userknn;
 
 pub use device::Device;
 pub use error::{ModelError, Result};
+pub use filter::{Allowed, Facts, Filter, FilterError};
 pub use fit::{EpochReport, FitContext, Fitted, NoProgress, Progress};
 pub use kind::{Kind, ModelSettings};
 pub use model::{RatingModel, Reading, Trained, UserState, rmse};
-pub use ranking::{RankingState, Recommender, mean_reciprocal_rank, rank_of, top_k};
+pub use ranking::{InnerProducts, Query, RankingState, Recommender, mean_reciprocal_rank, rank_of, top_k};
 pub use recommend::{Recommend, Recommended};
 pub use saved::{SavedModel, load, save, weights_hash};
 pub use tensors::NamedTensor;

@@ -23,6 +23,28 @@ pub trait Recommender: Trained {
     /// The state of `user` after the rows `known`. A user without rows, or unknown to the model, has the
     /// answer the model states for strangers.
     fn ranking<'a>(&'a self, user: u32, known: History<'_>) -> Box<dyn RankingState + 'a>;
+
+    /// The scores as inner products, where they are: what many users are ranked by at once.
+    fn inner_products(&self) -> Option<InnerProducts<'_>> {
+        None
+    }
+}
+
+/// A user's query for the items' vectors, from the user, what is known of the user, and the time.
+pub type Query<'a> = Box<dyn Fn(u32, History<'_>, i64) -> Vec<f32> + Sync + 'a>;
+
+/// Scores `query . item + scale offset`.
+pub struct InnerProducts<'a> {
+    /// `[items, width]`.
+    pub items: &'a [f32],
+    /// One an item; empty for none.
+    pub offsets: &'a [f32],
+    /// What the offsets are multiplied by.
+    pub scale: f32,
+    /// Length of a query.
+    pub width: usize,
+    /// The queries.
+    pub query: Query<'a>,
 }
 
 /// Ranks by expected rating.

@@ -32,7 +32,8 @@ const HOLD_OUT: SplitRule = SplitRule::HoldOut { test: 0.1 };
 /// Settings small enough for a test.
 fn small(kind: Kind) -> ModelSettings {
     let table = match kind {
-        Kind::RollingAverage | Kind::Biases | Kind::Popularity => "",
+        Kind::RollingAverage | Kind::Biases | Kind::Popularity | Kind::UserKnn | Kind::SessionKnn | Kind::Ease => "",
+        Kind::Ials => "factors = 8\nepochs = 4",
         Kind::Sims => "min_cointeraction_count = 1",
         Kind::Pmf => "factors = 8\nepochs = 12\nlearning_rate = 0.02",
         Kind::Tsvd => "factors = 8\nepochs = 8",

@@ -1,0 +1,184 @@
+//! EASE: the best linear model from items to items that may not use an item for itself.
+//!
+//! Steck 2019, *Embarrassingly Shallow Autoencoders for Sparse Data*, equations 6 to 8. With `X` (users by
+//! items, 1 where there is a row):
+//!
+//! ```text
+//! min_B |X - X B|^2 + l |B|^2   with diag(B) = 0:     P = (X'X + l I)^-1,   B_ij = -P_ij / P_jj,   B_jj = 0
+//! ```
+//!
+//! **Scores** are `x B` for the history's distinct items. A user without rows is answered by the items' popularity,
+//! far below any score. The catalogue is inverted whole: time grows with its cube and memory with its square, so
+//! that more than `max_items` items are refused.
+
+use crate::error::within;
+use crate::kernels::add;
+use crate::ranking::{Remembered, Scorer, require_rows};
+use crate::tensors::{NamedTensor, Tensors};
+use crate::{FitContext, Fitted, ModelError, ModelSettings, RankingState, Recommender, Result, Trained};
+use faer::linalg::solvers::DenseSolveCore;
+use faer::{Mat, Side};
+use foretaste_data::{Histories, History};
+use rayon::prelude::*;
+
+const NAME: &str = "ease";
+
+/// Settings of EASE.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// `l`: weight of the squared coefficients.
+    pub regularization: f32,
+    /// Largest catalogue that is tried.
+    pub max_items: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { regularization: 500.0, max_items: 20_000 }
+    }
+}
+
+impl Settings {
+    /// Checks ranges.
+    ///
+    /// # Errors
+    /// [`ModelError::Setting`] naming the setting and its range.
+    pub fn check(&self) -> Result<()> {
+        within(NAME, "regularization", self.regularization, 1e-3, 1e7)?;
+        within(NAME, "max_items", self.max_items, 1, 200_000)
+    }
+}
+
+/// The coefficients.
+pub struct Model {
+    settings: Settings,
+    /// `B`, `[items, items]`.
+    coefficients: Vec<f32>,
+    popularity: Vec<f32>,
+}
+
+/// Solves for the coefficients.
+///
+/// # Errors
+/// [`ModelError::Training`] without training rows, or with more items than `max_items`.
+pub fn fit(settings: &Settings, train: &Histories, _: Option<&Histories>, _: &FitContext) -> Result<Fitted> {
+    require_rows(NAME, train)?;
+    let n = train.n_items();
+    if n > settings.max_items {
+        let memory = (n * n * 12) as f64 / 1e9;
+        let reason = format!("{n} items are more than max_items = {}; raising it takes about {memory:.0} GB, or take sims or ials", settings.max_items);
+        return Err(ModelError::Training { model: NAME, reason });
+    }
+    let distinct: Vec<Vec<u32>> = (0..train.n_users() as u32).into_par_iter().map(|user| distinct(train.user(user).items)).collect();
+    let mut holders = vec![Vec::new(); n];
+    distinct.iter().enumerate().for_each(|(user, items)| items.iter().for_each(|item| holders[*item as usize].push(user)));
+    // X'X, an item's row at a time.
+    let mut gram = vec![0.0_f32; n * n];
+    gram.par_chunks_mut(n).zip(&holders).for_each(|(row, users)| users.iter().flat_map(|user| &distinct[*user]).for_each(|item| row[*item as usize] += 1.0));
+    let total = train.len() as f32;
+    let mut popularity = vec![0.0; n];
+    train.items().iter().for_each(|item| popularity[*item as usize] += 1.0 / total);
+    let matrix = Mat::from_fn(n, n, |i, j| gram[i * n + j] + if i == j { settings.regularization } else { 0.0 });
+    let factored =
+        matrix.llt(Side::Lower).map_err(|e| ModelError::Training { model: NAME, reason: format!("X'X is not positive ({e:?}); raise regularization") })?;
+    let inverse = factored.inverse();
+    let mut coefficients = gram;
+    coefficients
+        .par_chunks_mut(n)
+        .enumerate()
+        .for_each(|(i, row)| row.iter_mut().enumerate().for_each(|(j, b)| *b = if i == j { 0.0 } else { -inverse[(i, j)] / inverse[(j, j)] }));
+    let model = Model { settings: settings.clone(), coefficients, popularity };
+    Ok(Fitted { model: Box::new(model), curve: Vec::new(), best_epoch: 0 })
+}
+
+/// Ids in order, each once.
+fn distinct(items: &[u32]) -> Vec<u32> {
+    let mut items = items.to_vec();
+    items.sort_unstable();
+    items.dedup();
+    items
+}
+
+impl Model {
+    pub(crate) fn restore(settings: Settings, tensors: &Tensors) -> Result<Self> {
+        let popularity: Vec<f32> = tensors.values("popularity", &[None])?;
+        let n = popularity.len();
+        Ok(Self { settings, coefficients: tensors.values("coefficients", &[Some(n), Some(n)])?, popularity })
+    }
+}
+
+/// What a share of popularity counts beside a score.
+const FAR_BELOW: f32 = 1e-6;
+
+impl Scorer for Model {
+    fn score(&self, _: u32, known: History<'_>, _: i64, out: &mut [f32]) {
+        let n = self.popularity.len();
+        out.fill(0.0);
+        out.iter_mut().zip(&self.popularity).for_each(|(out, share)| *out = FAR_BELOW * share);
+        for item in distinct(known.items).into_iter().filter(|item| (*item as usize) < n) {
+            add(out, &self.coefficients[item as usize * n..(item as usize + 1) * n], 1.0);
+        }
+    }
+}
+
+impl Trained for Model {
+    fn settings(&self) -> ModelSettings {
+        ModelSettings::Ease(self.settings.clone())
+    }
+
+    fn parameters(&self) -> usize {
+        self.coefficients.len()
+    }
+
+    fn tensors(&self) -> Vec<NamedTensor> {
+        let n = self.popularity.len();
+        vec![NamedTensor::new("coefficients", &[n, n], self.coefficients.clone()), NamedTensor::new("popularity", &[n], self.popularity.clone())]
+    }
+
+    fn as_recommender(&self) -> Option<&dyn Recommender> {
+        Some(self)
+    }
+}
+
+impl Recommender for Model {
+    fn ranking<'a>(&'a self, user: u32, known: History<'_>) -> Box<dyn RankingState + 'a> {
+        Remembered::start(self, user, known)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Device;
+
+    /// The gradient of the penalized error, `(X'X + l I) B - X'X`, is zero off the diagonal, where `B` is free.
+    #[test]
+    fn coefficients_are_the_constrained_minimum() {
+        let rows: [&[u32]; 5] = [&[0, 1, 2], &[1, 2, 2], &[0, 3], &[3, 0, 1], &[2]];
+        let mut offsets = vec![0];
+        rows.iter().for_each(|row| offsets.push(offsets.last().unwrap() + row.len()));
+        let items = rows.concat();
+        let len = items.len();
+        let train = Histories::new(offsets, items, vec![1.0; len], vec![0; len], 4);
+        let settings = Settings { regularization: 0.5, ..Settings::default() };
+        let fitted = fit(&settings, &train, None, &FitContext::new(0, &Device::flex())).unwrap();
+        let b = fitted.model.tensors().swap_remove(0).data;
+        let x = |user: usize, item: u32| f32::from(u8::from(rows[user].contains(&item)));
+        let gram = |i: u32, j: u32| (0..5).map(|user| x(user, i) * x(user, j)).sum::<f32>();
+        for i in 0..4 {
+            assert_eq!(b[i * 4 + i], 0.0);
+            for j in (0..4).filter(|j| *j != i) {
+                let gradient: f32 =
+                    (0..4).map(|k| (gram(i as u32, k as u32) + if i == k { 0.5 } else { 0.0 }) * b[k * 4 + j]).sum::<f32>() - gram(i as u32, j as u32);
+                assert!(gradient.abs() < 1e-4, "{i} {j}: {gradient}");
+            }
+        }
+        let mut scores = vec![0.0; 4];
+        fitted.model.rank(9, train.user(2)).scores(0, &mut scores);
+        assert!((scores[1] - (b[1] + b[3 * 4 + 1])).abs() < 1e-5);
+        let few = Settings { max_items: 3, ..settings };
+        let refused = fit(&few, &train, None, &FitContext::new(0, &Device::flex())).err().unwrap().to_string();
+        assert!(refused.contains("4 items are more than max_items = 3"), "{refused}");
+    }
+}

@@ -1,0 +1,207 @@
+//! iALS: implicit alternating least squares.
+//!
+//! Hu, Koren and Volinsky 2008, *Collaborative Filtering for Implicit Feedback Datasets*, in the form and with the
+//! scaled regularization of Rendle, Krichene, Zhang and Koren 2021, *Revisiting the Performance of iALS on Item
+//! Recommendation Benchmarks*, equations 1 to 4. For users `u` and items `i`, `S` the pairs with rows:
+//!
+//! ```text
+//! L = sum_{(u,i) in S} c_ui (w_u . h_i - 1)^2 + a sum_{u,i} (w_u . h_i)^2 + sum_u l_u |w_u|^2 + sum_i l_i |h_i|^2
+//! l_u = l (|S_u| + a |I|)^v        l_i = l (|S_i| + a |U|)^v        c_ui = 1 + alpha r_ui
+//! ```
+//!
+//! with `a = unobserved`, `l = regularization`, `v = exponent`. One side at a time is solved given the other:
+//! exactly (`solver = "cholesky"`), or by a few steps of conjugate gradients from where it stood (`"cg"`; Takacs,
+//! Pilaszy and Tikk 2011, *Applications of the Conjugate Gradient Method for Implicit Feedback Collaborative
+//! Filtering*).
+//!
+//! **Scores** are `w_u . h_i`, where `w_u` is solved exactly from the user's rows, known and revealed: users of the
+//! training part and strangers are answered alike. A user without rows has `w_u = 0` and, with it, the order of
+//! the items' popularity (far below any score). An item without training rows has `h_i = 0`.
+
+mod solve;
+mod train;
+
+use crate::error::within;
+use crate::kernels::dot;
+use crate::tensors::{NamedTensor, Tensors};
+use crate::{InnerProducts, ModelSettings, RankingState, Recommender, Result, Trained};
+use foretaste_data::History;
+use solve::System;
+
+pub use train::fit;
+
+const NAME: &str = "ials";
+
+/// How one side is solved given the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Solver {
+    /// A few steps of conjugate gradients.
+    Cg,
+    /// Exactly.
+    Cholesky,
+}
+
+/// Settings of iALS.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Length of the factors.
+    pub factors: usize,
+    /// Passes over users and items.
+    pub epochs: usize,
+    /// Weight of all pairs, observed or not.
+    pub unobserved: f32,
+    /// Weight of the factors' squares.
+    pub regularization: f32,
+    /// Power of a row's count by which its regularization grows: 0 for all alike, 1 by its interactions.
+    pub exponent: f32,
+    /// How much an interaction's value adds to its weight; 0 for rows that count alike.
+    pub alpha: f32,
+    /// How one side is solved given the other.
+    pub solver: Solver,
+    /// Steps of conjugate gradients.
+    pub steps: usize,
+    /// Epochs without a better validation error before training stops.
+    pub patience: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { factors: 64, epochs: 16, unobserved: 0.1, regularization: 0.003, exponent: 1.0, alpha: 0.0, solver: Solver::Cg, steps: 3, patience: 3 }
+    }
+}
+
+impl Settings {
+    /// Checks ranges.
+    ///
+    /// # Errors
+    /// [`crate::ModelError::Setting`] naming the setting and its range.
+    pub fn check(&self) -> Result<()> {
+        within(NAME, "factors", self.factors, 1, 4096)?;
+        within(NAME, "epochs", self.epochs, 1, 100_000)?;
+        within(NAME, "unobserved", self.unobserved, 0.0, 100.0)?;
+        within(NAME, "regularization", self.regularization, 1e-6, 1e4)?;
+        within(NAME, "exponent", self.exponent, 0.0, 1.0)?;
+        within(NAME, "alpha", self.alpha, 0.0, 1e4)?;
+        within(NAME, "steps", self.steps, 1, 1000)?;
+        within(NAME, "patience", self.patience, 1, 100_000)
+    }
+
+    /// Weight of an interaction with this value.
+    fn weight(&self, value: f32) -> f32 {
+        if self.alpha > 0.0 && value.is_finite() { (1.0 + self.alpha * value).max(0.0) } else { 1.0 }
+    }
+
+    /// `l_u` of a row with so many interactions, of `others` possible ones.
+    fn penalty(&self, interactions: usize, others: usize) -> f32 {
+        self.regularization * (interactions as f32 + self.unobserved * others as f32).powf(self.exponent)
+    }
+}
+
+/// Trained item factors.
+pub struct Model {
+    settings: Settings,
+    /// `[items, factors]`.
+    items: Vec<f32>,
+    /// Shares of the training rows, for users without rows.
+    popularity: Vec<f32>,
+    /// `a H'H`, `[factors, factors]`.
+    gram: Vec<f32>,
+}
+
+impl Model {
+    pub(crate) fn restore(settings: Settings, tensors: &Tensors) -> Result<Self> {
+        let items = tensors.values("items", &[None, Some(settings.factors)])?;
+        let popularity: Vec<f32> = tensors.values("popularity", &[Some(items.len() / settings.factors)])?;
+        Ok(Self::new(settings, items, popularity))
+    }
+
+    fn new(settings: Settings, items: Vec<f32>, popularity: Vec<f32>) -> Self {
+        let gram = solve::gram(&items, settings.factors, settings.unobserved);
+        Self { settings, items, popularity, gram }
+    }
+
+    fn row(&self, item: u32) -> Option<&[f32]> {
+        let (k, item) = (self.settings.factors, item as usize);
+        self.items.get(item * k..(item + 1) * k)
+    }
+}
+
+/// What a share of popularity counts beside a score: it decides between items without any.
+const FAR_BELOW: f32 = 1e-6;
+
+/// A user's least-squares problem, which grows with every row.
+struct State<'a> {
+    model: &'a Model,
+    system: System,
+    rows: usize,
+}
+
+impl State<'_> {
+    fn take(&mut self, item: u32, value: f32) {
+        if let Some(row) = self.model.row(item) {
+            self.system.add(row, self.model.settings.weight(value));
+            self.rows += 1;
+        }
+    }
+
+    fn factors(&self) -> Vec<f32> {
+        let settings = &self.model.settings;
+        self.system.solve(settings.penalty(self.rows, self.model.popularity.len()))
+    }
+}
+
+impl RankingState for State<'_> {
+    fn scores(&self, _: i64, out: &mut [f32]) {
+        let factors = self.factors();
+        out.fill(0.0);
+        let rows = self.model.items.chunks_exact(factors.len()).zip(&self.model.popularity);
+        out.iter_mut().zip(rows).for_each(|(out, (row, share))| *out = dot(&factors, row) + FAR_BELOW * share);
+    }
+
+    fn reveal(&mut self, item: u32, value: f32, _: i64) {
+        self.take(item, value);
+    }
+}
+
+impl Trained for Model {
+    fn settings(&self) -> ModelSettings {
+        ModelSettings::Ials(self.settings.clone())
+    }
+
+    fn parameters(&self) -> usize {
+        self.items.len()
+    }
+
+    fn tensors(&self) -> Vec<NamedTensor> {
+        let n = self.popularity.len();
+        vec![NamedTensor::new("items", &[n, self.settings.factors], self.items.clone()), NamedTensor::new("popularity", &[n], self.popularity.clone())]
+    }
+
+    fn as_recommender(&self) -> Option<&dyn Recommender> {
+        Some(self)
+    }
+}
+
+impl Model {
+    fn state(&self, known: History<'_>) -> State<'_> {
+        let mut state = State { model: self, system: System::new(self.gram.clone(), self.settings.factors), rows: 0 };
+        (0..known.len()).for_each(|row| state.take(known.items[row], known.values[row]));
+        state
+    }
+}
+
+impl Recommender for Model {
+    fn ranking<'a>(&'a self, _: u32, known: History<'_>) -> Box<dyn RankingState + 'a> {
+        Box::new(self.state(known))
+    }
+
+    fn inner_products(&self) -> Option<InnerProducts<'_>> {
+        let query = |_: u32, known: History<'_>, _: i64| self.state(known).factors();
+        Some(InnerProducts { items: &self.items, offsets: &self.popularity, scale: FAR_BELOW, width: self.settings.factors, query: Box::new(query) })
+    }
+}
+
+#[cfg(test)]
+mod tests;

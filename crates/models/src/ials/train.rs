@@ -1,0 +1,129 @@
+//! Alternating passes over users and items.
+
+use super::solve::{Space, System, descend, gram};
+use super::{Model, NAME, Settings, Solver};
+use crate::epochs::{self, Trainer};
+use crate::kernels::dot;
+use crate::ranking::require_rows;
+use crate::tensors::{NamedTensor, Tensors};
+use crate::{FitContext, Fitted, ModelSettings, Result, mean_reciprocal_rank};
+use foretaste_data::{Histories, rng};
+use rand_distr::{Distribution, Normal};
+use rayon::prelude::*;
+
+/// Who interacts with whom, one side's rows after the other, with weights.
+struct Side {
+    offsets: Vec<usize>,
+    others: Vec<(u32, f32)>,
+}
+
+impl Side {
+    /// Users and items of `train`; of a pair with several rows each counts.
+    fn both(settings: &Settings, train: &Histories) -> [Self; 2] {
+        let weighted = || train.items().iter().zip(train.values()).map(|(item, value)| (*item, settings.weight(*value)));
+        let users = Self { offsets: train.offsets().to_vec(), others: weighted().collect() };
+        let mut offsets = vec![0; train.n_items() + 1];
+        train.items().iter().for_each(|item| offsets[*item as usize + 1] += 1);
+        (0..train.n_items()).for_each(|item| offsets[item + 1] += offsets[item]);
+        let mut next = offsets.clone();
+        let mut others = vec![(0, 0.0); train.len()];
+        for (user, (item, weight)) in train.row_users().into_iter().zip(weighted()) {
+            others[next[item as usize]] = (user, weight);
+            next[item as usize] += 1;
+        }
+        [users, Self { offsets, others }]
+    }
+
+    /// Solves all rows of `mine` given `theirs`.
+    fn solve(&self, settings: &Settings, mine: &mut [f32], theirs: &[f32]) {
+        let k = settings.factors;
+        let gram = gram(theirs, k, settings.unobserved);
+        let n = theirs.len() / k;
+        let row = |other: u32| &theirs[other as usize * k..(other as usize + 1) * k];
+        mine.par_chunks_mut(k).enumerate().for_each_init(Space::default, |space, (at, x)| {
+            let others = &self.others[self.offsets[at]..self.offsets[at + 1]];
+            if others.is_empty() {
+                x.fill(0.0);
+                return;
+            }
+            let penalty = settings.penalty(others.len(), n);
+            let rows = || others.iter().map(|(other, weight)| (row(*other), *weight));
+            match settings.solver {
+                Solver::Cg => descend(&gram, penalty, rows, settings.steps, x, space),
+                Solver::Cholesky => {
+                    let mut system = System::new(gram.clone(), k);
+                    rows().for_each(|(row, weight)| system.add(row, weight));
+                    x.copy_from_slice(&system.solve(penalty));
+                }
+            }
+        });
+    }
+}
+
+/// Trains iALS on `train`.
+///
+/// # Errors
+/// [`crate::ModelError::Training`] without training rows, [`crate::ModelError::Interrupted`] when asked to stop.
+pub fn fit(settings: &Settings, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Result<Fitted> {
+    require_rows(NAME, train)?;
+    let mut random = rng(context.seed, "ials factors");
+    let normal = Normal::new(0.0, 0.1 / (settings.factors as f32).sqrt()).map_err(|e| crate::ModelError::Training { model: NAME, reason: e.to_string() })?;
+    let items = (0..train.n_items() * settings.factors).map(|_| normal.sample(&mut random)).collect();
+    let users = vec![0.0; train.n_users() * settings.factors];
+    let trainer = Training { settings, train, sides: Side::both(settings, train), users, items };
+    epochs::train(trainer, &ModelSettings::Ials(settings.clone()), (settings.epochs, settings.patience), train, validation, context)
+}
+
+struct Training<'a> {
+    settings: &'a Settings,
+    train: &'a Histories,
+    sides: [Side; 2],
+    users: Vec<f32>,
+    items: Vec<f32>,
+}
+
+impl Trainer for Training<'_> {
+    type Model = Model;
+
+    fn validate(&self, model: &Model, train: &Histories, validation: &Histories) -> f64 {
+        1.0 - mean_reciprocal_rank(model, train, validation)
+    }
+
+    /// Answers the sum of `(w_u . h_i - 1)^2` over the training rows, after the step.
+    fn epoch(&mut self, _: usize, context: &FitContext) -> Result<f64> {
+        let k = self.settings.factors;
+        self.sides[0].solve(self.settings, &mut self.users, &self.items);
+        context.go_on()?;
+        self.sides[1].solve(self.settings, &mut self.items, &self.users);
+        context.go_on()?;
+        let square = |(user, row): (usize, &[f32])| -> f64 {
+            let others = &self.sides[0].others[self.sides[0].offsets[user]..self.sides[0].offsets[user + 1]];
+            others.iter().map(|(item, _)| f64::from(dot(row, &self.items[*item as usize * k..(*item as usize + 1) * k]) - 1.0).powi(2)).sum()
+        };
+        let sums: Vec<f64> = self.users.par_chunks(k).enumerate().map(square).collect();
+        Ok(sums.iter().sum())
+    }
+
+    fn model(&self, _: f64) -> Result<Model> {
+        let mut popularity = vec![0.0; self.train.n_items()];
+        self.train.items().iter().for_each(|item| popularity[*item as usize] += 1.0 / self.train.len() as f32);
+        Ok(Model::new(self.settings.clone(), self.items.clone(), popularity))
+    }
+
+    fn state(&self) -> Result<Vec<NamedTensor>> {
+        let k = self.settings.factors;
+        let of = |name: &str, values: &[f32]| NamedTensor::new(name, &[values.len() / k, k], values.to_vec());
+        Ok(vec![of("now.users", &self.users), of("now.items", &self.items)])
+    }
+
+    fn restore(&mut self, state: &Tensors) -> Result<()> {
+        let k = self.settings.factors;
+        self.users = state.values("now.users", &[Some(self.train.n_users()), Some(k)])?;
+        self.items = state.values("now.items", &[Some(self.train.n_items()), Some(k)])?;
+        Ok(())
+    }
+
+    fn saved(&self, tensors: &Tensors) -> Result<Model> {
+        Model::restore(self.settings.clone(), tensors)
+    }
+}
