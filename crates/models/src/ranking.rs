@@ -2,6 +2,7 @@
 //!
 //! **Ties.** Of two items with equal scores the one with the smaller index stands first, everywhere.
 
+use crate::kernels::{Matrix, add, product_into};
 use crate::{ModelError, Result, Trained, UserState};
 use foretaste_data::{Histories, History};
 use rayon::prelude::*;
@@ -45,6 +46,18 @@ pub struct InnerProducts<'a> {
     pub width: usize,
     /// The queries.
     pub query: Query<'a>,
+}
+
+impl InnerProducts<'_> {
+    /// The scores of all items for several users, one user after the other.
+    pub(crate) fn scores(&self, known: &Histories, users: &[(u32, i64)], out: &mut [f32]) {
+        let queries: Vec<f32> = users.iter().flat_map(|(user, timestamp)| (self.query)(*user, known.user(*user), *timestamp)).collect();
+        let n = self.items.len() / self.width;
+        product_into(&mut out[..users.len() * n], n, Matrix::new(&queries, self.width), Matrix::new(self.items, self.width).t(), false);
+        if !self.offsets.is_empty() {
+            out.chunks_exact_mut(n).take(users.len()).for_each(|scores| add(scores, self.offsets, self.scale));
+        }
+    }
 }
 
 /// Ranks by expected rating.

@@ -1,7 +1,7 @@
 //! Recommendations: the best items for a user, and for millions of users.
 
 use crate::ranking::NEVER;
-use crate::{Trained, top_k};
+use crate::{Recommender, Trained, top_k};
 use foretaste_data::{Histories, History};
 use rayon::prelude::*;
 
@@ -59,19 +59,37 @@ impl<'a> Recommend<'a> {
     }
 
     /// The best items for each of `users`, each at its own time, handed to `take` in their order. However many
-    /// users there are, memory holds the lists of a few thousand of them.
+    /// users there are, memory holds the lists of a few thousand of them. Where a model's scores are inner
+    /// products, many users are scored at once, and a score may differ in its last digit from
+    /// [`for_user`](Self::for_user)'s.
     pub fn for_users(&self, known: &Histories, users: &[(u32, i64)], mut take: impl FnMut(u32, Vec<Recommended>)) {
         /// Users whose lists stand in memory at once.
         const BLOCK: usize = 4096;
+        /// Users that are scored at once.
+        const TOGETHER: usize = 32;
+        let products = self.model.as_recommender().and_then(Recommender::inner_products).filter(|p| p.items.len() == self.n_items * p.width);
         for block in users.chunks(BLOCK) {
-            let of = |scores: &mut Vec<f32>, (user, timestamp): &(u32, i64)| self.with(scores, *user, known.user(*user), *timestamp);
-            let lists: Vec<Vec<Recommended>> = block.par_iter().map_init(|| vec![0.0; self.n_items], of).collect();
-            block.iter().zip(lists).for_each(|((user, _), list)| take(*user, list));
+            let of = |scores: &mut Vec<f32>, users: &[(u32, i64)]| -> Vec<Vec<Recommended>> {
+                match &products {
+                    None => users.iter().map(|(user, timestamp)| self.with(&mut scores[..self.n_items], *user, known.user(*user), *timestamp)).collect(),
+                    Some(products) => {
+                        products.scores(known, users, scores);
+                        users.iter().zip(scores.chunks_exact_mut(self.n_items)).map(|((user, _), scores)| self.best(scores, known.user(*user))).collect()
+                    }
+                }
+            };
+            let lists: Vec<Vec<Vec<Recommended>>> = block.par_chunks(TOGETHER).map_init(|| vec![0.0; TOGETHER * self.n_items], of).collect();
+            block.iter().zip(lists.into_iter().flatten()).for_each(|((user, _), list)| take(*user, list));
         }
     }
 
     fn with(&self, scores: &mut [f32], user: u32, known: History<'_>, timestamp: i64) -> Vec<Recommended> {
         self.model.rank(user, known).scores(timestamp, scores);
+        self.best(scores, known)
+    }
+
+    /// The best of the scores, without those that may not be recommended.
+    fn best(&self, scores: &mut [f32], known: History<'_>) -> Vec<Recommended> {
         if let Some(allowed) = self.allowed {
             let allowed = allowed.iter().copied().chain(std::iter::repeat(false));
             scores.iter_mut().zip(allowed).filter(|(_, allowed)| !allowed).for_each(|(score, _)| *score = NEVER);
@@ -107,5 +125,34 @@ mod tests {
         let mut all = Vec::new();
         ask.for_users(&known, &[(2, 9), (0, 9)], |user, list| all.push((user, list[0].item)));
         assert_eq!(all, [(2, 2), (0, 1)]);
+    }
+
+    /// Scored together or one by one, users get the same lists.
+    #[test]
+    fn many_users_get_what_each_gets() {
+        let (users, rows, n) = (80_u32, 12_u32, 50_u32);
+        let items = (0..users * rows).map(|at| (at * at / 7 + at % rows * 3 + at / rows) % n).collect();
+        let known = Histories::new(
+            (0..=users).map(|u| (u * rows) as usize).collect(),
+            items,
+            vec![f32::NAN; (users * rows) as usize],
+            (0..i64::from(users * rows)).collect(),
+            n as usize,
+        );
+        let device = Device::flex();
+        for settings in ["factors = 8", "objective = \"next-item\"\nepochs = 1\nsize = 6"] {
+            let kind = if settings.starts_with("factors") { Kind::Ials } else { Kind::Hrnn };
+            let model = kind.settings(settings.parse().unwrap()).unwrap().fit(&known, None, &FitContext::new(0, &device)).unwrap().model;
+            assert!(model.as_recommender().unwrap().inner_products().is_some());
+            let ask = Recommend::new(model.as_ref(), n as usize).top(5);
+            let wanted: Vec<(u32, i64)> = (0..users).map(|user| (user, 2000)).collect();
+            let mut met = 0;
+            ask.for_users(&known, &wanted, |user, list| {
+                let alone = ask.for_user(user, known.user(user), 2000);
+                assert!(list.iter().zip(&alone).all(|(a, b)| (a.score - b.score).abs() < 1e-4), "{list:?} {alone:?}");
+                met += list.len();
+            });
+            assert_eq!(met, 400);
+        }
     }
 }

@@ -29,3 +29,21 @@ fn next_items_of_one_user() {
     let refused = example("next_items", &[file, "nobody", "1"]);
     assert!(!refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("has no user nobody"), "{refused:?}");
 }
+
+#[test]
+fn ten_items_from_a_csv() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ratings.csv");
+    let table = foretaste_data::embedded::load().unwrap().of_users(|name| name.len() < 3).unwrap();
+    let mut text = String::from("user,item,timestamp\n");
+    for row in 0..table.len() {
+        text.push_str(&format!("{},{},{}\n", table.user_ids.name(table.users[row]), table.item_ids.name(table.items[row]), table.timestamps[row]));
+    }
+    std::fs::write(&file, text).unwrap();
+    let file = file.to_str().unwrap();
+    let found = example("ten_items", &[file, "42", "1"]);
+    let lines: Vec<String> = String::from_utf8_lossy(&found.stdout).lines().map(str::to_owned).collect();
+    assert!(found.status.success() && lines.len() == 22 && lines[0] == "for user 42:" && lines[11] == "like item 1:", "{found:?}");
+    let refused = example("ten_items", &[file, "42", "none"]);
+    assert!(!refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("has no item none"), "{refused:?}");
+}

@@ -76,7 +76,7 @@ impl When {
     /// The first `height` levels of the settings' idle gaps.
     pub fn new(settings: &Settings) -> crate::Result<Self> {
         let seconds = settings.sessions[..settings.height.min(settings.sessions.len())].to_vec();
-        let levels = IdleGaps::new(seconds).map_err(|e| super::fail("sessions", &e.to_string()))?;
+        let levels = IdleGaps::new(seconds).map_err(|e| super::settings::fail("sessions", &e.to_string()))?;
         Ok(Self {
             gaps: settings.gaps,
             memories: settings.ratings && settings.memories,

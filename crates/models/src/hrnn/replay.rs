@@ -139,6 +139,14 @@ impl<'a> State<'a> {
         accumulate(query, when, of_time);
     }
 
+    /// What is asked of the items' rows for the next item, at `timestamp`.
+    pub fn query(&self, timestamp: i64) -> Vec<f32> {
+        let weights = &self.model.weights;
+        let mut query = vec![0.0; weights.sizes.next()];
+        self.ask(timestamp, &self.when(timestamp, self.model.scale.mean), &weights.dense.next, &mut query);
+        query
+    }
+
     /// Takes an interaction in.
     pub fn take(&mut self, item: u32, value: f32, timestamp: i64) {
         let weights = &self.model.weights;
@@ -190,9 +198,7 @@ impl UserState for State<'_> {
 impl RankingState for State<'_> {
     /// A score is an item's logit: softmax over all scores gives the chance that the item comes next.
     fn scores(&self, timestamp: i64, out: &mut [f32]) {
-        let weights = &self.model.weights;
-        let mut query = vec![0.0; weights.sizes.next()];
-        self.ask(timestamp, &self.when(timestamp, self.model.scale.mean), &weights.dense.next, &mut query);
+        let query = self.query(timestamp);
         out.iter_mut().zip(self.model.catalogue().chunks_exact(query.len())).for_each(|(out, item)| *out = dot(&query, item));
     }
 

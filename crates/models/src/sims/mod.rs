@@ -160,11 +160,20 @@ pub struct Model {
     weights: Vec<f32>,
 }
 
+/// Counts who took what with what, for a model of any kind.
+///
+/// # Errors
+/// [`ModelError::Training`] without training rows, [`ModelError::Interrupted`] when asked to stop.
+pub fn fit(settings: &Settings, train: &Histories, _: Option<&Histories>, context: &FitContext) -> Result<Fitted> {
+    Ok(Fitted { model: Box::new(self::train(settings, train, context)?), curve: Vec::new(), best_epoch: 0 })
+}
+
 /// Counts who took what with what.
 ///
 /// # Errors
-/// [`ModelError::Training`] without training rows.
-pub fn fit(settings: &Settings, train: &Histories, _: Option<&Histories>, context: &FitContext) -> Result<Fitted> {
+/// Those of [`fit`].
+pub fn train(settings: &Settings, train: &Histories, context: &FitContext) -> Result<Model> {
+    settings.check()?;
     require_rows(NAME, train)?;
     let units = Units::new(settings, train);
     let lists = units.neighbours(settings, context)?;
@@ -174,7 +183,7 @@ pub fn fit(settings: &Settings, train: &Histories, _: Option<&Histories>, contex
         model.similarities.extend(list.iter().map(|(_, similarity)| *similarity));
         model.offsets.push(model.neighbours.len());
     }
-    Ok(Fitted { model: Box::new(model), curve: Vec::new(), best_epoch: 0 })
+    Ok(model)
 }
 
 impl Model {
