@@ -75,7 +75,7 @@ fn models(c: &mut Criterion) {
         group.throughput(Throughput::Elements(parts.test.len() as u64));
         for reading in Reading::ALL {
             group.bench_function(format!("predict {}, {name}", reading.name()), |b| {
-                b.iter(|| model.ratings().unwrap().predict(&parts.train, &parts.test, reading))
+                b.iter(|| model.ratings().unwrap().predict(&parts.train, &parts.test, reading));
             });
         }
     }

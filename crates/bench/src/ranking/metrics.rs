@@ -11,8 +11,9 @@
 //! ```
 //!
 //! The first four are Amazon Personalize's (precision divides by `k` even where fewer items were relevant, NDCG is
-//! binary); definitions differ among toolkits for recall (RecPack's *calibrated* recall divides by `min(k, n)`)
-//! and MAP (some divide by `n`). Lists without relevant items are left out of every mean.
+//! binary). All equal those of ranx (`benches/rivals/metrics_ranx.py`) but MAP, where ranx divides by `n`; other
+//! toolkits differ in recall (`RecPack`'s *calibrated* recall divides by `min(k, n)`).
+//! Lists without relevant items are left out of every mean.
 
 use std::collections::HashMap;
 

@@ -47,7 +47,7 @@ pub enum Loss {
 pub enum Scope {
     /// Over all of a user's sessions.
     User,
-    /// To the end of a session of the lowest level, as GRU4Rec's (Hidasi et al. 2016).
+    /// To the end of a session of the lowest level, as `GRU4Rec`'s (Hidasi et al. 2016).
     Session,
 }
 

@@ -63,9 +63,9 @@ fn the_solution_is_a_minimum() {
                 for step in [-0.02, 0.02] {
                     let (mut users, mut items) = (users.clone(), items.clone());
                     if users_move {
-                        users[at][c] += step
+                        users[at][c] += step;
                     } else {
-                        items[at][c] += step
+                        items[at][c] += step;
                     }
                     assert!(loss(&settings, &users, &items) > base, "users {users_move} {at} {c} {step}");
                 }

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! With the reach doubling from layer to layer (1, 2, 4, ..) a stack of `depth` layers sees `2^depth` steps (van den
-//! Oord et al. 2016, *WaveNet*, section 2; Bai, Kolter and Koltun 2018, section 3). Inputs before a sequence's start
+//! Oord et al. 2016, *`WaveNet`*, section 2; Bai, Kolter and Koltun 2018, section 3). Inputs before a sequence's start
 //! count as 0. No step waits for another: a window is two products. The state a layer carries is its last
 //! output, and the last `reach` inputs, oldest first.
 
