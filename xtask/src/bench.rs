@@ -21,6 +21,14 @@ const MODELS: Comparison =
 /// HRNN's training.
 const HRNN: Comparison = Comparison { script: "hrnn.py", ..MODELS };
 
+/// Neighbours, factors and lists.
+const RANKING: Comparison = Comparison { script: "ranking.py", requirements: "requirements-ranking.txt", options: &[], environment: "rivals-ranking-venv" };
+
+/// See [`measure`].
+pub fn rivals_ranking(sh: &Shell, arguments: &[String]) -> Outcome {
+    measure(sh, &RANKING, arguments)
+}
+
 /// See [`measure`].
 pub fn rivals_hrnn(sh: &Shell, arguments: &[String]) -> Outcome {
     measure(sh, &HRNN, arguments)

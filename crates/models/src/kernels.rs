@@ -12,6 +12,15 @@ pub(crate) fn add(to: &mut [f32], from: &[f32], weight: f32) {
     }
 }
 
+/// Sum of sixteen numbers: halves are added, then halves of these, and so on.
+#[inline(always)]
+#[allow(clippy::inline_always)] // A call would keep the sums from staying in registers.
+fn halved(s: [f32; 16]) -> f32 {
+    let s: [f32; 8] = std::array::from_fn(|i| s[i] + s[i + 8]);
+    let s: [f32; 4] = std::array::from_fn(|i| s[i] + s[i + 4]);
+    (s[0] + s[2]) + (s[1] + s[3])
+}
+
 /// Inner product, in 32 running sums.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx2", "x86_64+avx2", "aarch64+neon"))]
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
@@ -23,14 +32,40 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
         }
     }
     let rest: f32 = a_rest.iter().zip(b_rest).map(|(x, y)| x * y).sum();
-    let mut width = 16;
-    while width > 0 {
-        for lane in 0..width {
-            sums[lane] += sums[lane + width];
+    halved(std::array::from_fn(|i| sums[i] + sums[i + 16])) + rest
+}
+
+/// `out += sum_r weight_r row_r (row_r . x)` over the rows of `table` (each as long as `x`) that `rows` names, four
+/// at a time.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx2", "x86_64+avx2", "aarch64+neon"))]
+pub(crate) fn add_outer(table: &[f32], rows: &[(u32, f32)], x: &[f32], out: &mut [f32]) {
+    let k = x.len();
+    let (whole, rest) = rows.as_chunks::<4>();
+    let (x16, x_rest) = x.as_chunks::<16>();
+    let out = &mut out[..k];
+    for four in whole {
+        let [a, b, c, d] = four.map(|(row, _)| &table[row as usize * k..][..k]);
+        let mut lanes = [[0.0_f32; 16]; 4];
+        let rows = a.as_chunks::<16>().0.iter().zip(b.as_chunks::<16>().0).zip(c.as_chunks::<16>().0.iter().zip(d.as_chunks::<16>().0));
+        for (x, ((a, b), (c, d))) in x16.iter().zip(rows) {
+            for lane in 0..16 {
+                lanes[0][lane] += a[lane] * x[lane];
+                lanes[1][lane] += b[lane] * x[lane];
+                lanes[2][lane] += c[lane] * x[lane];
+                lanes[3][lane] += d[lane] * x[lane];
+            }
         }
-        width /= 2;
+        let from = k - x_rest.len();
+        let weight = |r: usize, row: &[f32]| (halved(lanes[r]) + row[from..].iter().zip(x_rest).map(|(v, x)| v * x).sum::<f32>()) * four[r].1;
+        let (wa, wb, wc, wd) = (weight(0, a), weight(1, b), weight(2, c), weight(3, d));
+        for (((out, a), b), (c, d)) in out.iter_mut().zip(a).zip(b).zip(c.iter().zip(d)) {
+            *out += wa * a + wb * b + (wc * c + wd * d);
+        }
     }
-    sums[0] + rest
+    for (row, weight) in rest {
+        let row = &table[*row as usize * k..(*row as usize + 1) * k];
+        add(out, row, weight * dot(row, x));
+    }
 }
 
 /// One Adam step of a row of values, given its gradient.
@@ -158,6 +193,22 @@ mod tests {
         assert_eq!(product(Matrix::new(&a, 3), Matrix::new(&b, 3).t()), [7.0, 10.0, 16.0, 22.0]);
         let long: Vec<f32> = (0..70).map(|i| i as f32).collect();
         assert_eq!(dot(&long, &long), 111_895.0);
+    }
+
+    #[test]
+    fn outer_products_equal_the_direct_way() {
+        let k = 37;
+        let table: Vec<f32> = (0..9 * k).map(|i| (i as f32 * 0.3).sin()).collect();
+        let x: Vec<f32> = (0..k).map(|i| (i as f32 * 0.7).cos()).collect();
+        let rows: Vec<(u32, f32)> = [3, 0, 8, 1, 3, 5, 2].into_iter().enumerate().map(|(at, row)| (row, at as f32 - 2.0)).collect();
+        let mut out = vec![1.0; k];
+        add_outer(&table, &rows, &x, &mut out);
+        for (at, out) in out.iter().enumerate() {
+            let row = |row: u32| &table[row as usize * k..(row as usize + 1) * k];
+            let expected: f64 =
+                rows.iter().map(|(r, weight)| f64::from(weight * row(*r)[at]) * row(*r).iter().zip(&x).map(|(a, b)| f64::from(a * b)).sum::<f64>()).sum();
+            assert!((f64::from(*out) - 1.0 - expected).abs() < 1e-4, "{at}: {out} {expected}");
+        }
     }
 
     #[test]

@@ -26,7 +26,7 @@ use crate::kernels::dot;
 use crate::tensors::{NamedTensor, Tensors};
 use crate::{InnerProducts, ModelSettings, RankingState, Recommender, Result, Trained};
 use foretaste_data::History;
-use solve::System;
+use solve::{Problem, Space, System};
 
 pub use train::fit;
 
@@ -198,7 +198,16 @@ impl Recommender for Model {
     }
 
     fn inner_products(&self) -> Option<InnerProducts<'_>> {
-        let query = |_: u32, known: History<'_>, _: i64| self.state(known).factors();
+        // Many at once by conjugate gradients, run until a millionth of the residual is left.
+        let query = |_: u32, known: History<'_>, _: i64| {
+            let k = self.settings.factors;
+            let weighted = known.items.iter().zip(known.values).filter(|(item, _)| self.row(**item).is_some());
+            let rows: Vec<(u32, f32)> = weighted.map(|(item, value)| (*item, self.settings.weight(*value))).collect();
+            let penalty = self.settings.penalty(rows.len(), self.popularity.len());
+            let mut factors = vec![0.0; k];
+            Problem { gram: &self.gram, penalty, table: &self.items, rows: &rows }.descend(2 * k, 1e-6, &mut factors, &mut Space::default());
+            factors
+        };
         Some(InnerProducts { items: &self.items, offsets: &self.popularity, scale: FAR_BELOW, width: self.settings.factors, query: Box::new(query) })
     }
 }

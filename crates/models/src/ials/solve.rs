@@ -1,6 +1,6 @@
 //! One row's least-squares problem `(A + penalty I) w = b`, exactly and by conjugate gradients.
 
-use crate::kernels::{Matrix, add, dot, product};
+use crate::kernels::{Matrix, add, add_outer, dot, product};
 use faer::linalg::solvers::Solve;
 use faer::{Mat, Side};
 
@@ -48,44 +48,60 @@ impl System {
 /// Working space of conjugate gradients.
 #[derive(Default)]
 pub(super) struct Space {
+    /// The `h` side by side: they are read again and again.
+    gathered: Vec<f32>,
+    rows: Vec<(u32, f32)>,
     residual: Vec<f32>,
     direction: Vec<f32>,
     image: Vec<f32>,
 }
 
-/// `out = (A + penalty I) x` with `A = sum c h h' + gram`, `rows` the `h` with their `c`.
-fn apply<'a>(gram: &[f32], penalty: f32, rows: impl Iterator<Item = (&'a [f32], f32)>, x: &[f32], out: &mut [f32]) {
-    out.iter_mut().zip(gram.chunks_exact(x.len())).zip(x).for_each(|((out, row), x_i)| *out = dot(row, x) + penalty * x_i);
-    rows.for_each(|(row, weight)| add(out, row, weight * dot(row, x)));
+/// One row's problem by what it is made of: `A = sum c h h' + gram`, `rows` the places of the `h` in `table` with
+/// their `c`.
+pub(super) struct Problem<'a> {
+    pub gram: &'a [f32],
+    pub penalty: f32,
+    pub table: &'a [f32],
+    pub rows: &'a [(u32, f32)],
 }
 
-/// Moves `x` by so many steps of conjugate gradients towards the solution.
-pub(super) fn descend<'a, R: Iterator<Item = (&'a [f32], f32)>>(
-    gram: &[f32],
-    penalty: f32,
-    rows: impl Fn() -> R,
-    steps: usize,
-    x: &mut [f32],
-    space: &mut Space,
-) {
-    let Space { residual, direction, image } = space;
-    [&mut *residual, &mut *image].into_iter().for_each(|v| v.resize(x.len(), 0.0));
-    // The residual b - (A + penalty I) x.
-    apply(gram, penalty, rows(), x, image);
-    residual.iter_mut().zip(&*image).for_each(|(r, v)| *r = -v);
-    rows().for_each(|(row, weight)| add(residual, row, weight));
-    direction.clone_from(residual);
-    let mut length = dot(residual, residual);
-    for _ in 0..steps {
-        if length < 1e-20 {
-            return;
+impl Problem<'_> {
+    /// `out = (A + penalty I) x`, the `h` from `gathered`.
+    fn apply(&self, gathered: &[f32], rows: &[(u32, f32)], x: &[f32], out: &mut [f32]) {
+        out.iter_mut().zip(x).for_each(|(out, x)| *out = self.penalty * x);
+        // The Gram matrix is its own transpose.
+        self.gram.chunks_exact(x.len()).zip(x).for_each(|(row, x)| add(out, row, *x));
+        add_outer(gathered, rows, x, out);
+    }
+
+    /// Moves `x` by so many steps of conjugate gradients towards the solution, fewer where the residual has fallen to
+    /// `enough` of what it is for `x = 0`.
+    pub fn descend(&self, steps: usize, enough: f32, x: &mut [f32], space: &mut Space) {
+        let (k, Space { gathered, rows, residual, direction, image }) = (x.len(), space);
+        gathered.clear();
+        self.rows.iter().for_each(|(row, _)| gathered.extend_from_slice(&self.table[*row as usize * k..(*row as usize + 1) * k]));
+        rows.clear();
+        rows.extend(self.rows.iter().enumerate().map(|(at, (_, weight))| (at as u32, *weight)));
+        image.resize(k, 0.0);
+        residual.clear();
+        residual.resize(k, 0.0);
+        gathered.chunks_exact(k).zip(&*rows).for_each(|(row, (_, weight))| add(residual, row, *weight));
+        let bar = enough * enough * dot(residual, residual);
+        self.apply(gathered, rows, x, image);
+        add(residual, image, -1.0);
+        direction.clone_from(residual);
+        let mut length = dot(residual, residual);
+        for _ in 0..steps {
+            if length <= bar || length < 1e-20 {
+                return;
+            }
+            self.apply(gathered, rows, direction, image);
+            let step = length / dot(direction, image);
+            add(x, direction, step);
+            add(residual, image, -step);
+            let next = dot(residual, residual);
+            direction.iter_mut().zip(&*residual).for_each(|(d, r)| *d = r + next / length * *d);
+            length = next;
         }
-        apply(gram, penalty, rows(), direction, image);
-        let step = length / dot(direction, image);
-        add(x, direction, step);
-        add(residual, image, -step);
-        let next = dot(residual, residual);
-        direction.iter_mut().zip(&*residual).for_each(|(d, r)| *d = r + next / length * *d);
-        length = next;
     }
 }

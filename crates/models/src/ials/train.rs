@@ -1,6 +1,6 @@
 //! Alternating passes over users and items.
 
-use super::solve::{Space, System, descend, gram};
+use super::solve::{Problem, Space, System, gram};
 use super::{Model, NAME, Settings, Solver};
 use crate::epochs::{self, Trainer};
 use crate::kernels::dot;
@@ -47,12 +47,11 @@ impl Side {
                 return;
             }
             let penalty = settings.penalty(others.len(), n);
-            let rows = || others.iter().map(|(other, weight)| (row(*other), *weight));
             match settings.solver {
-                Solver::Cg => descend(&gram, penalty, rows, settings.steps, x, space),
+                Solver::Cg => Problem { gram: &gram, penalty, table: theirs, rows: others }.descend(settings.steps, 0.0, x, space),
                 Solver::Cholesky => {
                     let mut system = System::new(gram.clone(), k);
-                    rows().for_each(|(row, weight)| system.add(row, weight));
+                    others.iter().for_each(|(other, weight)| system.add(row(*other), *weight));
                     x.copy_from_slice(&system.solve(penalty));
                 }
             }

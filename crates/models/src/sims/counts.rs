@@ -15,8 +15,10 @@ const DAYS: f64 = 1.0 / 86_400.0;
 pub(super) struct Units {
     /// First entry of each unit, and the total.
     unit_offsets: Vec<usize>,
-    /// An entry's item and age in days.
-    entries: Vec<(u32, f32)>,
+    /// Items of the units' entries.
+    items: Vec<u32>,
+    /// Their rows' ages in days.
+    ages: Vec<f32>,
     /// First entry of each item in `holders`, and the total.
     item_offsets: Vec<usize>,
     /// For each item the units that hold it, with the age of its row there.
@@ -33,6 +35,46 @@ struct Row {
     sums: Vec<f32>,
     counts: Vec<u32>,
     touched: Vec<u32>,
+}
+
+/// The most similar items so far.
+struct Best {
+    k: usize,
+    /// Most similar first where `k` is not 0, for all else as they come.
+    items: Vec<(u32, f32)>,
+    /// What the next must be above.
+    bar: f32,
+}
+
+/// Most similar first, then by index.
+fn order(a: &(u32, f32), b: &(u32, f32)) -> std::cmp::Ordering {
+    b.1.total_cmp(&a.1).then(a.0.cmp(&b.0))
+}
+
+impl Best {
+    /// Of `k` items; of all for 0.
+    fn new(k: usize) -> Self {
+        Self { k, items: Vec::new(), bar: f32::NEG_INFINITY }
+    }
+
+    /// Items come in ascending order, so that of equals the first stays.
+    fn offer(&mut self, item: u32, similarity: f32) {
+        if self.k == 0 {
+            self.items.push((item, similarity));
+        } else if self.items.len() < self.k || similarity > self.bar {
+            let at = self.items.partition_point(|other| order(other, &(item, similarity)).is_lt());
+            self.items.insert(at, (item, similarity));
+            self.items.truncate(self.k);
+            self.bar = self.items[self.items.len() - 1].1;
+        }
+    }
+
+    fn finish(mut self) -> Vec<(u32, f32)> {
+        if self.k == 0 {
+            self.items.sort_unstable_by(order);
+        }
+        self.items
+    }
 }
 
 /// The values at the two percentiles of `sorted`.
@@ -57,7 +99,8 @@ impl Units {
 
         let mut units = Self {
             unit_offsets: vec![0],
-            entries: Vec::new(),
+            items: Vec::new(),
+            ages: Vec::new(),
             item_offsets: vec![0; n_items + 1],
             holders: Vec::new(),
             weights: vec![0.0; n_items],
@@ -82,17 +125,17 @@ impl Units {
             units.close(&mut unit, newest);
         }
         let age = |days: f32| if settings.age_half_life > 0.0 { (-f64::from(days) / settings.age_half_life).exp2() } else { 1.0 };
-        for (item, days) in &units.entries {
+        for (item, days) in units.items.iter().zip(&units.ages) {
             units.item_offsets[*item as usize + 1] += 1;
             units.weights[*item as usize] += age(*days);
         }
         (0..n_items).for_each(|item| units.item_offsets[item + 1] += units.item_offsets[item]);
         let mut next = units.item_offsets.clone();
-        units.holders = vec![(0, 0.0); units.entries.len()];
+        units.holders = vec![(0, 0.0); units.items.len()];
         for unit in 0..units.unit_offsets.len() - 1 {
-            let entries = &units.entries[units.unit_offsets[unit]..units.unit_offsets[unit + 1]];
-            units.total += entries.iter().map(|(_, days)| age(*days)).fold(0.0, f64::max);
-            for (item, days) in entries {
+            let span = units.unit_offsets[unit]..units.unit_offsets[unit + 1];
+            units.total += units.ages[span.clone()].iter().map(|days| age(*days)).fold(0.0, f64::max);
+            for (item, days) in units.items[span.clone()].iter().zip(&units.ages[span]) {
                 units.holders[next[*item as usize]] = (unit as u32, *days);
                 next[*item as usize] += 1;
             }
@@ -107,8 +150,9 @@ impl Units {
         }
         unit.sort_unstable_by_key(|(item, time)| (*item, std::cmp::Reverse(*time)));
         unit.dedup_by_key(|(item, _)| *item);
-        self.entries.extend(unit.iter().map(|(item, time)| (*item, ((newest - time) as f64 * DAYS) as f32)));
-        self.unit_offsets.push(self.entries.len());
+        self.items.extend(unit.iter().map(|(item, _)| *item));
+        self.ages.extend(unit.iter().map(|(_, time)| ((newest - time) as f64 * DAYS) as f32));
+        self.unit_offsets.push(self.items.len());
         unit.clear();
     }
 
@@ -124,55 +168,68 @@ impl Units {
     /// [`crate::ModelError::Interrupted`] when asked to stop.
     pub fn neighbours(&self, settings: &Settings, context: &FitContext) -> Result<Vec<Vec<(u32, f32)>>> {
         let discount = 0.5 - settings.popularity_discount_factor;
-        let factors: Vec<f64> = self.shares().iter().map(|share| f64::from(*share).max(1e-12).powf(discount)).collect();
+        // What of a pair's similarity depends on one of the two alone.
+        let base = |weight: f64| if settings.weight == Weight::Cosine { 1.0 / (weight + settings.shrinkage).sqrt() } else { 1.0 };
+        let bases: Vec<f64> = self.weights.iter().map(|weight| base(*weight)).collect();
+        let factors: Vec<f64> = self.shares().iter().zip(&bases).map(|(share, base)| base * f64::from(*share).max(1e-12).powf(discount)).collect();
         let row = || Row { sums: vec![0.0; self.n_items], counts: vec![0; self.n_items], touched: Vec::new() };
+        let plain = settings.gap_half_life == 0.0 && settings.age_half_life == 0.0;
+        let least = settings.min_cointeraction_count.max(1);
         let of = |row: &mut Row, item: usize| -> Result<Vec<(u32, f32)>> {
             context.go_on()?;
-            self.count(settings, item, row);
-            let mut found = Vec::with_capacity(row.touched.len());
+            let mut best = Best::new(settings.neighbours);
+            let mut offer = |other: usize, sum: f64, count: u32| {
+                if other != item && count >= least {
+                    best.offer(other as u32, (self.weigh(settings, item, other, sum) * bases[item] * factors[other]) as f32);
+                }
+            };
+            let units = &self.holders[self.item_offsets[item]..self.item_offsets[item + 1]];
+            let increments: usize = units.iter().map(|(unit, _)| self.unit_offsets[*unit as usize + 1] - self.unit_offsets[*unit as usize]).sum();
+            if plain && 4 * increments > self.n_items {
+                // Most items are met: counting needs no list of them.
+                for (unit, _) in units {
+                    let span = self.unit_offsets[*unit as usize]..self.unit_offsets[*unit as usize + 1];
+                    self.items[span].iter().for_each(|other| row.counts[*other as usize] += 1);
+                }
+                for (other, count) in row.counts.iter_mut().enumerate().filter(|(_, count)| **count > 0) {
+                    offer(other, f64::from(*count), *count);
+                    *count = 0;
+                }
+                return Ok(best.finish());
+            }
+            self.count(settings, units, row);
+            row.touched.sort_unstable();
             for other in row.touched.drain(..) {
                 let at = other as usize;
-                let (sum, count) = (f64::from(std::mem::take(&mut row.sums[at])), std::mem::take(&mut row.counts[at]));
-                if at != item && count >= settings.min_cointeraction_count {
-                    let similarity = self.weigh(settings, item, at, sum) * factors[at];
-                    found.push((other, similarity as f32));
-                }
+                offer(at, f64::from(std::mem::take(&mut row.sums[at])), std::mem::take(&mut row.counts[at]));
             }
-            let order = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
-            if settings.neighbours > 0 && found.len() > settings.neighbours {
-                found.select_nth_unstable_by(settings.neighbours - 1, order);
-                found.truncate(settings.neighbours);
-            }
-            found.sort_unstable_by(order);
-            Ok(found)
+            Ok(best.finish())
         };
         (0..self.n_items).into_par_iter().map_init(row, of).collect()
     }
 
-    /// Gathers `c_ij` and the number of shared units of one item with all others.
-    fn count(&self, settings: &Settings, item: usize, row: &mut Row) {
-        let (gap, age) = (settings.gap_half_life, settings.age_half_life);
-        let plain = gap == 0.0 && age == 0.0;
+    /// Gathers `c_ij` and the number of shared units of the item that `units` hold with all others.
+    fn count(&self, settings: &Settings, units: &[(u32, f32)], row: &mut Row) {
         let rate = |half_life: f64| if half_life > 0.0 { (1.0 / half_life) as f32 } else { 0.0 };
-        let (gap, age) = (rate(gap), rate(age));
-        for (unit, own) in &self.holders[self.item_offsets[item]..self.item_offsets[item + 1]] {
-            let entries = &self.entries[self.unit_offsets[*unit as usize]..self.unit_offsets[*unit as usize + 1]];
-            for (other, days) in entries {
+        let (gap, age) = (rate(settings.gap_half_life), rate(settings.age_half_life));
+        for (unit, own) in units {
+            let span = self.unit_offsets[*unit as usize]..self.unit_offsets[*unit as usize + 1];
+            for (other, days) in self.items[span.clone()].iter().zip(&self.ages[span]) {
                 let at = *other as usize;
                 if row.counts[at] == 0 {
                     row.touched.push(*other);
                 }
                 row.counts[at] += 1;
-                row.sums[at] += if plain { 1.0 } else { (-(own - days).abs() * gap - own.min(*days) * age).exp2() };
+                row.sums[at] += if gap + age == 0.0 { 1.0 } else { (-(own - days).abs() * gap - own.min(*days) * age).exp2() };
             }
         }
     }
 
-    /// The base weight of a pair with `c_ij = both`.
+    /// The base weight of a pair with `c_ij = both`; of the cosine what is not either item's alone.
     fn weigh(&self, settings: &Settings, i: usize, j: usize, both: f64) -> f64 {
         let (a, b, k) = (self.weights[i], self.weights[j], settings.shrinkage);
         match settings.weight {
-            Weight::Cosine => both / ((a + k) * (b + k)).sqrt(),
+            Weight::Cosine => both,
             Weight::Jaccard => both / (a + b - both + k).max(f64::MIN_POSITIVE),
             Weight::Lift => self.total * both / ((a + k) * (b + k)),
             Weight::LogLikelihood => log_likelihood(both, a, b, self.total.max(a + b - both)),
