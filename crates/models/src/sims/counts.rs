@@ -47,7 +47,7 @@ struct Best {
 }
 
 /// Most similar first, then by index.
-fn order(a: &(u32, f32), b: &(u32, f32)) -> std::cmp::Ordering {
+fn order(a: (u32, f32), b: (u32, f32)) -> std::cmp::Ordering {
     b.1.total_cmp(&a.1).then(a.0.cmp(&b.0))
 }
 
@@ -62,7 +62,7 @@ impl Best {
         if self.k == 0 {
             self.items.push((item, similarity));
         } else if self.items.len() < self.k || similarity > self.bar {
-            let at = self.items.partition_point(|other| order(other, &(item, similarity)).is_lt());
+            let at = self.items.partition_point(|other| order(*other, (item, similarity)).is_lt());
             self.items.insert(at, (item, similarity));
             self.items.truncate(self.k);
             self.bar = self.items[self.items.len() - 1].1;
@@ -71,7 +71,7 @@ impl Best {
 
     fn finish(mut self) -> Vec<(u32, f32)> {
         if self.k == 0 {
-            self.items.sort_unstable_by(order);
+            self.items.sort_unstable_by(|a, b| order(*a, *b));
         }
         self.items
     }
