@@ -16,9 +16,14 @@ pub(crate) fn add(to: &mut [f32], from: &[f32], weight: f32) {
 #[inline(always)]
 #[allow(clippy::inline_always)] // A call would keep the sums from staying in registers.
 fn halved(s: [f32; 16]) -> f32 {
-    let s: [f32; 8] = std::array::from_fn(|i| s[i] + s[i + 8]);
-    let s: [f32; 4] = std::array::from_fn(|i| s[i] + s[i + 4]);
-    (s[0] + s[2]) + (s[1] + s[3])
+    let (mut eight, mut four) = ([0.0; 8], [0.0; 4]);
+    for i in 0..8 {
+        eight[i] = s[i] + s[i + 8];
+    }
+    for i in 0..4 {
+        four[i] = eight[i] + eight[i + 4];
+    }
+    (four[0] + four[2]) + (four[1] + four[3])
 }
 
 /// Inner product, in 32 running sums.
@@ -32,7 +37,11 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
         }
     }
     let rest: f32 = a_rest.iter().zip(b_rest).map(|(x, y)| x * y).sum();
-    halved(std::array::from_fn(|i| sums[i] + sums[i + 16])) + rest
+    let mut sixteen = [0.0; 16];
+    for i in 0..16 {
+        sixteen[i] = sums[i] + sums[i + 16];
+    }
+    halved(sixteen) + rest
 }
 
 /// `out += sum_r weight_r row_r (row_r . x)` over the rows of `table` (each as long as `x`) that `rows` names, four
