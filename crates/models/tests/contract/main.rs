@@ -34,7 +34,7 @@ fn small(kind: Kind) -> ModelSettings {
     let table = match kind {
         Kind::RollingAverage | Kind::Biases | Kind::Popularity | Kind::UserKnn | Kind::SessionKnn | Kind::Ease => "",
         Kind::Ials => "factors = 8\nepochs = 4",
-        Kind::Sims => "min_cointeraction_count = 1\nmax_item_interaction_count_percentile = 1.0",
+        Kind::Sims => "min_cointeraction_count = 1\nmax_item_interaction_count_percentile = 1.0\nhistory = 5",
         Kind::Pmf => "factors = 8\nepochs = 12\nlearning_rate = 0.02",
         Kind::Tsvd => "factors = 8\nepochs = 8",
         Kind::Fm => "factors = 4\nchains = 2\niterations = 30\nburn_in = 5\nkept = 20",
