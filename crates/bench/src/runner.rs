@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Bumped whenever a change moves results, so that old cells are not taken for new ones.
-const RESULTS_VERSION: u32 = 5;
+const RESULTS_VERSION: u32 = 6;
 
 /// What trained models are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +51,9 @@ pub struct Protocol<'a> {
 struct Rows {
     /// All rows that train before testing.
     train: Histories,
-    /// The same with the rows that are given of their users at testing, where the rule has such rows.
+    /// Rows that are given of their users at testing, where the rule has such rows.
+    given: Histories,
+    /// Training and given rows together, where there are given ones.
     with_given: Option<Histories>,
     test: Histories,
     /// The part that trains and the part that chooses the number of epochs, where epochs are chosen.
@@ -159,7 +161,7 @@ impl Protocol<'_> {
         let known = if published_validation(&split.rule) { train.clone() } else { train.merged(&validation) };
         let selection = (self.validation > 0.0 && !validation.is_empty()).then_some((train, validation));
         let with_given = (!given.is_empty()).then(|| known.merged(&given));
-        Rows { train: known, with_given, test, selection }
+        Rows { train: known, given, with_given, test, selection }
     }
 
     fn cell(&self, data: &Dataset, rule: &SplitRule, system: &System, seed: u64, key: &str, rows: &Rows) -> Result<Cell> {
@@ -304,7 +306,10 @@ impl Protocol<'_> {
     }
 
     fn write_split(&self, data: &Dataset, rule: &SplitRule, seed: u64, rows: &Rows) -> Result<()> {
-        for (part, histories) in [("train", rows.known()), ("test", &rows.test)] {
+        for (part, histories) in [("train", &rows.train), ("given", &rows.given), ("test", &rows.test)] {
+            if histories.is_empty() {
+                continue;
+            }
             let path = self.folder.join("splits").join(format!("{}-seed-{seed}-{part}.csv", file_stem(&data.name, rule.regime(), &table_split(rule))));
             atomic::write_with(&path, |file| {
                 use std::io::Write;

@@ -73,25 +73,66 @@ impl RankingState for ByRating<'_> {
     }
 }
 
-/// Scores that follow from a user's rows.
-pub(crate) trait Scorer: Sync {
+/// A model whose scores follow from a user's rows, which is all that makes it a [`Recommender`].
+pub(crate) trait Scorer: Trained {
     /// As [`RankingState::scores`], for `user` after the rows `known`.
     fn score(&self, user: u32, known: History<'_>, timestamp: i64, out: &mut [f32]);
 }
 
+impl<S: Scorer> Recommender for S {
+    fn ranking<'a>(&'a self, user: u32, known: History<'_>) -> Box<dyn RankingState + 'a> {
+        Box::new(Remembered { scorer: self, user, items: known.items.to_vec(), values: known.values.to_vec(), timestamps: known.timestamps.to_vec() })
+    }
+}
+
+/// What a share of popularity counts beside a score: it decides between items that have none.
+pub(crate) const FAR_BELOW: f32 = 1e-6;
+
+/// Begins scores with the items' popularity, far below any score; an item beyond it begins with 0.
+pub(crate) fn begin(out: &mut [f32], popularity: impl Iterator<Item = f32>) {
+    out.fill(0.0);
+    out.iter_mut().zip(popularity).for_each(|(out, share)| *out = FAR_BELOW * share);
+}
+
+/// Each item's share of the rows.
+pub(crate) fn popularity(train: &Histories) -> Vec<f32> {
+    let mut counts = vec![0_u32; train.n_items()];
+    train.items().iter().for_each(|item| counts[*item as usize] += 1);
+    counts.into_iter().map(|count| (f64::from(count) / train.len() as f64) as f32).collect()
+}
+
+/// Ids in order, each once.
+pub(crate) fn distinct(items: &[u32]) -> Vec<u32> {
+    let mut items = items.to_vec();
+    items.sort_unstable();
+    items.dedup();
+    items
+}
+
+/// Turns owners' items round: for each of `n` items its first entry (and the total), and the entries: the owner, and
+/// the place among `items`. Owner `o` has the items `offsets[o]..offsets[o + 1]`.
+pub(crate) fn by_item(offsets: &[usize], items: &[u32], n: usize) -> (Vec<usize>, Vec<(u32, usize)>) {
+    let mut starts = vec![0; n + 1];
+    items.iter().for_each(|item| starts[*item as usize + 1] += 1);
+    (0..n).for_each(|item| starts[item + 1] += starts[item]);
+    let (mut next, mut entries) = (starts.clone(), vec![(0, 0); items.len()]);
+    for (owner, span) in offsets.windows(2).enumerate() {
+        for place in span[0]..span[1] {
+            let at = &mut next[items[place] as usize];
+            entries[*at] = (owner as u32, place);
+            *at += 1;
+        }
+    }
+    (starts, entries)
+}
+
 /// A user's rows, remembered for a [`Scorer`].
-pub(crate) struct Remembered<'a, S> {
+struct Remembered<'a, S> {
     scorer: &'a S,
     user: u32,
     items: Vec<u32>,
     values: Vec<f32>,
     timestamps: Vec<i64>,
-}
-
-impl<'a, S: Scorer> Remembered<'a, S> {
-    pub fn start(scorer: &'a S, user: u32, known: History<'_>) -> Box<dyn RankingState + 'a> {
-        Box::new(Self { scorer, user, items: known.items.to_vec(), values: known.values.to_vec(), timestamps: known.timestamps.to_vec() })
-    }
 }
 
 impl<S: Scorer> RankingState for Remembered<'_, S> {
@@ -179,6 +220,14 @@ pub fn mean_reciprocal_rank(model: &dyn Trained, known: &Histories, asked: &Hist
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn items_turned_round_by_hand() {
+        // Owner 0 has the items 2 and 0, owner 1 none, owner 2 item 2.
+        let (starts, entries) = by_item(&[0, 2, 2, 3], &[2, 0, 2], 4);
+        assert_eq!(starts, [0, 1, 1, 3, 3]);
+        assert_eq!(entries, [(0, 1), (0, 0), (2, 2)]);
+    }
 
     #[test]
     fn ranks_by_hand() {

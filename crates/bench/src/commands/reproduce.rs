@@ -23,7 +23,8 @@ pub(super) fn run(arguments: &Reproduce) -> Result<()> {
     let clock = Instant::now();
     use_threads(arguments.threads)?;
     let arguments = &charted(arguments)?;
-    let run = if [&CHARTS[..], &[RANKING]].concat().contains(&arguments.chart.as_str()) { &arguments.chart } else { systems::DEFAULT };
+    let named = arguments.chart == RANKING || CHARTS.contains(&arguments.chart.as_str());
+    let run = if named { &arguments.chart } else { systems::DEFAULT };
     let task = if run == RANKING { Task::Ranking } else { Task::Ratings };
     let (arguments, mut systems) = (&arguments.arguments, systems::select(&arguments.arguments.models, run, &arguments.arguments.set)?);
     if task == Task::Ratings {

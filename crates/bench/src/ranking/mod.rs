@@ -54,6 +54,21 @@ pub fn without_repeats(train: &Histories) -> bool {
     })
 }
 
+/// How many users have each item.
+fn takers(train: &Histories) -> Vec<u32> {
+    let mut takers = vec![0; train.n_items()];
+    // The last user that was counted for an item.
+    let mut last = vec![u32::MAX; train.n_items()];
+    for user in 0..train.n_users() as u32 {
+        for item in train.user(user).items {
+            if std::mem::replace(&mut last[*item as usize], user) != user {
+                takers[*item as usize] += 1;
+            }
+        }
+    }
+    takers
+}
+
 /// What one user's lists came to.
 struct Sums {
     lists: usize,
@@ -68,8 +83,7 @@ struct Sums {
 /// `known` holds what is known of users before their test rows, `train` what trained the model.
 #[must_use]
 pub fn evaluate(model: &dyn Trained, train: &Histories, known: &Histories, test: &Histories, reading: Reading) -> (Figures, Vec<(usize, f64)>) {
-    let mut takers = vec![0_u32; train.n_items()];
-    train.items().iter().for_each(|item| takers[*item as usize] += 1);
+    let takers = takers(train);
     let candidates = takers.iter().filter(|n| **n > 0).count();
     let once = without_repeats(train);
     let users: Vec<u32> = (0..test.n_users() as u32).filter(|user| !test.range(*user).is_empty()).collect();
@@ -132,6 +146,12 @@ fn of_user(model: &dyn Trained, user: u32, [known, test]: [&Histories; 2], taker
 mod tests {
     use super::*;
     use foretaste_models::{Device, FitContext, Kind};
+
+    #[test]
+    fn takers_are_users() {
+        let train = Histories::new(vec![0, 3, 4], vec![1, 0, 1, 1], vec![1.0; 4], vec![0; 4], 3);
+        assert_eq!(takers(&train), [1, 2, 0]);
+    }
 
     #[test]
     fn popularity_by_hand() {

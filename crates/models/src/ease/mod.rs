@@ -13,9 +13,9 @@
 
 use crate::error::within;
 use crate::kernels::add;
-use crate::ranking::{Remembered, Scorer, require_rows};
+use crate::ranking::{Scorer, begin, distinct, popularity, require_rows};
 use crate::tensors::{NamedTensor, Tensors};
-use crate::{FitContext, Fitted, ModelError, ModelSettings, RankingState, Recommender, Result, Trained};
+use crate::{FitContext, Fitted, ModelError, ModelSettings, Recommender, Result, Trained};
 use faer::linalg::solvers::DenseSolveCore;
 use faer::{Mat, Side};
 use foretaste_data::{Histories, History};
@@ -70,15 +70,12 @@ pub fn fit(settings: &Settings, train: &Histories, _: Option<&Histories>, _: &Fi
         let reason = format!("{n} items are more than max_items = {}; raising it takes about {memory:.0} GB, or take sims or ials", settings.max_items);
         return Err(ModelError::Training { model: NAME, reason });
     }
-    let distinct: Vec<Vec<u32>> = (0..train.n_users() as u32).into_par_iter().map(|user| distinct(train.user(user).items)).collect();
+    let owned: Vec<Vec<u32>> = (0..train.n_users() as u32).into_par_iter().map(|user| distinct(train.user(user).items)).collect();
     let mut holders = vec![Vec::new(); n];
-    distinct.iter().enumerate().for_each(|(user, items)| items.iter().for_each(|item| holders[*item as usize].push(user)));
+    owned.iter().enumerate().for_each(|(user, items)| items.iter().for_each(|item| holders[*item as usize].push(user)));
     // X'X, an item's row at a time.
     let mut gram = vec![0.0_f32; n * n];
-    gram.par_chunks_mut(n).zip(&holders).for_each(|(row, users)| users.iter().flat_map(|user| &distinct[*user]).for_each(|item| row[*item as usize] += 1.0));
-    let total = train.len() as f32;
-    let mut popularity = vec![0.0; n];
-    train.items().iter().for_each(|item| popularity[*item as usize] += 1.0 / total);
+    gram.par_chunks_mut(n).zip(&holders).for_each(|(row, users)| users.iter().flat_map(|user| &owned[*user]).for_each(|item| row[*item as usize] += 1.0));
     let matrix = Mat::from_fn(n, n, |i, j| gram[i * n + j] + if i == j { settings.regularization } else { 0.0 });
     let factored =
         matrix.llt(Side::Lower).map_err(|e| ModelError::Training { model: NAME, reason: format!("X'X is not positive ({e:?}); raise regularization") })?;
@@ -88,16 +85,8 @@ pub fn fit(settings: &Settings, train: &Histories, _: Option<&Histories>, _: &Fi
         .par_chunks_mut(n)
         .enumerate()
         .for_each(|(i, row)| row.iter_mut().enumerate().for_each(|(j, b)| *b = if i == j { 0.0 } else { -inverse[(i, j)] / inverse[(j, j)] }));
-    let model = Model { settings: settings.clone(), coefficients, popularity };
+    let model = Model { settings: settings.clone(), coefficients, popularity: popularity(train) };
     Ok(Fitted { model: Box::new(model), curve: Vec::new(), best_epoch: 0 })
-}
-
-/// Ids in order, each once.
-fn distinct(items: &[u32]) -> Vec<u32> {
-    let mut items = items.to_vec();
-    items.sort_unstable();
-    items.dedup();
-    items
 }
 
 impl Model {
@@ -108,14 +97,10 @@ impl Model {
     }
 }
 
-/// What a share of popularity counts beside a score.
-const FAR_BELOW: f32 = 1e-6;
-
 impl Scorer for Model {
     fn score(&self, _: u32, known: History<'_>, _: i64, out: &mut [f32]) {
         let n = self.popularity.len();
-        out.fill(0.0);
-        out.iter_mut().zip(&self.popularity).for_each(|(out, share)| *out = FAR_BELOW * share);
+        begin(out, self.popularity.iter().copied());
         for item in distinct(known.items).into_iter().filter(|item| (*item as usize) < n) {
             add(out, &self.coefficients[item as usize * n..(item as usize + 1) * n], 1.0);
         }
@@ -138,12 +123,6 @@ impl Trained for Model {
 
     fn as_recommender(&self) -> Option<&dyn Recommender> {
         Some(self)
-    }
-}
-
-impl Recommender for Model {
-    fn ranking<'a>(&'a self, user: u32, known: History<'_>) -> Box<dyn RankingState + 'a> {
-        Remembered::start(self, user, known)
     }
 }
 

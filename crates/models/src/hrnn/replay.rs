@@ -113,7 +113,7 @@ impl<'a> State<'a> {
         when
     }
 
-    /// Forgets the states below where an interaction at `timestamp` begins a session they do not reach into.
+    /// Whether an interaction at `timestamp` begins a session into which no state reaches.
     fn forgets(&self, timestamp: i64) -> bool {
         let Memory { track, .. } = &self.memory;
         self.model.scope == Scope::Session && track.count > 0 && self.model.when.crossed(track, timestamp) > 0

@@ -23,6 +23,7 @@ mod train;
 
 use crate::error::within;
 use crate::kernels::dot;
+use crate::ranking::{FAR_BELOW, begin};
 use crate::tensors::{NamedTensor, Tensors};
 use crate::{InnerProducts, ModelSettings, RankingState, Recommender, Result, Trained};
 use foretaste_data::History;
@@ -128,9 +129,6 @@ impl Model {
     }
 }
 
-/// What a share of popularity counts beside a score: it decides between items without any.
-const FAR_BELOW: f32 = 1e-6;
-
 /// A user's least-squares problem, which grows with every row.
 struct State<'a> {
     model: &'a Model,
@@ -155,9 +153,8 @@ impl State<'_> {
 impl RankingState for State<'_> {
     fn scores(&self, _: i64, out: &mut [f32]) {
         let factors = self.factors();
-        out.fill(0.0);
-        let rows = self.model.items.chunks_exact(factors.len()).zip(&self.model.popularity);
-        out.iter_mut().zip(rows).for_each(|(out, (row, share))| *out = dot(&factors, row) + FAR_BELOW * share);
+        begin(out, self.model.popularity.iter().copied());
+        out.iter_mut().zip(self.model.items.chunks_exact(factors.len())).for_each(|(out, row)| *out += dot(&factors, row));
     }
 
     fn reveal(&mut self, item: u32, value: f32, _: i64) {

@@ -4,7 +4,7 @@ use super::solve::{Problem, Space, System, gram};
 use super::{Model, NAME, Settings, Solver};
 use crate::epochs::{self, Trainer};
 use crate::kernels::dot;
-use crate::ranking::require_rows;
+use crate::ranking::{by_item, popularity, require_rows};
 use crate::tensors::{NamedTensor, Tensors};
 use crate::{FitContext, Fitted, ModelSettings, Result, mean_reciprocal_rank};
 use foretaste_data::{Histories, rng};
@@ -20,18 +20,10 @@ struct Side {
 impl Side {
     /// Users and items of `train`; of a pair with several rows each counts.
     fn both(settings: &Settings, train: &Histories) -> [Self; 2] {
-        let weighted = || train.items().iter().zip(train.values()).map(|(item, value)| (*item, settings.weight(*value)));
-        let users = Self { offsets: train.offsets().to_vec(), others: weighted().collect() };
-        let mut offsets = vec![0; train.n_items() + 1];
-        train.items().iter().for_each(|item| offsets[*item as usize + 1] += 1);
-        (0..train.n_items()).for_each(|item| offsets[item + 1] += offsets[item]);
-        let mut next = offsets.clone();
-        let mut others = vec![(0, 0.0); train.len()];
-        for (user, (item, weight)) in train.row_users().into_iter().zip(weighted()) {
-            others[next[item as usize]] = (user, weight);
-            next[item as usize] += 1;
-        }
-        [users, Self { offsets, others }]
+        let weighted: Vec<(u32, f32)> = train.items().iter().zip(train.values()).map(|(item, value)| (*item, settings.weight(*value))).collect();
+        let (offsets, entries) = by_item(train.offsets(), train.items(), train.n_items());
+        let others = entries.into_iter().map(|(user, place)| (user, weighted[place].1)).collect();
+        [Self { offsets: train.offsets().to_vec(), others: weighted }, Self { offsets, others }]
     }
 
     /// Solves all rows of `mine` given `theirs`.
@@ -104,9 +96,7 @@ impl Trainer for Training<'_> {
     }
 
     fn model(&self, _: f64) -> Result<Model> {
-        let mut popularity = vec![0.0; self.train.n_items()];
-        self.train.items().iter().for_each(|item| popularity[*item as usize] += 1.0 / self.train.len() as f32);
-        Ok(Model::new(self.settings.clone(), self.items.clone(), popularity))
+        Ok(Model::new(self.settings.clone(), self.items.clone(), popularity(self.train)))
     }
 
     fn state(&self) -> Result<Vec<NamedTensor>> {

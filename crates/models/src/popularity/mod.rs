@@ -11,9 +11,9 @@
 //! without training rows has the share 0.
 
 use crate::error::within;
-use crate::ranking::{Remembered, Scorer, require_rows};
+use crate::ranking::{Scorer, require_rows};
 use crate::tensors::{NamedTensor, Tensors};
-use crate::{FitContext, Fitted, ModelSettings, RankingState, Recommender, Result, Trained};
+use crate::{FitContext, Fitted, ModelSettings, Recommender, Result, Trained};
 use foretaste_data::{Histories, History};
 
 const NAME: &str = "popularity";
@@ -122,12 +122,6 @@ impl Trained for Model {
 
     fn as_recommender(&self) -> Option<&dyn Recommender> {
         Some(self)
-    }
-}
-
-impl Recommender for Model {
-    fn ranking<'a>(&'a self, user: u32, known: History<'_>) -> Box<dyn RankingState + 'a> {
-        Remembered::start(self, user, known)
     }
 }
 

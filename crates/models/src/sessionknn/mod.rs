@@ -15,9 +15,9 @@
 //! without items is answered by the items' popularity, far below any score.
 
 use crate::error::within;
-use crate::ranking::{Remembered, Scorer, require_rows};
+use crate::ranking::{Scorer, begin, distinct, require_rows};
 use crate::tensors::{NamedTensor, Tensors};
-use crate::{FitContext, Fitted, ModelSettings, RankingState, Recommender, Result, Trained};
+use crate::{FitContext, Fitted, ModelSettings, Recommender, Result, Trained};
 use foretaste_data::{Histories, History, IdleGaps};
 use std::collections::HashMap;
 
@@ -90,10 +90,8 @@ pub fn fit(settings: &Settings, train: &Histories, _: Option<&Histories>, _: &Fi
     }
     sessions.sort_by_key(|(last, _)| *last);
     let (mut offsets, mut items) = (vec![0], Vec::new());
-    for (_, mut own) in sessions {
-        own.sort_unstable();
-        own.dedup();
-        items.extend(own);
+    for (_, own) in sessions {
+        items.extend(distinct(&own));
         offsets.push(items.len());
     }
     Ok(Fitted { model: Box::new(Model::new(settings.clone(), offsets, items, train.n_items())), curve: Vec::new(), best_epoch: 0 })
@@ -130,14 +128,10 @@ impl Model {
     }
 }
 
-/// What a share of popularity counts beside a score.
-const FAR_BELOW: f32 = 1e-6;
-
 impl Scorer for Model {
     fn score(&self, _: u32, known: History<'_>, timestamp: i64, out: &mut [f32]) {
         let total = self.offsets.len().max(2) - 1;
-        out.fill(0.0);
-        out.iter_mut().zip(&self.holders).for_each(|(out, holders)| *out = FAR_BELOW * holders.len() as f32 / total as f32);
+        begin(out, self.holders.iter().map(|holders| holders.len() as f32 / total as f32));
         let present = self.present(known, timestamp);
         let n = present.len() as f32;
         // Similarity, and how far from the end the newest common item stands.
@@ -183,12 +177,6 @@ impl Trained for Model {
 
     fn as_recommender(&self) -> Option<&dyn Recommender> {
         Some(self)
-    }
-}
-
-impl Recommender for Model {
-    fn ranking<'a>(&'a self, user: u32, known: History<'_>) -> Box<dyn RankingState + 'a> {
-        Remembered::start(self, user, known)
     }
 }
 

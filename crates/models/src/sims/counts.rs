@@ -4,6 +4,7 @@
 //! that of the units, plus threads times items, plus the neighbours kept, however many pairs there are.
 
 use super::{Settings, Weight};
+use crate::ranking::by_item;
 use crate::{FitContext, Result};
 use foretaste_data::{Histories, IdleGaps};
 use rayon::prelude::*;
@@ -101,7 +102,7 @@ impl Units {
             unit_offsets: vec![0],
             items: Vec::new(),
             ages: Vec::new(),
-            item_offsets: vec![0; n_items + 1],
+            item_offsets: Vec::new(),
             holders: Vec::new(),
             weights: vec![0.0; n_items],
             total: 0.0,
@@ -126,20 +127,13 @@ impl Units {
         }
         let age = |days: f32| if settings.age_half_life > 0.0 { (-f64::from(days) / settings.age_half_life).exp2() } else { 1.0 };
         for (item, days) in units.items.iter().zip(&units.ages) {
-            units.item_offsets[*item as usize + 1] += 1;
             units.weights[*item as usize] += age(*days);
         }
-        (0..n_items).for_each(|item| units.item_offsets[item + 1] += units.item_offsets[item]);
-        let mut next = units.item_offsets.clone();
-        units.holders = vec![(0, 0.0); units.items.len()];
-        for unit in 0..units.unit_offsets.len() - 1 {
-            let span = units.unit_offsets[unit]..units.unit_offsets[unit + 1];
-            units.total += units.ages[span.clone()].iter().map(|days| age(*days)).fold(0.0, f64::max);
-            for (item, days) in units.items[span.clone()].iter().zip(&units.ages[span]) {
-                units.holders[next[*item as usize]] = (unit as u32, *days);
-                next[*item as usize] += 1;
-            }
-        }
+        let weights = units.unit_offsets.windows(2).map(|span| units.ages[span[0]..span[1]].iter().map(|days| age(*days)).fold(0.0, f64::max));
+        units.total = weights.sum();
+        let (item_offsets, entries) = by_item(&units.unit_offsets, &units.items, n_items);
+        units.item_offsets = item_offsets;
+        units.holders = entries.into_iter().map(|(unit, place)| (unit, units.ages[place])).collect();
         units
     }
 

@@ -35,9 +35,9 @@
 mod counts;
 
 use crate::error::within;
-use crate::ranking::{Remembered, Scorer, require_rows};
+use crate::ranking::{Scorer, begin, require_rows};
 use crate::tensors::{NamedTensor, Tensors};
-use crate::{FitContext, Fitted, ModelError, ModelSettings, RankingState, Recommender, Result, Trained};
+use crate::{FitContext, Fitted, ModelError, ModelSettings, Recommender, Result, Trained};
 use counts::Units;
 use foretaste_data::{Histories, History};
 
@@ -204,13 +204,9 @@ impl Model {
     }
 }
 
-/// What an item's weight counts beside a similarity: it decides between items that have none.
-const FAR_BELOW: f32 = 1e-6;
-
 impl Scorer for Model {
     fn score(&self, _: u32, known: History<'_>, _: i64, out: &mut [f32]) {
-        out.fill(0.0);
-        out.iter_mut().zip(&self.weights).for_each(|(out, weight)| *out = FAR_BELOW * weight);
+        begin(out, self.weights.iter().copied());
         for (age, item) in known.items.iter().rev().take(self.settings.history).enumerate() {
             let weight = if self.settings.recency > 0.0 { (-(age as f64) / self.settings.recency).exp2() as f32 } else { 1.0 };
             for (item, similarity) in self.similar(*item) {
@@ -242,12 +238,6 @@ impl Trained for Model {
 
     fn as_recommender(&self) -> Option<&dyn Recommender> {
         Some(self)
-    }
-}
-
-impl Recommender for Model {
-    fn ranking<'a>(&'a self, user: u32, known: History<'_>) -> Box<dyn RankingState + 'a> {
-        Remembered::start(self, user, known)
     }
 }
 

@@ -11,9 +11,9 @@
 //! `k = shrinkage`. A user without rows is answered by the items' popularity, far below any score.
 
 use crate::error::within;
-use crate::ranking::{Remembered, Scorer, require_rows};
+use crate::ranking::{Scorer, begin, by_item, distinct, require_rows};
 use crate::tensors::{NamedTensor, Tensors};
-use crate::{FitContext, Fitted, ModelSettings, RankingState, Recommender, Result, Trained};
+use crate::{FitContext, Fitted, ModelSettings, Recommender, Result, Trained};
 use foretaste_data::{Histories, History};
 
 const NAME: &str = "user-knn";
@@ -64,10 +64,7 @@ pub fn fit(settings: &Settings, train: &Histories, _: Option<&Histories>, _: &Fi
     require_rows(NAME, train)?;
     let (mut user_offsets, mut items) = (vec![0], Vec::new());
     for user in 0..train.n_users() as u32 {
-        let mut own = train.user(user).items.to_vec();
-        own.sort_unstable();
-        own.dedup();
-        items.extend(own);
+        items.extend(distinct(train.user(user).items));
         user_offsets.push(items.len());
     }
     Ok(Fitted { model: Box::new(Model::new(settings.clone(), user_offsets, items, train.n_items())), curve: Vec::new(), best_epoch: 0 })
@@ -82,16 +79,8 @@ impl Model {
     }
 
     fn new(settings: Settings, user_offsets: Vec<usize>, items: Vec<u32>, n: usize) -> Self {
-        let mut item_offsets = vec![0; n + 1];
-        items.iter().for_each(|item| item_offsets[*item as usize + 1] += 1);
-        (0..n).for_each(|item| item_offsets[item + 1] += item_offsets[item]);
-        let (mut next, mut users) = (item_offsets.clone(), vec![0; items.len()]);
-        for user in 0..user_offsets.len() - 1 {
-            for item in &items[user_offsets[user]..user_offsets[user + 1]] {
-                users[next[*item as usize]] = user as u32;
-                next[*item as usize] += 1;
-            }
-        }
+        let (item_offsets, entries) = by_item(&user_offsets, &items, n);
+        let users = entries.into_iter().map(|(user, _)| user).collect();
         Self { settings, user_offsets, items, item_offsets, users }
     }
 
@@ -104,18 +93,11 @@ impl Model {
     }
 }
 
-/// What a share of popularity counts beside a score.
-const FAR_BELOW: f32 = 1e-6;
-
 impl Scorer for Model {
     fn score(&self, user: u32, known: History<'_>, _: i64, out: &mut [f32]) {
-        out.fill(0.0);
-        let total = self.users.len() as f32;
-        let counts = self.item_offsets.windows(2).map(|span| (span[1] - span[0]) as f32);
-        out.iter_mut().zip(counts).for_each(|(out, count)| *out = FAR_BELOW * count / total);
-        let mut own: Vec<u32> = known.items.iter().copied().filter(|item| (*item as usize) < self.n_items()).collect();
-        own.sort_unstable();
-        own.dedup();
+        begin(out, self.item_offsets.windows(2).map(|span| (span[1] - span[0]) as f32 / self.users.len() as f32));
+        let mut own = distinct(known.items);
+        own.retain(|item| (*item as usize) < self.n_items());
         let mut shared = vec![0_u32; self.user_offsets.len() - 1];
         for item in &own {
             self.users[self.item_offsets[*item as usize]..self.item_offsets[*item as usize + 1]].iter().for_each(|user| shared[*user as usize] += 1);
@@ -163,12 +145,6 @@ impl Trained for Model {
 
     fn as_recommender(&self) -> Option<&dyn Recommender> {
         Some(self)
-    }
-}
-
-impl Recommender for Model {
-    fn ranking<'a>(&'a self, user: u32, known: History<'_>) -> Box<dyn RankingState + 'a> {
-        Remembered::start(self, user, known)
     }
 }
 
