@@ -12,36 +12,33 @@ struct Comparison {
     environment: &'static str,
 }
 
-/// Sessions, biases and matrix factorization.
-const RIVALS: Comparison = Comparison { script: "run.py", requirements: "requirements.txt", options: &[], environment: "rivals-venv" };
-/// The other rating models; PyTorch's packages take 5 GB.
-const MODELS: Comparison =
-    Comparison { script: "models.py", requirements: "requirements-models.txt", options: &["--no-deps"], environment: "rivals-models-venv" };
-
-/// HRNN's training.
-const HRNN: Comparison = Comparison { script: "hrnn.py", ..MODELS };
-
-/// Neighbours, factors and lists.
-const RANKING: Comparison = Comparison { script: "ranking.py", requirements: "requirements-ranking.txt", options: &[], environment: "rivals-ranking-venv" };
-
-/// See [`measure`].
-pub fn rivals_ranking(sh: &Shell, arguments: &[String]) -> Outcome {
-    measure(sh, &RANKING, arguments)
+/// The comparison that a task names.
+fn named(task: &str) -> Option<Comparison> {
+    let models = Comparison { script: "models.py", requirements: "requirements-models.txt", options: &["--no-deps"], environment: "rivals-models-venv" };
+    Some(match task {
+        // Sessions, biases and matrix factorization.
+        "rivals" => Comparison { script: "run.py", requirements: "requirements.txt", options: &[], environment: "rivals-venv" },
+        // The other rating models; PyTorch's packages take 5 GB.
+        "rivals-models" => models,
+        // HRNN's training.
+        "rivals-hrnn" => Comparison { script: "hrnn.py", ..models },
+        "rivals-deepfm" => Comparison { script: "deepfm.py", ..models },
+        // Neighbours, factors and lists.
+        "rivals-ranking" => Comparison { script: "ranking.py", requirements: "requirements-ranking.txt", options: &[], environment: "rivals-ranking-venv" },
+        _ => return None,
+    })
 }
 
-/// See [`measure`].
-pub fn rivals_hrnn(sh: &Shell, arguments: &[String]) -> Outcome {
-    measure(sh, &HRNN, arguments)
+/// Runs the comparison that the first argument names; none where it names none.
+pub fn rivals(sh: &Shell, arguments: &[String]) -> Option<Outcome> {
+    let comparison = named(arguments.first()?)?;
+    Some(measure(sh, &comparison, &arguments[1..]))
 }
 
-/// See [`measure`].
-pub fn rivals(sh: &Shell, arguments: &[String]) -> Outcome {
-    measure(sh, &RIVALS, arguments)
-}
-
-/// See [`measure`].
-pub fn rivals_models(sh: &Shell, arguments: &[String]) -> Outcome {
-    measure(sh, &MODELS, arguments)
+/// The criterion benchmarks; arguments go to them.
+pub fn criterion(sh: &Shell, arguments: &[String]) -> Outcome {
+    cmd!(sh, "cargo bench --package foretaste-benches --no-default-features -- {arguments...}").run()?;
+    Ok(())
 }
 
 /// Builds the program, makes a Python environment with the peers, and lets the comparison's script

@@ -27,6 +27,7 @@ cargo xtask TASK [ARGUMENTS]
   bench rivals     this project and its peers on the same work, side by side
   bench rivals-models   the rating models and theirs (myFM, Surprise, PyTorch; 5 GB of packages)
   bench rivals-hrnn     HRNN's training and PyTorch's, and how it grows with the data (the same packages)
+  bench rivals-deepfm   DeepFM and DeepCTR-Torch's on the same fields (the same packages)
   bench rivals-ranking  item-kNN, iALS and lists for all users beside implicit
 
 reproduce, import, sessions, fetch and datasets take --help.
@@ -46,11 +47,7 @@ fn main() -> ExitCode {
         "ci" => shell().and_then(|sh| ci::all(&sh, rest)),
         "tidy" => shell().and_then(|sh| tidy::check(&sh)),
         "parity" => shell().and_then(|sh| ci::parity(&sh)),
-        "bench" if rest.first().is_some_and(|r| r == "rivals") => shell().and_then(|sh| bench::rivals(&sh, &rest[1..])),
-        "bench" if rest.first().is_some_and(|r| r == "rivals-hrnn") => shell().and_then(|sh| bench::rivals_hrnn(&sh, &rest[1..])),
-        "bench" if rest.first().is_some_and(|r| r == "rivals-ranking") => shell().and_then(|sh| bench::rivals_ranking(&sh, &rest[1..])),
-        "bench" if rest.first().is_some_and(|r| r == "rivals-models") => shell().and_then(|sh| bench::rivals_models(&sh, &rest[1..])),
-        "bench" => shell().and_then(|sh| Ok(cmd!(sh, "cargo bench --package foretaste-benches --no-default-features -- {rest...}").run()?)),
+        "bench" => shell().and_then(|sh| bench::rivals(&sh, rest).unwrap_or_else(|| bench::criterion(&sh, rest))),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             Ok(())

@@ -44,7 +44,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
         }
         let shown: Vec<String> = space.keys().map(|k| format!("{k}={}", table[k])).collect();
-        match kind.settings(table)?.fit(&parts.train, Some(&parts.validation), &FitContext::new(seed, &device)) {
+        let context =
+            FitContext { user_attributes: data.user_attributes.as_ref(), item_attributes: data.item_attributes.as_ref(), ..FitContext::new(seed, &device) };
+        match kind.settings(table)?.fit(&parts.train, Some(&parts.validation), &context) {
             Ok(fitted) => {
                 let best = fitted.curve.iter().filter_map(|e| e.validation_error).fold(f64::INFINITY, f64::min);
                 println!("{best:.5} epoch {} {}", fitted.best_epoch, shown.join(" "));

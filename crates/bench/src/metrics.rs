@@ -1,4 +1,4 @@
-//! Errors of rating predictions. One formula each, summed in `f64` in row order.
+//! Errors of predicted ratings and clicks. One formula each, summed in `f64` in row order.
 
 pub use foretaste_models::rmse;
 
@@ -13,6 +13,43 @@ pub use foretaste_models::rmse;
 pub fn mae(predictions: &[f32], values: &[f32]) -> f64 {
     let sum: f64 = predictions.iter().zip(values).map(|(p, v)| (f64::from(*p) - f64::from(*v)).abs()).sum();
     sum / values.len() as f64
+}
+
+/// Area under the receiver operating characteristic: the share of pairs of a click and a miss in which the click has
+/// the higher score, ties counting half; NaN without a click or without a miss.
+///
+/// ```
+/// // Of the four pairs (0.8, 0.3), (0.8, 0.5), (0.5, 0.3) and (0.5, 0.5) three and a half are in order.
+/// assert_eq!(foretaste_bench::metrics::auc(&[0.8, 0.3, 0.5, 0.5], &[true, false, true, false]), 0.875);
+/// ```
+#[must_use]
+pub fn auc(scores: &[f32], clicks: &[bool]) -> f64 {
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    order.sort_unstable_by(|a, b| scores[*a].total_cmp(&scores[*b]));
+    let (mut misses, mut won) = (0.0, 0.0);
+    for tied in order.chunk_by(|a, b| scores[*a].total_cmp(&scores[*b]).is_eq()) {
+        let hits = tied.iter().filter(|row| clicks[**row]).count() as f64;
+        let others = tied.len() as f64 - hits;
+        won += hits * (misses + 0.5 * others);
+        misses += others;
+    }
+    won / ((scores.len() as f64 - misses) * misses)
+}
+
+/// Mean negative log-likelihood of clicks under their log-odds; NaN without rows.
+///
+/// `1/n sum_i ln(1 + exp(s_i)) - s_i y_i`
+///
+/// ```
+/// assert!((foretaste_bench::metrics::log_loss(&[0.0, 0.0], &[true, false]) - 2.0_f64.ln()).abs() < 1e-12);
+/// ```
+#[must_use]
+pub fn log_loss(log_odds: &[f32], clicks: &[bool]) -> f64 {
+    let loss = |(s, click): (&f32, &bool)| {
+        let s = f64::from(*s);
+        s.max(0.0) + (-s.abs()).exp().ln_1p() - if *click { s } else { 0.0 }
+    };
+    log_odds.iter().zip(clicks).map(loss).sum::<f64>() / clicks.len() as f64
 }
 
 /// Mean and sample deviation (`n - 1`); the deviation of one number is 0.
@@ -38,6 +75,24 @@ mod tests {
     }
 
     proptest! {
+        /// AUC is the share of pairs, counted one by one; turning all scores round turns it round.
+        #[test]
+        fn auc_counts_pairs(rows in proptest::collection::vec((-3_i8..3, proptest::bool::ANY), 2..40)) {
+            let (scores, clicks): (Vec<f32>, Vec<bool>) = rows.iter().map(|(score, click)| (f32::from(*score), *click)).unzip();
+            let (mut pairs, mut won) = (0.0, 0.0);
+            for (a, hit) in scores.iter().zip(&clicks) {
+                for (b, _) in scores.iter().zip(&clicks).filter(|(_, other)| *hit && !**other) {
+                    pairs += 1.0;
+                    won += if a > b { 1.0 } else if a == b { 0.5 } else { 0.0 };
+                }
+            }
+            let found = auc(&scores, &clicks);
+            let equal = if pairs == 0.0 { found.is_nan() } else { (found - won / pairs).abs() < 1e-12 };
+            prop_assert!(equal);
+            let turned: Vec<f32> = scores.iter().map(|score| -score).collect();
+            prop_assert!(pairs == 0.0 || (found + auc(&turned, &clicks) - 1.0).abs() < 1e-12);
+        }
+
         /// MAE <= RMSE <= the largest error; both vanish on perfect predictions and do not see a common shift.
         #[test]
         fn bounds(pairs in proptest::collection::vec((0.5_f32..5.0, 0.5_f32..5.0), 1..50), shift in -3.0_f32..3.0) {

@@ -41,13 +41,26 @@ pub(crate) trait Trainer {
 /// Trains for at most `epochs` epochs. With validation rows the best epoch's model is kept, and
 /// training stops `patience` epochs after it.
 pub(crate) fn train<T: Trainer>(
+    trainer: T,
+    settings: &ModelSettings,
+    limits: (usize, usize),
+    train: &Histories,
+    validation: Option<&Histories>,
+    context: &FitContext,
+) -> Result<Fitted> {
+    let (model, curve, best_epoch) = train_model(trainer, settings, limits, train, validation, context)?;
+    Ok(Fitted { model: Box::new(model), curve, best_epoch })
+}
+
+/// As [`train`]; answers the model as what it is, its curve and its epoch.
+pub(crate) fn train_model<T: Trainer>(
     mut trainer: T,
     settings: &ModelSettings,
     (epochs, patience): (usize, usize),
     train: &Histories,
     validation: Option<&Histories>,
     context: &FitContext,
-) -> Result<Fitted> {
+) -> Result<(T::Model, Vec<EpochReport>, usize)> {
     let name = settings.kind().name();
     let checkpoint = Checkpoint::new(settings, train, validation, context);
     let mut stopping = EarlyStopping::default();
@@ -86,5 +99,5 @@ pub(crate) fn train<T: Trainer>(
         None => trainer.model(stopping.curve.last().map_or(1.0, |e| e.train_error))?,
     };
     checkpoint.remove();
-    Ok(Fitted { model: Box::new(model), curve: stopping.curve, best_epoch })
+    Ok((model, stopping.curve, best_epoch))
 }

@@ -1,7 +1,7 @@
 //! The models by name, and their settings as one type.
 
 use crate::{FitContext, Fitted, ModelError, Result, Trained, tensors::Tensors};
-use crate::{autorec, biases, deeprec, ease, fm, hrnn, ials, pmf, popularity, rnn, rolling_average, rrn, sessionknn, sims, tsvd, userknn};
+use crate::{autorec, biases, deepfm, deeprec, ease, fm, hrnn, ials, pmf, popularity, rnn, rolling_average, rrn, sessionknn, sims, tsvd, userknn};
 use foretaste_data::Histories;
 use serde::de::DeserializeOwned;
 
@@ -104,6 +104,7 @@ models! {
     Fm, fm, "fm", "FM";
     Autorec, autorec, "autorec", "AutoRec";
     Deeprec, deeprec, "deeprec", "DeepRec";
+    Deepfm, deepfm, "deepfm", "DeepFM";
     Rrn, rrn, "rrn", "RRN";
     Rnn, rnn, "rnn", "RNN";
     Hrnn, hrnn, "hrnn", "HRNN";
@@ -124,6 +125,7 @@ impl ModelSettings {
             Self::Tsvd(settings) => settings.epochs = epochs,
             Self::Autorec(settings) => settings.epochs = epochs,
             Self::Deeprec(settings) => settings.epochs = epochs,
+            Self::Deepfm(settings) => settings.epochs = epochs,
             Self::Rrn(settings) => settings.epochs = epochs,
             Self::Rnn(settings) => settings.epochs = epochs,
             Self::Hrnn(settings) => settings.epochs = epochs,
@@ -141,6 +143,7 @@ impl ModelSettings {
     pub fn predicts_ratings(&self) -> bool {
         match self {
             Self::Popularity(_) | Self::Sims(_) | Self::UserKnn(_) | Self::SessionKnn(_) | Self::Ials(_) | Self::Ease(_) => false,
+            Self::Deepfm(settings) => settings.objective == deepfm::Objective::Rating,
             Self::Hrnn(settings) => settings.objective != hrnn::Objective::NextItem,
             _ => true,
         }

@@ -14,6 +14,7 @@
 //! | [`fm`] | Rendle 2012; ordered probit as in myFM | the same, in sixteen of the draws |
 //! | [`autorec`] | Sedhain et al. 2015 | U: the rating joins the input; I: the user's output weights take a step |
 //! | [`deeprec`] | Kuchaiev and Ginsburg 2017 | the rating joins the input |
+//! | [`deepfm`] | Guo et al. 2017 | the user's part of the machine takes PMF's step; also ranks items |
 //! | [`rrn`] | Wu et al. 2017 | the rating joins its time step; the stationary part takes PMF's step |
 //! | [`rnn`] | a GRU or LSTM over the user's past | the revealed rating is the network's next input |
 //! | [`hrnn`] | Ma and Narayanaswamy 2018; Quadrana et al. 2017 | the same, in constant time; also ranks next items |
@@ -29,6 +30,7 @@ pub mod autorec;
 pub mod biases;
 mod checkpoint;
 mod codes;
+pub mod deepfm;
 pub mod deeprec;
 mod device;
 pub mod ease;
@@ -43,6 +45,7 @@ pub mod ials;
 mod kernels;
 mod kind;
 mod model;
+mod noise;
 mod optimizer;
 pub mod pmf;
 pub mod popularity;

@@ -5,9 +5,11 @@
 //! costs what the batch touches, whatever the size of the catalogue.
 
 use crate::error::ModelError;
+use crate::kernels::adam;
 use crate::tensors::{NamedTensor, Tensors};
 use crate::{Device, Result};
 use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData};
+use rayon::prelude::*;
 
 /// Adam's constants.
 pub(crate) const BETA_1: f32 = 0.9;
@@ -98,6 +100,38 @@ impl Parameter {
         (self.value, self.first, self.second) = (get("now")?, get("first")?, get("second")?);
         Ok(())
     }
+}
+
+/// Adam's step on the rows `ids` (ascending) of a table on the host, given as value and moments; `gradient` has one row
+/// for each.
+pub(crate) fn step_rows(tensors: [&mut [f32]; 3], width: usize, ids: &[u32], gradient: &[f32], step: AdamStep) {
+    /// Rows a task.
+    const TASK: usize = 256;
+    let corrections = step.corrections();
+    let [mut value, mut first, mut second] = tensors;
+    let mut from = 0;
+    let mut tasks = Vec::with_capacity(ids.len().div_ceil(TASK));
+    for (ids, gradient) in ids.chunks(TASK).zip(gradient.chunks(TASK * width)) {
+        // Ids ascend, so each task owns a stretch of the table.
+        let end = (ids[ids.len() - 1] as usize + 1) * width - from;
+        let (v, rest) = value.split_at_mut(end);
+        value = rest;
+        let (f, rest) = first.split_at_mut(end);
+        first = rest;
+        let (s, rest) = second.split_at_mut(end);
+        second = rest;
+        tasks.push((ids, gradient, from, v, f, s));
+        from += end;
+    }
+    tasks.into_par_iter().for_each(|(ids, gradient, from, value, first, second)| {
+        for (id, gradient) in ids.iter().zip(gradient.chunks_exact(width)) {
+            let at = *id as usize * width - from..(*id as usize + 1) * width - from;
+            if step.weight_decay > 0.0 {
+                value[at.clone()].iter_mut().for_each(|v| *v *= 1.0 - step.rate * step.weight_decay);
+            }
+            adam(&mut value[at.clone()], &mut first[at.clone()], &mut second[at], gradient, step.rate, corrections);
+        }
+    });
 }
 
 /// The number of steps taken, for a checkpoint.

@@ -55,7 +55,7 @@ impl Machine {
 }
 
 /// Folds a part's features with the parameters `table` into `out` (`factors` numbers `q`, then `c`).
-pub(super) fn fold(table: &[f32], part: impl Iterator<Item = (u32, f32)>, out: &mut [f32]) {
+pub(crate) fn fold(table: &[f32], part: impl Iterator<Item = (u32, f32)>, out: &mut [f32]) {
     let width = out.len();
     let factors = width - 1;
     out.fill(0.0);
@@ -73,7 +73,7 @@ pub(super) fn fold(table: &[f32], part: impl Iterator<Item = (u32, f32)>, out: &
 }
 
 /// `sum_b c_b + sum_{b<b'} <q_b, q_b'>` of folded parts.
-pub(super) fn join(parts: &[&[f32]]) -> f32 {
+pub(crate) fn join(parts: &[&[f32]]) -> f32 {
     let mut sum = 0.0;
     for (place, part) in parts.iter().enumerate() {
         let (q, c) = part.split_at(part.len() - 1);

@@ -28,6 +28,7 @@ use crate::Result;
 use crate::error::within;
 
 pub use design::{Block, Design};
+pub(crate) use machine::{fold, join};
 pub use model::Model;
 pub(crate) use train::train_model;
 pub use train::{fit, learn};

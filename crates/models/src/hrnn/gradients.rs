@@ -4,9 +4,8 @@ use super::batch::Prepared;
 use super::weights::{CODE_INPUT, CODE_NEXT, CODE_OUTPUT, Dense, ITEM_INPUT, ITEM_NEXT, ITEM_OUTPUT, Tables, USER, Weights};
 use crate::Result;
 use crate::kernels::{adam, add};
-use crate::optimizer::{AdamStep, steps_of, steps_tensor};
+use crate::optimizer::{AdamStep, step_rows, steps_of, steps_tensor};
 use crate::tensors::{NamedTensor, Tensors};
-use rayon::prelude::*;
 
 /// Gradients: dense ones whole, tables by the rows a batch touches (attribute codes all).
 #[derive(Debug, Clone)]
@@ -115,35 +114,4 @@ impl Moments {
         }
         Ok(())
     }
-}
-
-/// Moves the rows `ids` (ascending) of a table; `gradient` has one row for each.
-fn step_rows(tensors: [&mut [f32]; 3], width: usize, ids: &[u32], gradient: &[f32], step: AdamStep) {
-    /// Rows a task.
-    const TASK: usize = 256;
-    let corrections = step.corrections();
-    let [mut value, mut first, mut second] = tensors;
-    let mut from = 0;
-    let mut tasks = Vec::with_capacity(ids.len().div_ceil(TASK));
-    for (ids, gradient) in ids.chunks(TASK).zip(gradient.chunks(TASK * width)) {
-        // Ids ascend, so each task owns a stretch of the table.
-        let end = (ids[ids.len() - 1] as usize + 1) * width - from;
-        let (v, rest) = value.split_at_mut(end);
-        value = rest;
-        let (f, rest) = first.split_at_mut(end);
-        first = rest;
-        let (s, rest) = second.split_at_mut(end);
-        second = rest;
-        tasks.push((ids, gradient, from, v, f, s));
-        from += end;
-    }
-    tasks.into_par_iter().for_each(|(ids, gradient, from, value, first, second)| {
-        for (id, gradient) in ids.iter().zip(gradient.chunks_exact(width)) {
-            let at = *id as usize * width - from..(*id as usize + 1) * width - from;
-            if step.weight_decay > 0.0 {
-                value[at.clone()].iter_mut().for_each(|v| *v *= 1.0 - step.rate * step.weight_decay);
-            }
-            adam(&mut value[at.clone()], &mut first[at.clone()], &mut second[at], gradient, step.rate, corrections);
-        }
-    });
 }

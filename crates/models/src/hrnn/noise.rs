@@ -1,5 +1,6 @@
-//! Dropout (Srivastava et al. 2014) whose masks follow from a counter: the way back draws the same
-//! mask as the way there, and neither chunks nor threads decide a bit.
+//! Which values of a window are dropped in training.
+
+use crate::noise::Mask;
 
 /// Masks of one window.
 #[derive(Debug, Clone, Copy)]
@@ -32,27 +33,8 @@ impl Noise {
     }
 
     fn mask(self, stream: u64, share: f32, values: &mut [f32]) {
-        let threshold = (f64::from(share) * 4_294_967_296.0) as u32;
-        let keep = 1.0 / (1.0 - share);
-        let key = mix(self.seed ^ mix(stream)) as u32;
-        for (at, value) in values.iter_mut().enumerate() {
-            *value *= if scramble(key ^ (at as u32).wrapping_mul(0x9e37_79b9)) < threshold { 0.0 } else { keep };
-        }
+        Mask { share, seed: self.seed }.apply(stream, values);
     }
-}
-
-/// The finalizer of `SplitMix64` (Steele, Lea and Flood 2014).
-fn mix(x: u64) -> u64 {
-    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
-}
-
-/// The finalizer of `MurmurHash3` (Appleby, public domain).
-fn scramble(x: u32) -> u32 {
-    let x = (x ^ (x >> 16)).wrapping_mul(0x85eb_ca6b);
-    let x = (x ^ (x >> 13)).wrapping_mul(0xc2b2_ae35);
-    x ^ (x >> 16)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Exact counts of who took what with what, an item at a time.
+//! Exact counts of who took what with what, an item at a time; on a device by tiles (`tiles.rs`).
 //!
 //! An item's row of counts is gathered from the units that hold it, into one accumulator a thread: memory is
 //! that of the units, plus threads times items, plus the neighbours kept, however many pairs there are.
@@ -15,11 +15,11 @@ const DAYS: f64 = 1.0 / 86_400.0;
 /// Items by unit and units by item.
 pub(super) struct Units {
     /// First entry of each unit, and the total.
-    unit_offsets: Vec<usize>,
+    pub(super) unit_offsets: Vec<usize>,
     /// Items of the units' entries.
-    items: Vec<u32>,
+    pub(super) items: Vec<u32>,
     /// Their rows' ages in days.
-    ages: Vec<f32>,
+    pub(super) ages: Vec<f32>,
     /// First entry of each item in `holders`, and the total.
     item_offsets: Vec<usize>,
     /// For each item the units that hold it, with the age of its row there.
@@ -28,7 +28,13 @@ pub(super) struct Units {
     weights: Vec<f64>,
     /// Weight of all units.
     total: f64,
-    n_items: usize,
+    pub(super) n_items: usize,
+}
+
+/// What of a similarity is one item's alone: the first's, and the second's.
+pub(super) struct Scales {
+    bases: Vec<f64>,
+    factors: Vec<f64>,
 }
 
 /// An item's counts with all others, and which of them are not zero.
@@ -159,53 +165,65 @@ impl Units {
     /// For each item its most similar ones, most similar first.
     ///
     /// # Errors
-    /// [`crate::ModelError::Interrupted`] when asked to stop.
+    /// [`crate::ModelError::Interrupted`] when asked to stop, [`crate::ModelError::Device`] when the device fails.
     pub fn neighbours(&self, settings: &Settings, context: &FitContext) -> Result<Vec<Vec<(u32, f32)>>> {
-        let discount = 0.5 - settings.popularity_discount_factor;
-        // What of a pair's similarity depends on one of the two alone.
-        let base = |weight: f64| if settings.weight == Weight::Cosine { 1.0 / (weight + settings.shrinkage).sqrt() } else { 1.0 };
-        let bases: Vec<f64> = self.weights.iter().map(|weight| base(*weight)).collect();
-        let factors: Vec<f64> = self.shares().iter().zip(&bases).map(|(share, base)| base * f64::from(*share).max(1e-12).powf(discount)).collect();
+        if context.device.is_flex() { self.counted(settings, context) } else { self.tiled(settings, context) }
+    }
+
+    /// [`neighbours`](Self::neighbours), counting.
+    pub(super) fn counted(&self, settings: &Settings, context: &FitContext) -> Result<Vec<Vec<(u32, f32)>>> {
+        let scales = self.scales(settings);
         let row = || Row { sums: vec![0.0; self.n_items], counts: vec![0; self.n_items], touched: Vec::new() };
-        let plain = settings.gap_half_life == 0.0 && settings.age_half_life == 0.0;
-        let least = settings.min_cointeraction_count.max(1);
         let of = |row: &mut Row, item: usize| -> Result<Vec<(u32, f32)>> {
             context.go_on()?;
-            let mut best = Best::new(settings.neighbours);
-            let mut offer = |other: usize, sum: f64, count: u32| {
-                if other != item && count >= least {
-                    best.offer(other as u32, (self.weigh(settings, item, other, sum) * bases[item] * factors[other]) as f32);
-                }
-            };
             let units = &self.holders[self.item_offsets[item]..self.item_offsets[item + 1]];
             let increments: usize = units.iter().map(|(unit, _)| self.unit_offsets[*unit as usize + 1] - self.unit_offsets[*unit as usize]).sum();
-            if plain && 4 * increments > self.n_items {
+            if !settings.decays() && 4 * increments > self.n_items {
                 // Most items are met: counting needs no list of them.
                 for (unit, _) in units {
                     let span = self.unit_offsets[*unit as usize]..self.unit_offsets[*unit as usize + 1];
                     self.items[span].iter().for_each(|other| row.counts[*other as usize] += 1);
                 }
-                for (other, count) in row.counts.iter_mut().enumerate().filter(|(_, count)| **count > 0) {
-                    offer(other, f64::from(*count), *count);
-                    *count = 0;
-                }
-                return Ok(best.finish());
+                let best = self.best(settings, &scales, item, row.counts.iter().enumerate().map(|(other, count)| (other, f64::from(*count), *count)));
+                row.counts.fill(0);
+                return Ok(best);
             }
             self.count(settings, units, row);
             row.touched.sort_unstable();
-            for other in row.touched.drain(..) {
+            let (sums, counts) = (&mut row.sums, &mut row.counts);
+            let met = row.touched.drain(..).map(|other| {
                 let at = other as usize;
-                offer(at, f64::from(std::mem::take(&mut row.sums[at])), std::mem::take(&mut row.counts[at]));
-            }
-            Ok(best.finish())
+                (at, f64::from(std::mem::take(&mut sums[at])), std::mem::take(&mut counts[at]))
+            });
+            Ok(self.best(settings, &scales, item, met))
         };
         (0..self.n_items).into_par_iter().map_init(row, of).collect()
     }
 
+    /// What of a pair's similarity depends on one of the two alone.
+    pub(super) fn scales(&self, settings: &Settings) -> Scales {
+        let discount = 0.5 - settings.popularity_discount_factor;
+        let base = |weight: f64| if settings.weight == Weight::Cosine { 1.0 / (weight + settings.shrinkage).sqrt() } else { 1.0 };
+        let bases: Vec<f64> = self.weights.iter().map(|weight| base(*weight)).collect();
+        let factors = self.shares().iter().zip(&bases).map(|(share, base)| base * f64::from(*share).max(1e-12).powf(discount)).collect();
+        Scales { bases, factors }
+    }
+
+    /// The items most similar to `item`, of those that come, in ascending order, with `c_ij` and the units shared.
+    pub(super) fn best(&self, settings: &Settings, scales: &Scales, item: usize, met: impl Iterator<Item = (usize, f64, u32)>) -> Vec<(u32, f32)> {
+        let least = settings.min_cointeraction_count.max(1);
+        let mut best = Best::new(settings.neighbours);
+        for (other, sum, count) in met {
+            if other != item && count >= least {
+                best.offer(other as u32, (self.weigh(settings, item, other, sum) * scales.bases[item] * scales.factors[other]) as f32);
+            }
+        }
+        best.finish()
+    }
+
     /// Gathers `c_ij` and the number of shared units of the item that `units` hold with all others.
     fn count(&self, settings: &Settings, units: &[(u32, f32)], row: &mut Row) {
-        let rate = |half_life: f64| if half_life > 0.0 { (1.0 / half_life) as f32 } else { 0.0 };
-        let (gap, age) = (rate(settings.gap_half_life), rate(settings.age_half_life));
+        let (gap, age) = settings.rates();
         for (unit, own) in units {
             let span = self.unit_offsets[*unit as usize]..self.unit_offsets[*unit as usize + 1];
             for (other, days) in self.items[span.clone()].iter().zip(&self.ages[span]) {

@@ -33,6 +33,7 @@
 //! recommenders are compared with (Hidasi et al. 2016, section 4).
 
 mod counts;
+mod tiles;
 
 use crate::error::within;
 use crate::ranking::{Scorer, begin, require_rows};
@@ -148,6 +149,19 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// Halvings a day, of the time between two interactions and of their age.
+    fn rates(&self) -> (f32, f32) {
+        let rate = |half_life: f64| if half_life > 0.0 { (1.0 / half_life) as f32 } else { 0.0 };
+        (rate(self.gap_half_life), rate(self.age_half_life))
+    }
+
+    /// Whether time counts.
+    fn decays(&self) -> bool {
+        self.gap_half_life > 0.0 || self.age_half_life > 0.0
+    }
+}
+
 /// The most similar items of each item.
 pub struct Model {
     settings: Settings,
@@ -163,7 +177,8 @@ pub struct Model {
 /// Counts who took what with what, for a model of any kind.
 ///
 /// # Errors
-/// [`ModelError::Training`] without training rows, [`ModelError::Interrupted`] when asked to stop.
+/// [`ModelError::Training`] without training rows, [`ModelError::Interrupted`] when asked to stop,
+/// [`ModelError::Device`] when the device fails.
 pub fn fit(settings: &Settings, train: &Histories, _: Option<&Histories>, context: &FitContext) -> Result<Fitted> {
     Ok(Fitted { model: Box::new(self::train(settings, train, context)?), curve: Vec::new(), best_epoch: 0 })
 }

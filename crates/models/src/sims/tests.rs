@@ -157,3 +157,47 @@ fn histories_are_recommended_from_their_newest_items() {
     assert!(best(&[0, 2], 1).1[1] < 1e-5);
     assert!(best(&[], 9).1[0] > 0.0 && best(&[], 9).1[4] == 0.0 && model.parameters() == 9);
 }
+
+/// Tiles on `device` and counts on the CPU agree: the same neighbours, and similarities to rounding.
+fn tiles_agree(device: &Device) {
+    // More units than a tile holds.
+    let rows: Vec<Histories> = (0..12).map(|_| log()).collect();
+    let (mut offsets, mut items, mut times) = (vec![0], Vec::new(), Vec::new());
+    for (copy, rows) in rows.iter().enumerate() {
+        offsets.extend(rows.offsets()[1..].iter().map(|o| o + items.len()));
+        items.extend(rows.items().iter().map(|item| (item + copy as u32) % 12));
+        times.extend(rows.timestamps().iter().map(|time| time + copy as i64 * 977));
+    }
+    let n = items.len();
+    let rows = Histories::new(offsets, items, vec![f32::NAN; n], times, 12);
+    let context = FitContext::new(0, device);
+    for settings in [
+        whole(),
+        Settings { weight: Weight::LogLikelihood, sessions: 1800, ..whole() },
+        Settings { gap_half_life: 1.0, age_half_life: 20.0, ..whole() },
+        Settings { weight: Weight::Jaccard, gap_half_life: 3.0, sessions: 1800, ..whole() },
+    ] {
+        let units = Units::new(&settings, &rows);
+        let (counted, tiled) = (units.counted(&settings, &context).unwrap(), units.tiled(&settings, &context).unwrap());
+        for (a, b) in counted.iter().zip(&tiled) {
+            assert!(!a.is_empty() && a.len() == b.len());
+            let by_item = |list: &[(u32, f32)]| list.iter().copied().collect::<std::collections::BTreeMap<u32, f32>>();
+            for ((item, x), (other, y)) in by_item(a).iter().zip(&by_item(b)) {
+                assert!(item == other && (x - y).abs() < 1e-5 * x.abs() + 1e-6, "{item}: {x} {y}");
+            }
+        }
+    }
+}
+
+#[test]
+fn tiles_and_counts_agree() {
+    tiles_agree(&Device::flex());
+}
+
+/// The same on the wgpu backend (see the RNN's).
+#[cfg(feature = "wgpu")]
+#[test]
+fn wgpu_parity() {
+    let Some(device) = Device::for_parity() else { return };
+    tiles_agree(&device);
+}

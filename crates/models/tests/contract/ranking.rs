@@ -24,6 +24,7 @@ const LAST: SplitRule = SplitRule::LeaveLast { test: 5 };
 fn ranker(kind: Kind) -> ModelSettings {
     match kind {
         Kind::Hrnn => kind.settings("objective = \"next-item\"\nsize = 12\nitem_factors = 12\nepochs = 4\nrows = 16\nbptt = 16\nnegatives = 64\nlearning_rate = 0.01\ndecay = 0.9\nmemories = false".parse().unwrap()).unwrap(),
+        Kind::Deepfm => kind.settings("objective = \"click\"\nthreshold = 0.0\nnegatives = 4\nfactors = 8\nsize = 16\nepochs = 6\nbatch = 256\nlearning_rate = 0.01\nrecent = 5".parse().unwrap()).unwrap(),
         kind => small(kind),
     }
 }
@@ -68,7 +69,7 @@ fn equal_seeds_equal_results(kind: Kind) {
     let parts = parts(&LAST);
     let hash = |seed| weights_hash(train(kind, &parts.train, seed).model.as_ref());
     assert_eq!(hash(3), hash(3));
-    assert_eq!(hash(3) != hash(4), matches!(kind, Kind::Hrnn | Kind::Ials), "only models with random choices depend on the seed");
+    assert_eq!(hash(3) != hash(4), matches!(kind, Kind::Deepfm | Kind::Hrnn | Kind::Ials), "only models with random choices depend on the seed");
 }
 
 fn threads_change_no_bit(kind: Kind) {
@@ -199,6 +200,7 @@ macro_rules! contract {
 }
 
 contract! {
+    deepfm: Kind::Deepfm;
     hrnn: Kind::Hrnn;
     popularity: Kind::Popularity;
     sims: Kind::Sims;

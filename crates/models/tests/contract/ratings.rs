@@ -142,6 +142,7 @@ fn bad_settings_and_rows_are_refused(kind: Kind) {
         Kind::Fm => "kept = 0",
         Kind::Autorec => "side = \"both\"",
         Kind::Deeprec => "layers = []",
+        Kind::Deepfm => "depth = 33",
         Kind::Rrn => "item_days = 0",
         Kind::Rnn => "window = 0",
         Kind::Hrnn => "height = 4",
@@ -259,6 +260,7 @@ contract! {
     fm: Kind::Fm;
     autorec: Kind::Autorec;
     deeprec: Kind::Deeprec;
+    deepfm: Kind::Deepfm;
     rrn: Kind::Rrn;
     rnn: Kind::Rnn;
     hrnn: Kind::Hrnn;
