@@ -23,8 +23,9 @@ fn named(task: &str) -> Option<Comparison> {
         // HRNN's training.
         "rivals-hrnn" => Comparison { script: "hrnn.py", ..models },
         "rivals-deepfm" => Comparison { script: "deepfm.py", ..models },
-        // Neighbours, factors and lists.
+        // Neighbours, factors and lists: how fast, and how good (RecPack wants PyTorch).
         "rivals-ranking" => Comparison { script: "ranking.py", requirements: "requirements-ranking.txt", options: &[], environment: "rivals-ranking-venv" },
+        "rivals-quality" => Comparison { script: "ranking_quality.py", ..models },
         _ => return None,
     })
 }

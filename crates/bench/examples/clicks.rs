@@ -1,4 +1,4 @@
-//! `DeepFM` as a model of clicks (a rating of 4 or more), for `cargo xtask bench rivals-deepfm`.
+//! DeepFM as a model of clicks (a rating of 4 or more), for `cargo xtask bench rivals-deepfm`.
 //!
 //! `clicks DATASET DATA SEED [csv FOLDER | SETTING=VALUE ..]` splits a data set 80/10/10 at random and trains on 80 %;
 //! the validation part chooses the epoch. Prints one line of JSON: examples a second, and the test part's AUC and

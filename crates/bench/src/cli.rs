@@ -17,6 +17,8 @@ pub struct Cli {
 pub enum Command {
     /// Train and evaluate systems; print the RMSE table (or the ranking table); write charts and a report.
     Reproduce(Box<Reproduce>),
+    /// Train a system on a whole log and name the best items for users, or what goes with items.
+    Recommend(Box<Recommend>),
     /// Read a log in any known format and write it as interactions Parquet.
     Import(Import),
     /// Read a log, build sessions from idle gaps, and write them as sessions Parquet.
@@ -138,6 +140,54 @@ pub struct Reproduce {
     #[arg(long)]
     pub save_splits: bool,
     /// Print results as JSON, progress as JSON lines.
+    #[arg(long)]
+    pub json: bool,
+    /// Threads; default all. Never changes a result.
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// How to read files.
+    #[command(flatten)]
+    pub reading: Reading,
+}
+
+/// Arguments of `recommend`.
+#[derive(Debug, Clone, Args)]
+pub struct Recommend {
+    /// A known data set (see `foretaste datasets`), or the path of a file or folder.
+    #[arg(default_value = "ml-latest-small")]
+    pub dataset: String,
+    /// Where the data lies: a file, folder or archive.
+    #[arg(long, value_name = "PATH")]
+    pub data: Option<PathBuf>,
+    /// System that recommends; rating systems rank by expected rating.
+    #[arg(long, default_value = "sims")]
+    pub model: String,
+    /// Users to recommend to.
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    pub user: Vec<String>,
+    /// Items to name similar ones of.
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    pub item: Vec<String>,
+    /// Length of a list.
+    #[arg(long, value_name = "K", default_value_t = 10)]
+    pub top: usize,
+    /// Which items may be recommended, in the words of Amazon Personalize:
+    /// `EXCLUDE ItemID WHERE Items.GENRES IN ("Horror", "War")`.
+    #[arg(long, value_name = "FILTER")]
+    pub filter: Option<String>,
+    /// Also recommend what a user already has.
+    #[arg(long)]
+    pub seen: bool,
+    /// Change a setting: MODEL.SETTING=VALUE. May be given often.
+    #[arg(long, value_name = "M.S=V")]
+    pub set: Vec<String>,
+    /// Seed of every random choice.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// auto, flex, vulkan, wgpu, cuda:N.
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+    /// Print results as JSON, one line a list.
     #[arg(long)]
     pub json: bool,
     /// Threads; default all. Never changes a result.

@@ -153,6 +153,9 @@ pub fn restrict(data: Dataset, range: &str, place: Option<&Path>) -> Result<Data
 fn attributes(manifest: Option<&Manifest>, data: Option<&Path>, table: &Interactions) -> Result<(Option<Attributes>, Option<Attributes>)> {
     let Some(manifest) = manifest else { return Ok((None, None)) };
     let place = data.map_or_else(|| home().join(&manifest.name), Path::to_path_buf);
+    if manifest.name == embedded::NAME && data.is_none() {
+        return Ok((None, Attributes::from_table(&embedded::items()?, &table.item_ids)));
+    }
     let read = |file: Option<&String>, ids: &Vocabulary| -> Result<Option<Attributes>> {
         let Some(ratings) = file.and_then(|_| manifest.locate(&place).ok()) else { return Ok(None) };
         let path = ratings.with_file_name(file.map_or("", String::as_str));

@@ -252,6 +252,10 @@ fn wrong_usage_has_its_message() {
         "reproduce ./ratings.csv --scale 5,1",
         "reproduce ./ratings.csv --scale 1,2",
         "reproduce ml-1m ml-100k --data x",
+        "recommend ./ratings.csv",
+        "recommend ./ratings.csv --user nobody",
+        "recommend ./ratings.csv --item 3 --model ials",
+        "recommend ./ratings.csv --user 3 --filter EXCLUDE",
         "sessions ratings.csv --gaps 1d,1m",
         "sessions ratings.csv --out .",
         "import ratings.csv --format xml",
@@ -267,6 +271,28 @@ fn wrong_usage_has_its_message() {
     }
     insta::assert_snapshot!(golden);
     assert_eq!(list(folder).iter().filter(|f| *f != "runs").collect::<Vec<_>>(), ["implicit.csv", "ratings.csv"], "nothing half-written stays");
+}
+
+#[test]
+fn recommendations_keep_to_the_filter() {
+    let temporary = tempfile::tempdir().unwrap();
+    let ask = |filter: &str| -> Vec<String> {
+        let output = foretaste(temporary.path()).args(["recommend", "--user", "42", "--json", "--device", "flex", "--filter", filter]).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let list: serde_json::Value = serde_json::from_str(text(&output.stdout).trim()).unwrap();
+        assert_eq!(list["user"], "42");
+        list["items"].as_array().unwrap().iter().map(|item| item["item"].as_str().unwrap().to_owned()).collect()
+    };
+    let data = foretaste_bench::dataset::load("ml-latest-small", None, &foretaste_data::ReadOptions::default(), false).unwrap();
+    let genres = data.item_attributes.unwrap();
+    let comedies = |items: &[String]| {
+        let of = |item: &String| genres.of(data.table.item_ids.index(item).unwrap()).iter().any(|code| genres.name(*code) == "genres=Comedy");
+        items.iter().filter(|item| of(item)).count()
+    };
+    let (with, without) = (ask(r#"INCLUDE ItemID WHERE Items.GENRES = "Comedy""#), ask(r#"EXCLUDE ItemID WHERE Items.GENRES = "Comedy""#));
+    assert_eq!((with.len(), comedies(&with), without.len(), comedies(&without)), (10, 10, 10, 0));
+    let similar = succeed(temporary.path(), "recommend --item 260 --top 3 --device flex");
+    assert!(similar.starts_with("like item 260:\n  1196 ("), "The Empire Strikes Back goes with Star Wars: {similar}");
 }
 
 #[test]

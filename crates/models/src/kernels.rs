@@ -44,10 +44,10 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     halved(sixteen) + rest
 }
 
-/// `out += sum_r weight_r row_r (row_r . x)` over the rows of `table` (each as long as `x`) that `rows` names, four
-/// at a time.
+/// `out += sum_r weight_r row_r (row_r . x - target)` over the rows of `table` (each as long as `x`) that `rows` names,
+/// four at a time.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx2", "x86_64+avx2", "aarch64+neon"))]
-pub(crate) fn add_outer(table: &[f32], rows: &[(u32, f32)], x: &[f32], out: &mut [f32]) {
+pub(crate) fn add_outer(table: &[f32], rows: &[(u32, f32)], x: &[f32], target: f32, out: &mut [f32]) {
     let k = x.len();
     let (whole, rest) = rows.as_chunks::<4>();
     let (x16, x_rest) = x.as_chunks::<16>();
@@ -65,7 +65,7 @@ pub(crate) fn add_outer(table: &[f32], rows: &[(u32, f32)], x: &[f32], out: &mut
             }
         }
         let from = k - x_rest.len();
-        let weight = |r: usize, row: &[f32]| (halved(lanes[r]) + row[from..].iter().zip(x_rest).map(|(v, x)| v * x).sum::<f32>()) * four[r].1;
+        let weight = |r: usize, row: &[f32]| (halved(lanes[r]) + row[from..].iter().zip(x_rest).map(|(v, x)| v * x).sum::<f32>() - target) * four[r].1;
         let (wa, wb, wc, wd) = (weight(0, a), weight(1, b), weight(2, c), weight(3, d));
         for (((out, a), b), (c, d)) in out.iter_mut().zip(a).zip(b).zip(c.iter().zip(d)) {
             *out += wa * a + wb * b + (wc * c + wd * d);
@@ -73,7 +73,7 @@ pub(crate) fn add_outer(table: &[f32], rows: &[(u32, f32)], x: &[f32], out: &mut
     }
     for (row, weight) in rest {
         let row = &table[*row as usize * k..(*row as usize + 1) * k];
-        add(out, row, weight * dot(row, x));
+        add(out, row, weight * (dot(row, x) - target));
     }
 }
 
@@ -211,11 +211,13 @@ mod tests {
         let x: Vec<f32> = (0..k).map(|i| (i as f32 * 0.7).cos()).collect();
         let rows: Vec<(u32, f32)> = [3, 0, 8, 1, 3, 5, 2].into_iter().enumerate().map(|(at, row)| (row, at as f32 - 2.0)).collect();
         let mut out = vec![1.0; k];
-        add_outer(&table, &rows, &x, &mut out);
+        add_outer(&table, &rows, &x, 0.25, &mut out);
         for (at, out) in out.iter().enumerate() {
             let row = |row: u32| &table[row as usize * k..(row as usize + 1) * k];
-            let expected: f64 =
-                rows.iter().map(|(r, weight)| f64::from(weight * row(*r)[at]) * row(*r).iter().zip(&x).map(|(a, b)| f64::from(a * b)).sum::<f64>()).sum();
+            let expected: f64 = rows
+                .iter()
+                .map(|(r, weight)| f64::from(weight * row(*r)[at]) * (row(*r).iter().zip(&x).map(|(a, b)| f64::from(a * b)).sum::<f64>() - 0.25))
+                .sum();
             assert!((f64::from(*out) - 1.0 - expected).abs() < 1e-4, "{at}: {out} {expected}");
         }
     }

@@ -2,6 +2,7 @@
 
 mod convert;
 mod fetch;
+mod recommend;
 mod reproduce;
 
 use crate::cli::{Cli, Command, Reading};
@@ -15,6 +16,7 @@ use foretaste_data::{ColumnMapping, ReadOptions, TimeUnit};
 pub fn run(cli: Cli) -> Result<()> {
     match cli.command {
         Command::Reproduce(arguments) => reproduce::run(&arguments),
+        Command::Recommend(arguments) => recommend::run(&arguments),
         Command::Import(arguments) => convert::import(&arguments),
         Command::Sessions(arguments) => convert::sessions(&arguments),
         Command::Fetch(arguments) => fetch::run(&arguments),

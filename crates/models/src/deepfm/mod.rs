@@ -1,4 +1,4 @@
-//! `DeepFM`: a factorization machine and a deep network over the same field embeddings.
+//! DeepFM: a factorization machine and a deep network over the same field embeddings.
 //!
 //! Guo et al. 2017, *DeepFM: A Factorization-Machine based Neural Network for CTR Prediction*, equations 1 to 4:
 //!
@@ -52,7 +52,7 @@ pub enum Objective {
     Click,
 }
 
-/// Settings of `DeepFM`.
+/// Settings of DeepFM.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {

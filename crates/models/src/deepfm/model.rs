@@ -1,4 +1,4 @@
-//! A trained `DeepFM`.
+//! A trained DeepFM.
 //!
 //! Both parts of the score are sums over who, what, when and what before: the machine's by the folded form of
 //! `fm/machine.rs`, the deep part's by its first layer, which is linear. What an item adds to either is worked out
@@ -15,7 +15,7 @@ use crate::{ModelSettings, RankingState, RatingModel, Reading, Recommender, Resu
 use foretaste_data::{Histories, History};
 use rayon::prelude::*;
 
-/// A trained `DeepFM`.
+/// A trained DeepFM.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Model {
     settings: Settings,
@@ -61,6 +61,24 @@ fn fill(rows: &mut [f32], width: usize, known: &[bool]) {
     rows.chunks_exact_mut(width).zip(known).filter(|(_, known)| !known).for_each(|(row, _)| row.copy_from_slice(&mean));
 }
 
+/// Variance of users' levels: of their mean ratings less the items' means, less what `noise` adds to such means.
+fn level_variance(train: &Histories, noise: f32) -> f32 {
+    let mut items = vec![(0.0, 0.0); train.n_items()];
+    for (item, value) in train.items().iter().zip(train.values()) {
+        let (sum, n) = &mut items[*item as usize];
+        (*sum, *n) = (*sum + f64::from(*value), *n + 1.0);
+    }
+    let level = |user: u32| {
+        let own = train.user(user);
+        let sum: f64 = own.items.iter().zip(own.values).map(|(item, value)| f64::from(*value) - items[*item as usize].0 / items[*item as usize].1).sum();
+        (!own.is_empty()).then(|| (sum / own.len() as f64, 1.0 / own.len() as f64))
+    };
+    let levels: Vec<(f64, f64)> = (0..train.n_users() as u32).filter_map(level).collect();
+    let n = levels.len().max(1) as f64;
+    let mean = levels.iter().map(|level| level.0).sum::<f64>() / n;
+    (levels.iter().map(|level| (level.0 - mean).powi(2) - f64::from(noise) * level.1).sum::<f64>() / n).max(0.0) as f32
+}
+
 impl Model {
     pub(super) fn new(settings: Settings, fields: Fields, intercept: f32, mut table: Vec<f32>, weights: Vec<f32>, train: &Histories, train_error: f64) -> Self {
         let width = settings.factors + 1;
@@ -75,6 +93,11 @@ impl Model {
         let folded: Vec<Vec<f32>> = (0..train.n_users() as u32).into_par_iter().map(|user| model.user(user).folded).collect();
         let component = |user: usize, c: usize| if c == 0 { folded[user][width - 1] } else { folded[user][c - 1] };
         model.population = Population::of(width, std::mem::take(&mut model.population.trained), (train_error * train_error) as f32, component);
+        if model.settings.objective == Objective::Rating {
+            // Of a user's level the deep part has learned its share, which `c` does not show.
+            let spread = level_variance(train, model.population.noise);
+            model.population.variance[0] = model.population.variance[0].max(spread);
+        }
         model.with_items()
     }
 

@@ -59,7 +59,7 @@ fn with<T>(settings: &Settings, native: bool, device: &Device, run: impl FnOnce(
     run(&mut training, &train, examples)
 }
 
-/// `DeepFM` written out, in doubles: every pair of features, every unit.
+/// DeepFM written out, in doubles: every pair of features, every unit.
 fn written_out(training: &Training, fields: &Fields, train: &Histories, example: Example) -> f64 {
     let user = train.row_users()[example.row as usize];
     let (own, timestamp) = (train.user(user), train.timestamps()[example.row as usize]);
@@ -177,7 +177,7 @@ fn gradients_equal_finite_differences() {
                 // A unit that relu switches in between has no slope to compare.
                 let (left, right) = ((middle - down) / f64::from(step), (up - middle) / f64::from(step));
                 if (left - right).abs() < 0.02 * (left.abs() + right.abs()) + 3e-3 {
-                    let slope = (left + right) / 2.0;
+                    let slope = f64::midpoint(left, right);
                     assert!((slope - f64::from(gradient)).abs() < 0.02 * slope.abs() + 3e-3, "{what}: {slope} {gradient}");
                     held += 1;
                 }

@@ -21,7 +21,7 @@ use rayon::prelude::*;
 /// Examples a thread takes through at once.
 const CHUNK: usize = 128;
 
-/// Trains `DeepFM` on `train`.
+/// Trains DeepFM on `train`.
 ///
 /// # Errors
 /// [`crate::ModelError::Training`] without training rows or, where ratings are predicted, with a row without value,
@@ -72,6 +72,18 @@ fn log_loss(score: f32, label: f32) -> f64 {
     score.max(0.0) - score * f64::from(label) + (-score.abs()).exp().ln_1p()
 }
 
+/// What examples are gathered from.
+#[derive(Clone, Copy)]
+struct Read<'a> {
+    fields: &'a Fields,
+    factors: usize,
+    table: &'a [f32],
+    intercept: f32,
+    train: &'a Histories,
+    /// User of each training row.
+    rows: &'a [u32],
+}
+
 /// Some examples on their way through.
 #[derive(Debug, Default)]
 struct Chunk {
@@ -90,7 +102,8 @@ struct Chunk {
 
 impl Chunk {
     /// Embeddings, and the machine's part of the scores.
-    fn gather(&mut self, fields: &Fields, factors: usize, table: &[f32], intercept: f32, train: &Histories, rows: &[u32], examples: &[Example]) {
+    fn gather(&mut self, from: Read<'_>, examples: &[Example]) {
+        let Read { fields, factors, table, intercept, train, rows } = from;
         let (n, width) = (fields.len(), factors + 1);
         self.features.clear();
         for example in examples {
@@ -142,7 +155,7 @@ pub(super) enum Layers {
     Device(Box<Network>),
 }
 
-/// `DeepFM` in training.
+/// DeepFM in training.
 pub(super) struct Training<'a> {
     pub settings: &'a Settings,
     fields: Fields,
@@ -231,13 +244,13 @@ impl<'a> Training<'a> {
         let mask = Mask { share: settings.dropout, seed: stream_seed(self.seed, &format!("deepfm dropout {}", self.steps)) };
         let mut chunks = std::mem::take(&mut self.chunks);
         chunks.resize_with(examples.len().div_ceil(CHUNK), Chunk::default);
-        let (fields, table, shape) = (&self.fields, &self.table[0], self.shape);
-        let gather =
-            |chunk: &mut Chunk, examples: &[Example]| chunk.gather(fields, settings.factors, table, self.intercept[0], self.train, &self.rows, examples);
+        let shape = self.shape;
+        let from =
+            Read { fields: &self.fields, factors: settings.factors, table: &self.table[0], intercept: self.intercept[0], train: self.train, rows: &self.rows };
         match &mut self.layers {
             Layers::Native([weights, first, second]) => {
                 chunks.par_iter_mut().zip(examples.par_chunks(CHUNK)).enumerate().for_each(|(at, (chunk, examples))| {
-                    gather(chunk, examples);
+                    chunk.gather(from, examples);
                     let mut scores = std::mem::take(&mut chunk.scores);
                     chunk.pass.forward(shape, weights, &chunk.input, &mut scores, mask, at * CHUNK);
                     chunk.scores = scores;
@@ -247,7 +260,7 @@ impl<'a> Training<'a> {
                 descend([weights, first, second], &chunks, rate, corrections);
             }
             Layers::Device(network) => {
-                chunks.iter_mut().zip(examples.chunks(CHUNK)).for_each(|(chunk, examples)| gather(chunk, examples));
+                chunks.iter_mut().zip(examples.chunks(CHUNK)).for_each(|(chunk, examples)| chunk.gather(from, examples));
                 let mut scores: Vec<f32> = chunks.iter().flat_map(|chunk| chunk.scores.iter().copied()).collect();
                 let passed = network.forward(chunks.iter().flat_map(|chunk| chunk.input.iter().copied()).collect(), &mut scores, mask)?;
                 for ((chunk, examples), scores) in chunks.iter_mut().zip(examples.chunks(CHUNK)).zip(scores.chunks(CHUNK)) {

@@ -66,16 +66,16 @@ pub(super) struct Problem<'a> {
 }
 
 impl Problem<'_> {
-    /// `out = (A + penalty I) x`, the `h` from `gathered`.
-    fn apply(&self, gathered: &[f32], rows: &[(u32, f32)], x: &[f32], out: &mut [f32]) {
+    /// `out = (A + penalty I) x - target b` with `b = sum c h`, the `h` from `gathered`.
+    fn apply(&self, gathered: &[f32], rows: &[(u32, f32)], x: &[f32], target: f32, out: &mut [f32]) {
         out.iter_mut().zip(x).for_each(|(out, x)| *out = self.penalty * x);
         // The Gram matrix is its own transpose.
         self.gram.chunks_exact(x.len()).zip(x).for_each(|(row, x)| add(out, row, *x));
-        add_outer(gathered, rows, x, out);
+        add_outer(gathered, rows, x, target, out);
     }
 
     /// Moves `x` by so many steps of conjugate gradients towards the solution, fewer where the residual has fallen to
-    /// `enough` of what it is for `x = 0`.
+    /// `enough` of what it was.
     pub fn descend(&self, steps: usize, enough: f32, x: &mut [f32], space: &mut Space) {
         let (k, Space { gathered, rows, residual, direction, image }) = (x.len(), space);
         gathered.clear();
@@ -83,19 +83,17 @@ impl Problem<'_> {
         rows.clear();
         rows.extend(self.rows.iter().enumerate().map(|(at, (_, weight))| (at as u32, *weight)));
         image.resize(k, 0.0);
-        residual.clear();
         residual.resize(k, 0.0);
-        gathered.chunks_exact(k).zip(&*rows).for_each(|(row, (_, weight))| add(residual, row, *weight));
-        let bar = enough * enough * dot(residual, residual);
-        self.apply(gathered, rows, x, image);
-        add(residual, image, -1.0);
+        self.apply(gathered, rows, x, 1.0, residual);
+        residual.iter_mut().for_each(|r| *r = -*r);
         direction.clone_from(residual);
         let mut length = dot(residual, residual);
+        let bar = enough * enough * length;
         for _ in 0..steps {
             if length <= bar || length < 1e-20 {
                 return;
             }
-            self.apply(gathered, rows, direction, image);
+            self.apply(gathered, rows, direction, 0.0, image);
             let step = length / dot(direction, image);
             add(x, direction, step);
             add(residual, image, -step);

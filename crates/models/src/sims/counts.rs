@@ -184,7 +184,8 @@ impl Units {
                     let span = self.unit_offsets[*unit as usize]..self.unit_offsets[*unit as usize + 1];
                     self.items[span].iter().for_each(|other| row.counts[*other as usize] += 1);
                 }
-                let best = self.best(settings, &scales, item, row.counts.iter().enumerate().map(|(other, count)| (other, f64::from(*count), *count)));
+                let met = row.counts.iter().enumerate().filter(|(_, count)| **count > 0);
+                let best = self.best(settings, &scales, item, met.map(|(other, count)| (other, f64::from(*count), *count)));
                 row.counts.fill(0);
                 return Ok(best);
             }

@@ -35,7 +35,7 @@ impl Units {
                 let held = on_device(held, [UNITS, n], device);
                 counts = counts + held.clone().narrow(1, from, rows).transpose().matmul(held.clone());
                 if let Some(so_far) = sums {
-                    sums = Some(so_far + decayed(settings, held, on_device(ages, [UNITS, n], device), from, rows));
+                    sums = Some(so_far + decayed(settings, &held, &on_device(ages, [UNITS, n], device), from, rows));
                 }
             }
             let counts = values(counts)?;
@@ -71,7 +71,7 @@ impl Units {
 }
 
 /// `c_ij` over a tile's units, for `rows` items from `from` on and all items.
-fn decayed(settings: &Settings, held: Tensor<2>, ages: Tensor<2>, from: usize, rows: usize) -> Tensor<2> {
+fn decayed(settings: &Settings, held: &Tensor<2>, ages: &Tensor<2>, from: usize, rows: usize) -> Tensor<2> {
     let (gap, age) = settings.rates();
     let n = held.dims()[1];
     let few = (ELEMENTS / (UNITS * n)).max(1);
@@ -79,9 +79,9 @@ fn decayed(settings: &Settings, held: Tensor<2>, ages: Tensor<2>, from: usize, r
         let few = few.min(from + rows - at);
         let first = |t: &Tensor<2>| t.clone().narrow(1, at, few).reshape([UNITS, few, 1]);
         let second = |t: &Tensor<2>| t.clone().reshape([UNITS, 1, n]);
-        let (a, b) = (first(&ages).expand([UNITS, few, n]), second(&ages).expand([UNITS, few, n]));
+        let (a, b) = (first(ages).expand([UNITS, few, n]), second(ages).expand([UNITS, few, n]));
         let halvings = (a.clone() - b.clone()).abs() * gap + a.min_pair(b) * age;
-        let both = (halvings * -std::f32::consts::LN_2).exp() * first(&held).expand([UNITS, few, n]) * second(&held).expand([UNITS, few, n]);
+        let both = (halvings * -std::f32::consts::LN_2).exp() * first(held).expand([UNITS, few, n]) * second(held).expand([UNITS, few, n]);
         both.sum_dim(0).reshape([few, n])
     });
     Tensor::cat(blocks.collect(), 0)

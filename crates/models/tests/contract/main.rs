@@ -40,7 +40,7 @@ fn small(kind: Kind) -> ModelSettings {
         Kind::Fm => "factors = 4\nchains = 2\niterations = 30\nburn_in = 5\nkept = 20",
         Kind::Autorec => "size = 10\nepochs = 20\nbatch = 64\nlearning_rate = 0.01",
         Kind::Deeprec => "layers = [12, 8]\ndropout = 0.5\nepochs = 40\nbatch = 8\nlearning_rate = 0.02\nweight_decay = 0.003\ncenter = true",
-        Kind::Deepfm => "factors = 6\nsize = 12\nepochs = 4\nbatch = 64\nlearning_rate = 0.005\nweight_decay = 10.0\nrecent = 3",
+        Kind::Deepfm => "factors = 6\nsize = 12\nepochs = 5\nbatch = 64\nlearning_rate = 0.01\nweight_decay = 4.0\nrecent = 3",
         Kind::Rrn => "size = 8\nembedding = 6\ndynamic_factors = 4\nstationary_factors = 4\nepochs = 3\nuser_days = 30\nitem_days = 365",
         Kind::Hrnn => "size = 12\nitem_factors = 6\nepochs = 3\nrows = 16\nbptt = 16\nfm_factors = 4\nfm_iterations = 24\nfm_folds = 2",
         Kind::Rnn => "size = 12\nitem_factors = 6\nepochs = 6\nrows = 16\nwindow = 16\nlearning_rate = 0.004",
