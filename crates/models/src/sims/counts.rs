@@ -41,6 +41,8 @@ pub(super) struct Scales {
 struct Row {
     sums: Vec<f32>,
     counts: Vec<u32>,
+    /// Counters that no item with more units than they can hold uses.
+    short: Vec<u16>,
     touched: Vec<u32>,
 }
 
@@ -173,21 +175,18 @@ impl Units {
     /// [`neighbours`](Self::neighbours), counting.
     pub(super) fn counted(&self, settings: &Settings, context: &FitContext) -> Result<Vec<Vec<(u32, f32)>>> {
         let scales = self.scales(settings);
-        let row = || Row { sums: vec![0.0; self.n_items], counts: vec![0; self.n_items], touched: Vec::new() };
+        let row = || Row { sums: vec![0.0; self.n_items], counts: vec![0; self.n_items], short: vec![0; self.n_items], touched: Vec::new() };
         let of = |row: &mut Row, item: usize| -> Result<Vec<(u32, f32)>> {
             context.go_on()?;
             let units = &self.holders[self.item_offsets[item]..self.item_offsets[item + 1]];
             let increments: usize = units.iter().map(|(unit, _)| self.unit_offsets[*unit as usize + 1] - self.unit_offsets[*unit as usize]).sum();
             if !settings.decays() && 4 * increments > self.n_items {
-                // Most items are met: counting needs no list of them.
-                for (unit, _) in units {
-                    let span = self.unit_offsets[*unit as usize]..self.unit_offsets[*unit as usize + 1];
-                    self.items[span].iter().for_each(|other| row.counts[*other as usize] += 1);
-                }
-                let met = row.counts.iter().enumerate().filter(|(_, count)| **count > 0);
-                let best = self.best(settings, &scales, item, met.map(|(other, count)| (other, f64::from(*count), *count)));
-                row.counts.fill(0);
-                return Ok(best);
+                // Most items are met: counting needs no list of them. Short counters stay nearer to the processor.
+                return Ok(if u16::try_from(units.len()).is_ok() {
+                    self.met(settings, &scales, item, &mut row.short)
+                } else {
+                    self.met(settings, &scales, item, &mut row.counts)
+                });
             }
             self.count(settings, units, row);
             row.touched.sort_unstable();
@@ -199,6 +198,24 @@ impl Units {
             Ok(self.best(settings, &scales, item, met))
         };
         (0..self.n_items).into_par_iter().map_init(row, of).collect()
+    }
+
+    /// The items most similar to `item`, by counters of all items, which come and go as zeros.
+    fn met<C: Copy + Default + std::ops::AddAssign + From<u8> + Into<u32>>(
+        &self,
+        settings: &Settings,
+        scales: &Scales,
+        item: usize,
+        counts: &mut [C],
+    ) -> Vec<(u32, f32)> {
+        for (unit, _) in &self.holders[self.item_offsets[item]..self.item_offsets[item + 1]] {
+            let span = self.unit_offsets[*unit as usize]..self.unit_offsets[*unit as usize + 1];
+            self.items[span].iter().for_each(|other| counts[*other as usize] += C::from(1));
+        }
+        let met = counts.iter().map(|count| (*count).into()).enumerate().filter(|(_, count)| *count > 0);
+        let best = self.best(settings, scales, item, met.map(|(other, count)| (other, f64::from(count), count)));
+        counts.fill(C::default());
+        best
     }
 
     /// What of a pair's similarity depends on one of the two alone.
