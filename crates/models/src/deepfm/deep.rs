@@ -32,6 +32,11 @@ impl Shape {
         [from..middle, middle..middle + units]
     }
 
+    /// The layers, the output the last; none without a deep part.
+    pub fn layers(self) -> Range<usize> {
+        if self.depth == 0 { 0..0 } else { 0..self.depth + 1 }
+    }
+
     /// Number of weights; none without layers.
     pub fn len(self) -> usize {
         if self.depth == 0 { 0 } else { self.layer(self.depth)[1].end }
@@ -40,7 +45,7 @@ impl Shape {
     /// First weights: uniform within `sqrt(6 / (in + out))` (Glorot and Bengio 2010), biases 0.
     pub fn first(self, seed: u64) -> Vec<f32> {
         let mut weights = vec![0.0; self.len()];
-        for layer in 0..if self.depth == 0 { 0 } else { self.depth + 1 } {
+        for layer in self.layers() {
             let [range, biases] = self.layer(layer);
             let reach = (6.0 / (self.fan_in(layer) + biases.len()) as f32).sqrt();
             let mut random = rng(seed, &format!("deepfm layer {layer}"));

@@ -188,7 +188,7 @@ impl Model {
         };
         let shape = model.shape();
         let mut weights = Vec::with_capacity(shape.len());
-        for layer in 0..if shape.depth == 0 { 0 } else { shape.depth + 1 } {
+        for layer in shape.layers() {
             let [_, biases] = shape.layer(layer);
             weights.extend(tensors.values(&format!("layer.{layer}"), &[Some(shape.fan_in(layer)), Some(biases.len())])?);
             weights.extend(tensors.values(&format!("layer_bias.{layer}"), &[Some(biases.len())])?);
@@ -327,7 +327,7 @@ impl Trained for Model {
         tensors.push(NamedTensor::scalar("intercept", self.intercept));
         tensors.push(NamedTensor::new("features", &[self.fields.features(), self.settings.factors + 1], self.table.clone()));
         let shape = self.shape();
-        for layer in 0..if shape.depth == 0 { 0 } else { shape.depth + 1 } {
+        for layer in shape.layers() {
             let [range, biases] = shape.layer(layer);
             tensors.push(NamedTensor::new(format!("layer.{layer}"), &[shape.fan_in(layer), biases.len()], self.weights[range].to_vec()));
             tensors.push(NamedTensor::new(format!("layer_bias.{layer}"), &[biases.len()], self.weights[biases].to_vec()));

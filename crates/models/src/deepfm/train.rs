@@ -251,9 +251,7 @@ impl<'a> Training<'a> {
             Layers::Native([weights, first, second]) => {
                 chunks.par_iter_mut().zip(examples.par_chunks(CHUNK)).enumerate().for_each(|(at, (chunk, examples))| {
                     chunk.gather(from, examples);
-                    let mut scores = std::mem::take(&mut chunk.scores);
-                    chunk.pass.forward(shape, weights, &chunk.input, &mut scores, mask, at * CHUNK);
-                    chunk.scores = scores;
+                    chunk.pass.forward(shape, weights, &chunk.input, &mut chunk.scores, mask, at * CHUNK);
                     chunk.compare(settings.objective, examples, share);
                     chunk.pass.backward(shape, weights, &chunk.input, &chunk.slopes, mask.keep(), &mut chunk.back);
                 });
