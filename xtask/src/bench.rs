@@ -26,6 +26,8 @@ fn named(task: &str) -> Option<Comparison> {
         // Neighbours, factors and lists: how fast, and how good (RecPack wants PyTorch).
         "rivals-ranking" => Comparison { script: "ranking.py", requirements: "requirements-ranking.txt", options: &[], environment: "rivals-ranking-venv" },
         "rivals-quality" => Comparison { script: "ranking_quality.py", ..models },
+        // Optuna's GP sampler wants PyTorch.
+        "rivals-search" => Comparison { script: "search.py", ..models },
         _ => return None,
     })
 }
@@ -48,7 +50,7 @@ fn measure(sh: &Shell, comparison: &Comparison, arguments: &[String]) -> Outcome
     let Comparison { script, requirements, options, environment } = comparison;
     let options = options.iter();
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| sh.current_dir().join("target"), PathBuf::from);
-    cmd!(sh, "cargo build --release --package foretaste-bench --package foretaste-models --bins --examples").run()?;
+    cmd!(sh, "cargo build --release --package foretaste-bench --package foretaste-models --package foretaste-hpo --bins --examples").run()?;
     let environment = target.join(environment);
     let python = environment.join("bin/python");
     if !python.is_file() {

@@ -15,6 +15,8 @@ const HELP: &str = "\
 cargo xtask TASK [ARGUMENTS]
 
   reproduce [..]   train and evaluate the rating systems, print the RMSE table, write the report
+  tune MODEL [..]  search the settings of a system, test what was found beside its defaults
+  automl [..]      let all systems compete for a budget's time; join, test and save the best
   recommend [..]   train a system on a log, name the best items for users
   import [..]      read a log, write interactions Parquet
   sessions [..]    read a log, write sessions Parquet
@@ -31,8 +33,9 @@ cargo xtask TASK [ARGUMENTS]
   bench rivals-deepfm   DeepFM and DeepCTR-Torch's on the same fields (the same packages)
   bench rivals-ranking  item-kNN, iALS and lists for all users beside implicit
   bench rivals-quality  how good iALS's and EASE's lists are beside implicit's and RecPack's
+  bench rivals-search   hyper-parameter search beside Optuna and egobox (the same packages as rivals-models)
 
-reproduce, recommend, import, sessions, fetch and datasets take --help.
+reproduce, tune, automl, recommend, import, sessions, fetch and datasets take --help.
 FORETASTE_FEATURES picks the backends they are built with (default: wgpu; also cuda; none builds in a
 third of the time and computes on the CPU).
 ";
@@ -44,7 +47,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (task, rest) = arguments.split_first().map_or(("help", [].as_slice()), |(task, rest)| (task.as_str(), rest));
     let outcome = match task {
-        "reproduce" | "recommend" | "import" | "sessions" | "fetch" | "datasets" => return program(task, rest),
+        "reproduce" | "tune" | "automl" | "recommend" | "import" | "sessions" | "fetch" | "datasets" => return program(task, rest),
         "test" => shell().and_then(|sh| ci::test(&sh, rest)),
         "ci" => shell().and_then(|sh| ci::all(&sh, rest)),
         "tidy" => shell().and_then(|sh| tidy::check(&sh)),

@@ -19,6 +19,10 @@ pub enum Command {
     Reproduce(Box<Reproduce>),
     /// Train a system on a whole log and name the best items for users, or what goes with items.
     Recommend(Box<Recommend>),
+    /// Search the settings of a system, and test what was found beside its defaults.
+    Tune(Box<Tune>),
+    /// Let all systems compete for a budget's time, join the best, test the winner once, and save it.
+    Automl(Box<Automl>),
     /// Read a log in any known format and write it as interactions Parquet.
     Import(Import),
     /// Read a log, build sessions from idle gaps, and write them as sessions Parquet.
@@ -191,6 +195,163 @@ pub struct Recommend {
     #[arg(long)]
     pub json: bool,
     /// Threads; default all. Never changes a result.
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// How to read files.
+    #[command(flatten)]
+    pub reading: Reading,
+}
+
+/// Arguments of `tune`.
+#[derive(Debug, Clone, Args)]
+pub struct Tune {
+    /// The system whose settings are searched (see `reproduce --models`).
+    pub model: String,
+    /// A known data set (see `foretaste datasets`), or the path of a file or folder.
+    #[arg(default_value = "ml-latest-small")]
+    pub dataset: String,
+    /// Where the data lies: a file, folder or archive.
+    #[arg(long, value_name = "PATH")]
+    pub data: Option<PathBuf>,
+    /// Fetch a known data set that is not on this machine, and accept its licence by that.
+    #[arg(long)]
+    pub accept_licence: bool,
+    /// random, future, per-user (each user's last row), last-session.
+    #[arg(long, default_value = "random", value_parser = ["random", "future", "per-user", "last-session"])]
+    pub regime: String,
+    /// Share of the rows that tests, once, at the end.
+    #[arg(long, default_value_t = 0.1)]
+    pub test: f64,
+    /// Share of the other rows that judges trials.
+    #[arg(long, default_value_t = 0.1)]
+    pub validation: f64,
+    /// rmse, or a metric of the ranking table (NDCG@10); by default what the system is for.
+    #[arg(long)]
+    pub metric: Option<String>,
+    /// Reveal each judging row after it was predicted.
+    #[arg(long)]
+    pub streaming: bool,
+    /// Trials of the study; 40 where no time is given either.
+    #[arg(long)]
+    pub trials: Option<usize>,
+    /// Time: 90s, 20m, 1h.
+    #[arg(long, value_name = "TIME")]
+    pub budget: Option<String>,
+    /// auto, gp, tpe, sobol, random, grid.
+    #[arg(long, default_value = "auto")]
+    pub sampler: String,
+    /// Try every combination, with so many places of each setting that has more values.
+    #[arg(long, value_name = "N", conflicts_with = "sampler")]
+    pub grid_points: Option<usize>,
+    /// none, median, asha, hyperband, patience.
+    #[arg(long, default_value = "asha")]
+    pub pruner: String,
+    /// Other bounds of a setting: SETTING=LOW..HIGH, SETTING=VALUE, SETTING=A|B. May be given often.
+    #[arg(long, value_name = "S=RANGE")]
+    pub space: Vec<String>,
+    /// Search these settings alone.
+    #[arg(long, value_name = "SETTINGS", value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// Change a setting that is not searched: MODEL.SETTING=VALUE. May be given often.
+    #[arg(long, value_name = "M.S=V")]
+    pub set: Vec<String>,
+    /// Trials at a time on this machine; each gets its share of the threads.
+    #[arg(long, default_value_t = 1)]
+    pub jobs: usize,
+    /// Where the study lives: an `SQLite` file (by default in the run's folder), or postgres://USER@HOST/DATABASE,
+    /// which any number of machines may share.
+    #[arg(long, value_name = "ADDRESS")]
+    pub storage: Option<String>,
+    /// The study's name in its storage.
+    #[arg(long)]
+    pub study: Option<String>,
+    /// Go on with a study that is there, or join its other workers.
+    #[arg(long)]
+    pub resume: bool,
+    /// Leave the test rows alone.
+    #[arg(long)]
+    pub no_test: bool,
+    /// Seed of every random choice.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// auto, flex, vulkan, wgpu, cuda:N.
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+    /// Folder of the run; default `runs/tune-...`.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Print results as JSON, progress as JSON lines.
+    #[arg(long)]
+    pub json: bool,
+    /// Threads of all trials together; default all.
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// How to read files.
+    #[command(flatten)]
+    pub reading: Reading,
+}
+
+/// Arguments of `automl`.
+#[derive(Debug, Clone, Args)]
+pub struct Automl {
+    /// A known data set (see `foretaste datasets`), or the path of a file or folder.
+    #[arg(default_value = "ml-latest-small")]
+    pub dataset: String,
+    /// Where the data lies: a file, folder or archive.
+    #[arg(long, value_name = "PATH")]
+    pub data: Option<PathBuf>,
+    /// Fetch a known data set that is not on this machine, and accept its licence by that.
+    #[arg(long)]
+    pub accept_licence: bool,
+    /// rmse, or a metric of the ranking table (NDCG@10).
+    #[arg(long, default_value = "rmse")]
+    pub metric: String,
+    /// random, future, per-user (each user's last row), last-session.
+    #[arg(long, default_value = "random", value_parser = ["random", "future", "per-user", "last-session"])]
+    pub regime: String,
+    /// Time for all: trials, joining, and training the winner. 90s, 20m, 1h.
+    #[arg(long, value_name = "TIME", default_value = "5m")]
+    pub budget: String,
+    /// Trials of each system at most; none lets time decide alone.
+    #[arg(long)]
+    pub trials: Option<usize>,
+    /// Systems that compete; by default the main ones that can be judged by the metric.
+    #[arg(long, value_delimiter = ',')]
+    pub models: Vec<String>,
+    /// Share of the rows that tests, once, at the end.
+    #[arg(long, default_value_t = 0.1)]
+    pub test: f64,
+    /// Share of the other rows that judges trials.
+    #[arg(long, default_value_t = 0.1)]
+    pub validation: f64,
+    /// Reveal each judging row after it was predicted.
+    #[arg(long)]
+    pub streaming: bool,
+    /// Take the best trial alone.
+    #[arg(long)]
+    pub no_ensemble: bool,
+    /// Leave the test rows alone.
+    #[arg(long)]
+    pub no_test: bool,
+    /// Change a setting of a system: MODEL.SETTING=VALUE. May be given often.
+    #[arg(long, value_name = "M.S=V")]
+    pub set: Vec<String>,
+    /// Go on with an interrupted race.
+    #[arg(long)]
+    pub resume: bool,
+    /// Seed of every random choice.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// auto, flex, vulkan, wgpu, cuda:N.
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+    /// Folder of the run; default `runs/automl-...`.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Print results as JSON, progress as JSON lines.
+    #[arg(long)]
+    pub json: bool,
+    /// Threads; default all.
     #[arg(long)]
     pub threads: Option<usize>,
     /// How to read files.

@@ -13,6 +13,9 @@ pub enum BenchError {
     /// Returned when a model cannot be trained, saved or loaded.
     #[error(transparent)]
     Model(#[from] foretaste_models::ModelError),
+    /// Returned when a search has a bad space or setting, or its storage does not answer.
+    #[error(transparent)]
+    Search(#[from] foretaste_hpo::HpoError),
     /// Returned when arguments contradict each other or name what is not there.
     #[error("{0}")]
     Usage(String),
@@ -33,8 +36,20 @@ pub enum BenchError {
         reason: String,
     },
     /// Returned after Ctrl-C; what is finished is kept.
-    #[error("interrupted; what is finished is kept\n  help: run the same command again; `reproduce` with --resume goes on where it stood")]
+    #[error("interrupted; what is finished is kept\n  help: run the same command again; with --resume it goes on where it stood")]
     Interrupted,
+}
+
+impl From<foretaste_automl::AutomlError> for BenchError {
+    fn from(error: foretaste_automl::AutomlError) -> Self {
+        use foretaste_automl::AutomlError;
+        match error {
+            AutomlError::Search(error) => Self::Search(error),
+            AutomlError::Model(error) => Self::Model(error),
+            AutomlError::Data(error) => Self::Data(error),
+            other => Self::Usage(other.to_string()),
+        }
+    }
 }
 
 impl BenchError {
@@ -44,6 +59,7 @@ impl BenchError {
         match self {
             Self::Interrupted | Self::Model(foretaste_models::ModelError::Interrupted) => 130,
             Self::Usage(_)
+            | Self::Search(foretaste_hpo::HpoError::Space(_) | foretaste_hpo::HpoError::Setting { .. } | foretaste_hpo::HpoError::Usage(_))
             | Self::Data(foretaste_data::DataError::Setting(_))
             | Self::Model(foretaste_models::ModelError::Setting { .. } | foretaste_models::ModelError::Device { .. }) => 2,
             _ => 1,

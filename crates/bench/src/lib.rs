@@ -8,6 +8,7 @@ pub mod compare;
 pub mod dataset;
 mod error;
 pub mod fetch;
+pub mod leaderboard;
 pub mod machine;
 pub mod metrics;
 pub mod output;
@@ -19,5 +20,6 @@ pub mod results;
 pub mod runner;
 pub mod systems;
 pub mod table;
+pub mod tuning;
 
 pub use error::{BenchError, Result};

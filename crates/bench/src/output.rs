@@ -39,3 +39,12 @@ fn tell(event: &str, text: &str) {
 pub(crate) fn raw(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
+
+/// The command as the user would type it again.
+#[must_use]
+pub fn command_line() -> String {
+    std::iter::once("cargo xtask".to_owned())
+        .chain(std::env::args().skip(1).map(|a| if a.contains(char::is_whitespace) { format!("{a:?}") } else { a }))
+        .collect::<Vec<_>>()
+        .join(" ")
+}

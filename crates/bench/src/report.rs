@@ -24,16 +24,25 @@ svg { max-width: 100%; height: auto; } pre { background: #f6f8fa; padding: 1rem;
 details { margin: 1rem 0; } summary { cursor: pointer; }
 ";
 
-/// Builds the report. `manifest` is shown as it is, `remarks` are told under the title.
+/// A page with a body of its own.
 #[must_use]
-pub fn html(title: &str, command: &str, remarks: &[String], sections: &[Section], manifest: &str) -> String {
-    let mut page = String::new();
-    let _ = write!(
-        page,
+pub fn page(title: &str, command: &str, body: &str) -> String {
+    format!("{}{body}</body>\n</html>\n", head(title, command))
+}
+
+/// All down to the command that made the page.
+fn head(title: &str, command: &str) -> String {
+    format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n<title>{0}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{0}</h1>\n<p class=\"protocol\"><code>{1}</code></p>\n",
         escape(title),
         escape(command)
-    );
+    )
+}
+
+/// Builds the report. `manifest` is shown as it is, `remarks` are told under the title.
+#[must_use]
+pub fn html(title: &str, command: &str, remarks: &[String], sections: &[Section], manifest: &str) -> String {
+    let mut page = head(title, command);
     for remark in remarks {
         let _ = writeln!(page, "<p>{}</p>", escape(remark));
     }
@@ -94,6 +103,6 @@ fn plain_table(head: &[String], lines: &[Vec<String>], marked: impl Fn(usize, &s
     text
 }
 
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -202,6 +202,23 @@ impl Histories {
         hash(&block);
     }
 
+    /// The rows of the users that `keep` picks; the others stay without rows, so that indices mean the same.
+    #[must_use]
+    pub fn of_users(&self, keep: impl Fn(u32) -> bool) -> Self {
+        let mut offsets = vec![0];
+        let (mut items, mut values, mut timestamps) = (Vec::new(), Vec::new(), Vec::new());
+        for user in 0..self.n_users() as u32 {
+            if keep(user) {
+                let range = self.range(user);
+                items.extend_from_slice(&self.items()[range.clone()]);
+                values.extend_from_slice(&self.values()[range.clone()]);
+                timestamps.extend_from_slice(&self.timestamps()[range]);
+            }
+            offsets.push(items.len());
+        }
+        Self::new(offsets, items, values, timestamps, self.n_items())
+    }
+
     /// The rows of `self` and `other` together, merged by time within a user; rows of `self` come
     /// first where time stamps are equal.
     ///

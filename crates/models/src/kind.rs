@@ -1,7 +1,7 @@
 //! The models by name, and their settings as one type.
 
 use crate::{FitContext, Fitted, ModelError, Result, Trained, tensors::Tensors};
-use crate::{autorec, biases, deepfm, deeprec, ease, fm, hrnn, ials, pmf, popularity, rnn, rolling_average, rrn, sessionknn, sims, tsvd, userknn};
+use crate::{autorec, biases, deepfm, deeprec, ease, ensemble, fm, hrnn, ials, pmf, popularity, rnn, rolling_average, rrn, sessionknn, sims, tsvd, userknn};
 use foretaste_data::Histories;
 use serde::de::DeserializeOwned;
 
@@ -114,6 +114,7 @@ models! {
     SessionKnn, sessionknn, "session-knn", "VMIS-kNN";
     Ials, ials, "ials", "iALS";
     Ease, ease, "ease", "EASE";
+    Ensemble, ensemble, "ensemble", "Ensemble";
 }
 
 impl ModelSettings {
@@ -133,7 +134,14 @@ impl ModelSettings {
             Self::Fm(settings) if settings.learner == fm::Learner::Mcmc => {}
             Self::Fm(settings) => settings.iterations = epochs,
             Self::Ials(settings) => settings.epochs = epochs,
-            Self::RollingAverage(_) | Self::Biases(_) | Self::Popularity(_) | Self::Sims(_) | Self::UserKnn(_) | Self::SessionKnn(_) | Self::Ease(_) => {}
+            Self::RollingAverage(_)
+            | Self::Biases(_)
+            | Self::Popularity(_)
+            | Self::Sims(_)
+            | Self::UserKnn(_)
+            | Self::SessionKnn(_)
+            | Self::Ease(_)
+            | Self::Ensemble(_) => {}
         }
         self
     }
@@ -153,7 +161,11 @@ impl ModelSettings {
     /// tables have to tell.
     #[must_use]
     pub fn is_transductive(&self) -> bool {
-        matches!(self, Self::Fm(settings) if settings.is_transductive())
+        match self {
+            Self::Fm(settings) => settings.is_transductive(),
+            Self::Ensemble(settings) => settings.member_settings().is_ok_and(|members| members.iter().any(Self::is_transductive)),
+            _ => false,
+        }
     }
 
     /// The settings as TOML text.
@@ -197,7 +209,7 @@ mod tests {
         for kind in Kind::ALL {
             let space: toml::Table = kind.search_space().parse().unwrap();
             let defaults: toml::Table = kind.defaults().to_toml().parse().unwrap();
-            assert!(!space.is_empty(), "{}", kind.name());
+            assert!(!space.is_empty() || *kind == Kind::Ensemble, "{}", kind.name());
             for (name, range) in &space {
                 let number = |value: &toml::Value| value.as_float().or_else(|| value.as_integer().map(|i| i as f64));
                 let default = defaults.get(name).unwrap_or_else(|| panic!("{}.{name} is no setting", kind.name()));

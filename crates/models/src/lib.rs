@@ -24,6 +24,7 @@
 //! | [`sessionknn`] | VMIS-kNN, Kersbergen et al. 2022 | the same |
 //! | [`ials`] | Hu, Koren and Volinsky 2008; Rendle et al. 2021 | ranks: the user's factors are solved anew |
 //! | [`ease`] | Steck 2019 | ranks: the row joins the history |
+//! | [`ensemble`] | Caruana et al. 2004 | the rating is revealed to every member |
 
 pub mod autoencoder;
 pub mod autorec;
@@ -34,6 +35,7 @@ pub mod deepfm;
 pub mod deeprec;
 mod device;
 pub mod ease;
+pub mod ensemble;
 mod epochs;
 mod error;
 mod filter;

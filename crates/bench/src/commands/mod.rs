@@ -1,9 +1,12 @@
 //! The program's commands: raw arguments in, validated ones on.
 
+mod automl;
 mod convert;
 mod fetch;
+mod materials;
 mod recommend;
 mod reproduce;
+mod tune;
 
 use crate::cli::{Cli, Command, Reading};
 use crate::{BenchError, Result};
@@ -17,6 +20,8 @@ pub fn run(cli: Cli) -> Result<()> {
     match cli.command {
         Command::Reproduce(arguments) => reproduce::run(&arguments),
         Command::Recommend(arguments) => recommend::run(&arguments),
+        Command::Automl(arguments) => automl::run(&arguments),
+        Command::Tune(arguments) => tune::run(&arguments),
         Command::Import(arguments) => convert::import(&arguments),
         Command::Sessions(arguments) => convert::sessions(&arguments),
         Command::Fetch(arguments) => fetch::run(&arguments),

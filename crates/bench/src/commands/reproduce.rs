@@ -4,7 +4,7 @@ use super::use_threads;
 use crate::cli::Reproduce;
 use crate::dataset::{self, Dataset};
 use crate::machine::Machine;
-use crate::output::{note, print};
+use crate::output::{self, note, print};
 use crate::progress::{self, RunProgress};
 use crate::report::{self, Section};
 use crate::results::{self, Cell};
@@ -202,7 +202,7 @@ fn write(
     let titles: Vec<(String, String)> = systems.iter().map(|s| (s.name.clone(), s.title.clone())).collect();
     let official: Vec<&str> = data.iter().filter(|d| d.official).map(|d| d.name.as_str()).collect();
     let views = table::views(cells, &titles, &official, !arguments.no_clip);
-    let command = command_line();
+    let command = output::command_line();
     results::write(cells, folder)?;
     let manifest = serde_json::json!({
         "format": "foretaste-run/1",
@@ -261,12 +261,4 @@ fn write(
         print(&format!("report: {}", folder.join("report.html").display()));
     }
     Ok(())
-}
-
-/// The command as the user would type it again.
-fn command_line() -> String {
-    std::iter::once("cargo xtask".to_owned())
-        .chain(std::env::args().skip(1).map(|a| if a.contains(char::is_whitespace) { format!("{a:?}") } else { a }))
-        .collect::<Vec<_>>()
-        .join(" ")
 }

@@ -43,6 +43,9 @@ fn small(kind: Kind) -> ModelSettings {
         Kind::Deepfm => "factors = 6\nsize = 12\nepochs = 5\nbatch = 64\nlearning_rate = 0.01\nweight_decay = 4.0\nrecent = 3",
         Kind::Rrn => "size = 8\nembedding = 6\ndynamic_factors = 4\nstationary_factors = 4\nepochs = 3\nuser_days = 30\nitem_days = 365",
         Kind::Hrnn => "size = 12\nitem_factors = 6\nepochs = 3\nrows = 16\nbptt = 16\nfm_factors = 4\nfm_iterations = 24\nfm_folds = 2",
+        Kind::Ensemble => {
+            "members = [{ model = \"biases\", weight = 0.4 }, { model = \"pmf\", weight = 0.6, settings = { factors = 4, epochs = 8, learning_rate = 0.02 } }]"
+        }
         Kind::Rnn => "size = 12\nitem_factors = 6\nepochs = 6\nrows = 16\nwindow = 16\nlearning_rate = 0.004",
     };
     kind.settings(table.parse().unwrap()).unwrap()

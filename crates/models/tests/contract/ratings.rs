@@ -146,6 +146,7 @@ fn bad_settings_and_rows_are_refused(kind: Kind) {
         Kind::Rrn => "item_days = 0",
         Kind::Rnn => "window = 0",
         Kind::Hrnn => "height = 4",
+        Kind::Ensemble => "members = []",
         _ => unreachable!("predicts no ratings"),
     };
     assert!(matches!(kind.settings(bad.parse().unwrap()), Err(ModelError::Setting { .. })));
@@ -264,4 +265,5 @@ contract! {
     rrn: Kind::Rrn;
     rnn: Kind::Rnn;
     hrnn: Kind::Hrnn;
+    ensemble: Kind::Ensemble;
 }

@@ -1,5 +1,7 @@
 //! Charts as SVG and PNG, with a font of their own, so that they look alike on every machine.
 
+mod panels;
+
 use crate::results::Row;
 use crate::table::View;
 use crate::{BenchError, Result};
@@ -10,6 +12,8 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontStyle, register_font};
 use std::path::Path;
 use std::sync::Once;
+
+pub use panels::{Mark, Panel, panels};
 
 const FONT: &str = "sans-serif";
 const INK: RGBColor = RGBColor(38, 50, 56);

@@ -1,0 +1,71 @@
+//! What models are judged by.
+
+use foretaste_data::Histories;
+use foretaste_hpo::Direction;
+use foretaste_models::{ModelSettings, Reading, Trained, rmse};
+use std::sync::Arc;
+
+/// Judges a trained model: the model, the rows known before, the rows asked, and how these are read.
+pub type Judge = Arc<dyn Fn(&dyn Trained, &Histories, &Histories, Reading) -> f64 + Send + Sync>;
+
+/// A metric with its direction and reading.
+#[derive(Clone)]
+pub struct Metric {
+    /// Its name in tables.
+    pub name: String,
+    /// What is better.
+    pub direction: Direction,
+    /// How the asked rows are read.
+    pub reading: Reading,
+    /// None judges ratings by RMSE; a function judges otherwise.
+    judge: Option<Judge>,
+}
+
+impl Metric {
+    /// Root of the mean squared error of ratings.
+    #[must_use]
+    pub fn rmse(reading: Reading) -> Self {
+        Self { name: "RMSE".into(), direction: Direction::Minimize, reading, judge: None }
+    }
+
+    /// Any other metric.
+    #[must_use]
+    pub fn new(name: &str, direction: Direction, reading: Reading, judge: Judge) -> Self {
+        Self { name: name.into(), direction, reading, judge: Some(judge) }
+    }
+
+    /// Whether it judges ratings, so that predictions can be joined.
+    #[must_use]
+    pub fn judges_ratings(&self) -> bool {
+        self.judge.is_none()
+    }
+
+    /// Whether a model can be judged by it.
+    #[must_use]
+    pub fn judges(&self, settings: &ModelSettings) -> bool {
+        !self.judges_ratings() || settings.predicts_ratings()
+    }
+
+    /// The predictions of `asked`, clipped; none where ratings are not judged.
+    pub(crate) fn predictions(&self, model: &dyn Trained, known: &Histories, asked: &Histories, scale: Option<(f32, f32)>) -> Option<Vec<f32>> {
+        let mut predictions = model.as_rating().filter(|_| self.judges_ratings())?.predict(known, asked, self.reading);
+        clip(&mut predictions, scale);
+        Some(predictions)
+    }
+
+    /// The figure of a model, given the rows `known`, over the rows `asked`.
+    #[must_use]
+    pub fn of(&self, model: &dyn Trained, known: &Histories, asked: &Histories, scale: Option<(f32, f32)>) -> f64 {
+        match &self.judge {
+            Some(judge) => judge(model, known, asked, self.reading),
+            None => self.predictions(model, known, asked, scale).map_or(f64::NAN, |predictions| rmse(&predictions, asked.values())),
+        }
+    }
+}
+
+/// Moves predictions into the scale.
+pub(crate) fn clip(predictions: &mut [f32], scale: Option<(f32, f32)>) {
+    if let Some((low, high)) = scale {
+        predictions.iter_mut().for_each(|p| *p = p.clamp(low, high));
+    }
+}

@@ -1,0 +1,395 @@
+//! Models compete for a budget's time.
+//!
+//! 1. Where the data are large, every model's own settings are tried on growing samples of users; of those that are
+//!    worse than the baselines or the last third, none comes to the next sample.
+//! 2. The models left are trained on all data, cheapest first; one that would take too long for the budget stops here.
+//! 3. Each model's settings are searched by a study of its own. Whose turn it is, cost decides: the next trial goes
+//!    to a model drawn in inverse proportion to the seconds after which it is expected to improve on the best
+//!    (FLAML's estimated cost for improvement, Wang et al. 2021). Trials end early by successive halving.
+//!
+//! Everything that ended is kept: a race goes on where it stood.
+
+use crate::{AutomlError, Candidate, Materials, Metric, Objective, Result, Scored};
+use foretaste_data::atomic;
+use foretaste_hpo::storage::Journal;
+use foretaste_hpo::{Budget, HpoError, Running, State, Study, StudySettings, Trial, pruner, trial_seed};
+use foretaste_models::{EpochReport, ModelSettings, Progress};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Samples begin where there are more training rows than this.
+const SMALL: usize = 150_000;
+/// Shares of users before all.
+const SAMPLES: [f64; 2] = [1.0 / 9.0, 1.0 / 3.0];
+/// A model whose own settings take a larger share of the budget than this stops.
+const SHARE: f64 = 0.3;
+
+/// Why a model is no longer in the race.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stopped {
+    /// Worse than a baseline, or among the last, on a sample.
+    Behind(String),
+    /// It would take too long.
+    TooSlow(String),
+    /// It cannot be trained.
+    Failed(String),
+    /// Nothing of it can be searched, or all of it was.
+    Exhausted,
+}
+
+/// A model in the race.
+pub struct Entrant {
+    /// The model.
+    pub candidate: Candidate,
+    /// All trials of its study.
+    pub trials: Vec<Trial>,
+    /// Why it stopped; none while it runs.
+    pub stopped: Option<Stopped>,
+    study: Study,
+}
+
+/// A trial whose predictions are at hand.
+pub struct Kept {
+    /// Index of its entrant.
+    pub entrant: usize,
+    /// Its number.
+    pub trial: usize,
+    /// Its settings, with the best number of epochs.
+    pub settings: ModelSettings,
+    /// Its figure.
+    pub value: f64,
+    /// Seconds its training took.
+    pub seconds: f64,
+    /// Clipped predictions of the judging rows; empty where ratings are not judged.
+    pub predictions: Vec<f32>,
+}
+
+/// What happened when.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Moment {
+    /// Seconds from the beginning.
+    pub seconds: f64,
+    /// Index of the entrant.
+    pub entrant: usize,
+    /// The figure it came to.
+    pub value: f64,
+    /// Share of the users it saw.
+    pub share: f64,
+}
+
+/// How a race stands.
+pub struct Standing {
+    /// All models.
+    pub entrants: Vec<Entrant>,
+    /// Trials on all data, best first.
+    pub kept: Vec<Kept>,
+    /// In order of time.
+    pub moments: Vec<Moment>,
+    /// Seconds spent, those of earlier runs among them.
+    pub seconds: f64,
+}
+
+/// A race over candidates.
+pub struct Race<'a> {
+    /// What may be learned from.
+    pub materials: &'a Materials<'a>,
+    /// What counts.
+    pub metric: &'a Metric,
+    /// Time for trials.
+    pub budget: Duration,
+    /// Trials of each model at most; none lets time decide alone.
+    pub trials: Option<usize>,
+    /// Seed of every random choice.
+    pub seed: u64,
+    /// Where studies live.
+    pub journal: Arc<dyn Journal>,
+    /// Where predictions and checkpoints are kept.
+    pub folder: &'a Path,
+    /// Whether to stop now.
+    pub stop: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// Hears what is going on.
+    pub heard: &'a dyn Fn(&str),
+}
+
+impl Race<'_> {
+    /// Runs the race to its budget's end, or until it is stopped.
+    ///
+    /// # Errors
+    /// [`AutomlError::Search`] where a study cannot go on, [`AutomlError::Nothing`] where no candidate can be judged.
+    pub fn run(&self, candidates: Vec<Candidate>) -> Result<Standing> {
+        let clock = Instant::now();
+        let mut standing = Standing { entrants: Vec::new(), kept: Vec::new(), moments: Vec::new(), seconds: 0.0 };
+        for candidate in candidates.into_iter().filter(|candidate| self.metric.judges(&candidate.settings)) {
+            let study = self.study(&candidate)?;
+            standing.entrants.push(Entrant { trials: study.trials()?, candidate, stopped: None, study });
+        }
+        if standing.entrants.is_empty() {
+            return Err(AutomlError::Nothing(format!("no candidate can be judged by {}", self.metric.name)));
+        }
+        let before = self.recalled(&mut standing)?;
+        let spent = move || before + clock.elapsed().as_secs_f64();
+        self.samples(&mut standing, &spent);
+        self.first(&mut standing, &spent)?;
+        self.search(&mut standing, &spent)?;
+        standing.seconds = spent();
+        standing.kept.sort_by(|a, b| (a.value * self.sign()).total_cmp(&(b.value * self.sign())));
+        Ok(standing)
+    }
+
+    fn sign(&self) -> f64 {
+        self.metric.direction.sign()
+    }
+
+    fn over(&self, spent: f64) -> bool {
+        spent >= self.budget.as_secs_f64() || (self.stop)()
+    }
+
+    fn study(&self, candidate: &Candidate) -> Result<Study> {
+        let settings = StudySettings {
+            name: candidate.name.clone(),
+            direction: self.metric.direction,
+            seed: self.seed,
+            pruner: Box::new(pruner::SuccessiveHalving::default()),
+            ..StudySettings::default()
+        };
+        // A model without choices has one trial, of a setting that says nothing.
+        let space = match &candidate.space {
+            Some(space) => space.clone(),
+            None => "nothing = { type = \"categorical\", choices = [true] }".parse()?,
+        };
+        Ok(Study::open(Arc::clone(&self.journal), space, settings)?)
+    }
+
+    fn predictions_file(&self, name: &str, trial: usize) -> std::path::PathBuf {
+        self.folder.join("predictions").join(format!("{name}-{trial}.f32"))
+    }
+
+    /// Takes up what an earlier run came to; answers the seconds it took.
+    fn recalled(&self, standing: &mut Standing) -> Result<f64> {
+        let mut seconds = 0.0;
+        for (index, entrant) in standing.entrants.iter().enumerate() {
+            for trial in &entrant.trials {
+                seconds += trial.seconds;
+                let Some(value) = trial.value.filter(|_| trial.state == State::Complete) else { continue };
+                let read = || std::fs::read(self.predictions_file(&entrant.candidate.name, trial.number)).ok();
+                let predictions = if self.metric.judges_ratings() { read() } else { Some(Vec::new()) };
+                let Some(bytes) = predictions else { continue };
+                let predictions: Vec<f32> = bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+                let rows = if self.metric.judges_ratings() { self.materials.validation.len() } else { 0 };
+                if predictions.len() == rows {
+                    let settings = with_best_epoch(&entrant.candidate, trial, self.sign())?;
+                    standing.kept.push(Kept { entrant: index, trial: trial.number, settings, value, seconds: trial.seconds, predictions });
+                }
+            }
+        }
+        Ok(seconds)
+    }
+
+    /// Own settings on growing samples.
+    fn samples(&self, standing: &mut Standing, spent: &dyn Fn() -> f64) {
+        if self.materials.train.len() <= SMALL {
+            return;
+        }
+        for share in SAMPLES {
+            let sample = self.materials.sampled(share, self.seed);
+            let mut figures: Vec<(usize, f64)> = Vec::new();
+            for index in 0..standing.entrants.len() {
+                let entrant = &standing.entrants[index];
+                // Whoever ran on all data before needs no sample.
+                if entrant.stopped.is_some() || entrant.trials.iter().any(|t| t.state.ended()) || self.over(spent()) {
+                    continue;
+                }
+                let limit = Instant::now() + Duration::from_secs_f64(self.budget.as_secs_f64() * SHARE * share.sqrt() / 2.0);
+                let watch = Deadline { limit, stop: &*self.stop };
+                let objective = Objective { materials: &sample, metric: self.metric, candidate: &entrant.candidate };
+                match objective.score(&entrant.candidate.settings, trial_seed(self.seed, 0), &watch, None) {
+                    Ok(scored) => {
+                        (self.heard)(&format!("{} on {:.0} % of users: {} {:.4}", entrant.candidate.title, 100.0 * share, self.metric.name, scored.value));
+                        standing.moments.push(Moment { seconds: spent(), entrant: index, value: scored.value, share });
+                        figures.push((index, scored.value * self.sign()));
+                    }
+                    Err(error) => {
+                        let stopped = if Instant::now() >= limit {
+                            Stopped::TooSlow(format!("on {:.0} % of the users it took a {:.0}th of the budget", 100.0 * share, 2.0 / (SHARE * share.sqrt())))
+                        } else {
+                            Stopped::Failed(error.to_string())
+                        };
+                        standing.entrants[index].stopped = Some(stopped);
+                    }
+                }
+            }
+            figures.sort_by(|a, b| a.1.total_cmp(&b.1));
+            let baseline = figures.iter().filter(|(index, _)| is_baseline(&standing.entrants[*index])).map(|(_, v)| *v).fold(f64::INFINITY, f64::min);
+            let stay = (figures.len() * 2).div_ceil(3).max(3);
+            for (place, (index, figure)) in figures.iter().enumerate() {
+                let entrant = &mut standing.entrants[*index];
+                if is_baseline(entrant) {
+                    continue;
+                }
+                // A sample says less of those who need much; the first one only clears out the hopeless.
+                let margin = if share < 0.2 { 1.03 } else { 1.0 };
+                let hopeless = if baseline > 0.0 { *figure > baseline * margin } else { *figure > baseline / margin };
+                if hopeless {
+                    entrant.stopped = Some(Stopped::Behind(format!("worse than a baseline on {:.0} % of the users", 100.0 * share)));
+                } else if place >= stay && share > 0.2 {
+                    entrant.stopped = Some(Stopped::Behind(format!("place {} of {} on {:.0} % of the users", place + 1, figures.len(), 100.0 * share)));
+                }
+            }
+        }
+    }
+
+    /// Own settings on all data, cheapest model first.
+    fn first(&self, standing: &mut Standing, spent: &dyn Fn() -> f64) -> Result<()> {
+        // The order is the list's own: candidates come simplest first.
+        for index in 0..standing.entrants.len() {
+            let entrant = &standing.entrants[index];
+            if entrant.stopped.is_some() || entrant.trials.iter().any(|t| t.state.ended()) || self.over(spent()) {
+                continue;
+            }
+            let enqueued = match &entrant.candidate.space {
+                Some(_) => entrant.study.enqueue(&entrant.candidate.default_configuration()),
+                None => Ok(()),
+            };
+            match enqueued {
+                Ok(()) | Err(HpoError::Setting { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let left = self.budget.as_secs_f64() - spent();
+            let limit = (self.budget.as_secs_f64() * SHARE).min(left);
+            self.trial(standing, index, limit, spent)?;
+            let entrant = &mut standing.entrants[index];
+            let waits = entrant.trials.first().is_some_and(|t| t.state == State::Waiting);
+            if waits && !(self.stop)() && spent() < self.budget.as_secs_f64() {
+                entrant.stopped = Some(Stopped::TooSlow(format!("its own settings take more than {:.0} % of the budget", 100.0 * SHARE)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Trials by cost and hope, until the budget is at its end.
+    fn search(&self, standing: &mut Standing, spent: &dyn Fn() -> f64) -> Result<()> {
+        let mut draw = standing.entrants.iter().map(|e| e.trials.len()).sum::<usize>();
+        while !self.over(spent()) {
+            let left = self.budget.as_secs_f64() - spent();
+            let best = standing.kept.iter().map(|k| k.value * self.sign()).fold(f64::INFINITY, f64::min);
+            let mut shares: Vec<(usize, f64)> = Vec::new();
+            for (index, entrant) in standing.entrants.iter_mut().enumerate() {
+                let full = self.trials.is_some_and(|most| entrant.trials.len() >= most);
+                if entrant.stopped.is_none() && (entrant.candidate.space.is_none() || full) {
+                    entrant.stopped = Some(Stopped::Exhausted);
+                }
+                let Some(cost) = expected_cost(entrant, best, self.sign()).filter(|_| entrant.stopped.is_none()) else { continue };
+                // What cannot end in time is not begun.
+                if cost.trial < left {
+                    shares.push((index, 1.0 / cost.improvement.max(1e-3)));
+                }
+            }
+            let total: f64 = shares.iter().map(|(_, share)| share).sum();
+            let Some(last) = shares.last().map(|(index, _)| *index) else { break };
+            let mut place = (trial_seed(self.seed ^ 0x7261_6365, draw) >> 11) as f64 / (1_u64 << 53) as f64 * total;
+            draw += 1;
+            let chosen = shares.iter().find(|(_, share)| {
+                place -= share;
+                place < 0.0
+            });
+            let index = chosen.map_or(last, |(index, _)| *index);
+            self.trial(standing, index, left, spent)?;
+        }
+        Ok(())
+    }
+
+    /// One trial of one entrant, of at most `limit` seconds.
+    fn trial(&self, standing: &mut Standing, index: usize, limit: f64, spent: &dyn Fn() -> f64) -> Result<()> {
+        let entrant = &standing.entrants[index];
+        let objective = Objective { materials: self.materials, metric: self.metric, candidate: &entrant.candidate };
+        let checkpoints = self.folder.join("checkpoints").join(&entrant.candidate.name);
+        let kept = std::cell::RefCell::new(None);
+        let budget = Budget { time: Some(Duration::from_secs_f64(limit.max(0.01))), stop: Some(Arc::clone(&self.stop)), trials: None };
+        let run = |trial: &mut Running| {
+            let Scored { value, settings, predictions, train_seconds, .. } = objective.run(trial, Some(&checkpoints))?;
+            let predictions = predictions.unwrap_or_default();
+            let bytes: Vec<u8> = predictions.iter().flat_map(|p| p.to_le_bytes()).collect();
+            atomic::write(&self.predictions_file(&entrant.candidate.name, trial.number()), &bytes)?;
+            kept.replace(Some(Kept { entrant: index, trial: trial.number(), settings, value, seconds: train_seconds, predictions }));
+            Ok(value)
+        };
+        entrant.study.optimize_once(&budget, run)?;
+        let entrant = &mut standing.entrants[index];
+        entrant.trials = entrant.study.trials()?;
+        if let Some(kept) = kept.into_inner() {
+            (self.heard)(&format!("{} trial {}: {} {:.4}", entrant.candidate.title, kept.trial, self.metric.name, kept.value));
+            standing.moments.push(Moment { seconds: spent(), entrant: index, value: kept.value, share: 1.0 });
+            standing.kept.push(kept);
+        } else if let Some(reason) = entrant.trials.first().and_then(|t| t.reason.clone()).filter(|_| entrant.trials.iter().all(|t| t.state == State::Failed)) {
+            entrant.stopped = Some(Stopped::Failed(reason));
+        }
+        Ok(())
+    }
+}
+
+/// Settings of a trial with the epoch at which it reported its best.
+fn with_best_epoch(candidate: &Candidate, trial: &Trial, sign: f64) -> Result<ModelSettings> {
+    let settings = candidate.with(&trial.configuration)?;
+    let best = trial.reports.iter().min_by(|a, b| (a.value * sign).total_cmp(&(b.value * sign)));
+    Ok(match best {
+        Some(report) => settings.with_epochs(report.step as usize),
+        None => settings,
+    })
+}
+
+/// Models that are there to be beaten.
+fn is_baseline(entrant: &Entrant) -> bool {
+    use foretaste_models::Kind;
+    matches!(entrant.candidate.settings.kind(), Kind::RollingAverage | Kind::Biases | Kind::Popularity)
+}
+
+struct Cost {
+    /// Seconds of a trial.
+    trial: f64,
+    /// Seconds until the best is expected to be beaten.
+    improvement: f64,
+}
+
+/// What an entrant costs: from its own trials, as in FLAML (Wang et al. 2021, section 4.2). None before its first.
+fn expected_cost(entrant: &Entrant, best: f64, sign: f64) -> Option<Cost> {
+    let (mut spent, mut lowest) = (0.0, f64::INFINITY);
+    // Seconds spent when each improvement came, and the loss it brought.
+    let mut improvements: Vec<(f64, f64)> = Vec::new();
+    let mut ended = 0.0;
+    for trial in entrant.trials.iter().filter(|t| t.state.ended()) {
+        spent += trial.seconds.max(1e-3);
+        ended += 1.0;
+        if let Some(loss) = trial.value.map(|v| v * sign).filter(|loss| *loss < lowest) {
+            lowest = loss;
+            improvements.push((spent, loss));
+        }
+    }
+    let (last, loss) = *improvements.last()?;
+    let (before, earlier) = improvements.len().checked_sub(2).map_or((0.0, None), |at| (improvements[at].0, Some(improvements[at].1)));
+    let own = (spent - last).max(last - before);
+    // Behind the best: the gap at twice the pace of its own improvement so far.
+    let gap = (loss - best).max(0.0);
+    let pace = match earlier {
+        Some(earlier) => (earlier - loss).max(1e-9) / (spent - before).max(1e-3),
+        // Nothing is known of its pace: a tenth of a percent a trial.
+        None => 1e-3 * loss.abs().max(1e-3) / (spent / ended),
+    };
+    let improvement = if gap > 0.0 { own.max(2.0 * gap / pace) } else { own };
+    Some(Cost { trial: spent / ended, improvement })
+}
+
+/// Ends a training at a moment.
+struct Deadline<'a> {
+    limit: Instant,
+    stop: &'a (dyn Fn() -> bool + Send + Sync),
+}
+
+impl Progress for Deadline<'_> {
+    fn epoch(&self, _: &'static str, _: &EpochReport) {}
+
+    fn cancelled(&self) -> bool {
+        Instant::now() >= self.limit || (self.stop)()
+    }
+}

@@ -1,0 +1,120 @@
+//! `foretaste tune` and `foretaste automl` as their users run them.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+fn foretaste(folder: &Path, arguments: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_foretaste"));
+    command.current_dir(folder).env("FORETASTE_DATA", folder.join("data-home")).env_remove("FORETASTE_LOG").args(arguments.split_whitespace());
+    command
+}
+
+fn run(folder: &Path, arguments: &str) -> Output {
+    foretaste(folder, arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn succeed(folder: &Path, arguments: &str) -> String {
+    let output = run(folder, arguments);
+    assert!(output.status.success(), "{arguments}\n{}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+fn refused(folder: &Path, arguments: &str, reason: &str) {
+    let output = run(folder, arguments);
+    assert_eq!(output.status.code(), Some(2), "{arguments}\n{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains(reason), "{arguments}\n{}", text(&output.stderr));
+}
+
+fn json(folder: &Path, file: &str) -> serde_json::Value {
+    serde_json::from_slice(&std::fs::read(folder.join(file)).unwrap()).unwrap()
+}
+
+const PMF: &str = "tune biased-mf --device flex --set biased-mf.epochs=6 --space factors=8..16 --only factors,learning_rate,regularization";
+
+#[test]
+fn a_search_ends_with_a_report_and_goes_on() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path();
+    let said = succeed(folder, &format!("{PMF} --trials 6 --out found"));
+    assert!(said.contains("6 trials") && said.contains("| defaults |") && said.contains("learning_rate ="), "{said}");
+    for file in
+        ["tuned.json", "table.md", "settings.toml", "report.html", "study.sqlite", "history.svg", "slices.png", "importance.svg", "parallel.svg", "curves.svg"]
+    {
+        assert!(folder.join("found").join(file).is_file(), "{file}");
+    }
+    let tuned = json(folder, "found/tuned.json");
+    assert!(tuned["best"].as_f64() <= tuned["default"].as_f64() && tuned["best_test"].as_f64().unwrap() < 1.0, "{tuned}");
+    let settings: toml::Table = std::fs::read_to_string(folder.join("found/settings.toml")).unwrap().parse().unwrap();
+    assert!((8..=16).contains(&settings["factors"].as_integer().unwrap()));
+
+    // A study that is there is not run over; going on keeps its trials and comes to what one run comes to.
+    refused(folder, &format!("{PMF} --trials 8 --out found"), "--resume goes on");
+    refused(folder, &format!("{PMF} --trials 8 --out found --resume --seed 3"), "its seed is 0, not 3");
+    succeed(folder, &format!("{PMF} --trials 8 --out found --resume"));
+    succeed(folder, &format!("{PMF} --trials 8 --out straight --threads 1"));
+    let outcome = |name: &str| {
+        let trials = json(folder, &format!("{name}/tuned.json"))["trials"].as_array().unwrap().clone();
+        trials.iter().map(|t| (t["configuration"].clone(), t["value"].clone(), t["reports"].clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(outcome("found"), outcome("straight"));
+}
+
+#[test]
+fn wrong_searches_are_refused() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path();
+    refused(folder, "tune svd", "unknown model");
+    refused(folder, "tune biased-mf --space factors=0..3 --trials 1 --device flex --sampler bayes", "known are auto, gp, tpe");
+    refused(folder, "tune biased-mf --space size=1..3", "no such setting; searched are");
+    refused(folder, "tune biased-mf --only size", "size is no setting");
+    refused(folder, "tune biased-mf --metric recall --device flex", "unknown metric");
+    refused(folder, "tune biased-mf --budget soon --device flex", "write a time");
+    refused(folder, "automl --models ease", "ease predicts no ratings");
+    refused(folder, "automl --budget 0", "write a time");
+    assert_eq!(std::fs::read_dir(folder).unwrap().filter(|e| e.as_ref().unwrap().file_name() != "runs").count(), 0);
+}
+
+const RACE: &str = "automl --device flex --models rolling-average,biases,biased-mf --trials 3 --budget 10m --set biased-mf.epochs=6 --set biased-mf.factors=8";
+
+#[test]
+fn a_race_joins_tests_and_saves_its_winner() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path();
+    let said = succeed(folder, &format!("{RACE} --out race"));
+    assert!(said.contains("winner: ") && said.contains("asked once: 0."), "{said}");
+    let board = json(folder, "race/leaderboard.json");
+    let values: Vec<f64> = board["lines"].as_array().unwrap().iter().map(|line| line["value"].as_f64().unwrap()).collect();
+    assert!(values.len() == 3 && values.windows(2).all(|pair| pair[0] <= pair[1]), "{values:?}");
+    // What validation chose is tested, and saved as any model.
+    let members = board["members"].as_array().unwrap().len();
+    let saved = foretaste_models::load(&folder.join("race/model")).unwrap();
+    assert_eq!(saved.model.settings().to_toml(), board["settings"].as_str().unwrap());
+    assert_eq!(members > 1, saved.model.settings().kind() == foretaste_models::Kind::Ensemble);
+    for file in ["leaderboard.md", "settings.toml", "time-line.svg", "report.html"] {
+        assert!(folder.join("race").join(file).is_file(), "{file}");
+    }
+    refused(folder, &format!("{RACE} --out race"), "--resume goes on");
+    let again = succeed(folder, &format!("{RACE} --out race --resume --json"));
+    assert_eq!(serde_json::from_str::<serde_json::Value>(again.trim()).unwrap()["test"], board["test"]);
+}
+
+#[test]
+#[allow(unsafe_code)]
+fn an_interrupted_race_shows_how_it_stands() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path();
+    let long = format!("{RACE} --out race").replace("--trials 3", "--trials 500");
+    let child = foretaste(folder, &long).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    unsafe { libc::kill(child.id() as i32, libc::SIGINT) };
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("--resume"), "{}", text(&output.stderr));
+    let board = json(folder, "race/leaderboard.json");
+    assert!(board["test"].is_null() && !folder.join("race/model").exists(), "nothing was tested: {board}");
+    assert!(succeed(folder, &format!("{RACE} --out race --resume")).contains("asked once"));
+}

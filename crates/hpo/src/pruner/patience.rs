@@ -1,0 +1,37 @@
+//! No better for a while.
+
+use super::Pruner;
+use crate::{History, Trial};
+
+/// Ends a trial whose reports have not improved for so many reports.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// Reports without improvement.
+    pub reports: usize,
+    /// What counts as improvement.
+    pub least: f64,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { reports: 5, least: 0.0 }
+    }
+}
+
+impl Pruner for Patience {
+    fn name(&self) -> &'static str {
+        "patience"
+    }
+
+    fn prunes(&self, history: &History, trial: &Trial) -> bool {
+        let (mut best, mut since) = (f64::INFINITY, 0);
+        for report in &trial.reports {
+            let loss = report.value * history.sign;
+            since += 1;
+            if loss < best - self.least {
+                (best, since) = (loss, 0);
+            }
+        }
+        since >= self.reports.max(1)
+    }
+}

@@ -1,0 +1,71 @@
+//! Bayesian optimization with a Gaussian process.
+//!
+//! Losses are made normal by a power transform and modelled by a process with a Matérn 5/2 kernel, a length
+//! scale a setting, and noise; its parameters are those of the largest marginal likelihood under weak priors.
+//! The next trial is where the logarithm of the expected improvement (Ament et al. 2023) is largest.
+//! Categories have a distance of one to each other, and a setting that does not exist one of its own
+//! (`features.rs`), so that mixed and conditional spaces need no case of their own. Running trials enter with the
+//! loss the process expects of them (Ginsbourger et al. 2010).
+
+mod acquire;
+mod features;
+mod surrogate;
+mod warp;
+
+use super::{Sampler, Suggestion, Tried, fresh_draw, sobol};
+use crate::{History, Result, Space};
+use features::Features;
+use rand_chacha::ChaCha8Rng;
+use surrogate::Surrogate;
+
+/// Bayesian optimization with a Gaussian process.
+#[derive(Debug, Clone, Copy)]
+pub struct GaussianProcess {
+    /// Trials spread evenly before the process is asked, at most; small spaces need fewer.
+    pub startup: usize,
+    /// Trials the process looks at: the best half and the latest half of what is more.
+    pub most: usize,
+}
+
+impl Default for GaussianProcess {
+    fn default() -> Self {
+        Self { startup: 10, most: 500 }
+    }
+}
+
+impl Sampler for GaussianProcess {
+    fn name(&self) -> &'static str {
+        "gp"
+    }
+
+    fn suggest(&self, space: &Space, history: &History, rng: &mut ChaCha8Rng) -> Result<Suggestion> {
+        let tried = Tried::new(history);
+        let mut losses = history.losses();
+        let startup = self.startup.min(3 + 2 * space.len());
+        if losses.len() < startup {
+            let point = space.snapped(&sobol::point(history.trials.len(), space.len(), history.seed));
+            let fits = space.feasible(&space.decode(&point)) && !tried.holds(&point);
+            let point = if fits { point } else { fresh_draw(space, &tried, rng)? };
+            return Ok(Suggestion { point, note: Vec::new() });
+        }
+        if losses.len() > self.most {
+            let latest = losses.split_off(losses.len() - self.most / 2);
+            losses.sort_by(|a, b| a.1.total_cmp(&b.1));
+            losses.truncate(self.most - latest.len());
+            losses.extend(latest);
+        }
+        let features = Features::new(space);
+        let (points, losses): (Vec<&[f64]>, Vec<f64>) = losses.into_iter().unzip();
+        let targets = warp::normal(&losses);
+        // Any worker finds the parameters that the last proposal came to.
+        let before = history.trials.iter().rev().map(|t| t.note.as_slice()).find(|note| note.len() == features.parameters() + 2);
+        let surrogate = Surrogate::fit(&features, &points, &targets, before);
+        let note = surrogate.parameters().to_vec();
+        let surrogate = surrogate.believing(&features, &history.pending());
+        let point = match acquire::best(space, &features, &surrogate, &points, &losses, &tried, rng) {
+            Some(point) => point,
+            None => fresh_draw(space, &tried, rng)?,
+        };
+        Ok(Suggestion { point, note })
+    }
+}

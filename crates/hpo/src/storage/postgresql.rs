@@ -1,0 +1,142 @@
+//! Studies in a `PostgreSQL` database, for workers on many machines.
+
+use super::{Journal, failed};
+use crate::Result;
+use postgres::{Client, NoTls};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Keeps studies in a `PostgreSQL` database.
+///
+/// A broken connection is opened anew and the question asked again for up to a minute, so that a database may be
+/// restarted under its workers. Connections are not encrypted; across networks that are not trusted, use a tunnel.
+pub struct Postgres {
+    address: String,
+    shown: String,
+    client: Mutex<Option<Client>>,
+}
+
+const SCHEMA: &str = "
+CREATE TABLE IF NOT EXISTS foretaste_events (study TEXT NOT NULL, place BIGINT NOT NULL, event TEXT NOT NULL, PRIMARY KEY (study, place));
+CREATE TABLE IF NOT EXISTS foretaste_beats (study TEXT NOT NULL, worker TEXT NOT NULL, beat BIGINT NOT NULL, PRIMARY KEY (study, worker));";
+
+/// How long a database may be away.
+const AWAY: Duration = Duration::from_secs(60);
+
+impl Postgres {
+    /// Connects, and makes the tables where they are not there.
+    ///
+    /// # Errors
+    /// [`HpoError::Storage`](crate::HpoError::Storage) where the database does not answer or refuses.
+    pub fn open(address: &str) -> Result<Self> {
+        let shown = without_password(address);
+        let opened = Self { address: address.to_owned(), shown, client: Mutex::new(None) };
+        let client = opened.connect().map_err(|e| failed(&opened.shown, describe(&e)))?;
+        *opened.client.lock().unwrap_or_else(PoisonError::into_inner) = Some(client);
+        // Two workers may make the tables at once; one of them then meets the other's.
+        let made = opened.with(|c| c.batch_execute(SCHEMA));
+        if made.is_err() {
+            opened.with(|c| c.batch_execute(SCHEMA))?;
+        }
+        Ok(opened)
+    }
+
+    fn connect(&self) -> Result<Client, postgres::Error> {
+        let mut config: postgres::Config = self.address.parse()?;
+        config.connect_timeout(Duration::from_secs(5)).keepalives_idle(Duration::from_secs(30)).application_name("foretaste");
+        config.connect(NoTls)
+    }
+
+    fn with<T>(&self, mut work: impl FnMut(&mut Client) -> Result<T, postgres::Error>) -> Result<T> {
+        let mut slot = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        let start = Instant::now();
+        let mut pause = Duration::from_millis(50);
+        loop {
+            let attempt = match slot.take() {
+                Some(client) => Ok(client),
+                None => self.connect(),
+            };
+            let error = match attempt {
+                Ok(mut client) => match work(&mut client) {
+                    Ok(value) => {
+                        *slot = Some(client);
+                        return Ok(value);
+                    }
+                    // The database answered and said no; shutting down is no such answer.
+                    Err(e) if e.as_db_error().is_some_and(|d| !["57", "08", "53"].iter().any(|class| d.code().code().starts_with(class))) => {
+                        *slot = Some(client);
+                        return Err(failed(&self.shown, describe(&e)));
+                    }
+                    Err(e) => e,
+                },
+                Err(e) => e,
+            };
+            if start.elapsed() > AWAY {
+                return Err(failed(&self.shown, describe(&error)));
+            }
+            tracing::debug!("{}: {}; trying again", self.shown, describe(&error));
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_secs(2));
+        }
+    }
+}
+
+/// The client's errors hide their reason in their source.
+fn describe(error: &postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(inner) => inner.message().to_owned(),
+        None => std::error::Error::source(error).map_or_else(|| error.to_string(), |source| format!("{error}: {source}")),
+    }
+}
+
+fn without_password(address: &str) -> String {
+    let Some((scheme, rest)) = address.split_once("://") else { return "postgres".into() };
+    // A password may also stand among the options behind the question mark.
+    let rest = rest.split('?').next().unwrap_or(rest);
+    let Some((user, host)) = rest.rsplit_once('@') else { return format!("{scheme}://{rest}") };
+    format!("{scheme}://{}@{host}", user.split(':').next().unwrap_or(user))
+}
+
+impl Journal for Postgres {
+    fn address(&self) -> String {
+        self.shown.clone()
+    }
+
+    fn read(&self, study: &str, from: u64) -> Result<Vec<String>> {
+        let rows = self.with(|c| c.query("SELECT event FROM foretaste_events WHERE study = $1 AND place >= $2 ORDER BY place", &[&study, &(from as i64)]))?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
+    }
+
+    fn append(&self, study: &str, place: u64, event: &str) -> Result<bool> {
+        // A gap would never be filled: an event goes right behind the last one.
+        let text = "INSERT INTO foretaste_events SELECT $1::text, $2::bigint, $3::text \
+                    WHERE $2::bigint = 0 OR EXISTS (SELECT 1 FROM foretaste_events WHERE study = $1::text AND place = $2::bigint - 1) ON CONFLICT DO NOTHING";
+        Ok(self.with(|c| c.execute(text, &[&study, &(place as i64), &event]))? == 1)
+    }
+
+    fn beat(&self, study: &str, worker: &str) -> Result<()> {
+        let text = "INSERT INTO foretaste_beats VALUES ($1, $2, 1) ON CONFLICT (study, worker) DO UPDATE SET beat = foretaste_beats.beat + 1";
+        self.with(|c| c.execute(text, &[&study, &worker])).map(drop)
+    }
+
+    fn beats(&self, study: &str) -> Result<Vec<(String, i64)>> {
+        let rows = self.with(|c| c.query("SELECT worker, beat FROM foretaste_beats WHERE study = $1 ORDER BY worker", &[&study]))?;
+        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    }
+
+    fn studies(&self) -> Result<Vec<String>> {
+        let rows = self.with(|c| c.query("SELECT study FROM foretaste_events WHERE place = 0 ORDER BY study", &[]))?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_password;
+
+    #[test]
+    fn passwords_are_never_shown() {
+        assert_eq!(without_password("postgres://me:secret@host:5432/db?password=secret"), "postgres://me@host:5432/db");
+        assert_eq!(without_password("postgres://host/db?user=me&password=secret"), "postgres://host/db");
+    }
+}

@@ -1,0 +1,276 @@
+//! Trials that run: what an objective sees of one, and the loop that runs them.
+
+use super::event::Event;
+use super::{Study, workers};
+use crate::{Configuration, HpoError, Result, State, Value, trial_seed};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Why an objective ends without a value.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Halt {
+    /// The pruner said so: the trial's last report is what it came to.
+    Pruned,
+    /// The budget is at its end, or a person stopped the program: the trial waits for another worker.
+    Interrupted,
+    /// It cannot be computed, for this reason.
+    Failed(String),
+    /// Somebody else has the trial by now: what was computed is dropped.
+    Lost,
+}
+
+impl<E: std::error::Error> From<E> for Halt {
+    fn from(error: E) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+/// When a search ends.
+#[derive(Clone, Default)]
+pub struct Budget {
+    /// Trials of the study, whoever ran them.
+    pub trials: Option<usize>,
+    /// Time from the beginning of the call.
+    pub time: Option<Duration>,
+    /// Asked between steps: whether to stop now.
+    pub stop: Option<Arc<dyn Fn() -> bool + Send + Sync>>,
+}
+
+impl Budget {
+    /// So many trials.
+    #[must_use]
+    pub fn trials(trials: usize) -> Self {
+        Self { trials: Some(trials), ..Self::default() }
+    }
+
+    /// So much time.
+    #[must_use]
+    pub fn time(time: Duration) -> Self {
+        Self { time: Some(time), ..Self::default() }
+    }
+}
+
+/// A trial in the hands of this worker.
+pub struct Running {
+    study: Study,
+    number: usize,
+    attempt: u32,
+    configuration: Configuration,
+    begun: Instant,
+    deadline: Option<Instant>,
+    stop: Option<Arc<dyn Fn() -> bool + Send + Sync>>,
+    settled: bool,
+}
+
+impl Running {
+    pub(super) fn new(study: Study, number: usize, attempt: u32, configuration: Configuration) -> Self {
+        Self { study, number, attempt, configuration, begun: Instant::now(), deadline: None, stop: None, settled: false }
+    }
+
+    /// The trial's number, from 0.
+    #[must_use]
+    pub fn number(&self) -> usize {
+        self.number
+    }
+
+    /// The seed of the trial's random choices: the same whoever runs it, and however often.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        trial_seed(self.study.0.settings.seed, self.number)
+    }
+
+    /// The settings that exist in this trial.
+    #[must_use]
+    pub fn configuration(&self) -> &Configuration {
+        &self.configuration
+    }
+
+    /// A setting; none where it does not exist in this trial.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.configuration.get(name)
+    }
+
+    fn typed<T>(&self, name: &str, kind: &str, read: impl Fn(&Value) -> Option<T>) -> Result<T> {
+        let fail = |reason: String| HpoError::Setting { name: name.to_owned(), reason };
+        let value = self.get(name).ok_or_else(|| fail("does not exist in this trial".into()))?;
+        read(value).ok_or_else(|| fail(format!("is {value}, which is no {kind}")))
+    }
+
+    /// A number.
+    ///
+    /// # Errors
+    /// [`HpoError::Setting`] where it does not exist in this trial or is no number.
+    pub fn float(&self, name: &str) -> Result<f64> {
+        self.typed(name, "number", Value::number)
+    }
+
+    /// A whole number.
+    ///
+    /// # Errors
+    /// [`HpoError::Setting`] where it does not exist in this trial or is no whole number.
+    pub fn integer(&self, name: &str) -> Result<i64> {
+        self.typed(name, "whole number", |value| if let Value::Integer(i) = value { Some(*i) } else { None })
+    }
+
+    /// A word.
+    ///
+    /// # Errors
+    /// [`HpoError::Setting`] where it does not exist in this trial or is no word.
+    pub fn text(&self, name: &str) -> Result<&str> {
+        let value = self.get(name).ok_or_else(|| HpoError::Setting { name: name.to_owned(), reason: "does not exist in this trial".into() })?;
+        let Value::Text(text) = value else { return Err(HpoError::Setting { name: name.to_owned(), reason: format!("is {value}, which is no word") }) };
+        Ok(text)
+    }
+
+    /// A flag.
+    ///
+    /// # Errors
+    /// [`HpoError::Setting`] where it does not exist in this trial or is no flag.
+    pub fn flag(&self, name: &str) -> Result<bool> {
+        self.typed(name, "flag", |value| if let Value::Flag(flag) = value { Some(*flag) } else { None })
+    }
+
+    /// Whether the budget is at its end or somebody wants to stop: the objective should then end with
+    /// [`Halt::Interrupted`].
+    #[must_use]
+    pub fn interrupted(&self) -> bool {
+        self.deadline.is_some_and(|deadline| Instant::now() >= deadline) || self.stop.as_ref().is_some_and(|stop| stop())
+    }
+
+    /// Tells how far the trial is: `step` counts what was used so far (from 1, rising), `value` is the metric then.
+    ///
+    /// # Errors
+    /// [`Halt::Pruned`] where it should end, [`Halt::Interrupted`] at the budget's end, [`Halt::Lost`] where
+    /// somebody else has it by now, [`Halt::Failed`] where the storage does not answer.
+    pub fn report(&mut self, step: u64, value: f64) -> Result<(), Halt> {
+        let (trial, attempt) = (self.number, self.attempt);
+        let event = Event::Reported { trial, attempt, step, value: value.is_finite().then_some(value) };
+        let written = self.study.transact(|ledger| ledger.held(trial, attempt).map(|_| Some((event.clone(), ()))));
+        match written {
+            Err(HpoError::Lost { .. }) => return Err(Halt::Lost),
+            Err(error) => return Err(Halt::Failed(error.to_string())),
+            Ok(_) => {}
+        }
+        let ledger = self.study.locked();
+        let pruned = ledger.held(trial, attempt).is_ok_and(|held| self.study.0.settings.pruner.prunes(&self.study.history(&ledger), held));
+        drop(ledger);
+        if pruned {
+            return Err(Halt::Pruned);
+        }
+        if self.interrupted() { Err(Halt::Interrupted) } else { Ok(()) }
+    }
+
+    /// Ends the trial with what its objective came to. What is no number counts as failed.
+    ///
+    /// # Errors
+    /// [`HpoError::Lost`] where somebody else has the trial by now: the outcome is dropped;
+    /// [`HpoError::Storage`] where the storage does not answer.
+    pub fn tell(mut self, outcome: Result<f64, Halt>) -> Result<()> {
+        self.settle(outcome)
+    }
+
+    fn settle(&mut self, outcome: Result<f64, Halt>) -> Result<()> {
+        let (trial, attempt, seconds) = (self.number, self.attempt, self.begun.elapsed().as_secs_f64());
+        self.settled = true;
+        let ended = |state, value, reason| Event::Ended { trial, attempt, state, value, seconds, reason };
+        let event = match outcome {
+            Ok(value) if value.is_finite() => ended(State::Complete, Some(value), None),
+            Ok(value) => ended(State::Failed, None, Some(format!("the objective came to {value}"))),
+            Err(Halt::Pruned) => ended(State::Pruned, None, None),
+            Err(Halt::Failed(reason)) => ended(State::Failed, None, Some(reason)),
+            Err(Halt::Interrupted) => Event::Released { trial, attempt, lost: false },
+            Err(Halt::Lost) => return Ok(()),
+        };
+        let written = self.study.transact(|ledger| ledger.held(trial, attempt).map(|_| Some((event.clone(), ()))));
+        written.map(drop)
+    }
+}
+
+impl Drop for Running {
+    /// A trial that nobody told anything of waits for another worker.
+    fn drop(&mut self) {
+        if !self.settled {
+            let _ = self.settle(Err(Halt::Interrupted));
+        }
+    }
+}
+
+impl Study {
+    /// Runs trials one after the other until the budget is at its end, taking over those of workers that died.
+    /// Answers how many this call ended.
+    ///
+    /// A panic of the objective fails its trial. An interrupted trial waits for the next worker or the next run.
+    ///
+    /// # Errors
+    /// [`HpoError::Storage`], and what the sampler meets.
+    pub fn optimize(&self, budget: &Budget, objective: impl Fn(&mut Running) -> Result<f64, Halt>) -> Result<usize> {
+        let deadline = budget.time.map(|time| Instant::now() + time);
+        self.optimize_until(budget, deadline, &objective)
+    }
+
+    /// As [`optimize`](Self::optimize), with `workers` threads of this process.
+    ///
+    /// # Errors
+    /// As [`optimize`](Self::optimize), of the first thread that met one.
+    pub fn optimize_in_parallel(&self, workers: usize, budget: &Budget, objective: impl Fn(&mut Running) -> Result<f64, Halt> + Sync) -> Result<usize> {
+        let deadline = budget.time.map(|time| Instant::now() + time);
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..workers.max(1)).map(|_| scope.spawn(|| self.optimize_until(budget, deadline, &objective))).collect();
+            let ended = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            ended.collect::<Result<Vec<usize>>>().map(|ended| ended.into_iter().sum())
+        })
+    }
+
+    /// Runs one trial, whichever is next; answers whether one was to be run and ended.
+    ///
+    /// # Errors
+    /// As [`optimize`](Self::optimize).
+    pub fn optimize_once(&self, budget: &Budget, objective: impl FnMut(&mut Running) -> Result<f64, Halt>) -> Result<bool> {
+        let deadline = budget.time.map(|time| Instant::now() + time);
+        match self.ask(budget.trials)? {
+            Some(trial) => self.run(trial, budget, deadline, objective),
+            None => Ok(false),
+        }
+    }
+
+    /// Runs a trial; answers whether it ended.
+    fn run(
+        &self,
+        mut trial: Running,
+        budget: &Budget,
+        deadline: Option<Instant>,
+        mut objective: impl FnMut(&mut Running) -> Result<f64, Halt>,
+    ) -> Result<bool> {
+        trial.deadline = deadline;
+        trial.stop.clone_from(&budget.stop);
+        let outcome = catch_unwind(AssertUnwindSafe(|| objective(&mut trial))).unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+            Err(Halt::Failed(format!("panicked: {}", text.unwrap_or("no reason given"))))
+        });
+        let interrupted = outcome == Err(Halt::Interrupted);
+        match trial.tell(outcome) {
+            Err(HpoError::Lost { trial, reason }) => tracing::warn!("trial {trial} was taken from this worker ({reason}); its outcome is dropped"),
+            other => other?,
+        }
+        Ok(!interrupted)
+    }
+
+    fn optimize_until(&self, budget: &Budget, deadline: Option<Instant>, objective: &impl Fn(&mut Running) -> Result<f64, Halt>) -> Result<usize> {
+        let over = || deadline.is_some_and(|deadline| Instant::now() >= deadline) || budget.stop.as_ref().is_some_and(|stop| stop());
+        let mut ended = 0;
+        while !over() {
+            let Some(trial) = self.ask(budget.trials)? else {
+                // Those that others run may come back.
+                if !self.looked(|ledger, _| ledger.trials.iter().any(|t| t.state == State::Running))? {
+                    break;
+                }
+                std::thread::sleep(workers::PAUSE);
+                continue;
+            };
+            ended += usize::from(self.run(trial, budget, deadline, objective)?);
+        }
+        Ok(ended)
+    }
+}
