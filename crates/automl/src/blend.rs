@@ -3,7 +3,7 @@
 //! All weights are found on rows that trained none of the models, and judged on others of these: users are dealt
 //! into folds, weights found on all folds but one are judged on that one.
 
-use foretaste_models::rmse;
+use crate::metric::clipped_rmse;
 
 /// Predictions of the same rows by several models: `[models][rows]`.
 pub struct Predictions<'a> {
@@ -81,8 +81,7 @@ pub fn judged(predictions: &Predictions, clip: Option<(f32, f32)>) -> Vec<(Metho
                 let weights = among(predictions, &known, |part| method.weights(part));
                 asked.iter().for_each(|row| joined[*row] = weights.of(predictions, *row));
             }
-            crate::metric::clip(&mut joined, clip);
-            (method, rmse(&joined, predictions.values))
+            (method, clipped_rmse(&joined, predictions.values, clip))
         })
         .collect()
 }

@@ -1,5 +1,6 @@
 //! What may be learned from.
 
+use crate::{Candidate, Metric};
 use foretaste_data::{Attributes, Histories};
 use foretaste_models::{Device, FitContext, Fitted, ModelSettings, Progress, Result};
 use std::path::Path;
@@ -36,6 +37,18 @@ impl Materials<'_> {
     #[must_use]
     pub fn context<'b>(&'b self, seed: u64, progress: &'b dyn Progress, checkpoint: Option<&'b Path>) -> FitContext<'b> {
         FitContext { progress, checkpoint, user_attributes: self.user_attributes, item_attributes: self.item_attributes, ..FitContext::new(seed, self.device) }
+    }
+
+    /// What a study over these rows is about, as a hash: the rows, the metric and its reading, and the settings that are not
+    /// searched. Two searches that differ in one of them must not be taken for one.
+    #[must_use]
+    pub fn task(&self, metric: &Metric, candidate: &Candidate) -> String {
+        let mut hash = 0_u64;
+        let mut take = |bytes: &[u8]| hash = bytes.iter().fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3).rotate_left(7));
+        self.train.feed(&mut take);
+        self.validation.feed(&mut take);
+        take(format!("{} {:?} {:?} {}", metric.name, metric.reading, self.scale, candidate.settings.to_toml()).as_bytes());
+        format!("{hash:016x}")
     }
 
     /// The rows of the first `share` of users in a seeded order, training and judging ones: a smaller task of the same

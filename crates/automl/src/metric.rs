@@ -5,8 +5,9 @@ use foretaste_hpo::Direction;
 use foretaste_models::{ModelSettings, Reading, Trained, rmse};
 use std::sync::Arc;
 
-/// Judges a trained model: the model, the rows known before, the rows asked, and how these are read.
-pub type Judge = Arc<dyn Fn(&dyn Trained, &Histories, &Histories, Reading) -> f64 + Send + Sync>;
+/// Judges a trained model: the model, the rows that trained it and those known before, the rows asked, and how these are
+/// read.
+pub type Judge = Arc<dyn Fn(&dyn Trained, [&Histories; 2], &Histories, Reading) -> f64 + Send + Sync>;
 
 /// A metric with its direction and reading.
 #[derive(Clone)]
@@ -46,26 +47,26 @@ impl Metric {
         !self.judges_ratings() || settings.predicts_ratings()
     }
 
-    /// The predictions of `asked`, clipped; none where ratings are not judged.
-    pub(crate) fn predictions(&self, model: &dyn Trained, known: &Histories, asked: &Histories, scale: Option<(f32, f32)>) -> Option<Vec<f32>> {
-        let mut predictions = model.as_rating().filter(|_| self.judges_ratings())?.predict(known, asked, self.reading);
-        clip(&mut predictions, scale);
-        Some(predictions)
+    /// The predictions of `asked`; none where ratings are not judged.
+    pub(crate) fn predictions(&self, model: &dyn Trained, known: &Histories, asked: &Histories) -> Option<Vec<f32>> {
+        Some(model.as_rating().filter(|_| self.judges_ratings())?.predict(known, asked, self.reading))
     }
 
-    /// The figure of a model, given the rows `known`, over the rows `asked`.
+    /// The figure of a model over the rows `asked`, given the rows that trained it and the rows that are known (more
+    /// of them under some splits).
     #[must_use]
-    pub fn of(&self, model: &dyn Trained, known: &Histories, asked: &Histories, scale: Option<(f32, f32)>) -> f64 {
+    pub fn of(&self, model: &dyn Trained, [train, known]: [&Histories; 2], asked: &Histories, scale: Option<(f32, f32)>) -> f64 {
         match &self.judge {
-            Some(judge) => judge(model, known, asked, self.reading),
-            None => self.predictions(model, known, asked, scale).map_or(f64::NAN, |predictions| rmse(&predictions, asked.values())),
+            Some(judge) => judge(model, [train, known], asked, self.reading),
+            None => self.predictions(model, known, asked).map_or(f64::NAN, |predictions| clipped_rmse(&predictions, asked.values(), scale)),
         }
     }
 }
 
-/// Moves predictions into the scale.
-pub(crate) fn clip(predictions: &mut [f32], scale: Option<(f32, f32)>) {
-    if let Some((low, high)) = scale {
-        predictions.iter_mut().for_each(|p| *p = p.clamp(low, high));
+/// RMSE of predictions moved into the scale.
+pub(crate) fn clipped_rmse(predictions: &[f32], values: &[f32], scale: Option<(f32, f32)>) -> f64 {
+    match scale {
+        Some((low, high)) => rmse(&predictions.iter().map(|p| p.clamp(low, high)).collect::<Vec<f32>>(), values),
+        None => rmse(predictions, values),
     }
 }

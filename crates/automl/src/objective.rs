@@ -78,7 +78,7 @@ pub struct Scored {
     pub value: f64,
     /// The settings, with the number of epochs that was best.
     pub settings: ModelSettings,
-    /// Clipped predictions of the judging rows, for joining; none where ratings are not judged.
+    /// Predictions of the judging rows as the model makes them, for joining; none where ratings are not judged.
     pub predictions: Option<Vec<f32>>,
     /// The trained model.
     pub model: Box<dyn Trained>,
@@ -114,8 +114,9 @@ impl Objective<'_> {
         let reporter = Reporter { trial: Mutex::new(trial), halt: Mutex::new(None), direction: self.metric.direction };
         let scored = self.score(&settings, seed, &reporter, checkpoint.as_deref());
         let halt = reporter.halt.into_inner().unwrap_or_else(PoisonError::into_inner);
-        // What was interrupted keeps its checkpoint; everything else is over.
-        if let Some(folder) = checkpoint.filter(|_| !matches!(halt, Some(Halt::Interrupted))) {
+        // What was interrupted keeps its checkpoint, and what another worker has by now is that worker's.
+        let interrupted = matches!(scored, Err(ModelError::Interrupted)) && matches!(halt, None | Some(Halt::Interrupted | Halt::Lost));
+        if let Some(folder) = checkpoint.filter(|_| !interrupted) {
             let _ = std::fs::remove_dir_all(folder);
         }
         match (scored, halt) {
@@ -137,10 +138,10 @@ impl Objective<'_> {
         let fitted = self.materials.fit(settings, seed, progress, checkpoint)?;
         let train_seconds = clock.elapsed().as_secs_f64();
         let clock = Instant::now();
-        let predictions = self.metric.predictions(fitted.model.as_ref(), train, validation, *scale);
+        let predictions = self.metric.predictions(fitted.model.as_ref(), train, validation);
         let value = match &predictions {
-            Some(predictions) => foretaste_models::rmse(predictions, validation.values()),
-            None => self.metric.of(fitted.model.as_ref(), train, validation, *scale),
+            Some(predictions) => crate::metric::clipped_rmse(predictions, validation.values(), *scale),
+            None => self.metric.of(fitted.model.as_ref(), [train, train], validation, *scale),
         };
         let settings = if fitted.best_epoch > 0 { settings.clone().with_epochs(fitted.best_epoch) } else { settings.clone() };
         Ok(Scored { value, settings, predictions, model: fitted.model, train_seconds, predict_seconds: clock.elapsed().as_secs_f64() })

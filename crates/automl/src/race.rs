@@ -14,7 +14,8 @@ use foretaste_data::atomic;
 use foretaste_hpo::storage::Journal;
 use foretaste_hpo::{Budget, HpoError, Running, State, Study, StudySettings, Trial, pruner, trial_seed};
 use foretaste_models::{EpochReport, ModelSettings, Progress};
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,8 +26,11 @@ const SAMPLES: [f64; 2] = [1.0 / 9.0, 1.0 / 3.0];
 /// A model whose own settings take a larger share of the budget than this stops.
 const SHARE: f64 = 0.3;
 
+/// File of what the studies do not say.
+const REMEMBERED: &str = "race.json";
+
 /// Why a model is no longer in the race.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stopped {
     /// Worse than a baseline, or among the last, on a sample.
@@ -62,12 +66,12 @@ pub struct Kept {
     pub value: f64,
     /// Seconds its training took.
     pub seconds: f64,
-    /// Clipped predictions of the judging rows; empty where ratings are not judged.
+    /// Predictions of the judging rows; empty where ratings are not judged.
     pub predictions: Vec<f32>,
 }
 
 /// What happened when.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Moment {
     /// Seconds from the beginning.
     pub seconds: f64,
@@ -77,6 +81,14 @@ pub struct Moment {
     pub value: f64,
     /// Share of the users it saw.
     pub share: f64,
+}
+
+/// What the studies do not say, in a file beside them.
+#[derive(Default, serde::Serialize, serde::Deserialize)]
+struct Remembered {
+    seconds: f64,
+    moments: Vec<Moment>,
+    stopped: BTreeMap<String, Stopped>,
 }
 
 /// How a race stands.
@@ -131,9 +143,11 @@ impl Race<'_> {
         let before = self.recalled(&mut standing)?;
         let spent = move || before + clock.elapsed().as_secs_f64();
         self.samples(&mut standing, &spent);
+        self.remember(&standing, spent())?;
         self.first(&mut standing, &spent)?;
         self.search(&mut standing, &spent)?;
         standing.seconds = spent();
+        self.remember(&standing, standing.seconds)?;
         standing.kept.sort_by(|a, b| (a.value * self.sign()).total_cmp(&(b.value * self.sign())));
         Ok(standing)
     }
@@ -149,6 +163,7 @@ impl Race<'_> {
     fn study(&self, candidate: &Candidate) -> Result<Study> {
         let settings = StudySettings {
             name: candidate.name.clone(),
+            task: self.materials.task(self.metric, candidate),
             direction: self.metric.direction,
             seed: self.seed,
             pruner: Box::new(pruner::SuccessiveHalving::default()),
@@ -162,16 +177,21 @@ impl Race<'_> {
         Ok(Study::open(Arc::clone(&self.journal), space, settings)?)
     }
 
-    fn predictions_file(&self, name: &str, trial: usize) -> std::path::PathBuf {
+    fn predictions_file(&self, name: &str, trial: usize) -> PathBuf {
         self.folder.join("predictions").join(format!("{name}-{trial}.f32"))
     }
 
     /// Takes up what an earlier run came to; answers the seconds it took.
     fn recalled(&self, standing: &mut Standing) -> Result<f64> {
-        let mut seconds = 0.0;
+        let known = std::fs::read(self.folder.join(REMEMBERED)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let Remembered { seconds, moments, mut stopped } = known.unwrap_or_default();
+        standing.moments = moments;
+        for entrant in &mut standing.entrants {
+            // Who had nothing left may have by now, if more trials are allowed.
+            entrant.stopped = stopped.remove(&entrant.candidate.name).filter(|why| *why != Stopped::Exhausted);
+        }
         for (index, entrant) in standing.entrants.iter().enumerate() {
             for trial in &entrant.trials {
-                seconds += trial.seconds;
                 let Some(value) = trial.value.filter(|_| trial.state == State::Complete) else { continue };
                 let read = || std::fs::read(self.predictions_file(&entrant.candidate.name, trial.number)).ok();
                 let predictions = if self.metric.judges_ratings() { read() } else { Some(Vec::new()) };
@@ -185,6 +205,14 @@ impl Race<'_> {
             }
         }
         Ok(seconds)
+    }
+
+    /// Keeps what the studies do not say.
+    fn remember(&self, standing: &Standing, seconds: f64) -> Result<()> {
+        let stopped = standing.entrants.iter().filter_map(|e| Some((e.candidate.name.clone(), e.stopped.clone()?))).collect();
+        let remembered = Remembered { seconds, moments: standing.moments.clone(), stopped };
+        let text = serde_json::to_vec(&remembered).map_err(|e| AutomlError::Nothing(e.to_string()))?;
+        Ok(atomic::write(&self.folder.join(REMEMBERED), &text)?)
     }
 
     /// Own settings on growing samples.
@@ -210,6 +238,8 @@ impl Race<'_> {
                         standing.moments.push(Moment { seconds: spent(), entrant: index, value: scored.value, share });
                         figures.push((index, scored.value * self.sign()));
                     }
+                    // Stopped by a person: it begins again another time.
+                    Err(_) if (self.stop)() => return,
                     Err(error) => {
                         let stopped = if Instant::now() >= limit {
                             Stopped::TooSlow(format!("on {:.0} % of the users it took a {:.0}th of the budget", 100.0 * share, 2.0 / (SHARE * share.sqrt())))
@@ -276,7 +306,7 @@ impl Race<'_> {
             let best = standing.kept.iter().map(|k| k.value * self.sign()).fold(f64::INFINITY, f64::min);
             let mut shares: Vec<(usize, f64)> = Vec::new();
             for (index, entrant) in standing.entrants.iter_mut().enumerate() {
-                let full = self.trials.is_some_and(|most| entrant.trials.len() >= most);
+                let full = self.trials.is_some_and(|most| entrant.trials.iter().filter(|t| t.state.ended()).count() >= most);
                 if entrant.stopped.is_none() && (entrant.candidate.space.is_none() || full) {
                     entrant.stopped = Some(Stopped::Exhausted);
                 }
@@ -325,7 +355,7 @@ impl Race<'_> {
         } else if let Some(reason) = entrant.trials.first().and_then(|t| t.reason.clone()).filter(|_| entrant.trials.iter().all(|t| t.state == State::Failed)) {
             entrant.stopped = Some(Stopped::Failed(reason));
         }
-        Ok(())
+        self.remember(standing, spent())
     }
 }
 

@@ -48,7 +48,7 @@ pub struct Trial {
     pub configuration: Configuration,
     /// What it came to, in the study's own direction.
     pub value: Option<f64>,
-    /// What it reported on its way, by rising step; those of its last attempt.
+    /// What it reported on its way, by rising step: an attempt that went on from a checkpoint adds to what was there.
     pub reports: Vec<Report>,
     /// Seconds it took, in its last attempt.
     pub seconds: f64,

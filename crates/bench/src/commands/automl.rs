@@ -74,7 +74,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
             BenchError::Usage("no system was trained within the budget; give more --budget".into())
         });
     }
-    let left = budget.as_secs_f64() - standing.seconds;
+    let left = budget.as_secs_f64() - standing.seconds.max(clock.elapsed().as_secs_f64());
     let (winner, methods) = choose(&task, &standing, left, arguments);
     let mut board = Leaderboard::new(&task.metric, &standing, &task.materials.validation, methods);
     board.refitted(&winner, budget.as_secs_f64());
@@ -113,15 +113,20 @@ impl Progress for Stopping {
 /// The best trial alone, or the best joined, where rows that found no weights say so and the time left suffices to
 /// train all members again; and what each method came to.
 fn choose(task: &Task, standing: &Standing, left: f64, arguments: &Arguments) -> (Winner, Vec<(String, f64)>) {
-    let best = &standing.kept[0];
+    // All rows train a little longer than the training rows did.
+    let growth = task.known.len() as f64 / task.materials.train.len() as f64;
+    let cost = |at: usize| standing.kept[at].seconds * growth;
+    let mut among: Vec<usize> = (0..standing.kept.len()).filter(|at| cost(*at) <= left).take(JOINED).collect();
+    if among.is_empty() {
+        among.extend((0..standing.kept.len()).min_by(|a, b| cost(*a).total_cmp(&cost(*b))));
+    }
+    let best = &standing.kept[among[0]];
     let title = |entrant: usize| standing.entrants[entrant].candidate.title.clone();
     let alone = Winner { title: title(best.entrant), settings: best.settings.clone(), members: vec![(title(best.entrant), best.trial, 1.0)] };
     if !task.metric.judges_ratings() || arguments.no_ensemble {
         return (alone, Vec::new());
     }
-    // All rows train a little longer than the training rows did; predicting took its time as well.
-    let growth = task.known.len() as f64 / task.materials.train.len() as f64;
-    let mut among: Vec<usize> = (0..standing.kept.len().min(JOINED)).collect();
+    let first = among[0];
     let users = task.materials.validation.row_users();
     loop {
         let predictions = Predictions {
@@ -137,9 +142,10 @@ fn choose(task: &Task, standing: &Standing, left: f64, arguments: &Arguments) ->
         }
         let weights = method.weights(&predictions);
         let members: Vec<(usize, f64)> = weights.members().map(|(column, weight)| (among[column], weight)).collect();
-        let cost: f64 = members.iter().map(|(at, _)| standing.kept[*at].seconds * growth).sum();
-        let slowest = members.iter().copied().max_by(|a, b| standing.kept[a.0].seconds.total_cmp(&standing.kept[b.0].seconds));
-        if let Some((slowest, _)) = slowest.filter(|_| cost > left && among.len() > 2) {
+        // Too slow together: without the slowest, but never without the best, with which all is compared.
+        if members.iter().map(|(at, _)| cost(*at)).sum::<f64>() > left {
+            let slowest = members.iter().map(|(at, _)| *at).filter(|at| *at != first).max_by(|a, b| cost(*a).total_cmp(&cost(*b)));
+            let Some(slowest) = slowest else { return (alone, methods) };
             among.retain(|at| *at != slowest);
             continue;
         }

@@ -16,12 +16,14 @@ pub(super) struct Task<'a> {
     /// Training and judging rows.
     pub known: Histories,
     pub test: Histories,
+    /// Rows that are known at testing and train nothing, under splits that have such.
+    given: Histories,
 }
 
 impl<'a> Task<'a> {
     /// Splits `data` under `rule` and `seed`; `validation` is the share of the training rows that judges.
     pub fn new(data: &'a Dataset, rule: &SplitRule, seed: u64, validation: f64, metric: Metric, device: &'a Device) -> Result<Self> {
-        let Parts { train, validation, test, .. } = rule.split(&data.table, seed, validation)?.parts(&data.table);
+        let Parts { train, validation, test, given } = rule.split(&data.table, seed, validation)?.parts(&data.table);
         if validation.is_empty() {
             return Err(BenchError::Usage(format!("no rows are left to judge by under {}; give a larger --validation", rule.name())));
         }
@@ -31,7 +33,7 @@ impl<'a> Task<'a> {
         let scale = metric.judges_ratings().then(|| data.scale.unwrap_or_else(shown));
         let materials =
             Materials { train, validation, scale, user_attributes: data.user_attributes.as_ref(), item_attributes: data.item_attributes.as_ref(), device };
-        Ok(Self { materials, metric, known, test })
+        Ok(Self { materials, metric, known, test, given })
     }
 
     /// Trains settings on all rows that do not test.
@@ -43,7 +45,8 @@ impl<'a> Task<'a> {
 
     /// The figure over the test rows.
     pub fn tested(&self, model: &dyn Trained) -> f64 {
-        self.metric.of(model, &self.known, &self.test, self.materials.scale)
+        let with_given = self.known.merged(&self.given);
+        self.metric.of(model, [&self.known, &with_given], &self.test, self.materials.scale)
     }
 
     /// The figure over the test rows of settings trained on all others.
@@ -60,8 +63,8 @@ pub(super) fn metric(name: &str, reading: Reading) -> Result<Metric> {
     let known: Vec<String> = ranking::METRICS.iter().map(|m| m.name()).collect();
     let found = known.iter().position(|metric| metric.eq_ignore_ascii_case(name));
     let at = found.ok_or_else(|| BenchError::Usage(format!("unknown metric {name:?}; known are rmse, {}", known.join(", "))))?;
-    let judge = move |model: &dyn Trained, known: &Histories, asked: &Histories, reading: Reading| {
-        let (figures, _) = ranking::evaluate(model, known, known, asked, reading);
+    let judge = move |model: &dyn Trained, [train, known]: [&Histories; 2], asked: &Histories, reading: Reading| {
+        let (figures, _) = ranking::evaluate(model, train, known, asked, reading);
         figures.metrics[at].1
     };
     Ok(Metric::new(&known[at], Direction::Maximize, reading, Arc::new(judge)))

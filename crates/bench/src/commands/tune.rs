@@ -47,6 +47,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
 
     let settings = StudySettings {
         name: arguments.study.clone().unwrap_or_else(|| format!("{}-{}-{}-{}", data.name, candidate.name, rule.regime(), task.metric.name)),
+        task: task.materials.task(&task.metric, &candidate),
         direction: task.metric.direction,
         seed: arguments.seed,
         sampler: match arguments.grid_points {

@@ -103,7 +103,7 @@ impl<'a> View<'a> {
         };
         let cells = parameter.domain.cells().filter(|cells| *cells <= 7);
         let places: Vec<f64> = match cells {
-            Some(cells) => (0..cells).map(|c| (c as f64 + 0.5) / cells as f64).collect(),
+            Some(_) => parameter.domain.places(),
             None => vec![0.0, 0.25, 0.5, 0.75, 1.0],
         };
         places.into_iter().map(|place| (place, text(parameter.domain.decode(place)))).collect()

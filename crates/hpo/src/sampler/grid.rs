@@ -33,7 +33,7 @@ impl Grid {
             .parameters()
             .iter()
             .map(|parameter| match parameter.domain.cells() {
-                Some(cells) if parameter.domain.is_categorical() || cells <= points => (0..cells).map(|c| (c as f64 + 0.5) / cells as f64).collect(),
+                Some(cells) if parameter.domain.is_categorical() || cells <= points => parameter.domain.places(),
                 _ => (0..points).map(|p| p as f64 / (points - 1) as f64).collect(),
             })
             .collect();
@@ -67,7 +67,10 @@ impl Sampler for Grid {
         Ok(Suggestion { point, note: Vec::new() })
     }
 
-    fn limit(&self, space: &Space) -> Option<usize> {
-        self.all(space).ok().map(|all| all.len())
+    /// All trials so far, whatever asked for them, and what of the grid was not tried.
+    fn limit(&self, space: &Space, history: &History) -> Option<usize> {
+        let tried = super::Tried::new(history);
+        let left = self.all(space).ok()?.iter().filter(|point| !tried.holds(point)).count();
+        Some(history.trials.len() + left)
     }
 }

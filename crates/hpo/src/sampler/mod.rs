@@ -46,7 +46,7 @@ pub trait Sampler: Send + Sync {
     fn suggest(&self, space: &Space, history: &History, rng: &mut ChaCha8Rng) -> Result<Suggestion>;
 
     /// How many trials there can be at most; none without such a number.
-    fn limit(&self, _space: &Space) -> Option<usize> {
+    fn limit(&self, _space: &Space, _history: &History) -> Option<usize> {
         None
     }
 }

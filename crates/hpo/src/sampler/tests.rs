@@ -58,9 +58,11 @@ fn few_configurations_are_not_repeated() {
         assert_eq!(seen.len(), least, "{name}");
     }
     let grid = study("grid", MIXED, 0);
+    // What was asked for beside the grid takes none of its places.
+    grid.enqueue(&grid.space().decode(&[0.2, 0.25, 0.5, 0.3])).unwrap();
     // a has 0, 0.5 and 1, of which the constraint leaves two; kinds: plain, or deep with depths 1, 2 or 3, 4; three rates.
     grid.optimize(&Budget::default(), mixed).unwrap();
-    assert_eq!(grid.trials().unwrap().len(), 2 * (1 + 3) * 3);
+    assert_eq!(grid.trials().unwrap().len(), 1 + 2 * (1 + 3) * 3);
 }
 
 /// Where trials fail, are pruned or pend, every sampler still proposes.

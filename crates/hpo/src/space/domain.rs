@@ -174,6 +174,18 @@ impl Domain {
         }
     }
 
+    /// The places of all values, where these are few enough to name; empty where there is no end of them.
+    #[must_use]
+    pub fn places(&self) -> Vec<f64> {
+        let Some(cells) = self.cells() else { return Vec::new() };
+        match self {
+            Self::Integer { low, high, step, .. } => {
+                (0..).map(|i| low + i * step).take_while(|v| v <= high).filter_map(|v| self.encode(&Value::Integer(v))).collect()
+            }
+            _ => (0..cells).map(|cell| (cell as f64 + 0.5) / cells as f64).collect(),
+        }
+    }
+
     /// The cell of a place between 0 and 1, as bounds that hold what decodes to the same value.
     pub(crate) fn cell(&self, unit: f64) -> Option<(f64, f64)> {
         match (self, self.decode(unit)) {

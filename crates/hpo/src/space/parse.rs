@@ -85,6 +85,8 @@ impl Space {
     /// [`HpoError::Space`], as for a text alone.
     pub fn given(text: &str, fixed: &Configuration) -> Result<Option<Self>> {
         let (mut parameters, constraints) = read(text)?;
+        // What is fixed at a value outside of its range was put there on purpose.
+        parameters.retain(|p| fixed.get(&p.name).is_none_or(|value| p.domain.encode(value).is_some()));
         let searched: Vec<String> = parameters.iter().map(|p| p.name.clone()).collect();
         let decided = |condition: &Condition| if searched.contains(&condition.parameter) { None } else { fixed.get(&condition.parameter) };
         parameters.retain(|p| p.when.iter().all(|c| decided(c).is_none_or(|value| c.test.holds(value))));

@@ -36,6 +36,8 @@ pub(super) enum Event {
 pub(super) struct Identity {
     pub format: u32,
     pub version: String,
+    #[serde(default)]
+    pub task: String,
     pub space: Vec<String>,
     pub direction: super::Direction,
     pub seed: u64,
@@ -60,6 +62,12 @@ impl Identity {
             return Some(format!("its {name} is {theirs}, not {ours}; give the same, or begin another study"));
         }
         let differs = || self.space.iter().chain(&other.space).find(|line| !(self.space.contains(line) && other.space.contains(line)));
+        if self.task != other.task {
+            return Some(
+                "it judges by something else (other rows, another metric, or other settings beside those searched); give the same, or begin another study"
+                    .into(),
+            );
+        }
         (self.space != other.space)
             .then(|| format!("its search space is another one ({}); give the same, or begin another study", differs().map_or("in its order", |line| line)))
     }

@@ -58,10 +58,11 @@ impl Ledger {
                 trial.attempts = attempt;
                 trial.worker = worker;
                 trial.note = note;
-                trial.reports.clear();
             }
             Event::Reported { trial, attempt, step, value } => {
                 if let Some(trial) = self.held_mut(trial, attempt) {
+                    // A trial that was begun anew says again what it said before, or goes on from there.
+                    trial.reports.retain(|r| r.step < step);
                     trial.reports.push(Report { step, value: value.unwrap_or(f64::NAN) });
                 }
             }

@@ -47,6 +47,8 @@ impl Direction {
 pub struct StudySettings {
     /// Its name in the storage.
     pub name: String,
+    /// What trials are judged by, in any words: workers with other words do not join.
+    pub task: String,
     /// What is better.
     pub direction: Direction,
     /// Seed of every random choice: trial `k` has a seed that follows from it and `k` alone.
@@ -65,6 +67,7 @@ impl Default for StudySettings {
     fn default() -> Self {
         Self {
             name: "study".into(),
+            task: String::new(),
             direction: Direction::Minimize,
             seed: 0,
             sampler: Box::new(Auto::default()),
@@ -108,6 +111,7 @@ impl Study {
         let identity = Identity {
             format: event::FORMAT,
             version: env!("CARGO_PKG_VERSION").into(),
+            task: settings.task.clone(),
             space: space.lines(),
             direction: settings.direction,
             seed: settings.seed,
@@ -196,7 +200,6 @@ impl Study {
     pub fn ask(&self, limit: Option<usize>) -> Result<Option<Running>> {
         self.watch_over();
         let shared = &self.0;
-        let most = limit.unwrap_or(usize::MAX).min(shared.settings.sampler.limit(&shared.space).unwrap_or(usize::MAX));
         let mut proposed: Option<(usize, usize, Suggestion)> = None;
         self.transact(|ledger| {
             let start = |trial: usize, attempt: u32, configuration: &Configuration, note: &[f64]| {
@@ -208,7 +211,8 @@ impl Study {
                 return Ok(start(waiting.number, waiting.attempts + 1, &waiting.configuration, &waiting.note));
             }
             let number = ledger.trials.len();
-            if number >= most {
+            let most = shared.settings.sampler.limit(&shared.space, &self.history(ledger)).unwrap_or(usize::MAX);
+            if number >= limit.unwrap_or(usize::MAX).min(most) {
                 return Ok(None);
             }
             // What others reported meanwhile is no reason to think again.

@@ -81,6 +81,7 @@ fn contract(journal: &Arc<dyn Journal>) {
     let differs = |space: &str, settings: StudySettings| Study::open(Arc::clone(journal), space.parse().unwrap(), settings).err().unwrap().to_string();
     assert!(differs(SPACE, settings(2)).contains("seed is 1, not 2"));
     assert!(differs(SPACE, StudySettings { sampler: Box::new(crate::sampler::Sobol), ..settings(1) }).contains("sampler is random, not sobol"));
+    assert!(differs(SPACE, StudySettings { task: "another".into(), ..settings(1) }).contains("judges by something else"));
     assert!(differs("x = { type = \"bool\" }", settings(1)).contains("search space"));
     let newer = journal.read("study", 0).unwrap()[0].replace("\"format\":1", "\"format\":2");
     journal.append("newer", 0, &newer).unwrap();

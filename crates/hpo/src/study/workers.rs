@@ -56,9 +56,14 @@ impl Study {
             return;
         }
         watch.looked = Some(Instant::now());
+        let asked = Instant::now();
         let (Ok(beats), Ok(trials)) = (shared.journal.beats(self.name()), self.trials()) else { return };
         let beats: HashMap<String, i64> = beats.into_iter().collect();
         let now = Instant::now();
+        // The storage itself was away: nobody could give a sign.
+        if now - asked > every {
+            watch.seen.clear();
+        }
         let mut dead = Vec::new();
         for trial in trials.iter().filter(|t| t.state == State::Running && t.worker != shared.worker) {
             let beat = beats.get(&trial.worker).copied();

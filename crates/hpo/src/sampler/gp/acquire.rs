@@ -121,17 +121,15 @@ fn climb(space: &Space, features: &Features, surrogate: &Surrogate, candidate: &
 fn sweep(space: &Space, features: &Features, surrogate: &Surrogate, candidate: &mut [f64], fits: &dyn Fn(&[f64]) -> bool) -> bool {
     let mut better = false;
     for (index, parameter) in space.parameters().iter().enumerate() {
-        let Some(cells) = parameter.domain.cells().filter(|cells| (2..=FEW).contains(cells)) else { continue };
-        if space.snapped(candidate)[index].is_nan() {
+        if !parameter.domain.cells().is_some_and(|cells| (2..=FEW).contains(&cells)) || space.snapped(candidate)[index].is_nan() {
             continue;
         }
-        let mut tries: Vec<Vec<f64>> = (0..cells)
-            .map(|cell| {
-                let mut other = candidate.to_vec();
-                other[index] = (cell as f64 + 0.5) / cells as f64;
-                other
-            })
-            .collect();
+        let with = |place: f64| {
+            let mut other = candidate.to_vec();
+            other[index] = place;
+            other
+        };
+        let mut tries: Vec<Vec<f64>> = parameter.domain.places().into_iter().map(with).collect();
         tries.retain(|other| fits(other));
         let embedded: Vec<f64> = tries.iter().flat_map(|other| features.embed(&space.snapped(other))).collect();
         if embedded.is_empty() {
