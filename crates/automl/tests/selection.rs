@@ -47,7 +47,7 @@ fn race(table: &Interactions, folder: &std::path::Path, stop_after: usize) -> St
     Race {
         materials: &materials,
         metric: &Metric::rmse(Reading::Frozen),
-        budget: Duration::from_secs(600),
+        budget: Duration::from_mins(10),
         trials: Some(3),
         seed: 4,
         journal: storage::open(folder.join("studies.sqlite").to_str().unwrap()).unwrap(),

@@ -3,6 +3,8 @@
 //! `curves quality SAMPLER FUNCTION SEEDS TRIALS [TABLE]` prints each seed's trials; `curves speed SAMPLER TRIAL
 //! DIMENSIONS` the seconds of asking for that trial; `curves memory TRIALS` holds so many trials of ten settings.
 
+#![allow(clippy::print_stdout)]
+
 use foretaste_hpo::{Budget, Configuration, Running, Space, Study, StudySettings, Value};
 use std::f64::consts::PI;
 use std::io::Write;

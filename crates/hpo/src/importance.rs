@@ -23,7 +23,7 @@ pub fn importance(space: &Space, history: &History) -> Vec<(String, f64)> {
     let mut sums = vec![0.0; space.len()];
     let mut trees = 0.0;
     for tree in 0..TREES {
-        let mut rng = sampler_rng(0x0066_616e_6f76_61, tree);
+        let mut rng = sampler_rng(0x6661_6e6f_7661, tree);
         let rows: Vec<usize> = (0..values.len()).map(|_| rng.random_range(0..values.len())).collect();
         let mut leaves = Vec::new();
         grow(&points, &values, rows, vec![(0.0, 1.0); space.len()], &mut rng, &mut leaves);

@@ -14,7 +14,7 @@ pub(crate) fn sampler_rng(study: u64, number: usize) -> ChaCha8Rng {
     ChaCha8Rng::seed_from_u64(mixed(trial_seed(study, number) ^ 0x73_616d_706c_6572))
 }
 
-/// SplitMix64's finalizer.
+/// The finalizer of `SplitMix64`.
 fn mixed(mut z: u64) -> u64 {
     z = z.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

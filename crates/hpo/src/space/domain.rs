@@ -179,27 +179,21 @@ impl Domain {
     pub fn places(&self) -> Vec<f64> {
         let Some(cells) = self.cells() else { return Vec::new() };
         match self {
-            Self::Integer { low, high, step, .. } => {
-                (0..).map(|i| low + i * step).take_while(|v| v <= high).filter_map(|v| self.encode(&Value::Integer(v))).collect()
-            }
+            Self::Integer { low, step, .. } => (0..cells as i64).filter_map(|cell| self.encode(&Value::Integer(low + cell * step))).collect(),
             _ => (0..cells).map(|cell| (cell as f64 + 0.5) / cells as f64).collect(),
         }
     }
 
     /// The cell of a place between 0 and 1, as bounds that hold what decodes to the same value.
     pub(crate) fn cell(&self, unit: f64) -> Option<(f64, f64)> {
-        match (self, self.decode(unit)) {
-            (Self::Integer { low, high, log: true, .. }, Value::Integer(value)) => {
-                let (from, to) = ((*low as f64 - 0.5).ln(), (*high as f64 + 0.5).ln());
-                let place = |edge: f64| (edge.ln() - from) / (to - from);
-                Some((place(value as f64 - 0.5), place(value as f64 + 0.5)))
-            }
-            _ => {
-                let cells = self.cells()? as f64;
-                let cell = (unit * cells).floor().min(cells - 1.0);
-                Some((cell / cells, (cell + 1.0) / cells))
-            }
+        if let (Self::Integer { low, high, log: true, .. }, Value::Integer(value)) = (self, self.decode(unit)) {
+            let (from, to) = ((*low as f64 - 0.5).ln(), (*high as f64 + 0.5).ln());
+            let place = |edge: f64| (edge.ln() - from) / (to - from);
+            return Some((place(value as f64 - 0.5), place(value as f64 + 0.5)));
         }
+        let cells = self.cells()? as f64;
+        let cell = (unit * cells).floor().min(cells - 1.0);
+        Some((cell / cells, (cell + 1.0) / cells))
     }
 
     /// The same kind of domain with other bounds: `LOW..HIGH`, `VALUE`, or `A|B|C`.

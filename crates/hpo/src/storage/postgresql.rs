@@ -21,7 +21,7 @@ CREATE TABLE IF NOT EXISTS foretaste_events (study TEXT NOT NULL, place BIGINT N
 CREATE TABLE IF NOT EXISTS foretaste_beats (study TEXT NOT NULL, worker TEXT NOT NULL, beat BIGINT NOT NULL, PRIMARY KEY (study, worker));";
 
 /// How long a database may be away.
-const AWAY: Duration = Duration::from_secs(60);
+const AWAY: Duration = Duration::from_mins(1);
 
 impl Postgres {
     /// Connects, and makes the tables where they are not there.

@@ -28,7 +28,7 @@ impl Sqlite {
         let name = path.display().to_string();
         let open = || -> rusqlite::Result<Connection> {
             let connection = Connection::open(path)?;
-            connection.busy_timeout(Duration::from_secs(60))?;
+            connection.busy_timeout(Duration::from_mins(1))?;
             connection.pragma_update(None, "journal_mode", "WAL")?;
             // An event that was taken is there after a power cut, too.
             connection.pragma_update(None, "synchronous", "FULL")?;

@@ -230,31 +230,9 @@ impl Study {
     pub fn optimize_once(&self, budget: &Budget, objective: impl FnMut(&mut Running) -> Result<f64, Halt>) -> Result<bool> {
         let deadline = budget.time.map(|time| Instant::now() + time);
         match self.ask(budget.trials)? {
-            Some(trial) => self.run(trial, budget, deadline, objective),
+            Some(trial) => run(trial, budget, deadline, objective),
             None => Ok(false),
         }
-    }
-
-    /// Runs a trial; answers whether it ended.
-    fn run(
-        &self,
-        mut trial: Running,
-        budget: &Budget,
-        deadline: Option<Instant>,
-        mut objective: impl FnMut(&mut Running) -> Result<f64, Halt>,
-    ) -> Result<bool> {
-        trial.deadline = deadline;
-        trial.stop.clone_from(&budget.stop);
-        let outcome = catch_unwind(AssertUnwindSafe(|| objective(&mut trial))).unwrap_or_else(|panic| {
-            let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-            Err(Halt::Failed(format!("panicked: {}", text.unwrap_or("no reason given"))))
-        });
-        let interrupted = outcome == Err(Halt::Interrupted);
-        match trial.tell(outcome) {
-            Err(HpoError::Lost { trial, reason }) => tracing::warn!("trial {trial} was taken from this worker ({reason}); its outcome is dropped"),
-            other => other?,
-        }
-        Ok(!interrupted)
     }
 
     fn optimize_until(&self, budget: &Budget, deadline: Option<Instant>, objective: &impl Fn(&mut Running) -> Result<f64, Halt>) -> Result<usize> {
@@ -269,8 +247,24 @@ impl Study {
                 std::thread::sleep(workers::PAUSE);
                 continue;
             };
-            ended += usize::from(self.run(trial, budget, deadline, objective)?);
+            ended += usize::from(run(trial, budget, deadline, objective)?);
         }
         Ok(ended)
     }
+}
+
+/// Runs a trial; answers whether it ended.
+fn run(mut trial: Running, budget: &Budget, deadline: Option<Instant>, mut objective: impl FnMut(&mut Running) -> Result<f64, Halt>) -> Result<bool> {
+    trial.deadline = deadline;
+    trial.stop.clone_from(&budget.stop);
+    let outcome = catch_unwind(AssertUnwindSafe(|| objective(&mut trial))).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(Halt::Failed(format!("panicked: {}", text.unwrap_or("no reason given"))))
+    });
+    let interrupted = outcome == Err(Halt::Interrupted);
+    match trial.tell(outcome) {
+        Err(HpoError::Lost { trial, reason }) => tracing::warn!("trial {trial} was taken from this worker ({reason}); its outcome is dropped"),
+        other => other?,
+    }
+    Ok(!interrupted)
 }

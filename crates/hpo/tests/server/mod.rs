@@ -1,4 +1,4 @@
-//! A PostgreSQL server for tests: started from the machine's packages, gone with the test.
+//! A `PostgreSQL` server for tests: started from the machine's packages, gone with the test.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -9,7 +9,7 @@ use crate::lbfgs;
 use crate::normal::{log_improvement, log_improvement_slope};
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::cholesky::llt::{factor, inverse};
-use faer::{Mat, Par};
+use faer::{Mat, Par, Spec};
 
 const ROOT5: f64 = 2.236_067_977_499_79;
 
@@ -89,14 +89,11 @@ impl Surrogate {
         let distance = |i: usize, j: usize| squared(&x[i * width..(i + 1) * width], &x[j * width..(j + 1) * width], &weights);
         let inverse = loop {
             let noise = parameters[settings + 1].exp();
-            let mut k = Mat::from_fn(n, n, |i, j| {
-                if i == j {
-                    amplitude + noise
-                } else if i > j {
-                    amplitude * matern(distance(i, j))
-                } else {
-                    0.0
-                }
+            let mut k = Mat::from_fn(n, n, |i, j| match i.cmp(&j) {
+                std::cmp::Ordering::Equal => amplitude + noise,
+                std::cmp::Ordering::Greater => amplitude * matern(distance(i, j)),
+                // The upper half is not looked at.
+                std::cmp::Ordering::Less => 0.0,
             });
             if let Some((_, inverse)) = inverted(&mut k) {
                 break inverse;
@@ -259,10 +256,10 @@ impl Training<'_> {
 /// it is not positive.
 fn inverted(k: &mut Mat<f64>) -> Option<(f64, Mat<f64>)> {
     let n = k.nrows();
-    let scratch = factor::cholesky_in_place_scratch::<f64>(n, Par::Seq, Default::default()).or(inverse::inverse_scratch::<f64>(n, Par::Seq));
+    let scratch = factor::cholesky_in_place_scratch::<f64>(n, Par::Seq, Spec::default()).or(inverse::inverse_scratch::<f64>(n, Par::Seq));
     let mut buffer = MemBuffer::new(scratch);
     let stack = MemStack::new(&mut buffer);
-    factor::cholesky_in_place(k.as_mut(), Default::default(), Par::Seq, stack, Default::default()).ok()?;
+    factor::cholesky_in_place(k.as_mut(), factor::LltRegularization::default(), Par::Seq, stack, Spec::default()).ok()?;
     let half = (0..n).map(|i| k[(i, i)].ln()).sum();
     let mut out = Mat::zeros(n, n);
     inverse::inverse(out.as_mut(), k.as_ref(), Par::Seq, stack);
