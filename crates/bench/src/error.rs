@@ -36,7 +36,7 @@ pub enum BenchError {
         reason: String,
     },
     /// Returned after Ctrl-C; what is finished is kept.
-    #[error("interrupted; what is finished is kept\n  help: run the same command again; with --resume it goes on where it stood")]
+    #[error("interrupted; what is finished is kept\n  help: run the same command again; a run, search or race with --resume goes on where it stood")]
     Interrupted,
 }
 

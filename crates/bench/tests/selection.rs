@@ -33,7 +33,8 @@ fn json(folder: &Path, file: &str) -> serde_json::Value {
     serde_json::from_slice(&std::fs::read(folder.join(file)).unwrap()).unwrap()
 }
 
-const PMF: &str = "tune biased-mf --device flex --set biased-mf.epochs=6 --space factors=8..16 --only factors,learning_rate,regularization";
+const PMF: &str =
+    "tune biased-mf --device flex --set biased-mf.epochs=6 --set biased-mf.factors=12 --space factors=8..16 --only factors,learning_rate,regularization";
 
 #[test]
 fn a_search_ends_with_a_report_and_goes_on() {
@@ -68,7 +69,7 @@ fn wrong_searches_are_refused() {
     let temporary = tempfile::tempdir().unwrap();
     let folder = temporary.path();
     refused(folder, "tune svd", "unknown model");
-    refused(folder, "tune biased-mf --space factors=0..3 --trials 1 --device flex --sampler bayes", "known are auto, gp, tpe");
+    refused(folder, "tune biased-mf --device flex --sampler bayes", "known are auto, gp, tpe");
     refused(folder, "tune biased-mf --space size=1..3", "no such setting; searched are");
     refused(folder, "tune biased-mf --only size", "size is no setting");
     refused(folder, "tune biased-mf --metric recall --device flex", "unknown metric");
@@ -93,7 +94,7 @@ fn a_race_joins_tests_and_saves_its_winner() {
     let members = board["members"].as_array().unwrap().len();
     let saved = foretaste_models::load(&folder.join("race/model")).unwrap();
     assert_eq!(saved.model.settings().to_toml(), board["settings"].as_str().unwrap());
-    assert_eq!(members > 1, saved.model.settings().kind() == foretaste_models::Kind::Ensemble);
+    assert!(members == 1 || saved.model.settings().kind() == foretaste_models::Kind::Ensemble);
     for file in ["leaderboard.md", "settings.toml", "time-line.svg", "report.html"] {
         assert!(folder.join("race").join(file).is_file(), "{file}");
     }

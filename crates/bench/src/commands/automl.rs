@@ -152,6 +152,10 @@ fn choose(task: &Task, standing: &Standing, left: f64, arguments: &Arguments) ->
         let settings: Vec<(ModelSettings, f32)> = members.iter().map(|(at, weight)| (standing.kept[*at].settings.clone(), *weight as f32)).collect();
         let named = members.iter().map(|(at, weight)| (title(standing.kept[*at].entrant), standing.kept[*at].trial, *weight)).collect();
         let settings = ModelSettings::Ensemble(ensemble::Settings::of(&settings, weights.intercept as f32));
-        return (Winner { title: format!("an ensemble of {} ({})", members.len(), method.name()), settings, members: named }, methods);
+        let title = match members.as_slice() {
+            [(only, _)] => format!("{}, shifted and scaled ({})", title(standing.kept[*only].entrant), method.name()),
+            _ => format!("an ensemble of {} ({})", members.len(), method.name()),
+        };
+        return (Winner { title, settings, members: named }, methods);
     }
 }
