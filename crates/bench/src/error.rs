@@ -1,5 +1,7 @@
 //! What can go wrong in a run.
 
+use foretaste_hpo::HpoError;
+
 /// Result of this crate.
 pub type Result<T, E = BenchError> = std::result::Result<T, E>;
 
@@ -15,7 +17,7 @@ pub enum BenchError {
     Model(#[from] foretaste_models::ModelError),
     /// Returned when a search has a bad space or setting, or its storage does not answer.
     #[error(transparent)]
-    Search(#[from] foretaste_hpo::HpoError),
+    Search(#[from] HpoError),
     /// Returned when arguments contradict each other or name what is not there.
     #[error("{0}")]
     Usage(String),
@@ -59,7 +61,7 @@ impl BenchError {
         match self {
             Self::Interrupted | Self::Model(foretaste_models::ModelError::Interrupted) => 130,
             Self::Usage(_)
-            | Self::Search(foretaste_hpo::HpoError::Space(_) | foretaste_hpo::HpoError::Setting { .. } | foretaste_hpo::HpoError::Usage(_))
+            | Self::Search(HpoError::Space(_) | HpoError::Setting { .. } | HpoError::Usage(_) | HpoError::Study { .. })
             | Self::Data(foretaste_data::DataError::Setting(_))
             | Self::Model(foretaste_models::ModelError::Setting { .. } | foretaste_models::ModelError::Device { .. }) => 2,
             _ => 1,
