@@ -115,7 +115,7 @@ fn greedy(predictions: &Predictions, rounds: usize) -> Weights {
     for round in 0..rounds {
         let share = 1.0 / (round as f64 + 1.0);
         let error = |column: &&[f32]| (0..n).map(|row| ((sum[row] + f64::from(column[row])) * share - f64::from(predictions.values[row])).powi(2)).sum::<f64>();
-        let errors = predictions.columns.iter().map(|column| error(column)).enumerate();
+        let errors = predictions.columns.iter().map(error).enumerate();
         let Some((chosen, error)) = errors.min_by(|a, b| a.1.total_cmp(&b.1)).filter(|(_, error)| *error < lowest) else { break };
         lowest = error;
         counts[chosen] += 1;

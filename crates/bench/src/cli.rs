@@ -258,7 +258,7 @@ pub struct Tune {
     /// Trials at a time on this machine; each gets its share of the threads.
     #[arg(long, default_value_t = 1)]
     pub jobs: usize,
-    /// Where the study lives: an `SQLite` file (by default in the run's folder), or postgres://USER@HOST/DATABASE,
+    /// Where the study lives: an `SQLite` file (by default in the run's folder), or `postgres://USER@HOST/DATABASE`,
     /// which any number of machines may share.
     #[arg(long, value_name = "ADDRESS")]
     pub storage: Option<String>,

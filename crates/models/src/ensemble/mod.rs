@@ -142,11 +142,11 @@ impl Trained for Model {
     }
 
     fn tensors(&self) -> Vec<NamedTensor> {
-        let named = |(at, member): (usize, &Box<dyn Trained>)| {
-            let rename = move |tensor: NamedTensor| NamedTensor { name: prefix(at) + &tensor.name, ..tensor };
-            member.tensors().into_iter().map(rename).collect::<Vec<_>>()
-        };
-        self.members.iter().enumerate().flat_map(named).collect()
+        let mut tensors = Vec::new();
+        for (at, member) in self.members.iter().enumerate() {
+            tensors.extend(member.tensors().into_iter().map(|tensor| NamedTensor { name: prefix(at) + &tensor.name, ..tensor }));
+        }
+        tensors
     }
 
     fn as_rating(&self) -> Option<&dyn RatingModel> {
