@@ -110,7 +110,12 @@ fn an_interrupted_race_shows_how_it_stands() {
     let folder = temporary.path();
     let long = format!("{RACE} --out race").replace("--trials 3", "--trials 500");
     let child = foretaste(folder, &long).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    std::thread::sleep(std::time::Duration::from_secs(4));
+    // Once something is kept, there is something to show.
+    let begin = std::time::Instant::now();
+    let kept = || std::fs::read_dir(folder.join("race/predictions")).is_ok_and(|files| files.count() > 3);
+    while !kept() && begin.elapsed().as_secs() < 120 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
     unsafe { libc::kill(child.id() as i32, libc::SIGINT) };
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
