@@ -1,7 +1,7 @@
 //! One configuration of one model: trained, judged, and ended early where it leads nowhere.
 
 use crate::{Materials, Metric, Result};
-use foretaste_hpo::{Configuration, Direction, Halt, Running, Space, Value};
+use foretaste_hpo::{Configuration, Direction, Halt, Report, Running, Space, Trial, Value};
 use foretaste_models::{EpochReport, ModelError, ModelSettings, Progress, Trained};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -56,6 +56,19 @@ impl Candidate {
             table.insert(name.clone(), value);
         }
         self.settings.kind().settings(table)
+    }
+
+    /// The settings of a trial, with the number of epochs at which it reported its best.
+    ///
+    /// # Errors
+    /// [`ModelError::Setting`] where the model refuses a value.
+    pub fn of_trial(&self, trial: &Trial, direction: Direction) -> Result<ModelSettings, ModelError> {
+        let settings = self.with(&trial.configuration)?;
+        let loss = |report: &Report| report.value * direction.sign();
+        Ok(match trial.reports.iter().min_by(|a, b| loss(a).total_cmp(&loss(b))) {
+            Some(report) => settings.with_epochs(report.step as usize),
+            None => settings,
+        })
     }
 }
 

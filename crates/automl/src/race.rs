@@ -199,7 +199,7 @@ impl Race<'_> {
                 let predictions: Vec<f32> = bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
                 let rows = if self.metric.judges_ratings() { self.materials.validation.len() } else { 0 };
                 if predictions.len() == rows {
-                    let settings = with_best_epoch(&entrant.candidate, trial, self.sign())?;
+                    let settings = entrant.candidate.of_trial(trial, self.metric.direction)?;
                     standing.kept.push(Kept { entrant: index, trial: trial.number, settings, value, seconds: trial.seconds, predictions });
                 }
             }
@@ -357,16 +357,6 @@ impl Race<'_> {
         }
         self.remember(standing, spent())
     }
-}
-
-/// Settings of a trial with the epoch at which it reported its best.
-fn with_best_epoch(candidate: &Candidate, trial: &Trial, sign: f64) -> Result<ModelSettings> {
-    let settings = candidate.with(&trial.configuration)?;
-    let best = trial.reports.iter().min_by(|a, b| (a.value * sign).total_cmp(&(b.value * sign)));
-    Ok(match best {
-        Some(report) => settings.with_epochs(report.step as usize),
-        None => settings,
-    })
 }
 
 /// Models that are there to be beaten.

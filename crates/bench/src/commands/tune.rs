@@ -10,7 +10,7 @@ use crate::{BenchError, Result, progress, systems};
 use foretaste_automl::{Candidate, Objective, Tuning, tune};
 use foretaste_data::SplitRule;
 use foretaste_hpo::{Budget, Configuration, Halt, Running, State, Study, StudySettings, Trial, sampler, storage};
-use foretaste_models::{Device, ModelSettings, Reading};
+use foretaste_models::{Device, Reading};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -98,26 +98,15 @@ pub(super) fn rule(regime: &str, test: f64) -> Result<SplitRule> {
     })
 }
 
-/// Settings of a trial, with its best number of epochs.
-fn settings_of(candidate: &Candidate, trial: &Trial, sign: f64) -> Result<ModelSettings> {
-    let settings = candidate.with(&trial.configuration)?;
-    let best = trial.reports.iter().min_by(|a, b| (a.value * sign).total_cmp(&(b.value * sign)));
-    Ok(match best {
-        Some(report) => settings.with_epochs(report.step as usize),
-        None => settings,
-    })
-}
-
 /// Tests the defaults and the best trial, and writes the report.
 fn finish(arguments: &Arguments, task: &Task, candidate: &Candidate, study: &Study, folder: &Path) -> Result<()> {
     let trials = study.trials()?;
     let best = study.best()?;
-    let sign = study.direction().sign();
     let default = trials.iter().find(|t| t.configuration == candidate.default_configuration() && t.state == State::Complete);
     // An interrupted search is looked at, not tested: its test would come twice.
     let interrupted = progress::stopping();
     let tested = |trial: Option<&Trial>| match trial.filter(|_| !interrupted && !arguments.no_test) {
-        Some(trial) => task.test_of(&settings_of(candidate, trial, sign)?, arguments.seed).map(Some),
+        Some(trial) => task.test_of(&candidate.of_trial(trial, study.direction())?, arguments.seed).map(Some),
         None => Ok(None),
     };
     let tuned = Tuned {
@@ -128,7 +117,7 @@ fn finish(arguments: &Arguments, task: &Task, candidate: &Candidate, study: &Stu
         best: best.as_ref().map(|t| t.value.unwrap_or(f64::NAN)),
         best_test: tested(best.as_ref())?,
         importance: study.importance()?,
-        settings: best.as_ref().map(|trial| settings_of(candidate, trial, sign)).transpose()?.map(|s| s.to_toml()),
+        settings: best.as_ref().map(|trial| candidate.of_trial(trial, study.direction())).transpose()?.map(|s| s.to_toml()),
         seconds: trials.iter().map(|t| t.seconds).sum(),
         trials,
     };
