@@ -1,14 +1,20 @@
-//! Criterion benchmarks of the hot paths: parsing, sessions, splits, batches, training, prediction.
+//! Criterion benchmarks of the hot paths: parsing, sessions, splits, batches, simulation; training and prediction of every
+//! kind of model; lists and their metrics; samplers and storages of a search.
 //!
 //! All run on the embedded data set, in minutes: `cargo xtask bench`.
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use foretaste_bench::metrics::rmse;
 use foretaste_data::batch::{Batch, Batches};
-use foretaste_data::{IdleGaps, Interactions, Parts, ReadOptions, SplitRule, embedded, read, store};
-use foretaste_models::{Device, FitContext, Kind, ModelSettings, Reading};
+use foretaste_data::simulate::{Effects, Shape, World};
+use foretaste_data::{IdleGaps, Interactions, Parts, ReadOptions, SplitRule, bounded, embedded, read, store};
+use foretaste_hpo::storage::{self, Journal, Memory};
+use foretaste_hpo::{Budget, Halt, Running, Space, Study, StudySettings};
+use foretaste_models::{Device, FitContext, Kind, ModelSettings, Reading, Recommend};
 use std::hint::black_box;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 fn data() -> Interactions {
     embedded::load().expect("the embedded data set loads")
@@ -39,6 +45,14 @@ fn reading(c: &mut Criterion) {
     group.bench_function("write sessions", |b| {
         b.iter(|| store::write_sessions(&data, &IdleGaps::talk(), &folder.path().join("s.parquet")).expect("sessions are written"));
     });
+    group.bench_function("sessions within 64 MB", |b| {
+        let out = folder.path().join("b.parquet");
+        b.iter(|| bounded::convert(&path, &ReadOptions::default(), Some(&IdleGaps::talk()), &out, bounded::LEAST, &mut |_| true).expect("sessions are written"));
+    });
+    let world = World::new(Shape::movielens_20m(0.005).expect("a scale"), Effects::all(), 0);
+    group.throughput(Throughput::Elements(world.shape.ratings as u64));
+    group.bench_function("simulate", |b| b.iter(|| world.events(0..world.shape.users)));
+    group.throughput(Throughput::Elements(data.len() as u64));
     let offsets = data.user_offsets();
     group.bench_function("session marks", |b| b.iter(|| IdleGaps::talk().marks(black_box(&data.timestamps), &offsets)));
     group.bench_function("split and copy parts", |b| b.iter(|| parts(black_box(&data))));
@@ -66,7 +80,12 @@ fn models(c: &mut Criterion) {
         ("rolling average", Kind::RollingAverage.defaults()),
         ("biases", Kind::Biases.defaults()),
         ("pmf, 10 epochs", settings(Kind::Pmf, "epochs = 10")),
+        ("t-svd, 2 epochs", settings(Kind::Tsvd, "epochs = 2")),
+        ("fm, 4 iterations", settings(Kind::Fm, "iterations = 4\nburn_in = 1\nkept = 2\nfactors = 8")),
+        ("i-autorec, 1 epoch", settings(Kind::Autorec, "epochs = 1")),
+        ("deepfm, 1 epoch", settings(Kind::Deepfm, "epochs = 1")),
         ("rnn, 1 epoch", settings(Kind::Rnn, "epochs = 1")),
+        ("hrnn alone, 1 epoch", settings(Kind::Hrnn, "epochs = 1\nstationary = \"factors\"")),
     ] {
         let context = FitContext::new(0, &device);
         group.throughput(Throughput::Elements(parts.train.len() as u64));
@@ -84,5 +103,52 @@ fn models(c: &mut Criterion) {
     c.bench_function("rmse", |b| b.iter_batched(|| &predictions, |p| rmse(p, parts.test.values()), BatchSize::SmallInput));
 }
 
-criterion_group!(benches, reading, models);
+/// Recommenders: training, ten items for every user, and the ranking metrics of all lists.
+fn lists(c: &mut Criterion) {
+    let data = data();
+    let parts = parts(&data);
+    let device = Device::flex();
+    let mut group = c.benchmark_group("lists");
+    group.sample_size(10);
+    for kind in [Kind::Popularity, Kind::Sims, Kind::UserKnn, Kind::Ials, Kind::Ease] {
+        let context = FitContext::new(0, &device);
+        let fit = || kind.defaults().fit(&parts.train, None, &context).expect("the model trains").model;
+        if kind != Kind::Ease {
+            group.throughput(Throughput::Elements(parts.train.len() as u64));
+            group.bench_function(format!("fit {}", kind.name()), |b| b.iter(fit));
+        }
+        let model = fit();
+        let users: Vec<(u32, i64)> = (0..data.n_users() as u32).map(|user| (user, i64::MAX)).collect();
+        group.throughput(Throughput::Elements(users.len() as u64));
+        group.bench_function(format!("ten items for every user, {}", kind.name()), |b| {
+            b.iter(|| Recommend::new(model.as_ref(), data.n_items()).for_users(&parts.train, &users, |_, list| drop(black_box(list))));
+        });
+    }
+    group.finish();
+}
+
+/// The search itself: asking for a trial after a hundred others, and events of a study in its storages.
+fn search(c: &mut Criterion) {
+    let space: Space = (0..8).map(|i| format!("x{i} = {{ type = \"float\", low = 0.0, high = 1.0 }}\n")).collect::<String>().parse().expect("a space");
+    let sphere = |trial: &mut Running| Ok::<_, Halt>(trial.configuration().values().map(|v| (v.number().unwrap_or(0.0) - 0.3).powi(2)).sum());
+    let mut group = c.benchmark_group("search");
+    // Each question adds a trial to the study: few questions, so that it stays about as long as it was.
+    group.sample_size(10).warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
+    for sampler in ["random", "sobol", "tpe", "gp"] {
+        let settings = |sampler: &str| StudySettings { sampler: sampler.parse().expect("a sampler"), ..StudySettings::default() };
+        let asking = Study::in_memory(space.clone(), settings(sampler)).expect("a study");
+        asking.optimize(&Budget::trials(if sampler == "gp" { 40 } else { 100 }), sphere).expect("trials");
+        group.bench_function(format!("one more trial, {sampler}"), |b| b.iter(|| asking.optimize_once(&Budget::default(), sphere).expect("a trial")));
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (name, address) in [("memory", "memory".to_owned()), ("sqlite", folder.path().join("studies.sqlite").display().to_string())] {
+        let journal: Arc<dyn Journal> = if name == "memory" { Arc::new(Memory::default()) } else { storage::open(&address).expect("a storage") };
+        let settings = StudySettings { sampler: "random".parse().expect("a sampler"), ..StudySettings::default() };
+        let study = Study::open(journal, space.clone(), settings).expect("a study");
+        group.bench_function(format!("a trial's events, {name}"), |b| b.iter(|| study.optimize_once(&Budget::default(), sphere).expect("a trial")));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, reading, models, lists, search);
 criterion_main!(benches);

@@ -39,6 +39,7 @@ def main() -> None:
             stamps = [time.perf_counter()]
             model = AlternatingLeastSquares(factors=factors, iterations=6, num_threads=threads, random_state=0)
             model.fit(matrix, show_progress=False, callback=lambda *_: stamps.append(time.perf_counter()))
+            found[f"als{factors}_fit"] = time.perf_counter() - stamps[0]
             found[f"als{factors}_iteration"] = float(np.median(np.diff(stamps[1:])))
             found[f"als{factors}_top10"] = lists(model, matrix)
     print(json.dumps(found))

@@ -38,7 +38,7 @@ OPTUNA = {"Optuna TPE": optuna.samplers.TPESampler, "Optuna GP": optuna.samplers
 A = np.array([[10, 3, 17, 3.5, 1.7, 8], [0.05, 10, 17, 0.1, 8, 14], [3, 3.5, 1.7, 10, 17, 8], [17, 8, 0.05, 10, 0.1, 14]])
 P = 1e-4 * np.array([[1312, 1696, 5569, 124, 8283, 5886], [2329, 4135, 8307, 3736, 1004, 9991], [2348, 1451, 3522, 2883, 3047, 6650], [4047, 8828, 8732, 5743, 1091, 381]])
 FLOATS = {"branin": [(-5.0, 10.0), (0.0, 15.0)], "hartmann6": [(0.0, 1.0)] * 6, "ackley10": [(-5.0, 10.0)] * 10, "rosenbrock4": [(-2.0, 2.0)] * 4}
-TABLE_SETTINGS = {"depth": 4, "size": 4, "dropout": 3, "factors": 3, "learning_rate": 5, "weight_decay": 3}
+TABLE_SETTINGS = {"depth": 4, "size": 3, "dropout": 2, "factors": 3, "learning_rate": 4, "weight_decay": 3}
 KINDS, ACTIVATIONS = ["linear", "tree", "network"], ["relu", "tanh", "gelu"]
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures DuckDB on building sessions: MovieLens `ratings.dat` in, sessions in Parquet out.
+"""Measures DuckDB on building sessions: MovieLens `ratings.dat`, or a folder of Netflix's `mv_*.txt`, in; sessions in Parquet out.
 
 The work timed is opening an in-memory database, reading, sorting by user (as a number), time and
 arrival, marking the sessions of every idle gap and writing Parquet with zstd at the library's level.
@@ -50,14 +50,21 @@ def build(args, gaps):
 
     with duckdb.connect(config={"threads": args.threads}) as db:
         # `rowid` then numbers the rows by arrival.
-        db.execute(
-            f"""
-            CREATE TEMP TABLE ratings AS FROM read_csv(
-                {quoted(args.input)}, delim = '::', header = false, auto_detect = false,
-                quote = '', escape = '',
-                columns = {{'user': 'INTEGER', 'item': 'INTEGER', 'value': 'FLOAT', 'time': 'BIGINT'}})
+        if os.path.isdir(args.input):
+            rows = f"""
+                SELECT "user", CAST(regexp_extract(filename, 'mv_0*([0-9]+)', 1) AS INTEGER) AS item, value, CAST(epoch(day) AS BIGINT) AS time
+                FROM read_csv(
+                    {quoted(args.input + "/mv_*.txt")}, delim = ',', header = false, skip = 1, auto_detect = false, filename = true,
+                    quote = '', escape = '', columns = {{'user': 'INTEGER', 'value': 'FLOAT', 'day': 'DATE'}})
             """
-        )
+        else:
+            rows = f"""
+                FROM read_csv(
+                    {quoted(args.input)}, delim = '::', header = false, auto_detect = false,
+                    quote = '', escape = '',
+                    columns = {{'user': 'INTEGER', 'item': 'INTEGER', 'value': 'FLOAT', 'time': 'BIGINT'}})
+            """
+        db.execute(f"CREATE TEMP TABLE ratings AS {rows}")
         db.execute(
             f"""
             COPY (
@@ -82,7 +89,7 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("input", help="MovieLens ratings.dat")
+    parser.add_argument("input", help="MovieLens ratings.dat, or the folder of Netflix's mv_*.txt")
     parser.add_argument("output", help="Parquet file to write")
     parser.add_argument("--gaps", default="60,86400", help="idle seconds, shortest first")
     parser.add_argument("--ids", choices=["string", "int"], default="string", help="type written")

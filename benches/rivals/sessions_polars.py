@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures Polars on building sessions: MovieLens `ratings.dat` in, sessions in Parquet out.
+"""Measures Polars on building sessions: MovieLens `ratings.dat`, or a folder of Netflix's `mv_*.txt`, in; sessions in Parquet out.
 
 The work timed is reading, sorting by user (as a number), time and arrival, marking the sessions of
 every idle gap and writing Parquet with zstd at the library's level. The time leaves out the import of
@@ -48,9 +48,15 @@ def sessions(pl, path, gaps, ids):
     columns = ["user_id", "item_id", "timestamp", "event_value"]
     for level in range(len(gaps)):
         columns += [f"session_{level}", f"new_session_{level}"]
+    if os.path.isdir(path):
+        day = {"user_id": pl.Int32, "event_value": pl.Float32, "day": pl.Date}
+        rows = pl.scan_csv(f"{path}/mv_*.txt", has_header=False, skip_rows=1, schema=day, quote_char=None, include_file_paths="file").with_columns(
+            pl.col("file").str.extract("mv_0*([0-9]+)").cast(item_type).alias("item_id"), (pl.col("day").cast(pl.Int64) * 86_400).alias("timestamp")
+        )
+    else:
+        rows = pl.scan_csv(path, separator=":", has_header=False, schema=schema, quote_char=None)
     return (
-        pl.scan_csv(path, separator=":", has_header=False, schema=schema, quote_char=None)
-        .sort(user.cast(pl.Int64) * 2**32 + time_, maintain_order=True)
+        rows.sort(user.cast(pl.Int64) * 2**32 + time_, maintain_order=True)
         .with_columns(
             new_user.alias("new_user"),
             *(
@@ -68,7 +74,7 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("input", help="MovieLens ratings.dat")
+    parser.add_argument("input", help="MovieLens ratings.dat, or the folder of Netflix's mv_*.txt")
     parser.add_argument("output", help="Parquet file to write")
     parser.add_argument("--gaps", default="60,86400", help="idle seconds, shortest first")
     parser.add_argument("--ids", choices=["string", "int"], default="string", help="type written")

@@ -18,6 +18,7 @@ fn named(task: &str) -> Option<Comparison> {
     Some(match task {
         // Sessions, biases and matrix factorization.
         "rivals" => Comparison { script: "run.py", requirements: "requirements.txt", options: &[], environment: "rivals-venv" },
+        "rivals-size" => Comparison { script: "size.py", requirements: "requirements.txt", options: &[], environment: "rivals-venv" },
         // The other rating models; PyTorch's packages take 5 GB.
         "rivals-models" => models,
         // HRNN's training.
@@ -28,6 +29,11 @@ fn named(task: &str) -> Option<Comparison> {
         "rivals-quality" => Comparison { script: "ranking_quality.py", ..models },
         // Optuna's GP sampler wants PyTorch.
         "rivals-search" => Comparison { script: "search.py", ..models },
+        "rivals-automl" => Comparison { script: "automl.py", ..models },
+        // No peers: what effects of a simulated world do, what pruning saves, and whether AutoML chooses right.
+        "effects" => Comparison { script: "effects.py", ..models },
+        "pruning" => Comparison { script: "pruning.py", ..models },
+        "selection" => Comparison { script: "selection.py", ..models },
         _ => return None,
     })
 }

@@ -33,9 +33,14 @@ cargo xtask TASK [ARGUMENTS]
   bench rivals-deepfm   DeepFM and DeepCTR-Torch's on the same fields (the same packages)
   bench rivals-ranking  item-kNN, iALS and lists for all users beside implicit
   bench rivals-quality  how good iALS's and EASE's lists are beside implicit's and RecPack's
+  bench rivals-size     sessions of a simulated Netflix Prize beside DuckDB and Polars, and within a memory limit
+  bench rivals-automl   AutoML beside an Optuna search over Surprise's algorithms (the same packages; hours)
+  bench effects         systems on simulated worlds with and without drift and sessions
+  bench pruning         what ending HRNN's trials early saves
+  bench selection       whether AutoML chooses the right algorithm, on ten data sets
   bench rivals-search   hyper-parameter search beside Optuna and egobox (the same packages as rivals-models)
 
-reproduce, tune, automl, recommend, import, sessions, fetch and datasets take --help.
+reproduce, tune, automl, recommend, import, sessions, simulate, fetch and datasets take --help.
 FORETASTE_FEATURES picks the backends they are built with (default: wgpu; also cuda; none builds in a
 third of the time and computes on the CPU).
 ";
@@ -47,7 +52,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (task, rest) = arguments.split_first().map_or(("help", [].as_slice()), |(task, rest)| (task.as_str(), rest));
     let outcome = match task {
-        "reproduce" | "tune" | "automl" | "recommend" | "import" | "sessions" | "fetch" | "datasets" => return program(task, rest),
+        "reproduce" | "tune" | "automl" | "recommend" | "import" | "sessions" | "simulate" | "fetch" | "datasets" => return program(task, rest),
         "test" => shell().and_then(|sh| ci::test(&sh, rest)),
         "ci" => shell().and_then(|sh| ci::all(&sh, rest)),
         "tidy" => shell().and_then(|sh| tidy::check(&sh)),

@@ -55,7 +55,7 @@ impl Materials<'_> {
     /// kind. Indices stay.
     #[must_use]
     pub fn sampled(&self, share: f64, seed: u64) -> Self {
-        let keep = |user: u32| (foretaste_data::stream_seed(seed, &format!("user {user}")) >> 11) as f64 / ((1_u64 << 53) as f64) < share;
-        Self { train: self.train.of_users(keep), validation: self.validation.of_users(keep), ..*self }
+        let keep = |user: u32, _: usize| (foretaste_data::stream_seed(seed, &format!("user {user}")) >> 11) as f64 / ((1_u64 << 53) as f64) < share;
+        Self { train: self.train.of_rows(keep), validation: self.validation.of_rows(keep), ..*self }
     }
 }

@@ -64,7 +64,8 @@ impl Metric {
 }
 
 /// RMSE of predictions moved into the scale.
-pub(crate) fn clipped_rmse(predictions: &[f32], values: &[f32], scale: Option<(f32, f32)>) -> f64 {
+#[must_use]
+pub fn clipped_rmse(predictions: &[f32], values: &[f32], scale: Option<(f32, f32)>) -> f64 {
     match scale {
         Some((low, high)) => rmse(&predictions.iter().map(|p| p.clamp(low, high)).collect::<Vec<f32>>(), values),
         None => rmse(predictions, values),

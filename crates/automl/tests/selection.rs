@@ -1,7 +1,7 @@
 //! Tuning and racing on a small part of the embedded data set.
 
 use foretaste_automl::blend::{self, Method, Predictions};
-use foretaste_automl::{Candidate, Materials, Metric, Objective, Race, Standing, Stopped, Tuning, tune};
+use foretaste_automl::{Candidate, Materials, Metric, Objective, Race, Standing, Stopped, Tuning, out_of_fold, tune};
 use foretaste_data::{Interactions, Role, SplitRule, embedded};
 use foretaste_hpo::storage::{self, Memory};
 use foretaste_hpo::{Budget, Space, State, Study, StudySettings};
@@ -49,6 +49,7 @@ fn race(table: &Interactions, folder: &std::path::Path, stop_after: usize) -> St
         metric: &Metric::rmse(Reading::Frozen),
         budget: Duration::from_mins(10),
         trials: Some(3),
+        sampled: true,
         seed: 4,
         journal: storage::open(folder.join("studies.sqlite").to_str().unwrap()).unwrap(),
         folder,
@@ -175,4 +176,29 @@ fn every_models_search_space_is_one_and_holds_its_defaults() {
     let names = |text: &str| candidate(Kind::Fm, text).space.unwrap().parameters().iter().map(|p| p.name.clone()).collect::<Vec<_>>();
     assert!(names("").iter().all(|n| !n.starts_with("sgd_")) && names("learner = \"sgd\"").contains(&"sgd_regularization".to_owned()));
     let _: Space = Kind::Hrnn.search_space().parse().unwrap();
+}
+
+/// A row's own rating does not reach the model that predicts it; the others' do.
+#[test]
+fn out_of_fold_predictions_do_not_see_their_rows() {
+    let table = data();
+    let device = Device::flex();
+    let metric = Metric::rmse(Reading::Frozen);
+    let settings = [Kind::Biases.defaults(), Kind::RollingAverage.defaults()];
+    let found = |changed: Option<usize>| {
+        let mut materials = materials(&table, &device);
+        if let Some(row) = changed {
+            materials.train.values_mut()[row] = 5.5 - materials.train.values()[row];
+        }
+        out_of_fold(&materials, &metric, &settings, 7, &NoProgress).unwrap()
+    };
+    let before = found(None);
+    for row in [0, 13, 500] {
+        let after = found(Some(row));
+        for (before, after) in before.iter().zip(&after) {
+            assert_eq!(before[row], after[row], "row {row}");
+            assert_ne!(before, after, "row {row} teaches the models of other folds");
+        }
+    }
+    assert!(before.iter().flatten().all(|p| p.is_finite() && (0.0..6.0).contains(p)));
 }

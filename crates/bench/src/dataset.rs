@@ -1,7 +1,7 @@
 //! From a name or a path to interactions.
 
 use crate::{BenchError, Result};
-use foretaste_data::{Attributes, Interactions, LoadReport, Manifest, ReadOptions, Vocabulary, embedded};
+use foretaste_data::{Attributes, Interactions, LoadReport, Manifest, ReadOptions, Vocabulary, embedded, simulate};
 use std::path::{Path, PathBuf};
 
 /// A data set, read and checked.
@@ -24,6 +24,8 @@ pub struct Dataset {
     pub user_attributes: Option<Attributes>,
     /// What is known of items, likewise.
     pub item_attributes: Option<Attributes>,
+    /// Of a simulated log, what each row's rating was expected to be, and the file that says so.
+    pub truth: Option<(PathBuf, Vec<f32>)>,
     /// What the user should be told: differences from official counts, skipped lines, duplicates.
     pub remarks: Vec<String>,
 }
@@ -101,10 +103,20 @@ pub fn load(name: &str, data: Option<&Path>, options: &ReadOptions, accept: bool
     }
     let scale = manifest.as_ref().map(|m| (m.scale.min, m.scale.max)).or(options.scale);
     let stem = Path::new(name).file_stem().map_or_else(|| name.to_owned(), |s| s.to_string_lossy().into_owned());
+    let place = data.map(Path::to_path_buf).or_else(|| (!known).then(|| PathBuf::from(name)));
     let name = if known { name.to_owned() } else { stem };
     let hash = table.content_hash();
     let (user_attributes, item_attributes) = attributes(manifest.as_ref(), data, &table)?;
-    Ok(Dataset { name, table, report, scale, manifest, official, hash, user_attributes, item_attributes, remarks })
+    let truth = truth(place.as_deref(), &table)?;
+    Ok(Dataset { name, table, report, scale, manifest, official, hash, user_attributes, item_attributes, truth, remarks })
+}
+
+/// The expectations of a simulated log's ratings, where they lie in its folder.
+fn truth(place: Option<&Path>, table: &Interactions) -> Result<Option<(PathBuf, Vec<f32>)>> {
+    let beside = |place: &Path| [Some(place), place.parent()].into_iter().flatten().map(|folder| folder.join(simulate::TRUTH)).find(|file| file.is_file());
+    let Some(file) = place.and_then(beside) else { return Ok(None) };
+    let values = simulate::truth(&file, table)?;
+    Ok(Some((file, values)))
 }
 
 /// Name of the chart that takes the largest `MovieLens` at hand.
@@ -146,7 +158,11 @@ pub fn restrict(data: Dataset, range: &str, place: Option<&Path>) -> Result<Data
     let hash = table.content_hash();
     // Ids changed, and attributes go by ids.
     let (user_attributes, item_attributes) = attributes(data.manifest.as_ref(), place, &table)?;
-    Ok(Dataset { name: format!("{}-users-{low}-{high}", data.name), table, hash, official: false, user_attributes, item_attributes, ..data })
+    let truth = match data.truth {
+        Some((file, _)) => Some((file.clone(), simulate::truth(&file, &table)?)),
+        None => None,
+    };
+    Ok(Dataset { name: format!("{}-users-{low}-{high}", data.name), table, hash, official: false, user_attributes, item_attributes, truth, ..data })
 }
 
 /// Attributes of users and items from the tables a known data set has beside its ratings.

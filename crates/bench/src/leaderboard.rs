@@ -40,8 +40,12 @@ pub struct Line {
     pub train_seconds: Option<f64>,
     /// Why it stopped; none where only time did.
     pub stopped: Option<Stopped>,
+    /// The share of its passes that the budget left it, where that was not all.
+    pub shortened: Option<f64>,
     /// The best trial's settings.
     pub settings: Option<String>,
+    /// The best trial's figure over the test rows, trained on all others; only where all are tested.
+    pub test: Option<f64>,
 }
 
 /// How a race ended.
@@ -72,9 +76,9 @@ pub struct Leaderboard {
 }
 
 impl Leaderboard {
-    /// The board of a race.
+    /// The board of a race; `tests` are the entrants' test figures, where they were asked for.
     #[must_use]
-    pub fn new(metric: &Metric, standing: &Standing, validation: &Histories, methods: Vec<(String, f64)>) -> Self {
+    pub fn new(metric: &Metric, standing: &Standing, validation: &Histories, methods: Vec<(String, f64)>, tests: &[Option<f64>]) -> Self {
         let sign = metric.direction.sign();
         let line = |(index, entrant): (usize, &foretaste_automl::Entrant)| {
             let best = standing.kept.iter().find(|kept| kept.entrant == index);
@@ -88,7 +92,9 @@ impl Leaderboard {
                 seconds: entrant.trials.iter().map(|t| t.seconds).sum(),
                 train_seconds: best.map(|kept| kept.seconds),
                 stopped: entrant.stopped.clone(),
+                shortened: entrant.shortened,
                 settings: best.map(|kept| kept.settings.to_toml()),
+                test: tests.get(index).copied().flatten(),
             }
         };
         let mut lines: Vec<Line> = standing.entrants.iter().enumerate().map(line).collect();
@@ -121,18 +127,23 @@ impl Leaderboard {
     #[must_use]
     pub fn text(&self) -> String {
         let figure = |value: Option<f64>| value.map_or("-".to_owned(), |v| format!("{v:.4}"));
-        let head = ["system", &self.metric, "95 % of draws", "own settings", "trials", "pruned", "seconds", "stopped"].map(str::to_owned);
-        let mut rows = vec![head.to_vec()];
+        let mut head = ["system", &self.metric, "95 % of draws", "own settings", "trials", "pruned", "seconds", "stopped"].map(str::to_owned).to_vec();
+        let tested = self.lines.iter().any(|line| line.test.is_some());
+        head.extend(tested.then(|| "test".to_owned()));
+        let mut rows = vec![head];
         for line in &self.lines {
             let stopped = match &line.stopped {
                 None => "by the budget".to_owned(),
                 Some(Stopped::Exhausted) => "nothing left to try".into(),
                 Some(Stopped::Behind(why) | Stopped::TooSlow(why) | Stopped::Failed(why)) => why.clone(),
             };
+            let title = line.shortened.map_or_else(|| line.title.clone(), |share| format!("{}, {:.0} % of its passes", line.title, 100.0 * share));
             let interval = line.interval.map_or("-".to_owned(), |(low, high)| format!("{low:.4} to {high:.4}"));
             let counts = [line.trials.0.to_string(), line.trials.1.to_string(), format!("{:.1}", line.seconds)];
             let [complete, pruned, seconds] = counts;
-            rows.push(vec![line.title.clone(), figure(line.value), interval, figure(line.default), complete, pruned, seconds, stopped]);
+            let mut row = vec![title, figure(line.value), interval, figure(line.default), complete, pruned, seconds, stopped];
+            row.extend(tested.then(|| figure(line.test)));
+            rows.push(row);
         }
         let mut text = aligned(&rows);
         if !self.methods.is_empty() {

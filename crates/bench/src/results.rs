@@ -94,6 +94,9 @@ pub struct Outcome {
     pub test_rows: usize,
     /// Test rows whose user or item has no training row.
     pub cold_rows: usize,
+    /// Of a simulated log, the lowest RMSE that any model can expect over the test rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lowest_rmse: Option<f64>,
     /// Test rows by the user's activity ([`ACTIVITY`]).
     pub activity_rows: [usize; 3],
     /// Whether the system knew who rates what in the test part.
@@ -164,6 +167,13 @@ impl Row<'_> {
         let figures = self.cells.iter().flat_map(|c| &c.outcome.figures).filter(|f| f.reading == reading);
         let values: Vec<f64> = figures.flat_map(|f| &f.metrics).filter(|(n, _)| n == name).map(|(_, value)| *value).collect();
         (!values.is_empty()).then(|| mean_and_deviation(&values))
+    }
+
+    /// Mean over seeds of the lowest RMSE that any model can expect, of a simulated log.
+    #[must_use]
+    pub fn lowest_rmse(&self) -> Option<f64> {
+        let values: Vec<f64> = self.cells.iter().filter_map(|c| c.outcome.lowest_rmse).collect();
+        (!values.is_empty()).then(|| mean_and_deviation(&values).0)
     }
 
     /// Mean over seeds of something measured.

@@ -7,7 +7,7 @@ use crate::progress::RunProgress;
 use crate::results::{ACTIVITY, ByUser, Cell, Errors, Figures, Measured, Outcome, json, stated};
 use crate::systems::System;
 use crate::{BenchError, Result, ranking};
-use foretaste_data::{Histories, Membership, Parts, Regime, Split, SplitRule, atomic, hex};
+use foretaste_data::{Histories, Membership, Parts, Regime, Role, Split, SplitRule, atomic, hex};
 use foretaste_models::{Device, FitContext, RatingModel, Reading, save, weights_hash};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -56,6 +56,8 @@ struct Rows {
     /// Training and given rows together, where there are given ones.
     with_given: Option<Histories>,
     test: Histories,
+    /// Of a simulated log, the lowest RMSE that any model can expect over the test rows.
+    lowest_rmse: Option<f64>,
     /// The part that trains and the part that chooses the number of epochs, where epochs are chosen.
     selection: Option<(Histories, Histories)>,
 }
@@ -76,8 +78,8 @@ impl Protocol<'_> {
     pub fn run(&self, data: &Dataset, rule: &SplitRule, systems: &[System], seeds: &[u64]) -> Result<Vec<Cell>> {
         let mut cells = Vec::new();
         for &seed in seeds {
-            let rule = of_seed(rule, seed);
-            let split = self.split(data, &rule, seed)?;
+            let (rule, split_seed) = of_seed(rule, seed);
+            let split = rule.split(&data.table, split_seed, if published_validation(&rule) { 0.0 } else { self.validation })?;
             let mut rows = None;
             if self.save_splits {
                 self.write_split(data, &rule, seed, rows.insert(self.rows(data, &split)))?;
@@ -149,11 +151,6 @@ impl Protocol<'_> {
         self.folder.join("models").join(format!("{}-{}-seed-{seed}", file_stem(&data.name, rule.regime(), &table_split(rule)), system.name))
     }
 
-    fn split(&self, data: &Dataset, rule: &SplitRule, seed: u64) -> Result<Split> {
-        let split_seed = if matches!(rule, SplitRule::KFold { .. }) { 0 } else { seed };
-        Ok(rule.split(&data.table, split_seed, if published_validation(rule) { 0.0 } else { self.validation })?)
-    }
-
     fn rows(&self, data: &Dataset, split: &Split) -> Rows {
         let Parts { train, validation, test, given } = split.parts(&data.table);
         // Rules with a validation part of their own choose epochs on it and, as published, train on
@@ -161,7 +158,12 @@ impl Protocol<'_> {
         let known = if published_validation(&split.rule) { train.clone() } else { train.merged(&validation) };
         let selection = (self.validation > 0.0 && !validation.is_empty()).then_some((train, validation));
         let with_given = (!given.is_empty()).then(|| known.merged(&given));
-        Rows { train: known, given, with_given, test, selection }
+        let lowest_rmse = data.truth.as_ref().map(|(_, expected)| {
+            let rows = (0..data.table.len()).filter(|row| split.roles[*row] == Role::Test && expected[*row].is_finite());
+            let (expected, values): (Vec<f32>, Vec<f32>) = rows.map(|row| (expected[row], data.table.values[row])).unzip();
+            stated(rmse(&expected, &values))
+        });
+        Rows { train: known, given, with_given, test, lowest_rmse, selection }
     }
 
     fn cell(&self, data: &Dataset, rule: &SplitRule, system: &System, seed: u64, key: &str, rows: &Rows) -> Result<Cell> {
@@ -240,6 +242,7 @@ impl Protocol<'_> {
             train_rows: rows.train.len(),
             test_rows: rows.test.len(),
             cold_rows: groups.warm.iter().filter(|w| !**w).count(),
+            lowest_rmse: rows.lowest_rmse,
             activity_rows: std::array::from_fn(|group| groups.activity.iter().filter(|g| usize::from(**g) == group).count()),
             transductive: settings.is_transductive(),
             parameters: fitted.model.parameters(),
@@ -337,12 +340,14 @@ fn headline(outcome: &Outcome) -> String {
     errors.chain(outcome.figures.iter().map(|f| format!("{metric} {:.4} {}", figure(f), f.reading.name()))).collect::<Vec<_>>().join(", ")
 }
 
-/// The rule as it stands for one seed: seed `s` is fold `s`, and `{}` in a fold file's name is `s + 1`.
-fn of_seed(rule: &SplitRule, seed: u64) -> SplitRule {
+/// The rule as it stands for one seed, and the seed it splits by: seed `s` is fold `s` of the folds of seed 0, and `{}` in
+/// a fold file's name is `s + 1`.
+#[must_use]
+pub fn of_seed(rule: &SplitRule, seed: u64) -> (SplitRule, u64) {
     match rule {
-        SplitRule::KFold { folds, .. } => SplitRule::KFold { folds: *folds, fold: seed as usize },
-        SplitRule::FoldFile { test } => SplitRule::FoldFile { test: test.to_string_lossy().replace("{}", &(seed + 1).to_string()).into() },
-        rule => rule.clone(),
+        SplitRule::KFold { folds, .. } => (SplitRule::KFold { folds: *folds, fold: seed as usize }, 0),
+        SplitRule::FoldFile { test } => (SplitRule::FoldFile { test: test.to_string_lossy().replace("{}", &(seed + 1).to_string()).into() }, seed),
+        rule => (rule.clone(), seed),
     }
 }
 
@@ -357,7 +362,8 @@ pub fn file_stem(dataset: &str, regime: Regime, split: &str) -> String {
 }
 
 /// A split's name in tables: folds of one run share theirs.
-fn table_split(rule: &SplitRule) -> String {
+#[must_use]
+pub fn table_split(rule: &SplitRule) -> String {
     match rule {
         SplitRule::KFold { folds, .. } => format!("{folds} folds"),
         SplitRule::FoldFile { .. } => "fold files".into(),

@@ -83,6 +83,10 @@ impl View<'_> {
             head.push(format!("RMSE {}", reading.name()));
             head.push(format!("MAE {}", reading.name()));
         }
+        let simulated = self.rows[0].lowest_rmse().is_some();
+        if simulated {
+            head.extend(Reading::ALL.map(|reading| format!("above lowest {}", reading.name())));
+        }
         head.extend(["published RMSE", "train s", "events/s", "parameters", "peak MB", "device"].map(str::to_owned));
         let lines = self
             .rows
@@ -92,6 +96,10 @@ impl View<'_> {
                 for reading in Reading::ALL {
                     line.push(spread(row.errors(reading, |e| e.rmse), row.cells.len()));
                     line.push(spread(row.errors(reading, |e| e.mae), row.cells.len()));
+                }
+                if simulated {
+                    let above = |reading: Reading| row.errors(reading, |e| e.rmse).zip(row.lowest_rmse()).map_or("-".into(), |((rmse, _), lowest)| format!("{:.4}", rmse - lowest));
+                    line.extend(Reading::ALL.map(above));
                 }
                 line.push(self.published.iter().find(|p| p.system == row.first().system).map_or("-".into(), |p| p.rmse.to_string()));
                 line.push(format!("{:.2}", row.measured(|m| m.train_seconds)));
@@ -150,6 +158,14 @@ impl View<'_> {
         details
     }
 
+    /// What the reader must know besides.
+    fn notes(&self) -> Vec<String> {
+        let lowest = self.rows[0].lowest_rmse().map(|lowest| {
+            format!("Simulated: no model can expect a lower RMSE than {lowest:.4} (each rating's expectation, given all but its own noise); \"above lowest\" is the distance to it.")
+        });
+        lowest.into_iter().chain(self.leaks()).collect()
+    }
+
     /// What the reader must know of systems that saw more than they should.
     #[must_use]
     pub fn leaks(&self) -> Vec<String> {
@@ -177,7 +193,7 @@ impl View<'_> {
             best: head.iter().map(lowest).collect(),
             head,
             lines,
-            notes: self.leaks(),
+            notes: self.notes(),
             details: self.details(),
             published: self.published.clone(),
         }
@@ -329,6 +345,7 @@ pub(crate) mod tests {
                 train_rows: 900_189,
                 test_rows: 100_020,
                 cold_rows: 21,
+                lowest_rmse: None,
                 activity_rows: [0, 40_000, 60_020],
                 transductive: system == "fm",
                 parameters: 1_234_567,

@@ -336,3 +336,53 @@ fn accuracy_holds() {
         &[("biases", 0.912), ("pmf", 0.860), ("biased-mf", 0.845)],
     );
 }
+
+/// A simulated log is read as the original would be; its table tells the distance to the lowest reachable error; and a
+/// memory limit changes no byte of what is made of it.
+#[test]
+fn a_simulated_log_is_one_like_any_other() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path();
+    for (shape, log) in [("netflix", "log/training_set"), ("movielens-20m", "log/ratings.csv")] {
+        let told = succeed(folder, &format!("simulate {shape} --scale 0.001 --out log"));
+        assert!(told.contains("lowest RMSE that any model can expect") && told.contains("ratings of a user, median"), "{told}");
+        let shown = succeed(folder, &format!("reproduce {log} --models biases,biased-mf --set biased-mf.epochs=4 --regime random --seeds 1 --device flex --out run"));
+        assert!(shown.contains("no model can expect a lower RMSE") && shown.contains("above lowest"), "{shown}");
+        succeed(folder, &format!("sessions {log} --out whole.parquet"));
+        succeed(folder, &format!("sessions {log} --memory-limit 64MB --out limited.parquet"));
+        assert_eq!(std::fs::read(folder.join("whole.parquet")).unwrap(), std::fs::read(folder.join("limited.parquet")).unwrap());
+        let refused = run(folder, &format!("simulate {shape} --scale 0.001 --out log"));
+        assert!(text(&refused.stderr).contains("is there already"), "{}", text(&refused.stderr));
+        std::fs::remove_dir_all(folder.join("log")).unwrap();
+    }
+    for (wrong, reason) in [
+        ("simulate netflix --scale 0", "not between"),
+        ("simulate netflix --without moods", "known are drift"),
+        ("sessions x.csv --memory-limit big", "write a size"),
+    ] {
+        let output = run(folder, wrong);
+        assert!(!output.status.success() && text(&output.stderr).contains(reason), "{wrong}: {}", text(&output.stderr));
+    }
+}
+
+/// Killed at any moment, a conversion leaves an older file whole, and its next run clears up and ends in the same bytes.
+#[test]
+fn a_killed_conversion_ends_in_the_same_bytes() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path();
+    succeed(folder, "simulate netflix --scale 0.002 --out log");
+    succeed(folder, "sessions log/training_set --out whole.parquet");
+    let expected = std::fs::read(folder.join("whole.parquet")).unwrap();
+    for (turn, words) in ["sessions log/training_set --memory-limit 64MB --out out.parquet", "sessions log/training_set --out out.parquet"].iter().cycle().take(20).enumerate() {
+        let mut child = foretaste(folder).args(words.split_whitespace()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(turn as u64 * 17));
+        let _ = child.kill();
+        child.wait().unwrap();
+        if let Ok(bytes) = std::fs::read(folder.join("out.parquet")) {
+            assert_eq!(bytes, expected, "turn {turn}: a file is there whole or not at all");
+        }
+    }
+    succeed(folder, "sessions log/training_set --memory-limit 64MB --out out.parquet");
+    assert_eq!(std::fs::read(folder.join("out.parquet")).unwrap(), expected);
+    assert!(!folder.join(".spilled-out.parquet").exists());
+}

@@ -124,3 +124,20 @@ fn an_interrupted_race_shows_how_it_stands() {
     assert!(board["test"].is_null() && !folder.join("race/model").exists(), "nothing was tested: {board}");
     assert!(succeed(folder, &format!("{RACE} --out race --resume")).contains("asked once"));
 }
+
+#[test]
+fn a_table_of_tuned_systems_goes_on_and_holds_what_was_joined() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path();
+    let run = "reproduce --tune=3 --models biases,biased-mf --regime random --seeds 1 --device flex --set biased-mf.epochs=6 --set biased-mf.factors=8 --out tuned";
+    let said = succeed(folder, run);
+    assert!(said.contains("PMF with biases, tuned") && said.contains("AutoML") && !said.contains("AutoML, tuned"), "{said}");
+    let manifest = json(folder, "tuned/manifest.json");
+    let systems = manifest["tuned"][0]["systems"].as_array().unwrap();
+    assert_eq!(systems.iter().map(|s| s["name"].as_str().unwrap()).collect::<Vec<_>>(), ["biases", "biased-mf", "automl"]);
+    let board = folder.join("tuned/tuning/ml-latest-small-random-90_10-seed-0/leaderboard.json");
+    assert!(board.is_file(), "{board:?}");
+    let again = succeed(folder, &format!("{run} --resume"));
+    let figures = |text: &str| text.lines().filter(|l| l.contains("0.8") || l.contains("0.9")).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(figures(&said), figures(&again));
+}

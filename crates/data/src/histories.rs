@@ -202,17 +202,16 @@ impl Histories {
         hash(&block);
     }
 
-    /// The rows of the users that `keep` picks; the others stay without rows, so that indices mean the same.
+    /// The rows that `keep` picks by user and place; users without any stay, so that indices mean the same.
     #[must_use]
-    pub fn of_users(&self, keep: impl Fn(u32) -> bool) -> Self {
+    pub fn of_rows(&self, keep: impl Fn(u32, usize) -> bool) -> Self {
         let mut offsets = vec![0];
         let (mut items, mut values, mut timestamps) = (Vec::new(), Vec::new(), Vec::new());
         for user in 0..self.n_users() as u32 {
-            if keep(user) {
-                let range = self.range(user);
-                items.extend_from_slice(&self.items()[range.clone()]);
-                values.extend_from_slice(&self.values()[range.clone()]);
-                timestamps.extend_from_slice(&self.timestamps()[range]);
+            for row in self.range(user).filter(|row| keep(user, *row)) {
+                items.push(self.items[row]);
+                values.push(self.values[row]);
+                timestamps.push(self.timestamps[row]);
             }
             offsets.push(items.len());
         }

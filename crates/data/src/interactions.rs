@@ -203,7 +203,39 @@ impl Interactions {
             || items.par_iter_mut().with_min_len(1 << 16).for_each(|i| *i = item_rank[*i as usize]),
         );
 
-        let offsets = offsets(&users, user_ids.len());
+        let codes = if event_names.len() > 0 { event_codes } else { Vec::new() };
+        let (Columns { users, items, timestamps, values, codes }, order, dropped, conflicts) =
+            Columns { users, items, timestamps, values, codes }.sorted(user_ids.len());
+        let event_types = (event_names.len() > 0).then(|| EventTypes { codes, names: event_names.finish() });
+        let order = UInt32Array::from(order);
+        let extra = extra
+            .into_iter()
+            .map(|(name, column)| match arrow::compute::take(&column, &order, None) {
+                Ok(column) => Ok((name, column)),
+                Err(error) => Err(DataError::Setting(format!("column {name}: {error}"))),
+            })
+            .collect::<Result<_>>()?;
+        let table = Self { users, items, timestamps, values, event_types, extra, user_ids, item_ids };
+        Ok((table, dropped, conflicts))
+    }
+}
+
+/// Rows in order of arrival, with final indices; `codes` is empty where the log has no event types.
+#[derive(Debug, Default)]
+pub(crate) struct Columns {
+    pub users: Vec<u32>,
+    pub items: Vec<u32>,
+    pub timestamps: Vec<i64>,
+    pub values: Vec<f32>,
+    pub codes: Vec<u32>,
+}
+
+impl Columns {
+    /// The rows by user (of `n_users`), time and arrival, each (user, item, time) once; the places they came from; and how many
+    /// rows were dropped, all and those with another value than the one kept.
+    pub fn sorted(self, n_users: usize) -> (Self, Vec<u32>, usize, usize) {
+        let Self { users, items, timestamps, values, codes } = self;
+        let offsets = offsets(&users, n_users);
         let mut order = grouped_rows(&users, &offsets);
         per_user(&mut order, &offsets).into_par_iter().for_each(|rows| {
             if !rows.is_sorted_by_key(|&row| timestamps[row as usize]) {
@@ -211,7 +243,6 @@ impl Interactions {
                 rows.sort_by_key(|&row| timestamps[row as usize]);
             }
         });
-
         let (dropped, conflicts) = duplicates(&order, &users, &items, &timestamps, &values);
         if !dropped.is_empty() {
             let mut next = dropped.iter().peekable();
@@ -222,22 +253,12 @@ impl Interactions {
                 !drop
             });
         }
-
         let users = gather(users, &order);
         let items = gather(items, &order);
         let timestamps = gather(timestamps, &order);
         let values = gather(values, &order);
-        let event_types = (event_names.len() > 0).then(|| EventTypes { codes: gather(event_codes, &order), names: event_names.finish() });
-        let order = UInt32Array::from(order);
-        let extra = extra
-            .into_iter()
-            .map(|(name, column)| match arrow::compute::take(&column, &order, None) {
-                Ok(column) => Ok((name, column)),
-                Err(error) => Err(DataError::Setting(format!("column {name}: {error}"))),
-            })
-            .collect::<Result<_>>()?;
-        let table = Self { users, items, timestamps, values, event_types, extra, user_ids, item_ids };
-        Ok((table, dropped.len(), conflicts))
+        let codes = if codes.is_empty() { codes } else { gather(codes, &order) };
+        (Self { users, items, timestamps, values, codes }, order, dropped.len(), conflicts)
     }
 }
 

@@ -14,6 +14,7 @@
 pub mod atomic;
 mod attributes;
 pub mod batch;
+pub mod bounded;
 pub mod catalogue;
 pub mod embedded;
 mod error;

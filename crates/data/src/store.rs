@@ -35,11 +35,12 @@ use std::sync::Arc;
 pub const SCHEMA_KEY: &str = "foretaste.schema";
 /// Metadata key of the idle gaps of a sessions file, in seconds, comma separated.
 pub const GAPS_KEY: &str = "foretaste.idle_gaps";
-const INTERACTIONS: &str = "interactions/1";
+/// Name and version of the interactions schema.
+pub(crate) const INTERACTIONS: &str = "interactions/1";
 const SESSIONS: &str = "sessions/1";
 const VOCABULARY: &str = "vocabulary/1";
 /// Rows of a row group. Bounds the memory of writing.
-const ROW_GROUP: usize = 1 << 20;
+pub(crate) const ROW_GROUP: usize = 1 << 20;
 
 /// Writes the interaction schema to `path`, whole or not at all.
 ///
@@ -58,91 +59,149 @@ pub fn write_sessions(table: &Interactions, gaps: &IdleGaps, path: &Path) -> Res
 }
 
 fn write(table: &Interactions, gaps: Option<&IdleGaps>, path: &Path) -> Result<()> {
-    let schema = schema(table, gaps);
-    if let Some((_, field)) = schema.fields().iter().enumerate().find(|(at, f)| schema.fields()[..*at].iter().any(|other| other.name() == f.name())) {
-        let reason = format!("would hold two columns named {}", field.name());
-        return Err(DataError::file(path.display(), reason, "rename that column of the input, or leave it out"));
-    }
     let offsets = table.user_offsets();
-    let marks = gaps.map(|gaps| gaps.marks(&table.timestamps, &offsets));
-    let numbers: Vec<Vec<i32>> = match (&marks, gaps) {
-        (Some(marks), Some(gaps)) => (0..gaps.levels()).map(|level| sessions::numbers(marks, &offsets, level)).collect(),
-        _ => Vec::new(),
-    };
-    let names = [names(&table.user_ids), names(&table.item_ids), table.event_types.as_ref().map_or_else(|| names(&Vocabulary::default()), |e| names(&e.names))];
-    // One closure a column keeps only the column being encoded in Arrow form.
-    let columns = |column: usize, rows: std::ops::Range<usize>| -> ArrayRef {
-        match column {
-            0 => strings(&table.users[rows], &names[0]),
-            1 => strings(&table.items[rows], &names[1]),
-            2 => Arc::new(Int64Array::from_iter_values(table.timestamps[rows].iter().copied())),
-            3 => match &table.event_types {
-                Some(events) => strings(&events.codes[rows], &names[2]),
-                None => Arc::new(StringArray::new_null(rows.len())),
-            },
-            4 => floats(&table.values[rows]),
-            _ => {
-                let extra = &table.extra;
-                if column - 5 < extra.len() {
-                    return extra[column - 5].1.slice(rows.start, rows.len());
-                }
-                let level = (column - 5 - extra.len()) / 2;
-                if (column - 5 - extra.len()).is_multiple_of(2) {
-                    Arc::new(Int32Array::from_iter_values(numbers[level][rows].iter().copied()))
-                } else {
-                    let marks = marks.as_deref().unwrap_or_default();
-                    Arc::new(BooleanArray::new(marks[rows].iter().map(|mark| usize::from(*mark) > level).collect::<BooleanBuffer>(), None))
-                }
-            }
-        }
-    };
-    let fail = |e: ParquetError| DataError::parquet(path, e);
+    let marks = gaps.map(|gaps| gaps.marks(&table.timestamps, &offsets)).unwrap_or_default();
+    let numbers: Vec<Vec<i32>> = (0..gaps.map_or(0, IdleGaps::levels)).map(|level| sessions::numbers(&marks, &offsets, level)).collect();
+    let extra: Vec<Field> = table.extra.iter().map(|(name, column)| Field::new(name, column.data_type().clone(), true)).collect();
+    let names = [Some(&table.user_ids), Some(&table.item_ids), table.event_types.as_ref().map(|e| &e.names)];
     atomic::write_with(path, |file| {
-        let properties = properties(if gaps.is_some() { SESSIONS } else { INTERACTIONS }, gaps);
-        // The file's own types are the plain ones, whatever arrays we hand over.
-        let plain = ArrowSchemaConverter::new().convert(&schema).map_err(fail)?;
-        let mut writer = SerializedFileWriter::new(file, plain.root_schema_ptr(), properties).map_err(fail)?;
-        let factory = ArrowRowGroupWriterFactory::new(&writer, encoded(&schema));
+        let mut writer = RowGroups::new(file, path, extra, gaps, names)?;
         let mut start = 0;
-        let mut group_index = 0;
         while start < table.len() {
             let rows = start..(start + ROW_GROUP).min(table.len());
-            let writers = factory.create_column_writers(group_index).map_err(fail)?;
-            let chunks: Vec<ArrowColumnChunk> = writers
-                .into_par_iter()
-                .enumerate()
-                .with_max_len(1)
-                .map(|(column, mut writer)| {
-                    let array = columns(column, rows.clone());
-                    for leaf in compute_leaves(schema.field(column), &array)? {
-                        writer.write(&leaf)?;
-                    }
-                    writer.close()
-                })
-                .collect::<Result<_, ParquetError>>()
-                .map_err(fail)?;
-            let mut group = writer.next_row_group().map_err(fail)?;
-            for chunk in chunks {
-                chunk.append_to_row_group(&mut group).map_err(fail)?;
-            }
-            group.close().map_err(fail)?;
+            let extra: Vec<ArrayRef> = table.extra.iter().map(|(_, column)| column.slice(rows.start, rows.len())).collect();
+            writer.write(&Rows {
+                users: &table.users[rows.clone()],
+                items: &table.items[rows.clone()],
+                timestamps: &table.timestamps[rows.clone()],
+                values: &table.values[rows.clone()],
+                codes: table.event_types.as_ref().map_or(&[], |events| &events.codes[rows.clone()]),
+                extra: &extra,
+                marks: marks.get(rows.clone()).unwrap_or_default(),
+                numbers: numbers.iter().map(|numbers| &numbers[rows.clone()]).collect(),
+            })?;
             start = rows.end;
-            group_index += 1;
         }
-        writer.close().map_err(fail)?;
-        Ok(())
+        writer.close()
     })
 }
 
-fn schema(table: &Interactions, gaps: Option<&IdleGaps>) -> SchemaRef {
-    let mut fields = vec![
+/// Rows of one row group, column by column; ids are places among the names.
+pub(crate) struct Rows<'a> {
+    pub users: &'a [u32],
+    pub items: &'a [u32],
+    pub timestamps: &'a [i64],
+    pub values: &'a [f32],
+    /// Empty where the log has no event types.
+    pub codes: &'a [u32],
+    /// Further columns of the log.
+    pub extra: &'a [ArrayRef],
+    /// Of a sessions file: levels at which a session begins.
+    pub marks: &'a [u8],
+    /// Of a sessions file: the sessions' numbers, one column a level.
+    pub numbers: Vec<&'a [i32]>,
+}
+
+/// Writes interactions or sessions a row group at a time.
+pub(crate) struct RowGroups<'a, W: std::io::Write + Send> {
+    writer: SerializedFileWriter<W>,
+    factory: ArrowRowGroupWriterFactory,
+    schema: SchemaRef,
+    names: [ArrayRef; 3],
+    path: &'a Path,
+    groups: usize,
+}
+
+impl<'a, W: std::io::Write + Send> RowGroups<'a, W> {
+    /// Into `file`, whose name is `path`; names are those of users, items and event types.
+    pub fn new(file: W, path: &'a Path, extra: Vec<Field>, gaps: Option<&IdleGaps>, of: [Option<&Vocabulary>; 3]) -> Result<Self> {
+        let schema = schema(extra, gaps);
+        if let Some((_, field)) = schema.fields().iter().enumerate().find(|(at, f)| schema.fields()[..*at].iter().any(|other| other.name() == f.name())) {
+            let reason = format!("would hold two columns named {}", field.name());
+            return Err(DataError::file(path.display(), reason, "rename that column of the input, or leave it out"));
+        }
+        let fail = |e: ParquetError| DataError::parquet(path, e);
+        let properties = properties(if gaps.is_some() { SESSIONS } else { INTERACTIONS }, gaps);
+        // The file's own types are the plain ones, whatever arrays we hand over.
+        let plain = ArrowSchemaConverter::new().convert(&schema).map_err(fail)?;
+        let writer = SerializedFileWriter::new(file, plain.root_schema_ptr(), properties).map_err(fail)?;
+        let factory = ArrowRowGroupWriterFactory::new(&writer, encoded(&schema));
+        let names = of.map(|vocabulary| vocabulary.map_or_else(|| names(&Vocabulary::default()), names));
+        Ok(Self { writer, factory, schema, names, path, groups: 0 })
+    }
+
+    /// Appends a row group.
+    pub fn write(&mut self, rows: &Rows) -> Result<()> {
+        let (schema, names, path) = (&self.schema, &self.names, self.path);
+        let fail = |e: ParquetError| DataError::parquet(path, e);
+        // One closure a column keeps only the column being encoded in Arrow form.
+        let column = |column: usize| -> ArrayRef {
+            match column {
+                0 => strings(rows.users, &names[0]),
+                1 => strings(rows.items, &names[1]),
+                2 => Arc::new(Int64Array::from_iter_values(rows.timestamps.iter().copied())),
+                3 if rows.codes.is_empty() => Arc::new(StringArray::new_null(rows.users.len())),
+                3 => strings(rows.codes, &names[2]),
+                4 => floats(rows.values),
+                _ if column - 5 < rows.extra.len() => rows.extra[column - 5].clone(),
+                _ => {
+                    let at = column - 5 - rows.extra.len();
+                    if at.is_multiple_of(2) {
+                        Arc::new(Int32Array::from_iter_values(rows.numbers[at / 2].iter().copied()))
+                    } else {
+                        Arc::new(BooleanArray::new(rows.marks.iter().map(|mark| usize::from(*mark) > at / 2).collect::<BooleanBuffer>(), None))
+                    }
+                }
+            }
+        };
+        let writers = self.factory.create_column_writers(self.groups).map_err(fail)?;
+        let chunks: Vec<ArrowColumnChunk> = writers
+            .into_par_iter()
+            .enumerate()
+            .with_max_len(1)
+            .map(|(at, mut writer)| {
+                let array = column(at);
+                for leaf in compute_leaves(schema.field(at), &array)? {
+                    writer.write(&leaf)?;
+                }
+                writer.close()
+            })
+            .collect::<Result<_, ParquetError>>()
+            .map_err(fail)?;
+        let mut group = self.writer.next_row_group().map_err(fail)?;
+        for chunk in chunks {
+            chunk.append_to_row_group(&mut group).map_err(fail)?;
+        }
+        group.close().map_err(fail)?;
+        self.groups += 1;
+        Ok(())
+    }
+
+    /// Ends the file.
+    pub fn close(self) -> Result<()> {
+        self.writer.close().map(drop).map_err(|e| DataError::parquet(self.path, e))
+    }
+}
+
+/// The columns of the interactions schema.
+fn interactions_fields() -> Vec<Field> {
+    vec![
         Field::new("user_id", DataType::Utf8, false),
         Field::new("item_id", DataType::Utf8, false),
         Field::new("timestamp", DataType::Int64, false),
         Field::new("event_type", DataType::Utf8, true),
         Field::new("event_value", DataType::Float32, true),
-    ];
-    fields.extend(table.extra.iter().map(|(name, column)| Field::new(name, column.data_type().clone(), true)));
+    ]
+}
+
+/// The interactions schema without columns of a log's own.
+pub(crate) fn interactions_schema() -> Schema {
+    Schema::new(interactions_fields())
+}
+
+fn schema(extra: Vec<Field>, gaps: Option<&IdleGaps>) -> SchemaRef {
+    let mut fields = interactions_fields();
+    fields.extend(extra);
     for level in 0..gaps.map_or(0, IdleGaps::levels) {
         fields.push(Field::new(format!("session_{level}"), DataType::Int32, false));
         fields.push(Field::new(format!("new_session_{level}"), DataType::Boolean, false));

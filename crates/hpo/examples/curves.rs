@@ -44,10 +44,10 @@ fn space(function: &str) -> Outcome<Space> {
         .parse()?,
         "table" => r#"
             depth = { type = "integer", low = 0, high = 3 }
-            size = { type = "integer", low = 0, high = 3, when = { depth = { at_least = 1 } } }
-            dropout = { type = "integer", low = 0, high = 2, when = { depth = { at_least = 1 } } }
+            size = { type = "integer", low = 0, high = 2, when = { depth = { at_least = 1 } } }
+            dropout = { type = "integer", low = 0, high = 1, when = { depth = { at_least = 1 } } }
             factors = { type = "integer", low = 0, high = 2 }
-            learning_rate = { type = "integer", low = 0, high = 4 }
+            learning_rate = { type = "integer", low = 0, high = 3 }
             weight_decay = { type = "integer", low = 0, high = 2 }
         "#
         .parse()?,

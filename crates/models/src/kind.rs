@@ -146,6 +146,28 @@ impl ModelSettings {
         self
     }
 
+    /// The same settings with this share of their training's length, at least one pass each; models that are trained in
+    /// no passes stay as they are.
+    #[must_use]
+    pub fn shortened(self, share: f64) -> Self {
+        let part = |n: usize| ((n as f64 * share).round() as usize).max(1);
+        match self {
+            Self::Fm(settings) => {
+                Self::Fm(fm::Settings { iterations: part(settings.iterations), burn_in: part(settings.burn_in), kept: part(settings.kept), ..settings })
+            }
+            Self::Hrnn(settings) => Self::Hrnn(hrnn::Settings { epochs: part(settings.epochs), fm_iterations: part(settings.fm_iterations), ..settings }),
+            Self::Pmf(pmf::Settings { epochs, .. })
+            | Self::Tsvd(tsvd::Settings { epochs, .. })
+            | Self::Autorec(autorec::Settings { epochs, .. })
+            | Self::Deeprec(deeprec::Settings { epochs, .. })
+            | Self::Deepfm(deepfm::Settings { epochs, .. })
+            | Self::Rrn(rrn::Settings { epochs, .. })
+            | Self::Rnn(rnn::Settings { epochs, .. })
+            | Self::Ials(ials::Settings { epochs, .. }) => self.with_epochs(part(epochs)),
+            other => other,
+        }
+    }
+
     /// Whether the model predicts ratings.
     #[must_use]
     pub fn predicts_ratings(&self) -> bool {

@@ -65,8 +65,9 @@ impl<'a> Recommend<'a> {
     pub fn for_users(&self, known: &Histories, users: &[(u32, i64)], mut take: impl FnMut(u32, Vec<Recommended>)) {
         /// Users whose lists stand in memory at once.
         const BLOCK: usize = 4096;
-        /// Users that are scored at once.
-        const TOGETHER: usize = 32;
+        /// Scores that stand in memory at once, on each thread.
+        const SCORES: usize = 1 << 22;
+        let together = (SCORES / self.n_items.max(1)).clamp(1, 128);
         let products = self.model.as_recommender().and_then(Recommender::inner_products).filter(|p| p.items.len() == self.n_items * p.width);
         for block in users.chunks(BLOCK) {
             let of = |scores: &mut Vec<f32>, users: &[(u32, i64)]| -> Vec<Vec<Recommended>> {
@@ -78,7 +79,7 @@ impl<'a> Recommend<'a> {
                     }
                 }
             };
-            let lists: Vec<Vec<Vec<Recommended>>> = block.par_chunks(TOGETHER).map_init(|| vec![0.0; TOGETHER * self.n_items], of).collect();
+            let lists: Vec<Vec<Vec<Recommended>>> = block.par_chunks(together).map_init(|| vec![0.0; together * self.n_items], of).collect();
             block.iter().zip(lists.into_iter().flatten()).for_each(|((user, _), list)| take(*user, list));
         }
     }

@@ -1,13 +1,77 @@
 //! From a data set and a split to what tuning and racing may learn from, and the test rows they may not.
 
-use crate::dataset::Dataset;
+use crate::cli::Search;
+use crate::dataset::{self, Dataset};
+use crate::machine::Machine;
+use crate::output::{self, note};
 use crate::ranking::{self, HEADLINE};
-use crate::{BenchError, Result};
+use crate::{BenchError, Result, results};
 use foretaste_automl::{Candidate, Materials, Metric};
-use foretaste_data::{Histories, Parts, SplitRule};
+use foretaste_data::{Histories, Parts, SplitRule, atomic};
 use foretaste_hpo::Direction;
 use foretaste_models::{Device, FitContext, ModelSettings, NoProgress, Progress, Reading, Trained};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// What a search's arguments name: the data set, its split, and where layers are computed.
+pub(super) struct Prepared {
+    pub data: Dataset,
+    pub rule: SplitRule,
+    device: Device,
+}
+
+impl Prepared {
+    /// Loads what `arguments` name, for a search by `metric`.
+    pub fn new(arguments: &Search, metric: &Metric) -> Result<Self> {
+        let data = dataset::load(&arguments.dataset, arguments.data.as_deref(), &arguments.reading.options()?, arguments.accept_licence)?;
+        data.remarks.iter().for_each(|remark| note(remark));
+        if metric.judges_ratings() {
+            data.table.require_values()?;
+        }
+        Ok(Self { data, rule: rule(&arguments.regime, arguments.test)?, device: Device::open(&arguments.device)? })
+    }
+
+    /// The rows, split.
+    pub fn task(&self, arguments: &Search, metric: Metric) -> Result<Task<'_>> {
+        Task::new(&self.data, &self.rule, arguments.seed, arguments.validation, metric, &self.device)
+    }
+
+    /// Writes `manifest.json`: all that a search of the same outcome needs to be given; `of` is the command's own part.
+    pub fn manifest(&self, arguments: &Search, task: &Task, of: serde_json::Value, folder: &Path) -> Result<()> {
+        let manifest = serde_json::json!({
+            "format": "foretaste-search/1",
+            "version": env!("CARGO_PKG_VERSION"),
+            "command": output::command_line(),
+            "dataset": { "name": self.data.name, "sha256": self.data.hash, "report": self.data.report, "scale": task.materials.scale },
+            "split": { "regime": self.rule.regime(), "rule": self.rule.name(), "seed": arguments.seed, "validation": arguments.validation },
+            "rows": { "train": task.materials.train.len(), "judging": task.materials.validation.len(), "test": task.test.len() },
+            "metric": task.metric.name,
+            "search": of,
+            "device": self.device.name(),
+            "threads": rayon::current_num_threads(),
+            "machine": Machine::here(),
+        });
+        Ok(atomic::write(&folder.join("manifest.json"), &results::json(&manifest)?)?)
+    }
+
+    /// The run's folder, created: the one named, or `runs/COMMAND-DATA-...`.
+    pub fn folder(&self, arguments: &Search, command: &str, of: &str) -> Result<PathBuf> {
+        let folder = arguments.out.clone().unwrap_or_else(|| PathBuf::from(format!("runs/{command}-{}-{}-{of}", self.data.name, self.rule.regime())));
+        std::fs::create_dir_all(&folder).map_err(|e| BenchError::Usage(format!("{}: cannot create: {e}", folder.display())))?;
+        Ok(folder)
+    }
+}
+
+/// The split that a regime names.
+fn rule(regime: &str, test: f64) -> Result<SplitRule> {
+    Ok(match regime {
+        "random" => SplitRule::HoldOut { test },
+        "future" => SplitRule::Cut { test },
+        "last-session" => SplitRule::LastSession { gap: 1800 },
+        "per-user" => SplitRule::LeaveLast { test: 1 },
+        other => return Err(BenchError::Usage(format!("unknown regime {other:?}; known are random, future, per-user, last-session"))),
+    })
+}
 
 /// A data set split into what trains, what judges, and what tests once at the end.
 pub(super) struct Task<'a> {

@@ -6,7 +6,9 @@ mod fetch;
 mod materials;
 mod recommend;
 mod reproduce;
+mod simulate;
 mod tune;
+mod tuned;
 
 use crate::cli::{Cli, Command, Reading};
 use crate::{BenchError, Result};
@@ -24,6 +26,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Tune(arguments) => tune::run(&arguments),
         Command::Import(arguments) => convert::import(&arguments),
         Command::Sessions(arguments) => convert::sessions(&arguments),
+        Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Fetch(arguments) => fetch::run(&arguments),
         Command::Datasets => {
             fetch::list();

@@ -1,5 +1,6 @@
 //! `reproduce`: data, splits, training, evaluation, table, charts, report.
 
+use super::tuned::Tuned;
 use super::use_threads;
 use crate::cli::Reproduce;
 use crate::dataset::{self, Dataset};
@@ -12,7 +13,7 @@ use crate::runner::{Protocol, Task, file_stem};
 use crate::systems::{self, System};
 use crate::{BenchError, Result, chart, ranking, table};
 use foretaste_data::split::Window;
-use foretaste_data::{SplitRule, atomic};
+use foretaste_data::{Regime, SplitRule, atomic};
 use foretaste_models::Device;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -63,7 +64,9 @@ pub(super) fn run(arguments: &Reproduce) -> Result<()> {
     let folder = arguments.out.clone().unwrap_or_else(|| default_folder(arguments, &systems, &seeds, &data, &device));
     std::fs::create_dir_all(&folder).map_err(|e| BenchError::Usage(format!("{}: cannot create the run's folder: {e}", folder.display())))?;
 
-    let progress = RunProgress::new(data.len() * rules.len() * seeds.len() * systems.len(), arguments.json);
+    // A search adds what it joins.
+    let rows = systems.len() + usize::from(arguments.tune.is_some());
+    let progress = RunProgress::new(data.len() * rules.len() * seeds.len() * rows, arguments.json);
     let protocol = Protocol {
         task,
         folder: &folder,
@@ -75,20 +78,44 @@ pub(super) fn run(arguments: &Reproduce) -> Result<()> {
         save_splits: arguments.save_splits,
         progress: &progress,
     };
-    let mut cells = Vec::new();
+    let tuned = arguments.tune.map(|trials| Tuned {
+        trials,
+        validation: if arguments.validation > 0.0 { arguments.validation } else { 0.05 },
+        task,
+        folder: &folder,
+        resume: arguments.resume,
+        device: &device,
+        progress: &progress,
+    });
+    let (mut cells, mut searched) = (Vec::new(), Vec::new());
     for data in &data {
         for rule in &rules {
-            cells.extend(protocol.run(data, rule, &systems, &seeds).map_err(|e| match e {
-                BenchError::Model(foretaste_models::ModelError::Interrupted) => BenchError::Interrupted,
-                other => other,
-            })?);
+            let run = |systems: &[System], seeds: &[u64]| {
+                protocol.run(data, rule, systems, seeds).map_err(|e| match e {
+                    BenchError::Model(foretaste_models::ModelError::Interrupted) => BenchError::Interrupted,
+                    other => other,
+                })
+            };
+            match &tuned {
+                None => cells.extend(run(&systems, &seeds)?),
+                Some(tuned) => {
+                    for seed in &seeds {
+                        let found = tuned.systems(data, rule, &systems, *seed)?;
+                        cells.extend(run(&found, &[*seed])?);
+                        searched.push((data.name.clone(), rule.regime(), *seed, found));
+                    }
+                }
+            }
         }
     }
     progress.finish();
     // Empty by now; removing fails, and should, where another run keeps checkpoints in it.
     let _ = std::fs::remove_dir(folder.join("checkpoints"));
-    write(arguments, &systems, &seeds, &data, &device, &folder, &cells, clock)
+    write(arguments, (&systems, &searched), &seeds, &data, &device, &folder, &cells, clock)
 }
+
+/// Systems as they were searched on the training rows of a data set, regime and seed.
+type Searched = (String, Regime, u64, Vec<System>);
 
 /// The run that ranks items instead of predicting ratings.
 const RANKING: &str = "ranking";
@@ -183,7 +210,7 @@ fn default_folder(arguments: &Reproduce, systems: &[System], seeds: &[u64], data
     let systems: Vec<_> = systems.iter().map(|s| (&s.name, s.settings.to_toml())).collect();
     let hashes: Vec<_> = data.iter().map(|d| &d.hash).collect();
     let split = (&arguments.regime, arguments.session_gap, arguments.test, arguments.folds, &arguments.fold_file, arguments.leave_last, &arguments.window);
-    hasher.update(format!("{systems:?}{seeds:?}{hashes:?}{split:?}{} {} {}", device.name(), arguments.validation, arguments.no_clip));
+    hasher.update(format!("{systems:?}{seeds:?}{hashes:?}{split:?}{} {} {} {:?}", device.name(), arguments.validation, arguments.no_clip, arguments.tune));
     let names: Vec<_> = data.iter().map(|d| d.name.as_str()).collect();
     Path::new("runs").join(format!("{}-{}", names.join("+"), &foretaste_data::hex(&hasher.finalize())[..8]))
 }
@@ -191,7 +218,7 @@ fn default_folder(arguments: &Reproduce, systems: &[System], seeds: &[u64], data
 #[allow(clippy::too_many_arguments)] // One caller, which has all of it.
 fn write(
     arguments: &Reproduce,
-    systems: &[System],
+    (systems, searched): (&[System], &[Searched]),
     seeds: &[u64],
     data: &[Dataset],
     device: &Device,
@@ -199,7 +226,8 @@ fn write(
     cells: &[Cell],
     clock: Instant,
 ) -> Result<()> {
-    let titles: Vec<(String, String)> = systems.iter().map(|s| (s.name.clone(), s.title.clone())).collect();
+    let shown = searched.iter().find(|(.., found)| found.len() > systems.len()).map_or(systems, |(.., found)| found.as_slice());
+    let titles: Vec<(String, String)> = shown.iter().map(|s| (s.name.clone(), s.title.clone())).collect();
     let official: Vec<&str> = data.iter().filter(|d| d.official).map(|d| d.name.as_str()).collect();
     let views = table::views(cells, &titles, &official, !arguments.no_clip);
     let command = output::command_line();
@@ -213,6 +241,10 @@ fn write(
             "licence": d.manifest.as_ref().map(|m| &m.licence), "citation": d.manifest.as_ref().map(|m| &m.citation), "remarks": d.remarks,
         })).collect::<Vec<_>>(),
         "systems": systems.iter().map(|s| serde_json::json!({ "name": s.name, "model": s.settings.kind().name(), "settings": s.settings })).collect::<Vec<_>>(),
+        "tuned": searched.iter().map(|(data, regime, seed, found)| serde_json::json!({
+            "dataset": data, "regime": regime, "seed": seed, "trials": arguments.tune,
+            "systems": found.iter().map(|s| serde_json::json!({ "name": s.name, "settings": s.settings })).collect::<Vec<_>>(),
+        })).collect::<Vec<_>>(),
         "regimes": views.iter().map(|v| serde_json::json!({ "dataset": v.key.0, "regime": v.key.1, "split": v.key.2, "leaks_time": v.key.1.leak() })).collect::<Vec<_>>(),
         "seeds": seeds,
         "seconds": clock.elapsed().as_secs_f64(),

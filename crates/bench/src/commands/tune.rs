@@ -1,23 +1,22 @@
 //! `tune`: search the settings of one model, then test what was found beside its defaults.
 
-use super::materials::{self, Task};
+use super::materials::{self, Prepared, Task};
 use super::use_threads;
 use crate::cli::Tune as Arguments;
-use crate::dataset;
 use crate::output::{note, print};
 use crate::tuning::{self, Tuned};
 use crate::{BenchError, Result, progress, systems};
 use foretaste_automl::{Candidate, Objective, Tuning, tune};
-use foretaste_data::SplitRule;
 use foretaste_hpo::{Budget, Configuration, Halt, Running, State, Study, StudySettings, Trial, sampler, storage};
-use foretaste_models::{Device, Reading};
-use std::path::{Path, PathBuf};
+use foretaste_models::Reading;
+use std::path::Path;
 use std::sync::Arc;
 
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     progress::stop_on_ctrl_c();
-    use_threads(arguments.threads)?;
-    let system = systems::select(std::slice::from_ref(&arguments.model), systems::DEFAULT, &arguments.set)?.remove(0);
+    let search = &arguments.search;
+    use_threads(search.threads)?;
+    let system = systems::select(std::slice::from_ref(&arguments.model), systems::DEFAULT, &search.set)?.remove(0);
     let mut candidate = Candidate::new(&system.name, &system.title, system.settings)?;
     if let Some(space) = &mut candidate.space {
         for text in &arguments.space {
@@ -30,26 +29,22 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let Some(space) = candidate.space.clone() else {
         return Err(BenchError::Usage(format!("{} has no settings to search", candidate.name)));
     };
-    let reading = if arguments.streaming { Reading::Streaming } else { Reading::Frozen };
+    let reading = if search.streaming { Reading::Streaming } else { Reading::Frozen };
     let name = arguments.metric.clone().unwrap_or_else(|| materials::usual_metric(&candidate));
     let metric = materials::metric(&name, reading)?;
-    let data = dataset::load(&arguments.dataset, arguments.data.as_deref(), &arguments.reading.options()?, arguments.accept_licence)?;
-    data.remarks.iter().for_each(|remark| note(remark));
-    if metric.judges_ratings() {
-        data.table.require_values()?;
-    }
-    let rule = rule(&arguments.regime, arguments.test)?;
-    let device = Device::open(&arguments.device)?;
-    let task = Task::new(&data, &rule, arguments.seed, arguments.validation, metric, &device)?;
-    let folder =
-        arguments.out.clone().unwrap_or_else(|| PathBuf::from(format!("runs/tune-{}-{}-{}-{}", data.name, candidate.name, rule.regime(), task.metric.name)));
-    std::fs::create_dir_all(&folder).map_err(|e| BenchError::Usage(format!("{}: cannot create: {e}", folder.display())))?;
+    let prepared = Prepared::new(search, &metric)?;
+    let task = prepared.task(search, metric)?;
+    let folder = prepared.folder(search, "tune", &format!("{}-{}", candidate.name, task.metric.name))?;
+    let (data, regime) = (&prepared.data.name, prepared.rule.regime());
 
+    let of = serde_json::json!({ "system": candidate.name, "defaults": candidate.settings, "space": arguments.space, "only": arguments.only,
+        "sampler": arguments.sampler, "pruner": arguments.pruner, "trials": arguments.trials, "budget": arguments.budget });
+    prepared.manifest(search, &task, of, &folder)?;
     let settings = StudySettings {
-        name: arguments.study.clone().unwrap_or_else(|| format!("{}-{}-{}-{}", data.name, candidate.name, rule.regime(), task.metric.name)),
+        name: arguments.study.clone().unwrap_or_else(|| format!("{data}-{}-{regime}-{}", candidate.name, task.metric.name)),
         task: task.materials.task(&task.metric, &candidate),
         direction: task.metric.direction,
-        seed: arguments.seed,
+        seed: search.seed,
         sampler: match arguments.grid_points {
             Some(points) => Box::new(sampler::Grid { points }),
             None => arguments.sampler.parse()?,
@@ -59,7 +54,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     };
     let address = arguments.storage.clone().unwrap_or_else(|| folder.join("study.sqlite").display().to_string());
     let journal = storage::open(&address)?;
-    if !arguments.resume && journal.studies()?.contains(&settings.name) {
+    if !search.resume && journal.studies()?.contains(&settings.name) {
         return Err(BenchError::Usage(format!(
             "{address} holds the study {} already\n  help: --resume goes on with it (or joins its other workers); --study NAME begins another",
             settings.name
@@ -72,7 +67,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         time: arguments.budget.as_deref().map(materials::duration).transpose()?,
         stop: Some(Arc::new(progress::stopping)),
     };
-    let told = Told { json: arguments.json, metric: task.metric.name.clone() };
+    let told = Told { json: search.json, metric: task.metric.name.clone() };
     let objective = Objective { materials: &task.materials, metric: &task.metric, candidate: &candidate };
     let tuning = Tuning {
         budget,
@@ -87,17 +82,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     finish(arguments, &task, &candidate, &study, &folder)
 }
 
-/// The split that a regime names.
-pub(super) fn rule(regime: &str, test: f64) -> Result<SplitRule> {
-    Ok(match regime {
-        "random" => SplitRule::HoldOut { test },
-        "future" => SplitRule::Cut { test },
-        "last-session" => SplitRule::LastSession { gap: 1800 },
-        "per-user" => SplitRule::LeaveLast { test: 1 },
-        other => return Err(BenchError::Usage(format!("unknown regime {other:?}; known are random, future, per-user, last-session"))),
-    })
-}
-
 /// Tests the defaults and the best trial, and writes the report.
 fn finish(arguments: &Arguments, task: &Task, candidate: &Candidate, study: &Study, folder: &Path) -> Result<()> {
     let trials = study.trials()?;
@@ -105,8 +89,8 @@ fn finish(arguments: &Arguments, task: &Task, candidate: &Candidate, study: &Stu
     let default = trials.iter().find(|t| t.configuration == candidate.default_configuration() && t.state == State::Complete);
     // An interrupted search is looked at, not tested: its test would come twice.
     let interrupted = progress::stopping();
-    let tested = |trial: Option<&Trial>| match trial.filter(|_| !interrupted && !arguments.no_test) {
-        Some(trial) => task.test_of(&candidate.of_trial(trial, study.direction())?, arguments.seed).map(Some),
+    let tested = |trial: Option<&Trial>| match trial.filter(|_| !interrupted && !arguments.search.no_test) {
+        Some(trial) => task.test_of(&candidate.of_trial(trial, study.direction())?, arguments.search.seed).map(Some),
         None => Ok(None),
     };
     let tuned = Tuned {
@@ -122,7 +106,7 @@ fn finish(arguments: &Arguments, task: &Task, candidate: &Candidate, study: &Stu
         trials,
     };
     tuning::write(&tuned, study, folder)?;
-    if arguments.json {
+    if arguments.search.json {
         print(&serde_json::to_string(&tuned).map_err(|e| BenchError::Usage(e.to_string()))?);
     } else {
         print(&tuned.text());

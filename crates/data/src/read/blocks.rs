@@ -162,17 +162,25 @@ pub(super) fn lines<'a>(text: &'a [u8], mut visit: impl FnMut(u64, &'a [u8])) ->
 }
 
 /// Joins chunks in file order.
-pub(super) struct Collector {
+pub(super) struct Collector<'a> {
     columns: RawColumns,
+    /// Where rows go that are too many for memory.
+    spill: Option<&'a mut dyn Spill>,
     extra: Vec<Vec<ArrayRef>>,
     rejects: Rejects,
     line: u64,
     files: usize,
 }
 
-impl Collector {
-    pub fn new(skip: usize) -> Self {
-        Self { columns: RawColumns::default(), extra: Vec::new(), rejects: Rejects::new(skip), line: 1, files: 0 }
+/// Takes rows out of memory while a log is read.
+pub(crate) trait Spill {
+    /// Hears of the rows collected so far, and may take them; names stay.
+    fn offer(&mut self, columns: &mut RawColumns) -> Result<()>;
+}
+
+impl<'a> Collector<'a> {
+    pub fn new(skip: usize, spill: Option<&'a mut dyn Spill>) -> Self {
+        Self { columns: RawColumns::default(), spill, extra: Vec::new(), rejects: Rejects::new(skip), line: 1, files: 0 }
     }
 
     pub fn add(&mut self, mut chunk: Chunk) -> Result<()> {
@@ -202,7 +210,10 @@ impl Collector {
         for (parts, texts) in self.extra.iter_mut().zip(chunk.extra) {
             parts.push(Arc::new(StringArray::from(texts)));
         }
-        Ok(())
+        match &mut self.spill {
+            Some(spill) => spill.offer(&mut self.columns),
+            None => Ok(()),
+        }
     }
 
     pub fn finish(mut self, names: Vec<String>) -> Result<RawRead> {

@@ -19,6 +19,8 @@ pub use source::open_text;
 use crate::interactions::RawColumns;
 use crate::{DataError, Interactions, LoadReport, Result};
 use blocks::{Block, Collector};
+
+pub(crate) use blocks::Spill;
 use std::path::{Path, PathBuf};
 
 /// The unit of a log's time stamps.
@@ -89,7 +91,7 @@ pub fn read(path: &Path, options: &ReadOptions) -> Result<(Interactions, LoadRep
     };
     let (raw, bad, files) = match format {
         Format::Parquet => parquet::read(path, options)?,
-        format => read_text(path, &format, options)?,
+        format => read_text(path, &format, options, None)?,
     };
     let rejects = rejects::settle(path, &bad, options)?;
     if raw.users.is_empty() {
@@ -111,9 +113,27 @@ pub fn read(path: &Path, options: &ReadOptions) -> Result<(Interactions, LoadRep
 
 type RawRead = (RawColumns, rejects::Rejects, usize);
 
-fn read_text(path: &Path, format: &Format, options: &ReadOptions) -> Result<RawRead> {
+/// As [`read`], of text alone, handing rows to `spill` as they come; answers the names, the rows left, what was rejected
+/// (settled), and the number of files.
+pub(crate) fn read_spilling(path: &Path, options: &ReadOptions, spill: &mut dyn Spill) -> Result<(RawColumns, Option<(PathBuf, usize)>, usize)> {
+    let format = match &options.format {
+        Some(format) => format.clone(),
+        None => Format::detect(path)?,
+    };
+    let no = |reason: &str| Err(DataError::file(path.display(), reason, "leave the memory limit out"));
+    if matches!(format, Format::Parquet) {
+        return no("is Parquet, which cannot be read within a memory limit yet");
+    }
+    if !matches!(format, Format::Netflix) && !layout::Layout::settle(path, &format, options)?.extra_names().is_empty() {
+        return no("has further columns, which are not carried within a memory limit yet");
+    }
+    let (raw, bad, files) = read_text(path, &format, options, Some(spill))?;
+    Ok((raw, rejects::settle(path, &bad, options)?, files))
+}
+
+fn read_text(path: &Path, format: &Format, options: &ReadOptions, spill: Option<&mut dyn Spill>) -> Result<RawRead> {
     let limit = options.time_limit();
-    let mut collector = Collector::new(options.skip_bad_rows);
+    let mut collector = Collector::new(options.skip_bad_rows, spill);
     if matches!(format, Format::Netflix) {
         let rules = netflix::Rules { scale: options.scale, limit };
         let mut movie = netflix::CurrentMovie::default();

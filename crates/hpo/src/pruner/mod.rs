@@ -42,15 +42,30 @@ pub const NAMES: [&str; 5] = ["none", "median", "asha", "hyperband", "patience"]
 impl FromStr for Box<dyn Pruner> {
     type Err = HpoError;
 
-    fn from_str(name: &str) -> Result<Self> {
-        Ok(match name {
+    /// A name, alone or with whole numbers for its settings: `asha`, `asha:first=1,eta=4`.
+    fn from_str(text: &str) -> Result<Self> {
+        let (name, settings) = text.split_once(':').unwrap_or((text, ""));
+        let mut numbers: Vec<(&str, u64)> = Vec::new();
+        for setting in settings.split(',').filter(|setting| !setting.is_empty()) {
+            let parsed = setting.split_once('=').and_then(|(key, value)| Some((key.trim(), value.trim().parse().ok()?)));
+            numbers.push(parsed.ok_or_else(|| HpoError::Usage(format!("pruner {text:?}: write a name and numbers, for example asha:first=1,eta=4")))?);
+        }
+        let mut number = |key: &str, usual: u64| numbers.iter().position(|(name, _)| *name == key).map_or(usual, |at| numbers.swap_remove(at).1);
+        let pruner: Self = match name {
             "none" => Box::new(Never),
-            "median" => Box::new(Median::default()),
-            "asha" => Box::new(SuccessiveHalving::default()),
+            "median" => Box::new(Median { startup: number("startup", 5) as usize, warmup: number("warmup", 1) }),
+            "asha" => {
+                let usual = SuccessiveHalving::default();
+                Box::new(SuccessiveHalving { first: number("first", usual.first), eta: number("eta", usual.eta) })
+            }
             "hyperband" => Box::new(Hyperband::default()),
-            "patience" => Box::new(Patience::default()),
+            "patience" => Box::new(Patience { reports: number("reports", 5) as usize, ..Patience::default() }),
             _ => return Err(HpoError::Usage(format!("unknown pruner {name:?}; known are {}", NAMES.join(", ")))),
-        })
+        };
+        match numbers.first() {
+            None => Ok(pruner),
+            Some((key, _)) => Err(HpoError::Usage(format!("pruner {name} has no setting {key:?}"))),
+        }
     }
 }
 

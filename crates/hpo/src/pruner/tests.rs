@@ -85,3 +85,14 @@ fn patience_by_hand() {
     assert!(!asks(&pruner, &[], &trial(0, State::Running, &[3.0, 2.0, 2.5]), 1.0));
     assert!(asks(&pruner, &[], &trial(0, State::Running, &[3.0, 2.0, 2.5, 2.1]), 1.0));
 }
+
+#[test]
+fn settings_are_read_beside_the_name() {
+    let read = |text: &str| text.parse::<Box<dyn Pruner>>().map(|pruner| pruner.name()).map_err(|e| e.to_string());
+    assert_eq!(read("asha:first=1,eta=4").unwrap(), "asha");
+    assert_eq!(read("patience:reports=2").unwrap(), "patience");
+    for (wrong, reason) in [("asha:eta", "write a name and numbers"), ("asha:first=x", "write a name"), ("none:eta=3", "no setting \"eta\""), ("half", "known are")] {
+        let error = read(wrong).unwrap_err();
+        assert!(error.contains(reason), "{wrong}: {error}");
+    }
+}

@@ -16,7 +16,9 @@
 //!
 //! **Scores** are `w_u . h_i`, where `w_u` is solved exactly from the user's rows, known and revealed: users of the
 //! training part and strangers are answered alike. A user without rows has `w_u = 0` and, with it, the order of
-//! the items' popularity (far below any score). An item without training rows has `h_i = 0`.
+//! the items' popularity (far below any score). An item without training rows has `h_i = 0`. What many users at once
+//! are answered by is solved at the end of training for the users of the training part, and kept beside a digest of
+//! their rows: whoever asks with other rows is solved anew, to the same bits.
 
 mod solve;
 mod train;
@@ -26,7 +28,9 @@ use crate::kernels::dot;
 use crate::ranking::{FAR_BELOW, begin};
 use crate::tensors::{NamedTensor, Tensors};
 use crate::{InnerProducts, ModelSettings, RankingState, Recommender, Result, Trained};
-use foretaste_data::History;
+use foretaste_data::{Histories, History};
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
 use solve::{Problem, Space, System};
 
 pub use train::fit;
@@ -100,7 +104,7 @@ impl Settings {
     }
 }
 
-/// Trained item factors.
+/// Trained item factors, and what the users of the training part are answered by.
 pub struct Model {
     settings: Settings,
     /// `[items, factors]`.
@@ -109,18 +113,50 @@ pub struct Model {
     popularity: Vec<f32>,
     /// `a H'H`, `[factors, factors]`.
     gram: Vec<f32>,
+    /// What many users at once are answered by, of the users of the training part, `[users, factors]`; empty while
+    /// training lasts.
+    users: Vec<f32>,
+    /// Which rows that was solved from, a digest a user.
+    digests: Vec<i64>,
 }
 
 impl Model {
     pub(crate) fn restore(settings: Settings, tensors: &Tensors) -> Result<Self> {
         let items = tensors.values("items", &[None, Some(settings.factors)])?;
         let popularity: Vec<f32> = tensors.values("popularity", &[Some(items.len() / settings.factors)])?;
-        Ok(Self::new(settings, items, popularity))
+        let digests = tensors.integers("digests")?;
+        let users = tensors.values("users", &[Some(digests.len()), Some(settings.factors)])?;
+        Ok(Self { users, digests, ..Self::new(settings, items, popularity) })
     }
 
     fn new(settings: Settings, items: Vec<f32>, popularity: Vec<f32>) -> Self {
         let gram = solve::gram(&items, settings.factors, settings.unobserved);
-        Self { settings, items, popularity, gram }
+        Self { settings, items, popularity, gram, users: Vec::new(), digests: Vec::new() }
+    }
+
+    /// Solves the users of the training part once, for all lists to come.
+    fn keep(&mut self, train: &Histories) {
+        let of = |user: u32| (self.query(train.user(user)), digest(train.user(user)));
+        let (users, digests): (Vec<Vec<f32>>, Vec<i64>) = (0..train.n_users() as u32).into_par_iter().map(of).unzip();
+        (self.users, self.digests) = (users.concat(), digests);
+    }
+
+    /// A user's factors by conjugate gradients, run until a millionth of the residual is left.
+    fn query(&self, known: History<'_>) -> Vec<f32> {
+        let k = self.settings.factors;
+        let weighted = known.items.iter().zip(known.values).filter(|(item, _)| self.row(**item).is_some());
+        let rows: Vec<(u32, f32)> = weighted.map(|(item, value)| (*item, self.settings.weight(*value))).collect();
+        let penalty = self.settings.penalty(rows.len(), self.popularity.len());
+        let mut factors = vec![0.0; k];
+        Problem { gram: &self.gram, penalty, table: &self.items, rows: &rows }.descend(2 * k, 1e-6, &mut factors, &mut Space::default());
+        factors
+    }
+
+    /// What was kept of a user, if it was solved from these very rows.
+    fn kept(&self, user: u32, known: History<'_>) -> Option<Vec<f32>> {
+        let k = self.settings.factors;
+        let place = user as usize;
+        (*self.digests.get(place)? == digest(known)).then(|| self.users[place * k..(place + 1) * k].to_vec())
     }
 
     fn row(&self, item: u32) -> Option<&[f32]> {
@@ -173,7 +209,12 @@ impl Trained for Model {
 
     fn tensors(&self) -> Vec<NamedTensor> {
         let n = self.popularity.len();
-        vec![NamedTensor::new("items", &[n, self.settings.factors], self.items.clone()), NamedTensor::new("popularity", &[n], self.popularity.clone())]
+        vec![
+            NamedTensor::new("items", &[n, self.settings.factors], self.items.clone()),
+            NamedTensor::new("popularity", &[n], self.popularity.clone()),
+            NamedTensor::new("users", &[self.digests.len(), self.settings.factors], self.users.clone()),
+            NamedTensor::integers("digests", self.digests.iter().copied()),
+        ]
     }
 
     fn as_recommender(&self) -> Option<&dyn Recommender> {
@@ -189,22 +230,23 @@ impl Model {
     }
 }
 
+/// Forty bits of a digest of all that the factors depend on.
+fn digest(known: History<'_>) -> i64 {
+    let mut bytes = Vec::with_capacity(8 * known.len());
+    known.items.iter().zip(known.values).for_each(|(item, value)| {
+        bytes.extend(item.to_le_bytes());
+        bytes.extend(value.to_bits().to_le_bytes());
+    });
+    Sha256::digest(&bytes).iter().take(5).fold(0, |sum, byte| sum << 8 | i64::from(*byte))
+}
+
 impl Recommender for Model {
     fn ranking<'a>(&'a self, _: u32, known: History<'_>) -> Box<dyn RankingState + 'a> {
         Box::new(self.state(known))
     }
 
     fn inner_products(&self) -> Option<InnerProducts<'_>> {
-        // Many at once by conjugate gradients, run until a millionth of the residual is left.
-        let query = |_: u32, known: History<'_>, _: i64| {
-            let k = self.settings.factors;
-            let weighted = known.items.iter().zip(known.values).filter(|(item, _)| self.row(**item).is_some());
-            let rows: Vec<(u32, f32)> = weighted.map(|(item, value)| (*item, self.settings.weight(*value))).collect();
-            let penalty = self.settings.penalty(rows.len(), self.popularity.len());
-            let mut factors = vec![0.0; k];
-            Problem { gram: &self.gram, penalty, table: &self.items, rows: &rows }.descend(2 * k, 1e-6, &mut factors, &mut Space::default());
-            factors
-        };
+        let query = |user: u32, known: History<'_>, _: i64| self.kept(user, known).unwrap_or_else(|| self.query(known));
         Some(InnerProducts { items: &self.items, offsets: &self.popularity, scale: FAR_BELOW, width: self.settings.factors, query: Box::new(query) })
     }
 }

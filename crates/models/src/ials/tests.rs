@@ -93,3 +93,21 @@ fn solvers_agree() {
     let stranger = scores(exact.as_ref(), 77);
     assert!(stranger.iter().all(|s| *s < 1e-5) && stranger[0] == stranger[1] && stranger[0] > stranger[2] && stranger[5] == 0.0, "{stranger:?}");
 }
+
+/// What was kept answers those rows alone, and to the bit as if it were solved anew.
+#[test]
+fn kept_factors_are_those_of_their_rows() {
+    let settings = settings();
+    let fitted = train(&settings).model;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), crate::tensors::to_bytes(&fitted.tensors())).unwrap();
+    let model = Model::restore(settings, &crate::tensors::read(file.path()).unwrap()).unwrap();
+    let log = log();
+    for user in 0..5 {
+        assert_eq!(model.kept(user, log.user(user)).unwrap(), model.query(log.user(user)));
+    }
+    let (rows, mut values) = (log.user(1), log.user(1).values.to_vec());
+    assert!(model.kept(0, rows).is_none() && model.kept(77, rows).is_none());
+    values[0] += 1.0;
+    assert!(model.kept(1, History { values: &values, ..rows }).is_none(), "weights follow values");
+}

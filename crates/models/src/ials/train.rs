@@ -62,7 +62,10 @@ pub fn fit(settings: &Settings, train: &Histories, validation: Option<&Histories
     let items = (0..train.n_items() * settings.factors).map(|_| normal.sample(&mut random)).collect();
     let users = vec![0.0; train.n_users() * settings.factors];
     let trainer = Training { settings, train, sides: Side::both(settings, train), users, items };
-    epochs::train(trainer, &ModelSettings::Ials(settings.clone()), (settings.epochs, settings.patience), train, validation, context)
+    let limits = (settings.epochs, settings.patience);
+    let (mut model, curve, best_epoch) = epochs::train_model(trainer, &ModelSettings::Ials(settings.clone()), limits, train, validation, context)?;
+    model.keep(train);
+    Ok(Fitted { model: Box::new(model), curve, best_epoch })
 }
 
 struct Training<'a> {

@@ -1,13 +1,16 @@
 //! Exact counts of who took what with what, an item at a time; on a device by tiles (`tiles.rs`).
 //!
-//! An item's row of counts is gathered from the units that hold it, into one accumulator a thread: memory is
-//! that of the units, plus threads times items, plus the neighbours kept, however many pairs there are.
+//! An item's row of counts with the items after it is gathered from the units that hold it, into one accumulator a
+//! thread; each pair, counted once, is offered to both its items. Memory is that of the units, plus threads times
+//! items, plus the neighbours kept, however many pairs there are.
 
 use super::{Settings, Weight};
 use crate::ranking::by_item;
 use crate::{FitContext, Result};
 use foretaste_data::{Histories, IdleGaps};
 use rayon::prelude::*;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// Days in a second.
 const DAYS: f64 = 1.0 / 86_400.0;
@@ -22,8 +25,8 @@ pub(super) struct Units {
     pub(super) ages: Vec<f32>,
     /// First entry of each item in `holders`, and the total.
     item_offsets: Vec<usize>,
-    /// For each item the units that hold it, with the age of its row there.
-    holders: Vec<(u32, f32)>,
+    /// For each item the units that hold it, with its place among their entries.
+    holders: Vec<(u32, u32)>,
     /// `s_i`.
     weights: Vec<f64>,
     /// Weight of all units.
@@ -51,7 +54,7 @@ struct Best {
     k: usize,
     /// Most similar first where `k` is not 0, for all else as they come.
     items: Vec<(u32, f32)>,
-    /// What the next must be above.
+    /// What the next must reach.
     bar: f32,
 }
 
@@ -66,15 +69,17 @@ impl Best {
         Self { k, items: Vec::new(), bar: f32::NEG_INFINITY }
     }
 
-    /// Items come in ascending order, so that of equals the first stays.
+    /// Takes an item if it is among the best, in whatever order items come.
     fn offer(&mut self, item: u32, similarity: f32) {
         if self.k == 0 {
             self.items.push((item, similarity));
-        } else if self.items.len() < self.k || similarity > self.bar {
+        } else if self.items.len() < self.k || similarity >= self.bar {
             let at = self.items.partition_point(|other| order(*other, (item, similarity)).is_lt());
             self.items.insert(at, (item, similarity));
             self.items.truncate(self.k);
-            self.bar = self.items[self.items.len() - 1].1;
+            if self.items.len() == self.k {
+                self.bar = self.items[self.k - 1].1;
+            }
         }
     }
 
@@ -86,10 +91,100 @@ impl Best {
     }
 }
 
+/// The most similar items of every item, filled from all threads.
+struct Lists {
+    best: Vec<Mutex<Best>>,
+    /// The lists' bars, or what they lately were: what is below needs no lock.
+    bars: Vec<AtomicU32>,
+}
+
+impl Lists {
+    fn new(n: usize, k: usize) -> Self {
+        let bar = f32::NEG_INFINITY.to_bits();
+        Self { best: (0..n).map(|_| Mutex::new(Best::new(k))).collect(), bars: (0..n).map(|_| AtomicU32::new(bar)).collect() }
+    }
+
+    fn offer(&self, to: usize, item: u32, similarity: f32) {
+        if similarity >= f32::from_bits(self.bars[to].load(Relaxed)) {
+            self.with(to, |best| best.offer(item, similarity));
+        }
+    }
+
+    fn with(&self, to: usize, change: impl FnOnce(&mut Best)) {
+        // A list is whole between two offers: one whose holder panicked may be read on.
+        let mut best = self.best[to].lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        change(&mut best);
+        self.bars[to].store(best.bar.to_bits(), Relaxed);
+    }
+
+    fn finish(self) -> Vec<Vec<(u32, f32)>> {
+        let best = self.best.into_par_iter().map(|best| best.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner));
+        best.map(Best::finish).collect()
+    }
+}
+
+/// Pairs of items on their way into both items' lists.
+struct Pairs<'a> {
+    units: &'a Units,
+    settings: &'a Settings,
+    scales: Scales,
+    lists: &'a Lists,
+}
+
+impl Pairs<'_> {
+    /// Offers `item` and each of the items that come with `c_ij` and the units shared, to one another.
+    fn offer(&self, item: usize, met: impl Iterator<Item = (usize, f64, u32)>) {
+        let least = self.settings.min_cointeraction_count.max(1);
+        let mut own = Best::new(self.settings.neighbours);
+        for (other, sum, count) in met {
+            if count >= least {
+                let base = self.units.weigh(self.settings, item, other, sum);
+                own.offer(other as u32, Units::similarity(&self.scales, item, other, base));
+                self.lists.offer(other, item as u32, Units::similarity(&self.scales, other, item, base));
+            }
+        }
+        self.lists.with(item, |best| own.items.iter().for_each(|(other, similarity)| best.offer(*other, *similarity)));
+    }
+
+    /// Offers the pairs of `item` and the items after it, by counters of all items, which come and go as zeros.
+    fn met<C: Copy + Default + std::ops::AddAssign + From<u8> + Into<u32>>(&self, item: usize, holders: &[(u32, u32)], counts: &mut [C]) {
+        for holder in holders {
+            self.units.items[self.units.after(*holder)].iter().for_each(|other| counts[*other as usize] += C::from(1));
+        }
+        let after = item + 1;
+        let met = counts[after..].iter().map(|count| (*count).into()).enumerate().filter(|(_, count)| *count > 0);
+        self.offer(item, met.map(|(at, count)| (after + at, f64::from(count), count)));
+        counts[after..].fill(C::default());
+    }
+}
+
 /// The values at the two percentiles of `sorted`.
 fn at(sorted: &[usize], low: f64, high: f64) -> (usize, usize) {
     let of = |share: f64| sorted.get(((sorted.len().max(1) - 1) as f64 * share).round() as usize).copied().unwrap_or(0);
     (of(low), of(high))
+}
+
+/// Units of some users, one after the other.
+#[derive(Default)]
+struct Closed {
+    ends: Vec<usize>,
+    items: Vec<u32>,
+    ages: Vec<f32>,
+}
+
+impl Closed {
+    /// Ends a unit: each item once, its newest row.
+    fn close(&mut self, unit: &mut Vec<(u32, i64)>, newest: i64) {
+        if unit.is_empty() {
+            return;
+        }
+        unit.sort_unstable_by_key(|(item, time)| (*item, std::cmp::Reverse(*time)));
+        unit.dedup_by_key(|(item, _)| *item);
+        self.items.extend(unit.iter().map(|(item, _)| *item));
+        self.ages.extend(unit.iter().map(|(_, time)| ((newest - time) as f64 * DAYS) as f32));
+        self.ends.push(self.items.len());
+        unit.clear();
+    }
 }
 
 impl Units {
@@ -106,32 +201,43 @@ impl Units {
         let users = at(&lengths, settings.min_user_history_length_percentile, settings.max_user_history_length_percentile);
         let gaps = (settings.sessions > 0).then(|| IdleGaps::new(vec![settings.sessions]).ok()).flatten();
 
+        let of_users = |block: &[u32]| {
+            let (mut closed, mut unit) = (Closed::default(), Vec::new());
+            for user in block {
+                let history = train.user(*user);
+                if !(users.0..=users.1).contains(&history.len()) {
+                    continue;
+                }
+                for row in 0..history.len() {
+                    let begins = row > 0 && gaps.as_ref().is_some_and(|gaps| gaps.crossed(history.timestamps[row] - history.timestamps[row - 1]) > 0);
+                    if begins {
+                        closed.close(&mut unit, newest);
+                    }
+                    if (items.0..=items.1).contains(&popularity[history.items[row] as usize]) {
+                        unit.push((history.items[row], history.timestamps[row]));
+                    }
+                }
+                closed.close(&mut unit, newest);
+            }
+            closed
+        };
+        let all: Vec<u32> = (0..train.n_users() as u32).collect();
+        let blocks: Vec<Closed> = all.par_chunks(256).map(of_users).collect();
         let mut units = Self {
             unit_offsets: vec![0],
-            items: Vec::new(),
-            ages: Vec::new(),
+            items: Vec::with_capacity(train.len()),
+            ages: Vec::with_capacity(train.len()),
             item_offsets: Vec::new(),
             holders: Vec::new(),
             weights: vec![0.0; n_items],
             total: 0.0,
             n_items,
         };
-        let mut unit: Vec<(u32, i64)> = Vec::new();
-        for user in 0..train.n_users() as u32 {
-            let history = train.user(user);
-            if !(users.0..=users.1).contains(&history.len()) {
-                continue;
-            }
-            for row in 0..history.len() {
-                let begins = row > 0 && gaps.as_ref().is_some_and(|gaps| gaps.crossed(history.timestamps[row] - history.timestamps[row - 1]) > 0);
-                if begins {
-                    units.close(&mut unit, newest);
-                }
-                if (items.0..=items.1).contains(&popularity[history.items[row] as usize]) {
-                    unit.push((history.items[row], history.timestamps[row]));
-                }
-            }
-            units.close(&mut unit, newest);
+        for block in blocks {
+            let before = units.items.len();
+            units.items.extend(block.items);
+            units.ages.extend(block.ages);
+            units.unit_offsets.extend(block.ends.iter().map(|end| before + end));
         }
         let age = |days: f32| if settings.age_half_life > 0.0 { (-f64::from(days) / settings.age_half_life).exp2() } else { 1.0 };
         for (item, days) in units.items.iter().zip(&units.ages) {
@@ -141,21 +247,8 @@ impl Units {
         units.total = weights.sum();
         let (item_offsets, entries) = by_item(&units.unit_offsets, &units.items, n_items);
         units.item_offsets = item_offsets;
-        units.holders = entries.into_iter().map(|(unit, place)| (unit, units.ages[place])).collect();
+        units.holders = entries.into_iter().map(|(unit, place)| (unit, (place - units.unit_offsets[unit as usize]) as u32)).collect();
         units
-    }
-
-    /// Ends a unit: each item once, its newest row.
-    fn close(&mut self, unit: &mut Vec<(u32, i64)>, newest: i64) {
-        if unit.is_empty() {
-            return;
-        }
-        unit.sort_unstable_by_key(|(item, time)| (*item, std::cmp::Reverse(*time)));
-        unit.dedup_by_key(|(item, _)| *item);
-        self.items.extend(unit.iter().map(|(item, _)| *item));
-        self.ages.extend(unit.iter().map(|(_, time)| ((newest - time) as f64 * DAYS) as f32));
-        self.unit_offsets.push(self.items.len());
-        unit.clear();
     }
 
     /// `s_i` as shares of the highest.
@@ -174,48 +267,36 @@ impl Units {
 
     /// [`neighbours`](Self::neighbours), counting.
     pub(super) fn counted(&self, settings: &Settings, context: &FitContext) -> Result<Vec<Vec<(u32, f32)>>> {
-        let scales = self.scales(settings);
+        let lists = Lists::new(self.n_items, settings.neighbours);
+        let pairs = Pairs { units: self, settings, scales: self.scales(settings), lists: &lists };
         let row = || Row { sums: vec![0.0; self.n_items], counts: vec![0; self.n_items], short: vec![0; self.n_items], touched: Vec::new() };
-        let of = |row: &mut Row, item: usize| -> Result<Vec<(u32, f32)>> {
+        let of = |row: &mut Row, item: usize| -> Result<()> {
             context.go_on()?;
-            let units = &self.holders[self.item_offsets[item]..self.item_offsets[item + 1]];
-            let increments: usize = units.iter().map(|(unit, _)| self.unit_offsets[*unit as usize + 1] - self.unit_offsets[*unit as usize]).sum();
-            if !settings.decays() && 4 * increments > self.n_items {
-                // Most items are met: counting needs no list of them. Short counters stay nearer to the processor.
-                return Ok(if u16::try_from(units.len()).is_ok() {
-                    self.met(settings, &scales, item, &mut row.short)
-                } else {
-                    self.met(settings, &scales, item, &mut row.counts)
+            let holders = &self.holders[self.item_offsets[item]..self.item_offsets[item + 1]];
+            let increments: usize = holders.iter().map(|holder| self.after(*holder).len()).sum();
+            if settings.decays() || 4 * increments < self.n_items - item {
+                self.count(settings, holders, row);
+                let (sums, counts) = (&mut row.sums, &mut row.counts);
+                let met = row.touched.drain(..).map(|other| {
+                    let at = other as usize;
+                    (at, f64::from(std::mem::take(&mut sums[at])), std::mem::take(&mut counts[at]))
                 });
+                pairs.offer(item, met);
+            } else if u16::try_from(holders.len()).is_ok() {
+                // Most items are met: counting needs no list of them. Short counters stay nearer to the processor.
+                pairs.met(item, holders, &mut row.short);
+            } else {
+                pairs.met(item, holders, &mut row.counts);
             }
-            self.count(settings, units, row);
-            row.touched.sort_unstable();
-            let (sums, counts) = (&mut row.sums, &mut row.counts);
-            let met = row.touched.drain(..).map(|other| {
-                let at = other as usize;
-                (at, f64::from(std::mem::take(&mut sums[at])), std::mem::take(&mut counts[at]))
-            });
-            Ok(self.best(settings, &scales, item, met))
+            Ok(())
         };
-        (0..self.n_items).into_par_iter().map_init(row, of).collect()
+        (0..self.n_items).into_par_iter().map_init(row, of).collect::<Result<()>>()?;
+        Ok(lists.finish())
     }
 
-    /// The items most similar to `item`, by counters of all items, which come and go as zeros.
-    fn met<C: Copy + Default + std::ops::AddAssign + From<u8> + Into<u32>>(
-        &self,
-        settings: &Settings,
-        scales: &Scales,
-        item: usize,
-        counts: &mut [C],
-    ) -> Vec<(u32, f32)> {
-        for (unit, _) in &self.holders[self.item_offsets[item]..self.item_offsets[item + 1]] {
-            let span = self.unit_offsets[*unit as usize]..self.unit_offsets[*unit as usize + 1];
-            self.items[span].iter().for_each(|other| counts[*other as usize] += C::from(1));
-        }
-        let met = counts.iter().map(|count| (*count).into()).enumerate().filter(|(_, count)| *count > 0);
-        let best = self.best(settings, scales, item, met.map(|(other, count)| (other, f64::from(count), count)));
-        counts.fill(C::default());
-        best
+    /// The entries of a unit after an item's.
+    fn after(&self, (unit, place): (u32, u32)) -> std::ops::Range<usize> {
+        self.unit_offsets[unit as usize] + place as usize + 1..self.unit_offsets[unit as usize + 1]
     }
 
     /// What of a pair's similarity depends on one of the two alone.
@@ -227,23 +308,24 @@ impl Units {
         Scales { bases, factors }
     }
 
-    /// The items most similar to `item`, of those that come, in ascending order, with `c_ij` and the units shared.
+    /// The items most similar to `item`, of those that come with `c_ij` and the units shared.
     pub(super) fn best(&self, settings: &Settings, scales: &Scales, item: usize, met: impl Iterator<Item = (usize, f64, u32)>) -> Vec<(u32, f32)> {
         let least = settings.min_cointeraction_count.max(1);
         let mut best = Best::new(settings.neighbours);
         for (other, sum, count) in met {
             if other != item && count >= least {
-                best.offer(other as u32, (self.weigh(settings, item, other, sum) * scales.bases[item] * scales.factors[other]) as f32);
+                best.offer(other as u32, Self::similarity(scales, item, other, self.weigh(settings, item, other, sum)));
             }
         }
         best.finish()
     }
 
-    /// Gathers `c_ij` and the number of shared units of the item that `units` hold with all others.
-    fn count(&self, settings: &Settings, units: &[(u32, f32)], row: &mut Row) {
+    /// Gathers `c_ij` and the number of shared units of the item that `holders` hold with the items after it.
+    fn count(&self, settings: &Settings, holders: &[(u32, u32)], row: &mut Row) {
         let (gap, age) = settings.rates();
-        for (unit, own) in units {
-            let span = self.unit_offsets[*unit as usize]..self.unit_offsets[*unit as usize + 1];
+        for holder in holders {
+            let span = self.after(*holder);
+            let own = self.ages[span.start - 1];
             for (other, days) in self.items[span.clone()].iter().zip(&self.ages[span]) {
                 let at = *other as usize;
                 if row.counts[at] == 0 {
@@ -255,9 +337,15 @@ impl Units {
         }
     }
 
+    /// The similarity that `item`'s list gives `other`, from the pair's base weight.
+    fn similarity(scales: &Scales, item: usize, other: usize, base: f64) -> f32 {
+        (base * scales.bases[item] * scales.factors[other]) as f32
+    }
+
     /// The base weight of a pair with `c_ij = both`; of the cosine what is not either item's alone.
     fn weigh(&self, settings: &Settings, i: usize, j: usize, both: f64) -> f64 {
-        let (a, b, k) = (self.weights[i], self.weights[j], settings.shrinkage);
+        // In one order, so that a pair has one weight to the last bit.
+        let (a, b, k) = (self.weights[i.min(j)], self.weights[i.max(j)], settings.shrinkage);
         match settings.weight {
             Weight::Cosine => both,
             Weight::Jaccard => both / (a + b - both + k).max(f64::MIN_POSITIVE),

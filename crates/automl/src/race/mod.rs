@@ -1,30 +1,38 @@
 //! Models compete for a budget's time.
 //!
-//! 1. Where the data are large, every model's own settings are tried on growing samples of users; of those that are
-//!    worse than the baselines or the last third, none comes to the next sample.
-//! 2. The models left are trained on all data, cheapest first; one that would take too long for the budget stops here.
+//! 1. Every model's own settings are tried on a sample of users, which tells what they cost; where the data are large on
+//!    growing samples, and of those that are worse than the baselines or the last third, none comes to the next.
+//! 2. The models left are trained on all data, simplest first. One that would take more than its share of the budget, by
+//!    what its samples took, trains for fewer passes; one that cannot do with a tenth of its passes stops here.
 //! 3. Each model's settings are searched by a study of its own. Whose turn it is, cost decides: the next trial goes
 //!    to a model drawn in inverse proportion to the seconds after which it is expected to improve on the best
 //!    (FLAML's estimated cost for improvement, Wang et al. 2021). Trials end early by successive halving.
 //!
 //! Everything that ended is kept: a race goes on where it stood.
 
+mod cost;
+
 use crate::{AutomlError, Candidate, Materials, Metric, Objective, Result, Scored};
+use cost::{Deadline, expected_cost};
 use foretaste_data::atomic;
 use foretaste_hpo::storage::Journal;
 use foretaste_hpo::{Budget, HpoError, Running, State, Study, StudySettings, Trial, pruner, trial_seed};
-use foretaste_models::{EpochReport, ModelSettings, Progress};
+use foretaste_models::ModelSettings;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Samples begin where there are more training rows than this.
+/// Up to so many training rows no sample is taken: all rows are as fast.
+const TINY: usize = 20_000;
+/// Up to so many training rows a sample tells what a model costs, not how good it is.
 const SMALL: usize = 150_000;
 /// Shares of users before all.
 const SAMPLES: [f64; 2] = [1.0 / 9.0, 1.0 / 3.0];
-/// A model whose own settings take a larger share of the budget than this stops.
+/// Own settings take no larger share of the budget than this.
 const SHARE: f64 = 0.3;
+/// The least share of its passes that a model is trained for.
+const SHORTEST: f64 = 0.1;
 
 /// File of what the studies do not say.
 const REMEMBERED: &str = "race.json";
@@ -51,6 +59,10 @@ pub struct Entrant {
     pub trials: Vec<Trial>,
     /// Why it stopped; none while it runs.
     pub stopped: Option<Stopped>,
+    /// The share of its passes that the budget leaves it, where that is not all.
+    pub shortened: Option<f64>,
+    /// Seconds that its own settings are expected to take on all data.
+    expected: Option<f64>,
     study: Study,
 }
 
@@ -89,6 +101,8 @@ struct Remembered {
     seconds: f64,
     moments: Vec<Moment>,
     stopped: BTreeMap<String, Stopped>,
+    #[serde(default)]
+    shortened: BTreeMap<String, f64>,
 }
 
 /// How a race stands.
@@ -113,6 +127,8 @@ pub struct Race<'a> {
     pub budget: Duration,
     /// Trials of each model at most; none lets time decide alone.
     pub trials: Option<usize>,
+    /// Whether models may stop on samples of large data.
+    pub sampled: bool,
     /// Seed of every random choice.
     pub seed: u64,
     /// Where studies live.
@@ -132,17 +148,23 @@ impl Race<'_> {
     /// [`AutomlError::Search`] where a study cannot go on, [`AutomlError::Nothing`] where no candidate can be judged.
     pub fn run(&self, candidates: Vec<Candidate>) -> Result<Standing> {
         let clock = Instant::now();
+        let known = std::fs::read(self.folder.join(REMEMBERED)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let remembered: Remembered = known.unwrap_or_default();
         let mut standing = Standing { entrants: Vec::new(), kept: Vec::new(), moments: Vec::new(), seconds: 0.0 };
-        for candidate in candidates.into_iter().filter(|candidate| self.metric.judges(&candidate.settings)) {
-            let study = self.study(&candidate)?;
-            standing.entrants.push(Entrant { trials: study.trials()?, candidate, stopped: None, study });
+        for mut candidate in candidates.into_iter().filter(|candidate| self.metric.judges(&candidate.settings)) {
+            let shortened = remembered.shortened.get(&candidate.name).copied();
+            if let Some(share) = shortened {
+                candidate.settings = candidate.settings.shortened(share);
+            }
+            let study = self.study(&candidate, shortened)?;
+            standing.entrants.push(Entrant { trials: study.trials()?, candidate, stopped: None, shortened, expected: None, study });
         }
         if standing.entrants.is_empty() {
             return Err(AutomlError::Nothing(format!("no candidate can be judged by {}", self.metric.name)));
         }
-        let before = self.recalled(&mut standing)?;
+        let before = self.recalled(&mut standing, remembered)?;
         let spent = move || before + clock.elapsed().as_secs_f64();
-        self.samples(&mut standing, &spent);
+        self.samples(&mut standing, &spent)?;
         self.remember(&standing, spent())?;
         self.first(&mut standing, &spent)?;
         self.search(&mut standing, &spent)?;
@@ -160,9 +182,9 @@ impl Race<'_> {
         spent >= self.budget.as_secs_f64() || (self.stop)()
     }
 
-    fn study(&self, candidate: &Candidate) -> Result<Study> {
+    fn study(&self, candidate: &Candidate, shortened: Option<f64>) -> Result<Study> {
         let settings = StudySettings {
-            name: candidate.name.clone(),
+            name: shortened.map_or_else(|| candidate.name.clone(), |share| format!("{}, {:.1} % of its passes", candidate.name, 100.0 * share)),
             task: self.materials.task(self.metric, candidate),
             direction: self.metric.direction,
             seed: self.seed,
@@ -182,9 +204,8 @@ impl Race<'_> {
     }
 
     /// Takes up what an earlier run came to; answers the seconds it took.
-    fn recalled(&self, standing: &mut Standing) -> Result<f64> {
-        let known = std::fs::read(self.folder.join(REMEMBERED)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let Remembered { seconds, moments, mut stopped } = known.unwrap_or_default();
+    fn recalled(&self, standing: &mut Standing, remembered: Remembered) -> Result<f64> {
+        let Remembered { seconds, moments, mut stopped, .. } = remembered;
         standing.moments = moments;
         for entrant in &mut standing.entrants {
             // Who had nothing left may have by now, if more trials are allowed.
@@ -210,17 +231,77 @@ impl Race<'_> {
     /// Keeps what the studies do not say.
     fn remember(&self, standing: &Standing, seconds: f64) -> Result<()> {
         let stopped = standing.entrants.iter().filter_map(|e| Some((e.candidate.name.clone(), e.stopped.clone()?))).collect();
-        let remembered = Remembered { seconds, moments: standing.moments.clone(), stopped };
+        let shortened = standing.entrants.iter().filter_map(|e| Some((e.candidate.name.clone(), e.shortened?))).collect();
+        let remembered = Remembered { seconds, moments: standing.moments.clone(), stopped, shortened };
         let text = serde_json::to_vec(&remembered).map_err(|e| AutomlError::Nothing(e.to_string()))?;
         Ok(atomic::write(&self.folder.join(REMEMBERED), &text)?)
     }
 
-    /// Own settings on growing samples.
-    fn samples(&self, standing: &mut Standing, spent: &dyn Fn() -> f64) {
-        if self.materials.train.len() <= SMALL {
-            return;
+    /// Leaves an entrant so much of its passes that its own settings are expected to end on `share` of the data within
+    /// `limit` seconds. Answers whether it stays in the race.
+    fn fit_in(&self, entrant: &mut Entrant, share: f64, limit: f64) -> Result<bool> {
+        // An expectation from less data is a rough one.
+        let Some(cut) = entrant.expected.map(|expected| 0.8 * limit / (expected * share)).filter(|cut| *cut < 1.0) else { return Ok(true) };
+        let left = entrant.shortened.unwrap_or(1.0) * cut;
+        let settings = entrant.candidate.settings.clone().shortened(cut);
+        if left < SHORTEST || settings == entrant.candidate.settings {
+            let reason = format!("on {:.0} % of the users it would take {:.1} times its share of the budget", 100.0 * share, 1.0 / cut);
+            entrant.stopped = Some(Stopped::TooSlow(reason));
+            return Ok(false);
         }
-        for share in SAMPLES {
+        (self.heard)(&format!("{}: {:.0} % of its passes fit into the budget", entrant.candidate.title, 100.0 * left));
+        entrant.candidate.settings = settings;
+        entrant.shortened = Some(left);
+        entrant.expected = entrant.expected.map(|expected| expected * cut);
+        entrant.study = self.study(&entrant.candidate, entrant.shortened)?;
+        entrant.trials = entrant.study.trials()?;
+        Ok(true)
+    }
+
+    /// Own settings on a sample of `share` of the users; the figure, unless the entrant stopped or the race did.
+    fn sampled(&self, standing: &mut Standing, index: usize, (share, sample): (f64, &Materials), spent: &dyn Fn() -> f64) -> Result<Option<f64>> {
+        let seconds = self.budget.as_secs_f64() * SHARE * share.sqrt() / 2.0;
+        // Of its own accord, then once more with as many passes as it came to.
+        for _ in 0..2 {
+            let entrant = &mut standing.entrants[index];
+            if !self.fit_in(entrant, share, seconds)? {
+                return Ok(None);
+            }
+            let clock = Instant::now();
+            let watch = Deadline::new(clock + Duration::from_secs_f64(seconds), &*self.stop, &entrant.candidate);
+            let objective = Objective { materials: sample, metric: self.metric, candidate: &entrant.candidate };
+            let scored = objective.score(&entrant.candidate.settings, trial_seed(self.seed, 0), &watch, None);
+            let rows = sample.train.len() as f64 / self.materials.train.len() as f64;
+            match scored {
+                Ok(scored) => {
+                    entrant.expected = Some(clock.elapsed().as_secs_f64() / rows);
+                    (self.heard)(&format!("{} on {:.0} % of users: {} {:.4}", entrant.candidate.title, 100.0 * share, self.metric.name, scored.value));
+                    standing.moments.push(Moment { seconds: spent(), entrant: index, value: scored.value, share });
+                    return Ok(Some(scored.value));
+                }
+                // Stopped by a person: it begins again another time.
+                Err(_) if (self.stop)() => return Ok(None),
+                Err(_) if clock.elapsed().as_secs_f64() >= seconds => {
+                    entrant.expected = Some(seconds / watch.done().max(1e-3) / rows);
+                }
+                Err(error) => {
+                    entrant.stopped = Some(Stopped::Failed(error.to_string()));
+                    return Ok(None);
+                }
+            }
+        }
+        standing.entrants[index].stopped = Some(Stopped::TooSlow(format!("on {:.0} % of the users, even with fewer passes", 100.0 * share)));
+        Ok(None)
+    }
+
+    /// Own settings on growing samples.
+    fn samples(&self, standing: &mut Standing, spent: &dyn Fn() -> f64) -> Result<()> {
+        let rows = self.materials.train.len();
+        if !self.sampled || rows <= TINY {
+            return Ok(());
+        }
+        let shares = if rows > SMALL { &SAMPLES[..] } else { &SAMPLES[..1] };
+        for &share in shares {
             let sample = self.materials.sampled(share, self.seed);
             let mut figures: Vec<(usize, f64)> = Vec::new();
             for index in 0..standing.entrants.len() {
@@ -229,26 +310,15 @@ impl Race<'_> {
                 if entrant.stopped.is_some() || entrant.trials.iter().any(|t| t.state.ended()) || self.over(spent()) {
                     continue;
                 }
-                let limit = Instant::now() + Duration::from_secs_f64(self.budget.as_secs_f64() * SHARE * share.sqrt() / 2.0);
-                let watch = Deadline { limit, stop: &*self.stop };
-                let objective = Objective { materials: &sample, metric: self.metric, candidate: &entrant.candidate };
-                match objective.score(&entrant.candidate.settings, trial_seed(self.seed, 0), &watch, None) {
-                    Ok(scored) => {
-                        (self.heard)(&format!("{} on {:.0} % of users: {} {:.4}", entrant.candidate.title, 100.0 * share, self.metric.name, scored.value));
-                        standing.moments.push(Moment { seconds: spent(), entrant: index, value: scored.value, share });
-                        figures.push((index, scored.value * self.sign()));
-                    }
-                    // Stopped by a person: it begins again another time.
-                    Err(_) if (self.stop)() => return,
-                    Err(error) => {
-                        let stopped = if Instant::now() >= limit {
-                            Stopped::TooSlow(format!("on {:.0} % of the users it took a {:.0}th of the budget", 100.0 * share, 2.0 / (SHARE * share.sqrt())))
-                        } else {
-                            Stopped::Failed(error.to_string())
-                        };
-                        standing.entrants[index].stopped = Some(stopped);
-                    }
+                if let Some(value) = self.sampled(standing, index, (share, &sample), spent)? {
+                    figures.push((index, value * self.sign()));
                 }
+                if (self.stop)() {
+                    return Ok(());
+                }
+            }
+            if rows <= SMALL {
+                continue;
             }
             figures.sort_by(|a, b| a.1.total_cmp(&b.1));
             let baseline = figures.iter().filter(|(index, _)| is_baseline(&standing.entrants[*index])).map(|(_, v)| *v).fold(f64::INFINITY, f64::min);
@@ -268,16 +338,26 @@ impl Race<'_> {
                 }
             }
         }
+        Ok(())
     }
 
     /// Own settings on all data, cheapest model first.
     fn first(&self, standing: &mut Standing, spent: &dyn Fn() -> f64) -> Result<()> {
-        // The order is the list's own: candidates come simplest first.
-        for index in 0..standing.entrants.len() {
+        let mut order: Vec<usize> = (0..standing.entrants.len()).collect();
+        // Where nothing is known of the cost the list's own order stays: candidates come simplest first.
+        let expected = |at: &usize| standing.entrants[*at].expected.unwrap_or(0.0);
+        order.sort_by(|a, b| expected(a).total_cmp(&expected(b)));
+        for index in order {
             let entrant = &standing.entrants[index];
             if entrant.stopped.is_some() || entrant.trials.iter().any(|t| t.state.ended()) || self.over(spent()) {
                 continue;
             }
+            let left = self.budget.as_secs_f64() - spent();
+            let limit = (self.budget.as_secs_f64() * SHARE).min(left);
+            if !self.fit_in(&mut standing.entrants[index], 1.0, limit)? {
+                continue;
+            }
+            let entrant = &standing.entrants[index];
             let enqueued = match &entrant.candidate.space {
                 Some(_) => entrant.study.enqueue(&entrant.candidate.default_configuration()),
                 None => Ok(()),
@@ -286,8 +366,6 @@ impl Race<'_> {
                 Ok(()) | Err(HpoError::Setting { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
-            let left = self.budget.as_secs_f64() - spent();
-            let limit = (self.budget.as_secs_f64() * SHARE).min(left);
             self.trial(standing, index, limit, spent)?;
             let entrant = &mut standing.entrants[index];
             let waits = entrant.trials.first().is_some_and(|t| t.state == State::Waiting);
@@ -365,51 +443,5 @@ fn is_baseline(entrant: &Entrant) -> bool {
     matches!(entrant.candidate.settings.kind(), Kind::RollingAverage | Kind::Biases | Kind::Popularity)
 }
 
-struct Cost {
-    /// Seconds of a trial.
-    trial: f64,
-    /// Seconds until the best is expected to be beaten.
-    improvement: f64,
-}
-
-/// What an entrant costs: from its own trials, as in FLAML (Wang et al. 2021, section 4.2). None before its first.
-fn expected_cost(entrant: &Entrant, best: f64, sign: f64) -> Option<Cost> {
-    let (mut spent, mut lowest) = (0.0, f64::INFINITY);
-    // Seconds spent when each improvement came, and the loss it brought.
-    let mut improvements: Vec<(f64, f64)> = Vec::new();
-    let mut ended = 0.0;
-    for trial in entrant.trials.iter().filter(|t| t.state.ended()) {
-        spent += trial.seconds.max(1e-3);
-        ended += 1.0;
-        if let Some(loss) = trial.value.map(|v| v * sign).filter(|loss| *loss < lowest) {
-            lowest = loss;
-            improvements.push((spent, loss));
-        }
-    }
-    let (last, loss) = *improvements.last()?;
-    let (before, earlier) = improvements.len().checked_sub(2).map_or((0.0, None), |at| (improvements[at].0, Some(improvements[at].1)));
-    let own = (spent - last).max(last - before);
-    // Behind the best: the gap at twice the pace of its own improvement so far.
-    let gap = (loss - best).max(0.0);
-    let pace = match earlier {
-        Some(earlier) => (earlier - loss).max(1e-9) / (spent - before).max(1e-3),
-        // Nothing is known of its pace: a tenth of a percent a trial.
-        None => 1e-3 * loss.abs().max(1e-3) / (spent / ended),
-    };
-    let improvement = if gap > 0.0 { own.max(2.0 * gap / pace) } else { own };
-    Some(Cost { trial: spent / ended, improvement })
-}
-
-/// Ends a training at a moment.
-struct Deadline<'a> {
-    limit: Instant,
-    stop: &'a (dyn Fn() -> bool + Send + Sync),
-}
-
-impl Progress for Deadline<'_> {
-    fn epoch(&self, _: &'static str, _: &EpochReport) {}
-
-    fn cancelled(&self) -> bool {
-        Instant::now() >= self.limit || (self.stop)()
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,34 @@
+//! Predictions of training rows by models that did not see them.
+
+use crate::{Materials, Metric};
+use foretaste_models::{ModelError, ModelSettings, Progress, Result};
+
+/// Folds that rows are dealt into.
+pub const FOLDS: u64 = 4;
+
+/// For each of `settings` its predictions of all training rows, in their order: rows are dealt at random into
+/// [`FOLDS`] folds, each predicted by a model that was trained on the others. Judging rows take no part.
+///
+/// # Errors
+/// What training meets; [`ModelError::Interrupted`] where `progress` says so.
+pub fn out_of_fold(materials: &Materials, metric: &Metric, settings: &[ModelSettings], seed: u64, progress: &dyn Progress) -> Result<Vec<Vec<f32>>> {
+    let rows = &materials.train;
+    let fold = |row: usize| foretaste_data::stream_seed(seed, &format!("fold of row {row}")) % FOLDS;
+    let folds: Vec<u64> = (0..rows.len()).map(fold).collect();
+    let mut columns = vec![vec![0.0; rows.len()]; settings.len()];
+    for held in 0..FOLDS {
+        let (known, asked) = (rows.of_rows(|_, row| folds[row] != held), rows.of_rows(|_, row| folds[row] == held));
+        for (settings, column) in settings.iter().zip(&mut columns) {
+            if progress.cancelled() {
+                return Err(ModelError::Interrupted);
+            }
+            let membership = settings.is_transductive().then(|| asked.membership());
+            let context = foretaste_models::FitContext { membership: membership.as_ref(), ..materials.context(seed, progress, None) };
+            let model = settings.fit(&known, None, &context)?.model;
+            let predictions = metric.predictions(model.as_ref(), &known, &asked).unwrap_or_default();
+            let places = (0..rows.len()).filter(|row| folds[*row] == held);
+            places.zip(predictions).for_each(|(row, prediction)| column[row] = prediction);
+        }
+    }
+    Ok(columns)
+}

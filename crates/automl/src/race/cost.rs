@@ -1,0 +1,76 @@
+//! What a model's trials cost, and when one ends that costs too much.
+
+use super::Entrant;
+use crate::Candidate;
+use foretaste_models::{EpochReport, Progress};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
+
+/// What trials of an entrant cost.
+pub(super) struct Cost {
+    /// Seconds of a trial.
+    pub trial: f64,
+    /// Seconds until the best is expected to be beaten.
+    pub improvement: f64,
+}
+
+/// What an entrant costs: from its own trials, as in FLAML (Wang et al. 2021, section 4.2). None before its first.
+pub(super) fn expected_cost(entrant: &Entrant, best: f64, sign: f64) -> Option<Cost> {
+    let (mut spent, mut lowest) = (0.0, f64::INFINITY);
+    // Seconds spent when each improvement came, and the loss it brought.
+    let mut improvements: Vec<(f64, f64)> = Vec::new();
+    let mut ended = 0.0;
+    for trial in entrant.trials.iter().filter(|t| t.state.ended()) {
+        spent += trial.seconds.max(1e-3);
+        ended += 1.0;
+        if let Some(loss) = trial.value.map(|v| v * sign).filter(|loss| *loss < lowest) {
+            lowest = loss;
+            improvements.push((spent, loss));
+        }
+    }
+    let (last, loss) = *improvements.last()?;
+    let (before, earlier) = improvements.len().checked_sub(2).map_or((0.0, None), |at| (improvements[at].0, Some(improvements[at].1)));
+    let own = (spent - last).max(last - before);
+    // Behind the best: the gap at twice the pace of its own improvement so far.
+    let gap = (loss - best).max(0.0);
+    let pace = match earlier {
+        Some(earlier) => (earlier - loss).max(1e-9) / (spent - before).max(1e-3),
+        // Nothing is known of its pace: a tenth of a percent a trial.
+        None => 1e-3 * loss.abs().max(1e-3) / (spent / ended),
+    };
+    let improvement = if gap > 0.0 { own.max(2.0 * gap / pace) } else { own };
+    Some(Cost { trial: spent / ended, improvement })
+}
+
+/// Ends a training at a moment.
+pub(super) struct Deadline<'a> {
+    limit: Instant,
+    stop: &'a (dyn Fn() -> bool + Send + Sync),
+    /// The model whose passes tell how far the training came, not those of a model within it.
+    model: &'static str,
+    /// Bits of the share of its passes.
+    done: AtomicU64,
+}
+
+impl<'a> Deadline<'a> {
+    pub fn new(limit: Instant, stop: &'a (dyn Fn() -> bool + Send + Sync), candidate: &Candidate) -> Self {
+        Self { limit, stop, model: candidate.settings.kind().name(), done: AtomicU64::new(0) }
+    }
+
+    /// The share of its passes that the training came to.
+    pub fn done(&self) -> f64 {
+        f64::from_bits(self.done.load(Relaxed))
+    }
+}
+
+impl Progress for Deadline<'_> {
+    fn epoch(&self, model: &'static str, report: &EpochReport) {
+        if model == self.model {
+            self.done.store((report.epoch as f64 / report.epochs.max(1) as f64).to_bits(), Relaxed);
+        }
+    }
+
+    fn cancelled(&self) -> bool {
+        Instant::now() >= self.limit || (self.stop)()
+    }
+}

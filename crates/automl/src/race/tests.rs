@@ -1,0 +1,62 @@
+use super::*;
+use foretaste_data::{SplitRule, embedded};
+use foretaste_hpo::storage::Memory;
+use foretaste_models::{Device, Kind, Reading};
+
+/// An entrant in a race whose budget is a minute; `check` sees both.
+fn entered(settings: &str, kind: Kind, check: impl FnOnce(&Race, &mut Entrant)) {
+    let table = embedded::load().unwrap().of_users(|name| name.len() < 2).unwrap();
+    let parts = SplitRule::HoldOut { test: 0.1 }.split(&table, 0, 0.2).unwrap().parts(&table);
+    let device = Device::flex();
+    let materials = Materials { train: parts.train, validation: parts.validation, scale: None, user_attributes: None, item_attributes: None, device: &device };
+    let folder = tempfile::tempdir().unwrap();
+    let metric = Metric::rmse(Reading::Frozen);
+    let race = Race {
+        materials: &materials,
+        metric: &metric,
+        budget: Duration::from_mins(1),
+        trials: None,
+        sampled: true,
+        seed: 0,
+        journal: Arc::new(Memory::default()),
+        folder: folder.path(),
+        stop: Arc::new(|| false),
+        heard: &|_| {},
+    };
+    let candidate = Candidate::new("it", "It", kind.settings(settings.parse().unwrap()).unwrap()).unwrap();
+    let study = race.study(&candidate, None).unwrap();
+    check(&race, &mut Entrant { candidate, trials: Vec::new(), stopped: None, shortened: None, expected: None, study });
+}
+
+fn epochs(entrant: &Entrant) -> usize {
+    let ModelSettings::Pmf(settings) = &entrant.candidate.settings else { panic!("{:?}", entrant.candidate.settings) };
+    settings.epochs
+}
+
+#[test]
+fn who_is_expected_to_take_too_long_trains_for_fewer_passes() {
+    entered("epochs = 100", Kind::Pmf, |race, entrant| {
+        // Nothing is known, or it fits.
+        assert!(race.fit_in(entrant, 1.0, 10.0).unwrap());
+        entrant.expected = Some(7.0);
+        assert!(race.fit_in(entrant, 1.0, 10.0).unwrap());
+        assert_eq!((epochs(entrant), entrant.shortened), (100, None));
+        // Twice as long as there is room for, of which four fifths are taken.
+        entrant.expected = Some(20.0);
+        assert!(race.fit_in(entrant, 1.0, 10.0).unwrap());
+        assert_eq!((epochs(entrant), entrant.shortened), (40, Some(0.4)));
+        assert!((entrant.expected.unwrap() - 8.0).abs() < 1e-9, "{:?}", entrant.expected);
+        // On a tenth of the data it fits as it is.
+        assert!(race.fit_in(entrant, 0.1, 2.0).unwrap());
+        assert_eq!(epochs(entrant), 40);
+        // A tenth of the passes is the least.
+        entrant.expected = Some(60.0);
+        assert!(!race.fit_in(entrant, 1.0, 10.0).unwrap());
+        assert!(matches!(&entrant.stopped, Some(Stopped::TooSlow(why)) if why.contains("7.5 times")), "{:?}", entrant.stopped);
+    });
+    // Nothing to shorten.
+    entered("", Kind::Biases, |race, entrant| {
+        entrant.expected = Some(20.0);
+        assert!(!race.fit_in(entrant, 1.0, 10.0).unwrap());
+    });
+}

@@ -1,0 +1,368 @@
+//! Logs beyond memory: rows are spilled as they are read, dealt to ranges of users, and sorted and written a range at a
+//! time. The file is, byte for byte, what [`store`] writes from a table in memory.
+//!
+//! The input is read once. What stays in memory is the vocabulary, a count a user, and one range of users; a range is as
+//! large as the limit allows.
+
+use crate::interactions::{Columns, RawColumns, offsets};
+use crate::read::{Spill, read_spilling};
+use crate::store::{ROW_GROUP, RowGroups, Rows};
+use crate::{DataError, EventTypes, IdleGaps, LoadReport, ReadOptions, Result, atomic, sessions};
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+/// The smallest limit, in bytes.
+pub const LEAST: u64 = 64 << 20;
+/// Bytes of a spilled row: user, item, time, value, event type.
+const RECORD: usize = 24;
+/// Bytes a row takes while its range is sorted and written: read, sorted, numbered, encoded.
+const WORKING: u64 = 96;
+
+/// Files that are removed when done, or when what made them fails.
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Reads a log and writes it as sessions of `gaps` (as interactions without) to `out`, within about `limit` bytes of memory.
+/// `go_on` hears what is being done and says whether to go on. Files of rows lie beside `out` while it works; what a killed
+/// run left of them is removed.
+///
+/// # Errors
+/// Those of [`read`](crate::read) and of writing; [`DataError::Setting`] for a limit below [`LEAST`], and where `go_on` says no;
+/// [`DataError::File`] for an input that cannot be read this way (Parquet, or text with further columns).
+pub fn convert(path: &Path, options: &ReadOptions, gaps: Option<&IdleGaps>, out: &Path, limit: u64, go_on: &mut dyn FnMut(&str) -> bool) -> Result<LoadReport> {
+    if limit < LEAST {
+        return Err(DataError::Setting(format!("a memory limit of {} MB is too small; at least {} MB are needed", limit >> 20, LEAST >> 20)));
+    }
+    by_ranges(path, options, gaps, out, ((limit / 8 / RECORD as u64) as usize, limit / 2 / WORKING), go_on)
+}
+
+/// [`convert`] with so many rows that may wait while reading, and so many in a range.
+fn by_ranges(
+    path: &Path,
+    options: &ReadOptions,
+    gaps: Option<&IdleGaps>,
+    out: &Path,
+    (waiting, in_range): (usize, u64),
+    go_on: &mut dyn FnMut(&str) -> bool,
+) -> Result<LoadReport> {
+    let name = out.file_name().map_or_else(|| "rows".into(), |name| name.to_string_lossy().into_owned());
+    let folder = Folder(out.with_file_name(format!(".spilled-{name}")));
+    drop(Folder(folder.0.clone()));
+    std::fs::create_dir_all(&folder.0).map_err(|e| DataError::io(&folder.0, "create", e))?;
+
+    let mut arrived = Arrived::new(&folder.0, waiting)?;
+    let (mut raw, rejects, files) = read_spilling(path, options, &mut arrived)?;
+    arrived.take(&mut raw)?;
+    if arrived.rows == 0 {
+        return Err(DataError::file(path.display(), "holds no interactions", "is this the right file?"));
+    }
+    let RawColumns { user_names, item_names, event_names, .. } = raw;
+    let (user_ids, user_rank) = user_names.finish_sorted();
+    let (item_ids, item_rank) = item_names.finish_sorted();
+    let event_ids = (event_names.len() > 0).then(|| event_names.finish());
+
+    let ranges = Ranges::new(&arrived.counts, &user_rank, in_range);
+    tell(go_on, &format!("{} rows read; {} ranges of users", arrived.rows, ranges.first_users.len() - 1))?;
+    let files_of_ranges = arrived.deal(&folder.0, &ranges, &user_rank, &item_rank, go_on)?;
+    drop((user_rank, item_rank));
+
+    let mut report = LoadReport { users: user_ids.len(), items: item_ids.len(), files, ..LoadReport::default() };
+    report.rejected = rejects.as_ref().map_or(0, |(_, rows)| *rows);
+    report.rejects = rejects.map(|(path, _)| path);
+    atomic::write_with(out, |file| {
+        let writer = RowGroups::new(file, out, Vec::new(), gaps, [Some(&user_ids), Some(&item_ids), event_ids.as_ref()])?;
+        let mut waiting = Waiting { writer, levels: gaps.map_or(0, IdleGaps::levels), rows: Columns::default(), marks: Vec::new(), numbers: Vec::new() };
+        waiting.numbers.resize_with(waiting.levels, Vec::new);
+        for (range, file) in files_of_ranges.iter().enumerate() {
+            tell(go_on, &format!("range {} of {}", range + 1, files_of_ranges.len()))?;
+            let (first, last) = (ranges.first_users[range], ranges.first_users[range + 1]);
+            let columns = load(file, first, event_ids.is_some())?;
+            std::fs::remove_file(file).map_err(|e| DataError::io(file, "remove", e))?;
+            let users = (last - first) as usize;
+            let (mut rows, _, dropped, conflicts) = columns.sorted(users);
+            report.rows += rows.users.len();
+            report.duplicates += dropped;
+            report.conflicting_duplicates += conflicts;
+            let marks = gaps.map(|gaps| (gaps.marks(&rows.timestamps, &offsets(&rows.users, users)), offsets(&rows.users, users)));
+            let (marks, offsets) = marks.unwrap_or_default();
+            let numbers: Vec<Vec<i32>> = (0..waiting.levels).map(|level| sessions::numbers(&marks, &offsets, level)).collect();
+            rows.users.iter_mut().for_each(|user| *user += first);
+            waiting.add(rows, marks, numbers)?;
+        }
+        waiting.close()
+    })?;
+    Ok(report)
+}
+
+fn tell(go_on: &mut dyn FnMut(&str) -> bool, text: &str) -> Result<()> {
+    if go_on(text) { Ok(()) } else { Err(DataError::Setting("stopped; nothing is left of it".into())) }
+}
+
+/// Rows in the order they arrived, in a file.
+struct Arrived {
+    path: PathBuf,
+    file: BufWriter<File>,
+    /// Rows that may wait in memory.
+    room: usize,
+    rows: u64,
+    /// Rows of each user, by order of first arrival.
+    counts: Vec<u64>,
+}
+
+impl Arrived {
+    fn new(folder: &Path, room: usize) -> Result<Self> {
+        let path = folder.join("arrived");
+        let file = BufWriter::with_capacity(1 << 20, File::create(&path).map_err(|e| DataError::io(&path, "create", e))?);
+        Ok(Self { path, file, room, rows: 0, counts: Vec::new() })
+    }
+
+    fn take(&mut self, columns: &mut RawColumns) -> Result<()> {
+        self.counts.resize(columns.user_names.len(), 0);
+        let mut record = [0; RECORD];
+        for row in 0..columns.users.len() {
+            self.counts[columns.users[row] as usize] += 1;
+            // A log without event types has no codes.
+            let code = columns.event_codes.get(row).copied().unwrap_or(EventTypes::NULL);
+            put(&mut record, columns.users[row], columns.items[row], columns.timestamps[row], columns.values[row], code);
+            self.file.write_all(&record).map_err(|e| DataError::io(&self.path, "write", e))?;
+        }
+        self.rows += columns.users.len() as u64;
+        columns.users.clear();
+        columns.items.clear();
+        columns.timestamps.clear();
+        columns.values.clear();
+        columns.event_codes.clear();
+        Ok(())
+    }
+
+    /// Deals the rows to one file a range, with final indices, and removes this one.
+    fn deal(mut self, folder: &Path, ranges: &Ranges, user_rank: &[u32], item_rank: &[u32], go_on: &mut dyn FnMut(&str) -> bool) -> Result<Vec<PathBuf>> {
+        self.file.flush().map_err(|e| DataError::io(&self.path, "write", e))?;
+        let n = ranges.first_users.len() - 1;
+        let paths: Vec<PathBuf> = (0..n).map(|range| folder.join(format!("range-{range}"))).collect();
+        let create = |path: &PathBuf| Ok(BufWriter::with_capacity(1 << 17, File::create(path).map_err(|e| DataError::io(path, "create", e))?));
+        let mut files: Vec<BufWriter<File>> = paths.iter().map(create).collect::<Result<_>>()?;
+        let mut from = BufReader::with_capacity(1 << 20, File::open(&self.path).map_err(|e| DataError::io(&self.path, "open", e))?);
+        let mut record = [0; RECORD];
+        for row in 0..self.rows {
+            if row % (1 << 24) == 0 {
+                tell(go_on, &format!("{row} of {} rows dealt to ranges of users", self.rows))?;
+            }
+            from.read_exact(&mut record).map_err(|e| DataError::io(&self.path, "read", e))?;
+            let (user, item) = (user_rank[number(&record, 0) as usize], item_rank[number(&record, 4) as usize]);
+            record[..4].copy_from_slice(&user.to_le_bytes());
+            record[4..8].copy_from_slice(&item.to_le_bytes());
+            let range = ranges.of_user[user as usize] as usize;
+            files[range].write_all(&record).map_err(|e| DataError::io(&paths[range], "write", e))?;
+        }
+        for (file, path) in files.iter_mut().zip(&paths) {
+            file.flush().map_err(|e| DataError::io(path, "write", e))?;
+        }
+        std::fs::remove_file(&self.path).map_err(|e| DataError::io(&self.path, "remove", e))?;
+        Ok(paths)
+    }
+}
+
+impl Spill for Arrived {
+    fn offer(&mut self, columns: &mut RawColumns) -> Result<()> {
+        if columns.users.len() < self.room { Ok(()) } else { self.take(columns) }
+    }
+}
+
+fn put(record: &mut [u8; RECORD], user: u32, item: u32, timestamp: i64, value: f32, code: u32) {
+    record[..4].copy_from_slice(&user.to_le_bytes());
+    record[4..8].copy_from_slice(&item.to_le_bytes());
+    record[8..16].copy_from_slice(&timestamp.to_le_bytes());
+    record[16..20].copy_from_slice(&value.to_bits().to_le_bytes());
+    record[20..].copy_from_slice(&code.to_le_bytes());
+}
+
+fn number(record: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes([record[at], record[at + 1], record[at + 2], record[at + 3]])
+}
+
+/// Users in final order, cut into ranges of about equally many rows.
+struct Ranges {
+    /// First user of each range, and the total.
+    first_users: Vec<u32>,
+    /// The range of each user.
+    of_user: Vec<u16>,
+}
+
+impl Ranges {
+    fn new(counts: &[u64], rank: &[u32], rows: u64) -> Self {
+        let mut by_rank = vec![0; counts.len()];
+        counts.iter().zip(rank).for_each(|(count, rank)| by_rank[*rank as usize] = *count);
+        // Files that are open at once are few, whatever the limit.
+        let rows = rows.max(counts.iter().sum::<u64>().div_ceil(500));
+        let (mut first_users, mut of_user, mut held) = (vec![0], Vec::with_capacity(counts.len()), 0);
+        for (user, count) in by_rank.iter().enumerate() {
+            if held > 0 && held + count > rows {
+                first_users.push(user as u32);
+                held = 0;
+            }
+            held += count;
+            of_user.push((first_users.len() - 1) as u16);
+        }
+        first_users.push(counts.len() as u32);
+        Self { first_users, of_user }
+    }
+}
+
+/// The rows of a range; users count from its first.
+fn load(path: &Path, first: u32, events: bool) -> Result<Columns> {
+    let fail = |e| DataError::io(path, "read", e);
+    let rows = (std::fs::metadata(path).map_err(fail)?.len() / RECORD as u64) as usize;
+    let mut columns = Columns {
+        users: Vec::with_capacity(rows),
+        items: Vec::with_capacity(rows),
+        timestamps: Vec::with_capacity(rows),
+        values: Vec::with_capacity(rows),
+        codes: Vec::with_capacity(if events { rows } else { 0 }),
+    };
+    let mut file = BufReader::with_capacity(1 << 20, File::open(path).map_err(fail)?);
+    let mut record = [0; RECORD];
+    for _ in 0..rows {
+        file.read_exact(&mut record).map_err(fail)?;
+        columns.users.push(number(&record, 0) - first);
+        columns.items.push(number(&record, 4));
+        columns.timestamps.push((u64::from(number(&record, 12)) << 32 | u64::from(number(&record, 8))) as i64);
+        columns.values.push(f32::from_bits(number(&record, 16)));
+        if events {
+            columns.codes.push(number(&record, 20));
+        }
+    }
+    Ok(columns)
+}
+
+/// Sorted rows that wait for a row group to be full.
+struct Waiting<'a, W: Write + Send> {
+    writer: RowGroups<'a, W>,
+    levels: usize,
+    rows: Columns,
+    marks: Vec<u8>,
+    numbers: Vec<Vec<i32>>,
+}
+
+impl<W: Write + Send> Waiting<'_, W> {
+    fn add(&mut self, rows: Columns, marks: Vec<u8>, numbers: Vec<Vec<i32>>) -> Result<()> {
+        self.rows.users.extend(rows.users);
+        self.rows.items.extend(rows.items);
+        self.rows.timestamps.extend(rows.timestamps);
+        self.rows.values.extend(rows.values);
+        self.rows.codes.extend(rows.codes);
+        self.marks.extend(marks);
+        self.numbers.iter_mut().zip(numbers).for_each(|(all, own)| all.extend(own));
+        let whole = self.rows.users.len() / ROW_GROUP;
+        (0..whole).try_for_each(|group| self.write(group * ROW_GROUP..(group + 1) * ROW_GROUP))?;
+        let written = whole * ROW_GROUP;
+        self.rows.users.drain(..written);
+        self.rows.items.drain(..written);
+        self.rows.timestamps.drain(..written);
+        self.rows.values.drain(..written);
+        self.rows.codes.drain(..written.min(self.rows.codes.len()));
+        self.marks.drain(..written.min(self.marks.len()));
+        self.numbers.iter_mut().for_each(|numbers| drop(numbers.drain(..written)));
+        Ok(())
+    }
+
+    fn write(&mut self, at: std::ops::Range<usize>) -> Result<()> {
+        let Columns { users, items, timestamps, values, codes } = &self.rows;
+        self.writer.write(&Rows {
+            users: &users[at.clone()],
+            items: &items[at.clone()],
+            timestamps: &timestamps[at.clone()],
+            values: &values[at.clone()],
+            codes: codes.get(at.clone()).unwrap_or_default(),
+            extra: &[],
+            marks: self.marks.get(at.clone()).unwrap_or_default(),
+            numbers: self.numbers.iter().map(|numbers| &numbers[at.clone()]).collect(),
+        })
+    }
+
+    fn close(mut self) -> Result<()> {
+        let rest = self.rows.users.len();
+        if rest > 0 {
+            self.write(0..rest)?;
+        }
+        self.writer.close()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{read, store};
+
+    /// Rows of many users, out of order, with duplicates; event types where asked.
+    fn log(folder: &Path, rows: u32, events: bool) -> PathBuf {
+        let mut text = String::from(if events { "USER_ID,ITEM_ID,EVENT_TYPE,TIMESTAMP\n" } else { "user,item,rating,timestamp\n" });
+        for row in 0..rows {
+            let (user, item, time) = (row.wrapping_mul(7919) % 5000, row.wrapping_mul(104_729) % 300, 1_000_000_000 + row.wrapping_mul(31_337) % 90_000 * 40);
+            let middle = if events { ["click", "watch", ""][row as usize % 3].to_owned() } else { format!("{}", 1 + row % 5) };
+            text.push_str(&format!("u{user},{item},{middle},{time}\n"));
+            if row % 50 == 0 {
+                text.push_str(&format!("u{user},{item},{middle},{time}\n"));
+            }
+        }
+        let path = folder.join("log.csv");
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    #[test]
+    fn files_are_those_of_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        for events in [false, true] {
+            let input = log(folder.path(), 60_000, events);
+            let options = ReadOptions::default();
+            for gaps in [None, Some(IdleGaps::new(vec![60, 86_400]).unwrap())] {
+                let (table, expected) = read(&input, &options).unwrap();
+                let (whole, bounded) = (folder.path().join("whole.parquet"), folder.path().join("bounded.parquet"));
+                match &gaps {
+                    None => store::write_interactions(&table, &whole).unwrap(),
+                    Some(gaps) => store::write_sessions(&table, gaps, &whole).unwrap(),
+                }
+                let mut told = 0;
+                for sizes in [(100_000, 100_000), (700, 4_000)] {
+                    let report = by_ranges(&input, &options, gaps.as_ref(), &bounded, sizes, &mut |_| {
+                        told += 1;
+                        true
+                    });
+                    assert_eq!(report.unwrap(), expected);
+                    assert_eq!(std::fs::read(&bounded).unwrap(), std::fs::read(&whole).unwrap(), "events {events}, {gaps:?}, {sizes:?}");
+                }
+                assert!(told > 15, "several ranges");
+            }
+        }
+        assert!(std::fs::read_dir(folder.path()).unwrap().all(|e| !e.unwrap().file_name().to_string_lossy().starts_with('.')));
+    }
+
+    #[test]
+    fn ranges_cover_all_users() {
+        let ranges = Ranges::new(&[5, 1, 900, 3, 2], &[4, 3, 2, 1, 0], 6);
+        assert_eq!(ranges.first_users, [0, 2, 3, 5]);
+        assert_eq!(ranges.of_user, [0, 0, 1, 2, 2]);
+    }
+
+    #[test]
+    fn what_stops_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let input = log(folder.path(), 2_000, false);
+        let out = folder.path().join("out.parquet");
+        let run = |limit, go_on: &mut dyn FnMut(&str) -> bool| convert(&input, &ReadOptions::default(), None, &out, limit, go_on).unwrap_err().to_string();
+        assert!(run(1 << 20, &mut |_| true).contains("at least 64 MB"));
+        assert!(run(LEAST, &mut |_| false).contains("nothing is left"));
+        std::fs::write(&input, "user,item,rating,timestamp\n1,2,3,x\n").unwrap();
+        assert!(run(LEAST, &mut |_| true).contains("log.csv"));
+        std::fs::write(&input, "user,item,rating,timestamp,colour\n1,2,3,5,red\n").unwrap();
+        assert!(run(LEAST, &mut |_| true).contains("further columns"));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}
