@@ -47,7 +47,9 @@ fn reading(c: &mut Criterion) {
     });
     group.bench_function("sessions within 64 MB", |b| {
         let out = folder.path().join("b.parquet");
-        b.iter(|| bounded::convert(&path, &ReadOptions::default(), Some(&IdleGaps::talk()), &out, bounded::LEAST, &mut |_| true).expect("sessions are written"));
+        b.iter(|| {
+            bounded::convert(&path, &ReadOptions::default(), Some(&IdleGaps::talk()), &out, bounded::LEAST, &mut |_| true).expect("sessions are written")
+        });
     });
     let world = World::new(Shape::movielens_20m(0.005).expect("a scale"), Effects::all(), 0);
     group.throughput(Throughput::Elements(world.shape.ratings as u64));

@@ -31,13 +31,16 @@ def main():
     parser.add_argument("--out", default=ROOT / "docs" / "results" / "rivals-automl.md", type=pathlib.Path)
     args = parser.parse_args()
     program = pathlib.Path(args.foretaste).absolute()
+    if args.data:
+        # What lies there is taken, what does not is fetched there.
+        os.environ["FORETASTE_DATA"] = str(pathlib.Path(args.data).absolute())
     raw = args.out.with_suffix(".json")
     cells = json.loads(raw.read_text()) if raw.is_file() else []
     for minutes in args.minutes:
         for name in args.sets:
             with tempfile.TemporaryDirectory() as folder:
                 scratch = pathlib.Path(folder)
-                data = ["--data", pathlib.Path(args.data) / name] if args.data and (pathlib.Path(args.data) / name).is_dir() else ["--accept-licence"]
+                data = ["--accept-licence"]
                 run([program, "reproduce", name, *data, "--models", "rolling-average", "--regime", "random", "--seeds", "1", "--json", "--save-splits", "--out", scratch / "split"])
                 train, test = (scratch / "split" / "splits" / f"{name}-random-90_10-seed-0-{part}.csv" for part in ["train", "test"])
                 ours, wall, _ = run([program, "automl", name, *data, "--budget", f"{minutes * 60:.0f}s", "--threads", "2", "--device", "flex", "--json", "--out", scratch / "race"])

@@ -178,7 +178,8 @@ def curve(function, rows):
     best, regrets = (math.inf, math.inf), []
     for observed, true in rows:
         best = min(best, (observed, true))
-        regrets.append(max(best[1] - lowest(function), 0.0))
+        # Six digits: the file of all curves stays small.
+        regrets.append(float(f"{max(best[1] - lowest(function), 0.0):.6g}"))
     return regrets
 
 
@@ -243,7 +244,7 @@ def main():
             median = statistics.median(c[-1] for c in curves[tool])
             print(f"{function} {tool}: median regret {median:.5g} ({time.perf_counter() - clock:.0f} s)", file=sys.stderr, flush=True)
         raw["curves"][function] = curves
-        (arguments.out / "rivals-search.json").write_text(json.dumps(raw))
+        (arguments.out / "rivals-search.json").write_text(json.dumps(raw, separators=(",", ":")) + "\n")
     for tool, sampler in (("tpe", "tpe"), ("gp", "gp")):
         found = subprocess.run([str(program), "speed", sampler, "200", "10"], check=True, stdout=subprocess.PIPE, text=True).stdout
         raw["speed"][tool] = json.loads(found)["seconds"]
@@ -252,7 +253,7 @@ def main():
             raw["speed"][name] = optuna_speed(name, 200, 10)
     found = subprocess.run([str(program), "memory", "10000"], check=True, stdout=subprocess.PIPE, text=True).stdout
     raw["memory_mb"] = int(re.search(r"(\d+) kB", json.loads(found)["peak"]).group(1)) / 1024
-    (arguments.out / "rivals-search.json").write_text(json.dumps(raw))
+    (arguments.out / "rivals-search.json").write_text(json.dumps(raw, separators=(",", ":")) + "\n")
     write(raw, arguments, tools)
 
 

@@ -86,6 +86,26 @@ pub fn judged(predictions: &Predictions, clip: Option<(f32, f32)>) -> Vec<(Metho
         .collect()
 }
 
+/// Greedy selection with replacement (Caruana et al. 2004) among models that are joined by something else than a sum of
+/// predictions: `value` judges counts, small is good. Ends where no model makes it better, or after `rounds`. Answers the
+/// counts and their value, beginning with the best alone.
+pub fn selected(models: usize, rounds: usize, mut value: impl FnMut(&[u32]) -> f64) -> (Vec<u32>, f64) {
+    let mut counts = vec![0; models];
+    let mut lowest = f64::INFINITY;
+    for _ in 0..rounds {
+        let tried = (0..models).map(|model| {
+            counts[model] += 1;
+            let value = value(&counts);
+            counts[model] -= 1;
+            (model, value)
+        });
+        let Some((model, best)) = tried.min_by(|a, b| a.1.total_cmp(&b.1)).filter(|(_, best)| *best < lowest) else { break };
+        counts[model] += 1;
+        lowest = best;
+    }
+    (counts, lowest)
+}
+
 /// Calls `work` with the predictions of some rows.
 fn among<T>(predictions: &Predictions, rows: &[usize], work: impl FnOnce(&Predictions) -> T) -> T {
     let pick = |column: &[f32]| rows.iter().map(|row| column[*row]).collect::<Vec<f32>>();
@@ -199,6 +219,19 @@ mod tests {
         let weights = Method::Greedy.weights(&predictions);
         assert!((weights.weights.iter().sum::<f64>() - 1.0).abs() < 1e-12 && weights.weights[3] == 0.0, "{weights:?}");
         assert_eq!(Method::Best.weights(&predictions).weights, [1.0, 0.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn selection_ends_where_nothing_is_better() {
+        // Lowest where the first model counts twice and the third once.
+        let value = |counts: &[u32]| {
+            let total = f64::from(counts.iter().sum::<u32>());
+            [2.0 / 3.0, 0.0, 1.0 / 3.0].iter().zip(counts).map(|(wanted, count)| (wanted - f64::from(*count) / total).powi(2)).sum()
+        };
+        let (counts, lowest) = selected(3, 20, value);
+        assert_eq!(counts, [2, 0, 1]);
+        assert!(lowest < 1e-12);
+        assert_eq!(selected(3, 1, value).0, [1, 0, 0]);
     }
 
     #[test]

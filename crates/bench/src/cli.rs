@@ -172,6 +172,9 @@ pub struct Recommend {
     /// System that recommends; rating systems rank by expected rating.
     #[arg(long, default_value = "sims")]
     pub model: String,
+    /// Take a saved model (`reproduce --save-models`, `automl`) instead of training one.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["model", "item", "set"])]
+    pub from: Option<PathBuf>,
     /// Users to recommend to.
     #[arg(long, value_name = "ID", value_delimiter = ',')]
     pub user: Vec<String>,

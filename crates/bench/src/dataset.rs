@@ -1,7 +1,8 @@
 //! From a name or a path to interactions.
 
 use crate::{BenchError, Result};
-use foretaste_data::{Attributes, Interactions, LoadReport, Manifest, ReadOptions, Vocabulary, embedded, simulate};
+use foretaste_data::{Attributes, EventTypes, Interactions, LoadReport, Manifest, ReadOptions, Vocabulary, embedded, simulate};
+use foretaste_models::SavedModel;
 use std::path::{Path, PathBuf};
 
 /// A data set, read and checked.
@@ -163,6 +164,43 @@ pub fn restrict(data: Dataset, range: &str, place: Option<&Path>) -> Result<Data
         None => None,
     };
     Ok(Dataset { name: format!("{}-users-{low}-{high}", data.name), table, hash, official: false, user_attributes, item_attributes, truth, ..data })
+}
+
+/// The data in a saved model's indices: its users and items keep theirs, further users follow, and rows of further items are left
+/// out, for the model knows nothing of them.
+///
+/// # Errors
+/// [`BenchError::Usage`] where no row is left.
+pub fn in_terms_of(data: Dataset, saved: &SavedModel, place: Option<&Path>) -> Result<Dataset> {
+    let table = &data.table;
+    let strangers: Vec<&str> = table.user_ids.iter().filter(|name| saved.user_ids.index(name).is_none()).collect();
+    let user_ids: Vocabulary = saved.user_ids.iter().chain(strangers).collect();
+    let users: Vec<Option<u32>> = table.user_ids.iter().map(|name| user_ids.index(name)).collect();
+    let items: Vec<Option<u32>> = table.item_ids.iter().map(|name| saved.item_ids.index(name)).collect();
+    let place_of = |row: usize| Some((users[table.users[row] as usize]?, items[table.items[row] as usize]?));
+    let mut rows: Vec<(u32, u32, usize)> = (0..table.len()).filter_map(|row| place_of(row).map(|(user, item)| (user, item, row))).collect();
+    if rows.is_empty() {
+        return Err(BenchError::Usage(format!("{} has no item that the saved model knows; is it the data set it was trained on?", data.name)));
+    }
+    // Rows of a user stay in their order.
+    rows.sort_by_key(|(user, _, _)| *user);
+    let pick = |codes: &[u32]| rows.iter().map(|(_, _, row)| codes[*row]).collect();
+    let known = Interactions {
+        users: rows.iter().map(|(user, _, _)| *user).collect(),
+        items: rows.iter().map(|(_, item, _)| *item).collect(),
+        timestamps: rows.iter().map(|(_, _, row)| table.timestamps[*row]).collect(),
+        values: rows.iter().map(|(_, _, row)| table.values[*row]).collect(),
+        event_types: table.event_types.as_ref().map(|types| EventTypes { codes: pick(&types.codes), names: types.names.clone() }),
+        extra: Vec::new(),
+        user_ids,
+        item_ids: saved.item_ids.clone(),
+    };
+    let mut remarks = data.remarks;
+    if known.len() < table.len() {
+        remarks.push(format!("{} rows are of items that the saved model does not know", table.len() - known.len()));
+    }
+    let (user_attributes, item_attributes) = attributes(data.manifest.as_ref(), place, &known)?;
+    Ok(Dataset { table: known, official: false, user_attributes, item_attributes, truth: None, remarks, ..data })
 }
 
 /// Attributes of users and items from the tables a known data set has beside its ratings.

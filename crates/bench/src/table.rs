@@ -98,7 +98,9 @@ impl View<'_> {
                     line.push(spread(row.errors(reading, |e| e.mae), row.cells.len()));
                 }
                 if simulated {
-                    let above = |reading: Reading| row.errors(reading, |e| e.rmse).zip(row.lowest_rmse()).map_or("-".into(), |((rmse, _), lowest)| format!("{:.4}", rmse - lowest));
+                    let above = |reading: Reading| {
+                        row.errors(reading, |e| e.rmse).zip(row.lowest_rmse()).map_or("-".into(), |((rmse, _), lowest)| format!("{:.4}", rmse - lowest))
+                    };
                     line.extend(Reading::ALL.map(above));
                 }
                 line.push(self.published.iter().find(|p| p.system == row.first().system).map_or("-".into(), |p| p.rmse.to_string()));

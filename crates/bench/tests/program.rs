@@ -346,7 +346,8 @@ fn a_simulated_log_is_one_like_any_other() {
     for (shape, log) in [("netflix", "log/training_set"), ("movielens-20m", "log/ratings.csv")] {
         let told = succeed(folder, &format!("simulate {shape} --scale 0.001 --out log"));
         assert!(told.contains("lowest RMSE that any model can expect") && told.contains("ratings of a user, median"), "{told}");
-        let shown = succeed(folder, &format!("reproduce {log} --models biases,biased-mf --set biased-mf.epochs=4 --regime random --seeds 1 --device flex --out run"));
+        let shown =
+            succeed(folder, &format!("reproduce {log} --models biases,biased-mf --set biased-mf.epochs=4 --regime random --seeds 1 --device flex --out run"));
         assert!(shown.contains("no model can expect a lower RMSE") && shown.contains("above lowest"), "{shown}");
         succeed(folder, &format!("sessions {log} --out whole.parquet"));
         succeed(folder, &format!("sessions {log} --memory-limit 64MB --out limited.parquet"));
@@ -373,7 +374,9 @@ fn a_killed_conversion_ends_in_the_same_bytes() {
     succeed(folder, "simulate netflix --scale 0.002 --out log");
     succeed(folder, "sessions log/training_set --out whole.parquet");
     let expected = std::fs::read(folder.join("whole.parquet")).unwrap();
-    for (turn, words) in ["sessions log/training_set --memory-limit 64MB --out out.parquet", "sessions log/training_set --out out.parquet"].iter().cycle().take(20).enumerate() {
+    for (turn, words) in
+        ["sessions log/training_set --memory-limit 64MB --out out.parquet", "sessions log/training_set --out out.parquet"].iter().cycle().take(20).enumerate()
+    {
         let mut child = foretaste(folder).args(words.split_whitespace()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         std::thread::sleep(std::time::Duration::from_millis(turn as u64 * 17));
         let _ = child.kill();

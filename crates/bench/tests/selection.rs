@@ -98,6 +98,14 @@ fn a_race_joins_tests_and_saves_its_winner() {
     for file in ["leaderboard.md", "settings.toml", "time-line.svg", "report.html"] {
         assert!(folder.join("race").join(file).is_file(), "{file}");
     }
+    // And it recommends, to users it knows and of a log it has not seen.
+    let list = succeed(folder, "recommend --from race/model --user 42 --top 5 --device flex");
+    assert!(list.starts_with("for user 42:") && list.lines().count() == 6, "{list}");
+    std::fs::write(folder.join("new.csv"), "user,item,rating,timestamp\nnew,260,5,1000000000\nnew,nothing,1,1000000001\n").unwrap();
+    let list = succeed(folder, "recommend ./new.csv --from race/model --user new --top 3 --device flex");
+    assert!(list.lines().count() == 4 && !list.contains("\n  260 "), "{list}");
+    let output = run(folder, "recommend --from nowhere --user 42");
+    assert!(!output.status.success() && text(&output.stderr).contains("nowhere: is no saved model"), "{}", text(&output.stderr));
     refused(folder, &format!("{RACE} --out race"), "--resume goes on");
     let again = succeed(folder, &format!("{RACE} --out race --resume --json"));
     assert_eq!(serde_json::from_str::<serde_json::Value>(again.trim()).unwrap()["test"], board["test"]);
@@ -129,7 +137,8 @@ fn an_interrupted_race_shows_how_it_stands() {
 fn a_table_of_tuned_systems_goes_on_and_holds_what_was_joined() {
     let temporary = tempfile::tempdir().unwrap();
     let folder = temporary.path();
-    let run = "reproduce --tune=3 --models biases,biased-mf --regime random --seeds 1 --device flex --set biased-mf.epochs=6 --set biased-mf.factors=8 --out tuned";
+    let run =
+        "reproduce --tune=3 --models biases,biased-mf --regime random --seeds 1 --device flex --set biased-mf.epochs=6 --set biased-mf.factors=8 --out tuned";
     let said = succeed(folder, run);
     assert!(said.contains("PMF with biases, tuned") && said.contains("AutoML") && !said.contains("AutoML, tuned"), "{said}");
     let manifest = json(folder, "tuned/manifest.json");
@@ -140,4 +149,21 @@ fn a_table_of_tuned_systems_goes_on_and_holds_what_was_joined() {
     let again = succeed(folder, &format!("{run} --resume"));
     let figures = |text: &str| text.lines().filter(|l| l.contains("0.8") || l.contains("0.9")).map(str::to_owned).collect::<Vec<_>>();
     assert_eq!(figures(&said), figures(&again));
+}
+
+/// Judged by lists, the best are fused by rank where that is better; the winner is saved and recommends either way.
+#[test]
+fn a_race_by_lists_ends_with_one_that_recommends() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path();
+    let race = "automl --metric NDCG@10 --regime last-session --models popular,sims,user-knn --trials 2 --budget 10m --device flex --out race";
+    let said = succeed(folder, race);
+    assert!(said.contains("winner: ") && said.contains("asked once: 0."), "{said}");
+    let board = json(folder, "race/leaderboard.json");
+    // Nothing was chosen beside the best, or what was is told beside it and won only where it is better.
+    let methods = board["methods"].as_array().unwrap();
+    let better = methods.len() == 2 && methods[1][1].as_f64() > methods[0][1].as_f64();
+    assert_eq!(board["members"].as_array().unwrap().len() > 1, better, "{board}");
+    let list = succeed(folder, "recommend --from race/model --user 42 --top 5 --device flex");
+    assert!(list.starts_with("for user 42:") && list.lines().count() == 6, "{list}");
 }

@@ -19,7 +19,11 @@ pub fn write_with<T>(path: &Path, fill: impl FnOnce(&mut BufWriter<&mut std::fs:
         _ => Path::new("."),
     };
     std::fs::create_dir_all(folder).map_err(|e| DataError::io(folder, "create", e))?;
-    let mut temporary = NamedTempFile::with_prefix_in(".writing-", folder).map_err(|e| DataError::io(path, "create", e))?;
+    let prefix = format!(".writing-{}-", path.file_name().unwrap_or_default().to_string_lossy());
+    clear(folder, &prefix);
+    let mut temporary = NamedTempFile::with_prefix_in(&prefix, folder).map_err(|e| DataError::io(path, "create", e))?;
+    // Held while it is written: who else looks sees that it is not left over. Where files cannot be locked, none is cleared.
+    let _ = temporary.as_file().lock();
     let value = {
         let mut writer = BufWriter::with_capacity(1 << 16, temporary.as_file_mut());
         let value = fill(&mut writer)?;
@@ -37,6 +41,17 @@ pub fn write_with<T>(path: &Path, fill: impl FnOnce(&mut BufWriter<&mut std::fs:
     Ok(value)
 }
 
+/// Removes what killed writers of a file left: files of its prefix that nobody holds, older than a minute.
+fn clear(folder: &Path, prefix: &str) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix)) {
+        let old = entry.metadata().and_then(|m| m.modified()).is_ok_and(|time| time.elapsed().is_ok_and(|age| age.as_secs() >= 60));
+        if old && std::fs::File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
 /// Writes `bytes` as the file `path`, whole or not at all.
 ///
 /// # Errors
@@ -48,6 +63,25 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_killed_writers_left_is_cleared() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("result.txt");
+        let left = |name: &str, age: u64| {
+            let file = std::fs::File::create(folder.path().join(name)).unwrap();
+            file.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(age)).unwrap();
+            file
+        };
+        let (old, held, fresh, other) =
+            (left(".writing-result.txt-a", 600), left(".writing-result.txt-b", 600), left(".writing-result.txt-c", 1), left(".writing-other-d", 600));
+        held.lock().unwrap();
+        write(&path, b"whole").unwrap();
+        let mut names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        assert_eq!(names, [".writing-other-d", ".writing-result.txt-b", ".writing-result.txt-c", "result.txt"]);
+        drop((old, held, fresh, other));
+    }
 
     #[test]
     fn failure_leaves_the_old_file_and_nothing_else() {

@@ -77,6 +77,23 @@ pub(crate) fn add_outer(table: &[f32], rows: &[(u32, f32)], x: &[f32], target: f
     }
 }
 
+/// `out += x' matrix`, with a row of `matrix` (each as long as `out`) for each of `x`, four at a time.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx2", "x86_64+avx2", "aarch64+neon"))]
+pub(crate) fn add_rows(matrix: &[f32], x: &[f32], out: &mut [f32]) {
+    let k = out.len();
+    let (whole, rest) = x.as_chunks::<4>();
+    let (fours, single) = matrix.split_at(4 * k * whole.len());
+    for (x, rows) in whole.iter().zip(fours.chunks_exact(4 * k)) {
+        let ((a, b), (c, d)) = (rows[..2 * k].split_at(k), rows[2 * k..].split_at(k));
+        for (((out, a), b), (c, d)) in out.iter_mut().zip(a).zip(b).zip(c.iter().zip(d)) {
+            *out += x[0] * a + x[1] * b + (x[2] * c + x[3] * d);
+        }
+    }
+    for (x, row) in rest.iter().zip(single.chunks_exact(k)) {
+        add(out, row, *x);
+    }
+}
+
 /// One Adam step of a row of values, given its gradient.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx2", "x86_64+avx2", "aarch64+neon"))]
 pub(crate) fn adam(value: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32], rate: f32, (c1, c2): (f32, f32)) {
@@ -219,6 +236,19 @@ mod tests {
                 .map(|(r, weight)| f64::from(weight * row(*r)[at]) * (row(*r).iter().zip(&x).map(|(a, b)| f64::from(a * b)).sum::<f64>() - 0.25))
                 .sum();
             assert!((f64::from(*out) - 1.0 - expected).abs() < 1e-4, "{at}: {out} {expected}");
+        }
+    }
+
+    #[test]
+    fn rows_add_up() {
+        let (k, n) = (19, 7);
+        let matrix: Vec<f32> = (0..n * k).map(|i| (i as f32 * 0.3).sin()).collect();
+        let x: Vec<f32> = (0..n).map(|i| i as f32 - 2.5).collect();
+        let mut out = vec![1.0; k];
+        add_rows(&matrix, &x, &mut out);
+        for (at, out) in out.iter().enumerate() {
+            let expected = 1.0 + (0..n).map(|row| x[row] * matrix[row * k + at]).sum::<f32>();
+            assert!((out - expected).abs() < 1e-4, "{at}: {out} {expected}");
         }
     }
 

@@ -175,6 +175,7 @@ impl ModelSettings {
             Self::Popularity(_) | Self::Sims(_) | Self::UserKnn(_) | Self::SessionKnn(_) | Self::Ials(_) | Self::Ease(_) => false,
             Self::Deepfm(settings) => settings.objective == deepfm::Objective::Rating,
             Self::Hrnn(settings) => settings.objective != hrnn::Objective::NextItem,
+            Self::Ensemble(settings) => settings.by == ensemble::By::Ratings,
             _ => true,
         }
     }

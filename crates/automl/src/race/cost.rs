@@ -6,6 +6,17 @@ use foretaste_models::{EpochReport, Progress};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
+/// Models that are there to be beaten.
+pub(super) fn is_baseline(entrant: &Entrant) -> bool {
+    use foretaste_models::Kind;
+    matches!(entrant.candidate.settings.kind(), Kind::RollingAverage | Kind::Biases | Kind::Popularity)
+}
+
+/// Whether a model is trained in passes, of which there may be fewer.
+pub(super) fn has_passes(entrant: &Entrant) -> bool {
+    entrant.candidate.settings.clone().shortened(0.5) != entrant.candidate.settings
+}
+
 /// What trials of an entrant cost.
 pub(super) struct Cost {
     /// Seconds of a trial.

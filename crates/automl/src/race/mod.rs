@@ -13,7 +13,7 @@
 mod cost;
 
 use crate::{AutomlError, Candidate, Materials, Metric, Objective, Result, Scored};
-use cost::{Deadline, expected_cost};
+use cost::{Deadline, expected_cost, has_passes, is_baseline};
 use foretaste_data::atomic;
 use foretaste_hpo::storage::Journal;
 use foretaste_hpo::{Budget, HpoError, Running, State, Study, StudySettings, Trial, pruner, trial_seed};
@@ -244,7 +244,11 @@ impl Race<'_> {
         let Some(cut) = entrant.expected.map(|expected| 0.8 * limit / (expected * share)).filter(|cut| *cut < 1.0) else { return Ok(true) };
         let left = entrant.shortened.unwrap_or(1.0) * cut;
         let settings = entrant.candidate.settings.clone().shortened(cut);
-        if left < SHORTEST || settings == entrant.candidate.settings {
+        // What has no passes may cost less than a sample says (its items are all there): its time will tell.
+        if !has_passes(entrant) {
+            return Ok(true);
+        }
+        if left < SHORTEST {
             let reason = format!("on {:.0} % of the users it would take {:.1} times its share of the budget", 100.0 * share, 1.0 / cut);
             entrant.stopped = Some(Stopped::TooSlow(reason));
             return Ok(false);
@@ -283,6 +287,9 @@ impl Race<'_> {
                 Err(_) if (self.stop)() => return Ok(None),
                 Err(_) if clock.elapsed().as_secs_f64() >= seconds => {
                     entrant.expected = Some(seconds / watch.done().max(1e-3) / rows);
+                    if !has_passes(entrant) {
+                        break;
+                    }
                 }
                 Err(error) => {
                     entrant.stopped = Some(Stopped::Failed(error.to_string()));
@@ -435,12 +442,6 @@ impl Race<'_> {
         }
         self.remember(standing, spent())
     }
-}
-
-/// Models that are there to be beaten.
-fn is_baseline(entrant: &Entrant) -> bool {
-    use foretaste_models::Kind;
-    matches!(entrant.candidate.settings.kind(), Kind::RollingAverage | Kind::Biases | Kind::Popularity)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod automl;
 mod convert;
 mod fetch;
+mod join;
 mod materials;
 mod recommend;
 mod reproduce;

@@ -5,7 +5,7 @@ use crate::cli::Recommend as Arguments;
 use crate::dataset::{self, Dataset};
 use crate::{BenchError, Result, output, systems};
 use foretaste_data::{EventTypes, Vocabulary};
-use foretaste_models::{Device, Facts, Filter, FitContext, ModelError, ModelSettings, Recommend, Recommended, sims};
+use foretaste_models::{Device, Facts, Filter, FitContext, ModelError, ModelSettings, Recommend, Recommended, load, sims};
 use serde_json::json;
 use std::collections::HashMap;
 
@@ -13,7 +13,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     use_threads(arguments.threads)?;
     let filter: Option<Filter> = arguments.filter.as_deref().map(str::parse).transpose().map_err(usage)?;
     let system = systems::select(std::slice::from_ref(&arguments.model), systems::DEFAULT, &arguments.set)?.remove(0);
-    let data = dataset::load(&arguments.dataset, arguments.data.as_deref(), &arguments.reading.options()?, false)?;
+    let mut data = dataset::load(&arguments.dataset, arguments.data.as_deref(), &arguments.reading.options()?, false)?;
+    let saved = arguments.from.as_deref().map(load).transpose()?;
+    if let Some(saved) = &saved {
+        data = dataset::in_terms_of(data, saved, arguments.data.as_deref())?;
+    }
     data.remarks.iter().for_each(|remark| output::note(remark));
     let users = indices(&arguments.user, &data.table.user_ids, "user", &data)?;
     let items = indices(&arguments.item, &data.table.item_ids, "item", &data)?;
@@ -42,7 +46,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     if users.is_empty() {
         return Ok(());
     }
-    let model = system.settings.fit(&histories, None, &context)?.model;
+    let model = match saved {
+        Some(saved) => saved.model,
+        None => system.settings.fit(&histories, None, &context)?.model,
+    };
     let facts = Facts { items: data.item_attributes.as_ref(), users: data.user_attributes.as_ref() };
     let allowed = filter.map(|filter| filter.with(facts, &HashMap::new())).transpose().map_err(usage)?;
     // Now is the moment after the log's last row.

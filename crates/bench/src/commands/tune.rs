@@ -6,11 +6,12 @@ use crate::cli::Tune as Arguments;
 use crate::output::{note, print};
 use crate::tuning::{self, Tuned};
 use crate::{BenchError, Result, progress, systems};
-use foretaste_automl::{Candidate, Objective, Tuning, tune};
-use foretaste_hpo::{Budget, Configuration, Halt, Running, State, Study, StudySettings, Trial, sampler, storage};
+use foretaste_automl::{Candidate, Metric, Objective, Tuning, tune};
+use foretaste_hpo::{Budget, Configuration, Direction, Halt, Running, State, Study, StudySettings, Trial, sampler, storage};
 use foretaste_models::Reading;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     progress::stop_on_ctrl_c();
@@ -67,7 +68,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         time: arguments.budget.as_deref().map(materials::duration).transpose()?,
         stop: Some(Arc::new(progress::stopping)),
     };
-    let told = Told { json: search.json, metric: task.metric.name.clone() };
+    let told = Told::new(search.json, &task.metric, budget.trials);
     let objective = Objective { materials: &task.materials, metric: &task.metric, candidate: &candidate };
     let tuning = Tuning {
         budget,
@@ -77,6 +78,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         heard: &|trial, outcome| told.trial(trial, outcome),
     };
     tune(&study, &objective, &tuning)?;
+    told.bar.finish();
     // Empty, unless a training was interrupted.
     let _ = std::fs::remove_dir(folder.join("checkpoints"));
     finish(arguments, &task, &candidate, &study, &folder)
@@ -115,13 +117,30 @@ fn finish(arguments: &Arguments, task: &Task, candidate: &Candidate, study: &Stu
     if interrupted { Err(BenchError::Interrupted) } else { Ok(()) }
 }
 
-/// Tells of each trial as it ends.
+/// Trials that the live table shows.
+const SHOWN: usize = 5;
+
+/// Tells of each trial as it ends: a table of the best at a terminal, else a line each.
 struct Told {
     json: bool,
     metric: String,
+    direction: Direction,
+    bar: ProgressBar,
+    /// Complete trials, best first: figure, number, configuration.
+    best: Mutex<Vec<(f64, usize, String)>>,
 }
 
 impl Told {
+    fn new(json: bool, metric: &Metric, trials: Option<usize>) -> Self {
+        let target = if json { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        let bar = ProgressBar::with_draw_target(trials.map(|n| n as u64), target);
+        let template = if trials.is_some() { "{bar:24} {pos}/{len} trials  {elapsed}\n{msg}" } else { "{pos} trials  {elapsed}\n{msg}" };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        Self { json, metric: metric.name.clone(), direction: metric.direction, bar, best: Mutex::new(Vec::new()) }
+    }
+
     fn trial(&self, trial: &Running, outcome: &Result<f64, Halt>) {
         if self.json {
             let value = outcome.as_ref().ok();
@@ -130,14 +149,26 @@ impl Told {
             );
             return;
         }
-        let outcome = match outcome {
+        let told = match outcome {
             Ok(value) => format!("{} {value:.4}", self.metric),
             Err(Halt::Pruned) => "pruned".into(),
             Err(Halt::Interrupted) => "interrupted; it waits for --resume".into(),
             Err(Halt::Lost) => "taken over by another worker".into(),
             Err(Halt::Failed(reason)) => format!("failed: {reason}"),
         };
-        note(&format!("trial {}: {outcome} ({})", trial.number(), listed(trial.configuration())));
+        let line = format!("trial {}: {told} ({})", trial.number(), listed(trial.configuration()));
+        if self.bar.is_hidden() {
+            note(&line);
+            return;
+        }
+        let mut best = self.best.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Ok(value) = outcome {
+            best.push((*value, trial.number(), listed(trial.configuration())));
+            best.sort_by(|a, b| (a.0 * self.direction.sign()).total_cmp(&(b.0 * self.direction.sign())));
+        }
+        let table: Vec<String> = best.iter().take(SHOWN).map(|(value, number, settings)| format!("{value:.4}  trial {number:<4} {settings}")).collect();
+        self.bar.inc(1);
+        self.bar.set_message(format!("{} of the best:\n{}\nlast: {line}", self.metric, table.join("\n")));
     }
 }
 

@@ -3,7 +3,7 @@
 //! Each split is searched for itself, on its own training rows: settings found on another seed's would have seen
 //! rows that test here.
 
-use super::automl::{joined, winner};
+use super::join;
 use super::materials::{self, Task};
 use crate::dataset::Dataset;
 use crate::leaderboard::{self, Leaderboard};
@@ -79,17 +79,14 @@ impl Tuned<'_> {
         for (index, (entrant, system)) in standing.entrants.iter().zip(systems).enumerate() {
             let trial = standing.kept.iter().find(|kept| kept.entrant == index).and_then(|kept| entrant.trials.iter().find(|t| t.number == kept.trial));
             found.push(match (trial, &entrant.candidate.space) {
-                (Some(trial), Some(_)) => System {
-                    title: format!("{}, tuned", system.title),
-                    settings: entrant.candidate.with(&trial.configuration)?,
-                    ..system.clone()
-                },
+                (Some(trial), Some(_)) => {
+                    System { title: format!("{}, tuned", system.title), settings: entrant.candidate.with(&trial.configuration)?, ..system.clone() }
+                }
                 _ => system.clone(),
             });
         }
         if !standing.kept.is_empty() {
-            let (joined, methods) = joined(&task, &standing, Instant::now() + UNLIMITED, false);
-            let winner = winner(&standing, &joined);
+            let (winner, methods) = join::decide(&task, &standing, Instant::now() + UNLIMITED, rule.regime(), false, seed)?;
             let mut board = Leaderboard::new(&task.metric, &standing, &task.materials.validation, methods, &[]);
             board.refitted(&winner, f64::INFINITY);
             leaderboard::write(&board, &standing, &folder)?;

@@ -17,7 +17,8 @@ pub struct Statistics {
 }
 
 /// Upper ends of classes of gaps, in seconds, and their names.
-const GAPS: [(i64, &str); 6] = [(0, "none"), (60, "to a minute"), (3_600, "to an hour"), (86_400, "to a day"), (7 * 86_400, "to a week"), (30 * 86_400, "to 30 days")];
+const GAPS: [(i64, &str); 6] =
+    [(0, "none"), (60, "to a minute"), (3_600, "to an hour"), (86_400, "to a day"), (7 * 86_400, "to a week"), (30 * 86_400, "to 30 days")];
 
 impl Statistics {
     /// Of nothing yet, over so many items.
@@ -82,7 +83,9 @@ impl Statistics {
             ["ratings of an item, most".into(), last(&items), published.most.1.to_string()],
             ["mean rating".into(), format!("{:.4}", self.sum / n.max(1.0)), format!("{:.4}", published.mean())],
         ];
-        rows.extend(published.stars.iter().zip(&self.stars).map(|((star, of), own)| [format!("{star} stars"), share(*own as f64, n), share(*of as f64, total)]));
+        rows.extend(
+            published.stars.iter().zip(&self.stars).map(|((star, of), own)| [format!("{star} stars"), share(*own as f64, n), share(*of as f64, total)]),
+        );
         let gaps: u64 = self.gaps.iter().sum();
         let names = GAPS.iter().map(|(_, name)| *name).chain(["longer"]);
         rows.extend(names.zip(self.gaps).map(|(name, count)| [format!("gap {name}"), share(count as f64, gaps as f64), "-".into()]));

@@ -57,10 +57,9 @@ fn expectations_are_means() {
 /// Whoever reads the files gets the events, in all layouts alike, with their expectations.
 #[test]
 fn files_hold_the_events() {
-    for (shape, layouts) in [
-        (Shape::netflix(0.001).unwrap(), [Layout::Netflix, Layout::Parquet]),
-        (Shape::movielens_20m(0.001).unwrap(), [Layout::MovieLens, Layout::Parquet]),
-    ] {
+    for (shape, layouts) in
+        [(Shape::netflix(0.001).unwrap(), [Layout::Netflix, Layout::Parquet]), (Shape::movielens_20m(0.001).unwrap(), [Layout::MovieLens, Layout::Parquet])]
+    {
         let world = world(shape, &[], 1);
         let events: Vec<Vec<Event>> = world.events(0..world.shape.users);
         for layout in layouts {

@@ -167,7 +167,11 @@ impl World {
     /// A user's id in files: sparse and out of order, as in the original.
     #[must_use]
     pub fn user_id(&self, user: usize) -> u32 {
-        if self.shape.dates { 6 + 5 * user as u32 + (stream_seed(self.seed, "user ids") as u32 ^ (user as u32).wrapping_mul(0x9e37_79b9)) % 5 } else { 1 + user as u32 }
+        if self.shape.dates {
+            6 + 5 * user as u32 + (stream_seed(self.seed, "user ids") as u32 ^ (user as u32).wrapping_mul(0x9e37_79b9)) % 5
+        } else {
+            1 + user as u32
+        }
     }
 
     /// An item's id in files.
@@ -191,7 +195,8 @@ impl World {
         /// Ratings that are looked at.
         const LOOKED_AT: u64 = 300_000;
         let users = self.offsets.partition_point(|offset| *offset < LOOKED_AT).clamp(1, self.shape.users);
-        let mut values: Vec<f64> = (0..users).into_par_iter().flat_map_iter(|user| self.latent(user).into_iter().map(|(_, _, x, draw)| x + NOISE * draw)).collect();
+        let mut values: Vec<f64> =
+            (0..users).into_par_iter().flat_map_iter(|user| self.latent(user).into_iter().map(|(_, _, x, draw)| x + NOISE * draw)).collect();
         values.sort_unstable_by(f64::total_cmp);
         let total = self.shape.published.ratings() as f64;
         let mut below = 0.0;

@@ -167,8 +167,24 @@ struct Csv {
 
 /// `MovieLens`'s genres.
 const GENRES: [&str; super::things::GENRES] = [
-    "Drama", "Comedy", "Thriller", "Romance", "Action", "Crime", "Adventure", "Sci-Fi", "Mystery", "Fantasy", "Horror", "Children", "War", "Animation", "Musical",
-    "Western", "Documentary", "Film-Noir",
+    "Drama",
+    "Comedy",
+    "Thriller",
+    "Romance",
+    "Action",
+    "Crime",
+    "Adventure",
+    "Sci-Fi",
+    "Mystery",
+    "Fantasy",
+    "Horror",
+    "Children",
+    "War",
+    "Animation",
+    "Musical",
+    "Western",
+    "Documentary",
+    "Film-Noir",
 ];
 
 impl Csv {
@@ -301,11 +317,13 @@ pub fn truth(path: &Path, table: &Interactions) -> Result<Vec<f32>> {
     };
     for batch in reader {
         let batch = batch.map_err(|e| fail(e.into()))?;
-        let ours = batch.num_columns() == 3 && [DataType::UInt32, DataType::UInt32, DataType::Float32].iter().eq(batch.schema().fields().iter().map(|f| f.data_type()));
+        let ours = batch.num_columns() == 3
+            && [DataType::UInt32, DataType::UInt32, DataType::Float32].iter().eq(batch.schema().fields().iter().map(|f| f.data_type()));
         if !ours {
             return Err(DataError::file(path.display(), "holds no expectations", "leave the file that `simulate` wrote, or take it away"));
         }
-        let (users, items, values) = (batch.column(0).as_primitive::<UInt32Type>(), batch.column(1).as_primitive::<UInt32Type>(), batch.column(2).as_primitive::<Float32Type>());
+        let (users, items, values) =
+            (batch.column(0).as_primitive::<UInt32Type>(), batch.column(1).as_primitive::<UInt32Type>(), batch.column(2).as_primitive::<Float32Type>());
         for ((user, item), value) in users.values().iter().zip(items.values()).zip(values.values()) {
             if *user != current.0 {
                 settle(&mut current);

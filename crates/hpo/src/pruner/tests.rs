@@ -91,7 +91,9 @@ fn settings_are_read_beside_the_name() {
     let read = |text: &str| text.parse::<Box<dyn Pruner>>().map(|pruner| pruner.name()).map_err(|e| e.to_string());
     assert_eq!(read("asha:first=1,eta=4").unwrap(), "asha");
     assert_eq!(read("patience:reports=2").unwrap(), "patience");
-    for (wrong, reason) in [("asha:eta", "write a name and numbers"), ("asha:first=x", "write a name"), ("none:eta=3", "no setting \"eta\""), ("half", "known are")] {
+    for (wrong, reason) in
+        [("asha:eta", "write a name and numbers"), ("asha:first=x", "write a name"), ("none:eta=3", "no setting \"eta\""), ("half", "known are")]
+    {
         let error = read(wrong).unwrap_err();
         assert!(error.contains(reason), "{wrong}: {error}");
     }

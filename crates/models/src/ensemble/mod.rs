@@ -1,21 +1,41 @@
-//! Ensembles: a weighted sum of other rating models.
+//! Ensembles: a weighted sum of other models.
 //!
-//! `r^_ui = b + sum_m w_m r^_ui^(m)`. An ensemble trains its members on the same rows, each with its own settings and
+//! `by = "ratings"` sums what the members predict, `by = "ranks"` where they rank an item among all, from 1 (reciprocal rank
+//! fusion: Cormack, Clarke and Buettcher 2009, equation 1):
+//!
+//! ```text
+//! r^_ui = b + sum_m w_m r^_ui^(m)          s_ui = sum_m w_m / (60 + rank_ui^(m))
+//! ```
+//!
+//! An ensemble trains its members on the same rows, each with its own settings and
 //! all under the run's seed; weights are settings, chosen by who makes the ensemble on rows that trained no
 //! member (`foretaste-automl` does: Caruana et al. 2004, or stacking). A new user or item is answered by the
 //! members' own fallbacks. Revealed ratings go to every member.
 
 use crate::error::within;
 use crate::tensors::{NamedTensor, Tensors};
-use crate::{FitContext, Fitted, Kind, ModelError, ModelSettings, RatingModel, Result, Trained, UserState};
+use crate::{FitContext, Fitted, Kind, ModelError, ModelSettings, RankingState, RatingModel, Recommender, Result, Trained, UserState};
 use foretaste_data::{Histories, History};
+use std::sync::Arc;
 
 const NAME: &str = "ensemble";
+
+/// What is summed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum By {
+    /// Predicted ratings.
+    Ratings,
+    /// Reciprocal ranks, of members of any kind.
+    Ranks,
+}
 
 /// Settings of an ensemble.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
+    /// What is summed.
+    pub by: By,
     /// `b`, in ratings.
     pub intercept: f32,
     /// The models that are summed.
@@ -39,12 +59,12 @@ impl Default for Settings {
     /// The mean of two simple models.
     fn default() -> Self {
         let member = |kind: Kind| Member { model: kind.name().into(), weight: 0.5, settings: toml::Table::new() };
-        Self { intercept: 0.0, members: vec![member(Kind::Biases), member(Kind::Pmf)] }
+        Self { by: By::Ratings, intercept: 0.0, members: vec![member(Kind::Biases), member(Kind::Pmf)] }
     }
 }
 
 impl Settings {
-    /// An ensemble of models with their weights.
+    /// An ensemble of rating models with their weights.
     ///
     /// # Panics
     /// Never: settings are plain.
@@ -52,19 +72,25 @@ impl Settings {
     pub fn of(members: &[(ModelSettings, f32)], intercept: f32) -> Self {
         let table = |settings: &ModelSettings| settings.to_toml().parse().unwrap_or_else(|e| panic!("settings are plain: {e}"));
         let member = |(settings, weight): &(ModelSettings, f32)| Member { model: settings.kind().name().into(), weight: *weight, settings: table(settings) };
-        Self { intercept, members: members.iter().map(member).collect() }
+        Self { by: By::Ratings, intercept, members: members.iter().map(member).collect() }
+    }
+
+    /// An ensemble of models of any kind, by their ranks.
+    #[must_use]
+    pub fn of_ranks(members: &[(ModelSettings, f32)]) -> Self {
+        Self { by: By::Ranks, ..Self::of(members, 0.0) }
     }
 
     /// The members' settings, each checked.
     ///
     /// # Errors
-    /// [`ModelError::Setting`] for a member that is unknown, has a bad setting or predicts no ratings.
+    /// [`ModelError::Setting`] for a member that is unknown, has a bad setting or, where ratings are summed, predicts none.
     pub fn member_settings(&self) -> Result<Vec<ModelSettings>> {
         let fail = |reason: String| ModelError::Setting { model: NAME, setting: "members".into(), reason };
         let read = |member: &Member| {
             let kind: Kind = member.model.parse().map_err(fail)?;
             let settings = kind.settings(member.settings.clone())?;
-            if settings.predicts_ratings() { Ok(settings) } else { Err(fail(format!("{} predicts no ratings", member.model))) }
+            if self.by == By::Ranks || settings.predicts_ratings() { Ok(settings) } else { Err(fail(format!("{} predicts no ratings", member.model))) }
         };
         self.members.iter().map(read).collect()
     }
@@ -84,7 +110,7 @@ impl Settings {
 /// Trained members.
 pub struct Model {
     settings: Settings,
-    members: Vec<Box<dyn Trained>>,
+    members: Vec<Arc<dyn Trained>>,
 }
 
 /// Trains every member on `train`. Validation rows choose nothing: a member's epochs are its settings.
@@ -100,14 +126,24 @@ pub fn fit(settings: &Settings, train: &Histories, _: Option<&Histories>, contex
         if let Some(folder) = &folder {
             std::fs::create_dir_all(folder).map_err(|e| ModelError::saved(folder, format!("cannot create: {e}")))?;
         }
-        members.push(member.fit(train, None, &FitContext { checkpoint: folder.as_deref(), ..*context })?.model);
+        members.push(Arc::from(member.fit(train, None, &FitContext { checkpoint: folder.as_deref(), ..*context })?.model));
     }
     Ok(Fitted { model: Box::new(Model { settings: settings.clone(), members }), curve: Vec::new(), best_epoch: 0 })
 }
 
 impl Model {
+    /// Joins models that are trained already, in the settings' order.
+    ///
+    /// # Panics
+    /// When there are not as many models as members.
+    #[must_use]
+    pub fn joined(settings: Settings, members: Vec<Arc<dyn Trained>>) -> Self {
+        assert_eq!(settings.members.len(), members.len(), "one model a member");
+        Self { settings, members }
+    }
+
     pub(crate) fn restore(settings: Settings, tensors: &Tensors) -> Result<Self> {
-        let restore = |(at, member): (usize, &ModelSettings)| member.kind().restore(member, &tensors.under(&prefix(at)));
+        let restore = |(at, member): (usize, &ModelSettings)| Ok(Arc::from(member.kind().restore(member, &tensors.under(&prefix(at)))?));
         let members = settings.member_settings()?.iter().enumerate().map(restore).collect::<Result<_>>()?;
         Ok(Self { settings, members })
     }
@@ -150,7 +186,42 @@ impl Trained for Model {
     }
 
     fn as_rating(&self) -> Option<&dyn RatingModel> {
-        Some(self)
+        (self.settings.by == By::Ratings).then_some(self)
+    }
+
+    fn as_recommender(&self) -> Option<&dyn Recommender> {
+        (self.settings.by == By::Ranks).then_some(self)
+    }
+}
+
+/// What is added to a rank (Cormack et al. 2009).
+const FUSION: f32 = 60.0;
+
+/// The members' states of one user.
+struct Fused<'a>(Vec<(f32, Box<dyn RankingState + 'a>)>);
+
+impl RankingState for Fused<'_> {
+    fn scores(&self, timestamp: i64, out: &mut [f32]) {
+        out.fill(0.0);
+        let (mut scores, mut order) = (vec![0.0_f32; out.len()], Vec::with_capacity(out.len()));
+        for (weight, state) in &self.0 {
+            state.scores(timestamp, &mut scores);
+            order.clear();
+            order.extend(0..out.len() as u32);
+            order.sort_unstable_by(|a, b| scores[*b as usize].total_cmp(&scores[*a as usize]).then(a.cmp(b)));
+            order.iter().enumerate().for_each(|(place, item)| out[*item as usize] += weight / (FUSION + 1.0 + place as f32));
+        }
+    }
+
+    fn reveal(&mut self, item: u32, value: f32, timestamp: i64) {
+        self.0.iter_mut().for_each(|(_, state)| state.reveal(item, value, timestamp));
+    }
+}
+
+impl Recommender for Model {
+    fn ranking<'a>(&'a self, user: u32, known: History<'_>) -> Box<dyn RankingState + 'a> {
+        let states = self.settings.members.iter().zip(&self.members).map(|(member, model)| (member.weight, model.rank(user, known)));
+        Box::new(Fused(states.collect()))
     }
 }
 
@@ -184,6 +255,30 @@ mod tests {
                 let by_hand = -0.25 + 0.75 * one[reading][row] + 0.5 * two[reading][row];
                 assert!((both[reading][row] - by_hand).abs() < 1e-6);
             }
+        }
+    }
+
+    #[test]
+    fn ranks_are_fused_by_hand() {
+        // Item 0 three times, 1 twice, 2 once, for whoever; user 0 took 3 lately and nobody else did.
+        let train = Histories::new(vec![0, 3, 5, 7], vec![0, 1, 3, 0, 1, 0, 2], vec![1.0; 7], (0..7).collect(), 4);
+        let device = Device::flex();
+        let context = FitContext::new(0, &device);
+        let parts = [Kind::Popularity.defaults(), Kind::Popularity.settings("by = \"user\"".parse().unwrap()).unwrap()];
+        let settings = Settings::of_ranks(&[(parts[0].clone(), 1.0), (parts[1].clone(), 2.0)]);
+        let model = ModelSettings::Ensemble(settings).fit(&train, None, &context).unwrap().model;
+        assert!(model.as_rating().is_none());
+        let scores = |model: &dyn Trained| {
+            let mut scores = vec![0.0; 4];
+            model.rank(0, train.user(0)).scores(9, &mut scores);
+            scores
+        };
+        let place = |scores: &[f32], item: usize| 1 + (0..4).filter(|other| (scores[*other], item) > (scores[item], *other)).count();
+        let own = parts.map(|part| scores(part.fit(&train, None, &context).unwrap().model.as_ref()));
+        let fused = scores(model.as_ref());
+        for item in 0..4 {
+            let by_hand = 1.0 / (60.0 + place(&own[0], item) as f32) + 2.0 / (60.0 + place(&own[1], item) as f32);
+            assert!((fused[item] - by_hand).abs() < 1e-6, "{item}: {fused:?} {own:?}");
         }
     }
 

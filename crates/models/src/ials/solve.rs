@@ -1,6 +1,6 @@
 //! One row's least-squares problem `(A + penalty I) w = b`, exactly and by conjugate gradients.
 
-use crate::kernels::{Matrix, add, add_outer, dot, product};
+use crate::kernels::{Matrix, add, add_outer, add_rows, dot, product};
 use faer::linalg::solvers::Solve;
 use faer::{Mat, Side};
 
@@ -70,7 +70,7 @@ impl Problem<'_> {
     fn apply(&self, gathered: &[f32], rows: &[(u32, f32)], x: &[f32], target: f32, out: &mut [f32]) {
         out.iter_mut().zip(x).for_each(|(out, x)| *out = self.penalty * x);
         // The Gram matrix is its own transpose.
-        self.gram.chunks_exact(x.len()).zip(x).for_each(|(row, x)| add(out, row, *x));
+        add_rows(self.gram, x, out);
         add_outer(gathered, rows, x, target, out);
     }
 
