@@ -41,7 +41,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     }
     let names: Vec<String> = candidates.iter().map(|candidate| candidate.name.clone()).collect();
     let of = serde_json::json!({ "budget_seconds": budget.as_secs_f64(), "trials": arguments.trials, "systems": names, "set": search.set });
-    prepared.manifest(search, &task, of, &folder)?;
+    prepared.manifest(search, &task, &of, &folder)?;
     let race = Race {
         materials: &task.materials,
         metric: &task.metric,

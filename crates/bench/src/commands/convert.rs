@@ -12,11 +12,11 @@ pub(super) fn import(arguments: &Import) -> Result<()> {
 }
 
 pub(super) fn sessions(arguments: &Sessions) -> Result<()> {
-    convert(&arguments.conversion, Some(arguments.gaps.parse()?), &arguments.out)
+    convert(&arguments.conversion, Some(&arguments.gaps.parse()?), &arguments.out)
 }
 
 /// Writes interactions, or sessions of `gaps`.
-fn convert(arguments: &Conversion, gaps: Option<IdleGaps>, out: &Path) -> Result<()> {
+fn convert(arguments: &Conversion, gaps: Option<&IdleGaps>, out: &Path) -> Result<()> {
     use_threads(arguments.threads)?;
     let options = arguments.reading.options()?;
     let clock = Instant::now();
@@ -26,14 +26,14 @@ fn convert(arguments: &Conversion, gaps: Option<IdleGaps>, out: &Path) -> Result
             output::note(text);
             !progress::stopping()
         };
-        let report = bounded::convert(&arguments.input, &options, gaps.as_ref(), out, bytes(limit)?, &mut go_on);
+        let report = bounded::convert(&arguments.input, &options, gaps, out, bytes(limit)?, &mut go_on);
         if progress::stopping() && report.is_err() {
             return Err(BenchError::Interrupted);
         }
         (report?, None)
     } else {
         let (table, report) = foretaste_data::read(&arguments.input, &options)?;
-        match &gaps {
+        match gaps {
             None => store::write_interactions(&table, out)?,
             Some(gaps) => store::write_sessions(&table, gaps, out)?,
         }

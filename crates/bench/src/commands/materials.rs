@@ -37,7 +37,7 @@ impl Prepared {
     }
 
     /// Writes `manifest.json`: all that a search of the same outcome needs to be given; `of` is the command's own part.
-    pub fn manifest(&self, arguments: &Search, task: &Task, of: serde_json::Value, folder: &Path) -> Result<()> {
+    pub fn manifest(&self, arguments: &Search, task: &Task, of: &serde_json::Value, folder: &Path) -> Result<()> {
         let manifest = serde_json::json!({
             "format": "foretaste-search/1",
             "version": env!("CARGO_PKG_VERSION"),

@@ -40,7 +40,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
 
     let of = serde_json::json!({ "system": candidate.name, "defaults": candidate.settings, "space": arguments.space, "only": arguments.only,
         "sampler": arguments.sampler, "pruner": arguments.pruner, "trials": arguments.trials, "budget": arguments.budget });
-    prepared.manifest(search, &task, of, &folder)?;
+    prepared.manifest(search, &task, &of, &folder)?;
     let settings = StudySettings {
         name: arguments.study.clone().unwrap_or_else(|| format!("{data}-{}-{regime}-{}", candidate.name, task.metric.name)),
         task: task.materials.task(&task.metric, &candidate),

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 pub(super) const AUTOML: &str = "automl";
 
 /// Time that no search needs: trials end it.
-const UNLIMITED: Duration = Duration::from_secs(100 * 365 * 86_400);
+const UNLIMITED: Duration = Duration::from_hours(100 * 365 * 24);
 
 /// How systems are searched.
 pub(super) struct Tuned<'a> {

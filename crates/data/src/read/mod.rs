@@ -113,9 +113,11 @@ pub fn read(path: &Path, options: &ReadOptions) -> Result<(Interactions, LoadRep
 
 type RawRead = (RawColumns, rejects::Rejects, usize);
 
-/// As [`read`], of text alone, handing rows to `spill` as they come; answers the names, the rows left, what was rejected
-/// (settled), and the number of files.
-pub(crate) fn read_spilling(path: &Path, options: &ReadOptions, spill: &mut dyn Spill) -> Result<(RawColumns, Option<(PathBuf, usize)>, usize)> {
+/// The names and the rows left; the rejects file and its number of lines; the number of files.
+type Spilled = (RawColumns, Option<(PathBuf, usize)>, usize);
+
+/// As [`read`], of text alone, handing rows to `spill` as they come.
+pub(crate) fn read_spilling(path: &Path, options: &ReadOptions, spill: &mut dyn Spill) -> Result<Spilled> {
     let format = match &options.format {
         Some(format) => format.clone(),
         None => Format::detect(path)?,

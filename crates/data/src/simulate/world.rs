@@ -78,7 +78,7 @@ impl Shape {
         // A catalogue grows more slowly than its users.
         let items = ((published.items as f64 * scale.min(1.0).sqrt()).round() as usize).max(50);
         let ratings = ((published.ratings() as f64 * scale).round() as usize).max(users);
-        Ok(Self { users, items, ratings, published, days, dates, first_session, session, fame })
+        Ok(Self { published, users, items, ratings, days, dates, first_session, session, fame })
     }
 }
 
