@@ -1,5 +1,5 @@
 //! Logs beyond memory: rows are spilled as they are read, dealt to ranges of users, and sorted and written a range at a
-//! time. The file is, byte for byte, what [`store`] writes from a table in memory.
+//! time. The file is, byte for byte, what [`store`](crate::store) writes from a table in memory.
 //!
 //! The input is read once. What stays in memory is the vocabulary, a count a user, and one range of users; a range is as
 //! large as the limit allows.
@@ -33,7 +33,7 @@ impl Drop for Folder {
 /// run left of them is removed.
 ///
 /// # Errors
-/// Those of [`read`](crate::read) and of writing; [`DataError::Setting`] for a limit below [`LEAST`], and where `go_on` says no;
+/// Those of [`read`](crate::read()) and of writing; [`DataError::Setting`] for a limit below [`LEAST`], and where `go_on` says no;
 /// [`DataError::File`] for an input that cannot be read this way (Parquet, or text with further columns).
 pub fn convert(path: &Path, options: &ReadOptions, gaps: Option<&IdleGaps>, out: &Path, limit: u64, go_on: &mut dyn FnMut(&str) -> bool) -> Result<LoadReport> {
     if limit < LEAST {
