@@ -55,7 +55,7 @@ def main():
     lines = [
         "# AutoML beside a search over Surprise",
         "",
-        f"`cargo xtask bench rivals-automl --data FOLDER`; two threads, {platform.machine()}, Python {platform.python_version()}, Optuna {versions[0]}, Surprise {versions[1]}.",
+        f"`cargo xtask bench rivals-automl --data FOLDER --minutes {' '.join(f'{m:g}' for m in sorted({c['minutes'] for c in cells}))}`; two threads, {platform.machine()}, Python {platform.python_version()}, Optuna {versions[0]}, Surprise {versions[1]}.",
         "Random 90/10, seed 0: the same training and test rows, the same budget of wall-clock time, one after the other. The peer is",
         "Optuna's TPE over eight of Surprise's algorithms and their settings, two trials at a time (`benches/rivals/automl_surprise.py`).",
         "LensKit-Auto and Auto-Surprise do not install from PyPI on Python 3.11.",

@@ -67,16 +67,21 @@ const FOLDS: u32 = 5;
 /// Pull of stacked weights towards the greedy ones, a row.
 const PULL: f64 = 0.01;
 
+/// The fold of a user, of so many: the same in every question.
+#[must_use]
+pub fn fold(user: u32, folds: u32) -> u32 {
+    (user.wrapping_mul(0x9e37_79b9) >> 16) % folds
+}
+
 /// What each method's weights come to on users they were not found on; the last number is the RMSE.
 #[must_use]
 pub fn judged(predictions: &Predictions, clip: Option<(f32, f32)>) -> Vec<(Method, f64)> {
-    let fold = |user: u32| user.wrapping_mul(0x9e37_79b9) >> 16;
     Method::ALL
         .into_iter()
         .map(|method| {
             let mut joined = vec![0.0_f32; predictions.values.len()];
             for held in 0..FOLDS {
-                let of = |row: &usize| fold(predictions.users[*row]) % FOLDS == held;
+                let of = |row: &usize| fold(predictions.users[*row], FOLDS) == held;
                 let (asked, known): (Vec<usize>, Vec<usize>) = (0..joined.len()).partition(of);
                 let weights = among(predictions, &known, |part| method.weights(part));
                 asked.iter().for_each(|row| joined[*row] = weights.of(predictions, *row));

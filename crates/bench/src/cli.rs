@@ -73,6 +73,20 @@ pub struct Reading {
     pub rejects: Option<PathBuf>,
 }
 
+/// What all commands that read a log share.
+#[derive(Debug, Clone, Args)]
+pub struct Common {
+    /// Print results as JSON (lists a line each), progress as JSON lines.
+    #[arg(long)]
+    pub json: bool,
+    /// Threads of all work together; default all. Never changes a result.
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// How to read files.
+    #[command(flatten)]
+    pub reading: Reading,
+}
+
 /// Arguments of `reproduce`.
 #[derive(Debug, Clone, Args)]
 pub struct Reproduce {
@@ -149,15 +163,9 @@ pub struct Reproduce {
     /// Also write each split as `splits/*-{train,test}.csv`, for peers to train on.
     #[arg(long)]
     pub save_splits: bool,
-    /// Print results as JSON, progress as JSON lines.
-    #[arg(long)]
-    pub json: bool,
-    /// Threads; default all. Never changes a result.
-    #[arg(long)]
-    pub threads: Option<usize>,
-    /// How to read files.
+    /// How the log is read and results are told.
     #[command(flatten)]
-    pub reading: Reading,
+    pub common: Common,
 }
 
 /// Arguments of `recommend`.
@@ -200,15 +208,9 @@ pub struct Recommend {
     /// auto, flex, vulkan, wgpu, cuda:N.
     #[arg(long, default_value = "auto")]
     pub device: String,
-    /// Print results as JSON, one line a list.
-    #[arg(long)]
-    pub json: bool,
-    /// Threads; default all. Never changes a result.
-    #[arg(long)]
-    pub threads: Option<usize>,
-    /// How to read files.
+    /// How the log is read and results are told.
     #[command(flatten)]
-    pub reading: Reading,
+    pub common: Common,
 }
 
 /// What `tune` and `automl` share: the data, how they are split, and how the run goes.
@@ -253,15 +255,9 @@ pub struct Search {
     /// Folder of the run; default `runs/tune-...` or `runs/automl-...`.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Print results as JSON, progress as JSON lines.
-    #[arg(long)]
-    pub json: bool,
-    /// Threads of all trials together; default all.
-    #[arg(long)]
-    pub threads: Option<usize>,
-    /// How to read files.
+    /// How the log is read and results are told.
     #[command(flatten)]
-    pub reading: Reading,
+    pub common: Common,
 }
 
 /// Arguments of `tune`.
@@ -342,15 +338,9 @@ pub struct Conversion {
     /// Keep within so much memory (512MB, 2GB), with files of rows beside the output while it lasts; text formats alone.
     #[arg(long, value_name = "SIZE")]
     pub memory_limit: Option<String>,
-    /// Print the report as JSON.
-    #[arg(long)]
-    pub json: bool,
-    /// Threads; default all.
-    #[arg(long)]
-    pub threads: Option<usize>,
-    /// How to read files.
+    /// How the log is read and results are told.
     #[command(flatten)]
-    pub reading: Reading,
+    pub common: Common,
 }
 
 /// Arguments of `import`.

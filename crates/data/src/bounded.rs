@@ -77,8 +77,8 @@ fn by_ranges(
     report.rejects = rejects.map(|(path, _)| path);
     atomic::write_with(out, |file| {
         let writer = RowGroups::new(file, out, Vec::new(), gaps, [Some(&user_ids), Some(&item_ids), event_ids.as_ref()])?;
-        let mut waiting = Waiting { writer, levels: gaps.map_or(0, IdleGaps::levels), rows: Columns::default(), marks: Vec::new(), numbers: Vec::new() };
-        waiting.numbers.resize_with(waiting.levels, Vec::new);
+        let levels = gaps.map_or(0, IdleGaps::levels);
+        let mut waiting = Waiting { writer, rows: Columns::default(), marks: Vec::new(), numbers: vec![Vec::new(); levels] };
         for (range, file) in files_of_ranges.iter().enumerate() {
             tell(go_on, &format!("range {} of {}", range + 1, files_of_ranges.len()))?;
             let (first, last) = (ranges.first_users[range], ranges.first_users[range + 1]);
@@ -89,9 +89,9 @@ fn by_ranges(
             report.rows += rows.users.len();
             report.duplicates += dropped;
             report.conflicting_duplicates += conflicts;
-            let marks = gaps.map(|gaps| (gaps.marks(&rows.timestamps, &offsets(&rows.users, users)), offsets(&rows.users, users)));
-            let (marks, offsets) = marks.unwrap_or_default();
-            let numbers: Vec<Vec<i32>> = (0..waiting.levels).map(|level| sessions::numbers(&marks, &offsets, level)).collect();
+            let offsets = offsets(&rows.users, users);
+            let marks = gaps.map(|gaps| gaps.marks(&rows.timestamps, &offsets)).unwrap_or_default();
+            let numbers: Vec<Vec<i32>> = (0..levels).map(|level| sessions::numbers(&marks, &offsets, level)).collect();
             rows.users.iter_mut().for_each(|user| *user += first);
             waiting.add(rows, marks, numbers)?;
         }
@@ -244,7 +244,6 @@ fn load(path: &Path, first: u32, events: bool) -> Result<Columns> {
 /// Sorted rows that wait for a row group to be full.
 struct Waiting<'a, W: Write + Send> {
     writer: RowGroups<'a, W>,
-    levels: usize,
     rows: Columns,
     marks: Vec<u8>,
     numbers: Vec<Vec<i32>>,

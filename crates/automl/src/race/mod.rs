@@ -2,7 +2,7 @@
 //!
 //! 1. Every model's own settings are tried on a sample of users, which tells what they cost; where the data are large on
 //!    growing samples, and of those that are worse than the baselines or the last third, none comes to the next.
-//! 2. The models left are trained on all data, simplest first. One that would take more than its share of the budget, by
+//! 2. The models left are trained on all data, cheapest first. One that would take more than its share of the budget, by
 //!    what its samples took, trains for fewer passes; one that cannot do with a tenth of its passes stops here.
 //! 3. Each model's settings are searched by a study of its own. Whose turn it is, cost decides: the next trial goes
 //!    to a model drawn in inverse proportion to the seconds after which it is expected to improve on the best

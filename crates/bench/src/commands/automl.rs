@@ -19,7 +19,7 @@ const TRIALS: f64 = 0.65;
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     progress::stop_on_ctrl_c();
     let search = &arguments.search;
-    use_threads(search.threads)?;
+    use_threads(search.common.threads)?;
     let clock = Instant::now();
     let reading = if search.streaming { Reading::Streaming } else { Reading::Frozen };
     let metric = materials::metric(&arguments.metric, reading)?;
@@ -83,7 +83,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     board.seconds = standing.seconds.max(clock.elapsed().as_secs_f64());
     save(model.as_ref(), &prepared.data.table.user_ids, &prepared.data.table.item_ids, &folder.join("model"))?;
     leaderboard::write(&board, &standing, &folder)?;
-    if search.json {
+    if search.common.json {
         print(&serde_json::to_string(&board).map_err(|e| BenchError::Usage(e.to_string()))?);
     } else {
         print(&board.text());

@@ -17,8 +17,8 @@ pub(super) fn sessions(arguments: &Sessions) -> Result<()> {
 
 /// Writes interactions, or sessions of `gaps`.
 fn convert(arguments: &Conversion, gaps: Option<&IdleGaps>, out: &Path) -> Result<()> {
-    use_threads(arguments.threads)?;
-    let options = arguments.reading.options()?;
+    use_threads(arguments.common.threads)?;
+    let options = arguments.common.reading.options()?;
     let clock = Instant::now();
     let (report, span) = if let Some(limit) = &arguments.memory_limit {
         progress::stop_on_ctrl_c();
@@ -40,7 +40,7 @@ fn convert(arguments: &Conversion, gaps: Option<&IdleGaps>, out: &Path) -> Resul
         (report, table.timestamps.iter().copied().min().zip(table.timestamps.iter().copied().max()))
     };
     let seconds = clock.elapsed().as_secs_f64();
-    output::print(&if arguments.json { machine_readable(&report, seconds, out) } else { told(span, &report, out) });
+    output::print(&if arguments.common.json { machine_readable(&report, seconds, out) } else { told(span, &report, out) });
     Ok(())
 }
 

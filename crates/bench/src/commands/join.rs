@@ -110,7 +110,13 @@ fn restacked(task: &Task, standing: &Standing, joined: &Joined, end: Instant, se
     note(&format!("weighing {} models on {FOLDS} folds of the training rows", joined.members.len()));
     let settings: Vec<ModelSettings> = joined.members.iter().map(|(at, _)| standing.kept[*at].settings.clone()).collect();
     let until = Until(Some(end.checked_sub(Duration::from_secs_f64(1.05 * last))?));
-    let columns = out_of_fold(&task.materials, &task.metric, &settings, seed, &until).ok()?;
+    let columns = match out_of_fold(&task.materials, &task.metric, &settings, seed, &until) {
+        Ok(columns) => columns,
+        Err(error) => {
+            note(&format!("the weights stay as they were: {error}"));
+            return None;
+        }
+    };
     let (train, validation) = (&task.materials.train, &task.materials.validation);
     let found = Predictions { columns: columns.iter().map(Vec::as_slice).collect(), values: train.values(), users: &train.row_users() };
     let weights = Method::Stacked.weights(&found);
@@ -153,8 +159,8 @@ fn fused(task: &Task, standing: &Standing, end: Instant, seed: u64) -> Result<Op
             Err(error) => return Err(error.into()),
         }
     }
-    let half = |odd: bool| validation.of_rows(|user, _| (user.wrapping_mul(0x9e37_79b9) >> 16 & 1 == 1) == odd);
-    let (choosing, judging) = (half(false), half(true));
+    let half = |half: u32| validation.of_rows(|user, _| blend::fold(user, 2) == half);
+    let (choosing, judging) = (half(0), half(1));
     let sign = task.metric.direction.sign();
     let of = |counts: &[u32], asked: &Histories| {
         let taken: Vec<usize> = (0..counts.len()).filter(|member| counts[*member] > 0).collect();

@@ -23,7 +23,7 @@ pub(super) struct Prepared {
 impl Prepared {
     /// Loads what `arguments` name, for a search by `metric`.
     pub fn new(arguments: &Search, metric: &Metric) -> Result<Self> {
-        let data = dataset::load(&arguments.dataset, arguments.data.as_deref(), &arguments.reading.options()?, arguments.accept_licence)?;
+        let data = dataset::load(&arguments.dataset, arguments.data.as_deref(), &arguments.common.reading.options()?, arguments.accept_licence)?;
         data.remarks.iter().for_each(|remark| note(remark));
         if metric.judges_ratings() {
             data.table.require_values()?;

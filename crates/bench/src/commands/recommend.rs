@@ -10,10 +10,10 @@ use serde_json::json;
 use std::collections::HashMap;
 
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
-    use_threads(arguments.threads)?;
+    use_threads(arguments.common.threads)?;
     let filter: Option<Filter> = arguments.filter.as_deref().map(str::parse).transpose().map_err(usage)?;
     let system = systems::select(std::slice::from_ref(&arguments.model), systems::DEFAULT, &arguments.set)?.remove(0);
-    let mut data = dataset::load(&arguments.dataset, arguments.data.as_deref(), &arguments.reading.options()?, false)?;
+    let mut data = dataset::load(&arguments.dataset, arguments.data.as_deref(), &arguments.common.reading.options()?, false)?;
     let saved = arguments.from.as_deref().map(load).transpose()?;
     if let Some(saved) = &saved {
         data = dataset::in_terms_of(data, saved, arguments.data.as_deref())?;
@@ -31,7 +31,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         ..FitContext::new(arguments.seed, &device)
     };
     let histories = data.table.histories();
-    let told = Told { json: arguments.json, ids: &data.table.item_ids };
+    let told = Told { json: arguments.common.json, ids: &data.table.item_ids };
     if !items.is_empty() {
         let ModelSettings::Sims(settings) = &system.settings else {
             let reason = format!("{} knows no items that go with an item; --model sims does", system.name);

@@ -22,7 +22,7 @@ use std::time::Instant;
 pub(super) fn run(arguments: &Reproduce) -> Result<()> {
     progress::stop_on_ctrl_c();
     let clock = Instant::now();
-    use_threads(arguments.threads)?;
+    use_threads(arguments.common.threads)?;
     let arguments = &charted(arguments)?;
     let named = arguments.chart == RANKING || CHARTS.contains(&arguments.chart.as_str());
     let run = if named { &arguments.chart } else { systems::DEFAULT };
@@ -46,7 +46,7 @@ pub(super) fn run(arguments: &Reproduce) -> Result<()> {
     if !(0.0..1.0).contains(&arguments.validation) {
         return Err(BenchError::Usage(format!("--validation {}: a share from 0 to below 1 is needed", arguments.validation)));
     }
-    let options = arguments.reading.options()?;
+    let options = arguments.common.reading.options()?;
     let device = Device::open(&arguments.device)?;
     note(&format!("device: {}", device.name()));
     let mut data = Vec::new();
@@ -66,7 +66,7 @@ pub(super) fn run(arguments: &Reproduce) -> Result<()> {
 
     // A search adds what it joins.
     let rows = systems.len() + usize::from(arguments.tune.is_some());
-    let progress = RunProgress::new(data.len() * rules.len() * seeds.len() * rows, arguments.json);
+    let progress = RunProgress::new(data.len() * rules.len() * seeds.len() * rows, arguments.common.json);
     let protocol = Protocol {
         task,
         folder: &folder,
@@ -284,7 +284,7 @@ fn write(
     for remark in data.iter().flat_map(|d| &d.remarks) {
         note(remark);
     }
-    if arguments.json {
+    if arguments.common.json {
         print(&serde_json::json!({ "folder": folder, "cells": cells }).to_string());
     } else {
         for (page, _) in &sections {

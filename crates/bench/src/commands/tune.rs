@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     progress::stop_on_ctrl_c();
     let search = &arguments.search;
-    use_threads(search.threads)?;
+    use_threads(search.common.threads)?;
     let system = systems::select(std::slice::from_ref(&arguments.model), systems::DEFAULT, &search.set)?.remove(0);
     let mut candidate = Candidate::new(&system.name, &system.title, system.settings)?;
     if let Some(space) = &mut candidate.space {
@@ -68,7 +68,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         time: arguments.budget.as_deref().map(materials::duration).transpose()?,
         stop: Some(Arc::new(progress::stopping)),
     };
-    let told = Told::new(search.json, &task.metric, budget.trials);
+    let told = Told::new(search.common.json, &task.metric, budget.trials);
     let objective = Objective { materials: &task.materials, metric: &task.metric, candidate: &candidate };
     let tuning = Tuning {
         budget,
@@ -108,7 +108,7 @@ fn finish(arguments: &Arguments, task: &Task, candidate: &Candidate, study: &Stu
         trials,
     };
     tuning::write(&tuned, study, folder)?;
-    if arguments.search.json {
+    if arguments.search.common.json {
         print(&serde_json::to_string(&tuned).map_err(|e| BenchError::Usage(e.to_string()))?);
     } else {
         print(&tuned.text());

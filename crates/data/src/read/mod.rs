@@ -85,11 +85,7 @@ impl ReadOptions {
 /// [`DataError::Io`] and [`DataError::File`] for what concerns a file as a whole,
 /// [`DataError::Row`] for a bad line, [`DataError::Parquet`] for a broken Parquet file.
 pub fn read(path: &Path, options: &ReadOptions) -> Result<(Interactions, LoadReport)> {
-    let format = match &options.format {
-        Some(format) => format.clone(),
-        None => Format::detect(path)?,
-    };
-    let (raw, bad, files) = match format {
+    let (raw, bad, files) = match format_of(path, options)? {
         Format::Parquet => parquet::read(path, options)?,
         format => read_text(path, &format, options, None)?,
     };
@@ -113,15 +109,17 @@ pub fn read(path: &Path, options: &ReadOptions) -> Result<(Interactions, LoadRep
 
 type RawRead = (RawColumns, rejects::Rejects, usize);
 
+/// The format asked for, or found.
+fn format_of(path: &Path, options: &ReadOptions) -> Result<Format> {
+    options.format.clone().map_or_else(|| Format::detect(path), Ok)
+}
+
 /// The names and the rows left; the rejects file and its number of lines; the number of files.
 type Spilled = (RawColumns, Option<(PathBuf, usize)>, usize);
 
 /// As [`read`], of text alone, handing rows to `spill` as they come.
 pub(crate) fn read_spilling(path: &Path, options: &ReadOptions, spill: &mut dyn Spill) -> Result<Spilled> {
-    let format = match &options.format {
-        Some(format) => format.clone(),
-        None => Format::detect(path)?,
-    };
+    let format = format_of(path, options)?;
     let no = |reason: &str| Err(DataError::file(path.display(), reason, "leave the memory limit out"));
     if matches!(format, Format::Parquet) {
         return no("is Parquet, which cannot be read within a memory limit yet");

@@ -20,7 +20,7 @@ pub(super) struct Things {
     /// `q_i`.
     pub tastes: Vec<[f32; TASTES]>,
     /// Era of release.
-    pub released: Vec<u16>,
+    released: Vec<u16>,
     /// `b_i(t)`: `[eras][items]`.
     levels: Vec<f32>,
     /// Sums of fame up to each item: `[eras][items]`.
@@ -89,6 +89,11 @@ impl Things {
             }
         }
         things
+    }
+
+    /// The first day of an item's era of release, in days since 1970.
+    pub fn day_of_release(&self, item: usize) -> i64 {
+        self.first_day + i64::from(self.released[item]) * ERA
     }
 
     /// The era of a day.

@@ -103,6 +103,11 @@ fn create(path: &Path) -> Result<BufWriter<File>> {
     Ok(BufWriter::with_capacity(1 << 18, File::create(path).map_err(|e| DataError::io(path, "create", e))?))
 }
 
+/// The year of an item's release.
+fn year(world: &World, item: usize) -> String {
+    format_date(world.things.day_of_release(item) * 86_400)[..4].to_owned()
+}
+
 /// One file a film, appended to as ratings come.
 struct Films {
     folder: PathBuf,
@@ -115,8 +120,7 @@ impl Films {
         let titles = folder.join("movie_titles.txt");
         let mut file = create(&titles)?;
         for item in 0..world.shape.items {
-            let day = world.shape.days.0 + i64::from(world.things.released[item]) * 45;
-            writeln!(file, "{},{},Film {}", world.item_id(item), &format_date(day * 86_400)[..4], item + 1).map_err(|e| DataError::io(&titles, "write", e))?;
+            writeln!(file, "{},{},Film {}", world.item_id(item), year(world, item), item + 1).map_err(|e| DataError::io(&titles, "write", e))?;
         }
         file.flush().map_err(|e| DataError::io(&titles, "write", e))?;
         let folder = folder.join("training_set");
@@ -193,8 +197,7 @@ impl Csv {
         let mut file = create(&path)?;
         let mut text = String::from("movieId,title,genres\n");
         for item in 0..world.shape.items {
-            let year = &format_date((world.shape.days.0 + i64::from(world.things.released[item]) * 45) * 86_400)[..4];
-            let _ = writeln!(text, "{},Film {} ({year}),{}", world.item_id(item), item + 1, GENRES[world.things.genres[item] as usize]);
+            let _ = writeln!(text, "{},Film {} ({}),{}", world.item_id(item), item + 1, year(world, item), GENRES[world.things.genres[item] as usize]);
         }
         file.write_all(text.as_bytes()).and_then(|()| file.flush()).map_err(|e| DataError::io(&path, "write", e))?;
         let path = folder.join("ratings.csv");

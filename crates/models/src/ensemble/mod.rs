@@ -266,7 +266,7 @@ mod tests {
         let context = FitContext::new(0, &device);
         let parts = [Kind::Popularity.defaults(), Kind::Popularity.settings("by = \"user\"".parse().unwrap()).unwrap()];
         let settings = Settings::of_ranks(&[(parts[0].clone(), 1.0), (parts[1].clone(), 2.0)]);
-        let model = ModelSettings::Ensemble(settings).fit(&train, None, &context).unwrap().model;
+        let model = ModelSettings::Ensemble(settings.clone()).fit(&train, None, &context).unwrap().model;
         assert!(model.as_rating().is_none());
         let scores = |model: &dyn Trained| {
             let mut scores = vec![0.0; 4];
@@ -280,6 +280,11 @@ mod tests {
             let by_hand = 1.0 / (60.0 + place(&own[0], item) as f32) + 2.0 / (60.0 + place(&own[1], item) as f32);
             assert!((fused[item] - by_hand).abs() < 1e-6, "{item}: {fused:?} {own:?}");
         }
+        // Saved and loaded it is the same.
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), crate::tensors::to_bytes(&model.tensors())).unwrap();
+        let loaded = Model::restore(settings, &crate::tensors::read(file.path()).unwrap()).unwrap();
+        assert_eq!(scores(&loaded), fused);
     }
 
     #[test]

@@ -136,19 +136,25 @@ impl Model {
 
     /// Solves the users of the training part once, for all lists to come.
     fn keep(&mut self, train: &Histories) {
-        let of = |user: u32| (self.query(train.user(user)), digest(train.user(user)));
-        let (users, digests): (Vec<Vec<f32>>, Vec<i64>) = (0..train.n_users() as u32).into_par_iter().map(of).unzip();
-        (self.users, self.digests) = (users.concat(), digests);
+        let k = self.settings.factors;
+        let mut users = vec![0.0; train.n_users() * k];
+        users.par_chunks_mut(k).enumerate().for_each_init(Space::default, |space, (user, out)| self.solve_into(train.user(user as u32), out, space));
+        self.users = users;
+        self.digests = (0..train.n_users() as u32).into_par_iter().map(|user| digest(train.user(user))).collect();
     }
 
-    /// A user's factors by conjugate gradients, run until a millionth of the residual is left.
-    fn query(&self, known: History<'_>) -> Vec<f32> {
-        let k = self.settings.factors;
+    /// A user's factors by conjugate gradients, run until a millionth of the residual is left; `out` is 0 before.
+    fn solve_into(&self, known: History<'_>, out: &mut [f32], space: &mut Space) {
         let weighted = known.items.iter().zip(known.values).filter(|(item, _)| self.row(**item).is_some());
         let rows: Vec<(u32, f32)> = weighted.map(|(item, value)| (*item, self.settings.weight(*value))).collect();
         let penalty = self.settings.penalty(rows.len(), self.popularity.len());
-        let mut factors = vec![0.0; k];
-        Problem { gram: &self.gram, penalty, table: &self.items, rows: &rows }.descend(2 * k, 1e-6, &mut factors, &mut Space::default());
+        Problem { gram: &self.gram, penalty, table: &self.items, rows: &rows }.descend(2 * out.len(), 1e-6, out, space);
+    }
+
+    /// [`solve_into`](Self::solve_into) for one user alone.
+    fn query(&self, known: History<'_>) -> Vec<f32> {
+        let mut factors = vec![0.0; self.settings.factors];
+        self.solve_into(known, &mut factors, &mut Space::default());
         factors
     }
 
