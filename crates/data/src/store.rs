@@ -58,6 +58,33 @@ pub fn write_sessions(table: &Interactions, gaps: &IdleGaps, path: &Path) -> Res
     write(table, Some(gaps), path)
 }
 
+/// Writes sessions of `gaps` that another engine built to `path`, whole or not at all; answers the number of rows. `next`
+/// hands out batches whose columns are those of the session schema, in its order; types are cast to the schema's.
+///
+/// # Errors
+/// [`DataError::File`] for a batch of other columns, what `next` answers, and [`DataError::Io`] when the file cannot be written.
+pub fn write_session_batches(path: &Path, gaps: &IdleGaps, next: &mut dyn FnMut() -> Result<Option<RecordBatch>>) -> Result<u64> {
+    let schema = schema(Vec::new(), Some(gaps));
+    let fail = |e: ParquetError| DataError::parquet(path, e);
+    atomic::write_with(path, |file| {
+        let mut writer = ArrowWriter::try_new(file, schema.clone(), Some(properties(SESSIONS, Some(gaps)).as_ref().clone())).map_err(fail)?;
+        let mut rows = 0;
+        while let Some(batch) = next()? {
+            let names = |schema: &Schema| schema.fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>();
+            if names(&batch.schema()) != names(&schema) {
+                let reason = format!("would get the columns {} instead of {}", names(&batch.schema()).join(", "), names(&schema).join(", "));
+                return Err(DataError::file(path.display(), reason, "hand over the columns of the session schema, in its order"));
+            }
+            let columns = batch.columns().iter().zip(schema.fields()).map(|(column, field)| arrow::compute::cast(column, field.data_type()));
+            let columns: Vec<ArrayRef> = columns.collect::<Result<_, _>>().map_err(|e| fail(e.into()))?;
+            writer.write(&RecordBatch::try_new(schema.clone(), columns).map_err(|e| fail(e.into()))?).map_err(fail)?;
+            rows += batch.num_rows() as u64;
+        }
+        writer.close().map_err(fail)?;
+        Ok(rows)
+    })
+}
+
 fn write(table: &Interactions, gaps: Option<&IdleGaps>, path: &Path) -> Result<()> {
     let offsets = table.user_offsets();
     let marks = gaps.map(|gaps| gaps.marks(&table.timestamps, &offsets)).unwrap_or_default();

@@ -122,6 +122,17 @@ fn places_that_cannot_be_read_have_their_message() {
     let (table, _) = read(&folder.path().join("c.csv"), &ReadOptions { columns: when, ..options() }).unwrap();
     tell("a second time stamp column", store::write_interactions(&table, &folder.path().join("c.parquet")).unwrap_err());
     tell("a folder as Parquet", read(folder.path(), &parquet).map(|_| ()).unwrap_err());
+    let parts = folder.path().join("parts");
+    std::fs::create_dir(&parts).unwrap();
+    let plain = |text: &str| {
+        std::fs::write(folder.path().join("d.csv"), text).unwrap();
+        read(&folder.path().join("d.csv"), &options()).unwrap().0
+    };
+    store::write_interactions(&plain("user,item,rating,timestamp\n1,2,3,4\n"), &parts.join("part-0.parquet")).unwrap();
+    store::write_interactions(&plain("user,item,rating,timestamp,colour\n1,2,3,4,red\n"), &parts.join("part-1.parquet")).unwrap();
+    tell("parts with other columns", read(&parts, &options()).map(|_| ()).unwrap_err());
+    std::fs::create_dir(parts.join("_temporary")).unwrap();
+    tell("the folder of a job that has not ended", read(&parts, &options()).map(|_| ()).unwrap_err());
     tell("a folder as an item table", catalogue::read(folder.path()).unwrap_err());
     tell("a data set's folder without its files", Manifest::find("ml-1m").unwrap().locate(folder.path()).unwrap_err());
     insta::assert_snapshot!(golden);

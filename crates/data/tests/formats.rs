@@ -111,6 +111,17 @@ fn all_formats_agree() {
     assert_equal(&f.join("s.parquet"), &expected);
     assert_eq!(store::idle_gaps(&f.join("s.parquet")).unwrap(), Some(gaps));
     assert_eq!(store::idle_gaps(&f.join("i.parquet")).unwrap(), None);
+
+    // A folder of parts, as engines write them, with what else they leave there.
+    let (first, second) = expected.user_ids.iter().partition::<Vec<&str>, _>(|name| *name != "8");
+    for (part, users) in [("part-00000-a.snappy.parquet", second), ("part-00001-b.snappy.parquet", first)] {
+        let part = file(f, &format!("parts/{part}"), b"");
+        store::write_interactions(&expected.of_users(|name| users.contains(&name)).unwrap(), &part).unwrap();
+    }
+    for other in ["_SUCCESS", ".part-00000-a.snappy.parquet.crc", "_committed.parquet"] {
+        file(f, &format!("parts/{other}"), b"");
+    }
+    assert_equal(&f.join("parts"), &expected);
 }
 
 #[test]

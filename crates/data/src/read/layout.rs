@@ -66,17 +66,26 @@ const VALUE: [&str; 4] = ["event_value", "rating", "value", "score"];
 const EVENT: [&str; 2] = ["event_type", "event"];
 
 /// Positions of the interaction fields among a file's columns.
-pub(super) struct Positions {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Positions {
+    /// User id.
     pub user: usize,
+    /// Item id.
     pub item: usize,
+    /// Time stamp.
     pub timestamp: usize,
+    /// Rating or event value.
     pub value: Option<usize>,
+    /// Event type.
     pub event_type: Option<usize>,
 }
 
 impl ColumnMapping {
-    /// Finds the fields among `names`.
-    pub(super) fn find(&self, file: &str, names: &[String]) -> Result<Positions> {
+    /// Finds the fields among the columns `names` of a file.
+    ///
+    /// # Errors
+    /// [`DataError::File`] naming `file` for a column that is missing.
+    pub fn find(&self, file: &str, names: &[String]) -> Result<Positions> {
         let locate = |wanted: Option<&String>, usual: &[&str], flag: &str| -> Result<Option<usize>> {
             if let Some(wanted) = wanted {
                 return match names.iter().position(|n| n == wanted) {

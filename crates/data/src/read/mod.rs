@@ -13,7 +13,7 @@ mod parquet;
 mod rejects;
 mod source;
 
-pub use layout::{ColumnMapping, Format};
+pub use layout::{ColumnMapping, Format, Positions};
 pub use source::open_text;
 
 use crate::interactions::RawColumns;
@@ -37,7 +37,9 @@ pub enum TimeUnit {
 }
 
 impl TimeUnit {
-    pub(crate) fn per_second(self) -> i64 {
+    /// How many of it make a second.
+    #[must_use]
+    pub fn per_second(self) -> i64 {
         match self {
             Self::S => 1,
             Self::Ms => 1_000,
@@ -69,7 +71,8 @@ pub struct ReadOptions {
 
 impl ReadOptions {
     /// The first Unix second that counts as "after tomorrow".
-    fn time_limit(&self) -> i64 {
+    #[must_use]
+    pub fn time_limit(&self) -> i64 {
         let now = self.now.unwrap_or_else(|| std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(i64::MAX / 2, |d| d.as_secs() as i64));
         (now.div_euclid(86_400) + 2) * 86_400
     }
@@ -86,7 +89,7 @@ impl ReadOptions {
 /// [`DataError::Row`] for a bad line, [`DataError::Parquet`] for a broken Parquet file.
 pub fn read(path: &Path, options: &ReadOptions) -> Result<(Interactions, LoadReport)> {
     let (raw, bad, files) = match format_of(path, options)? {
-        Format::Parquet => parquet::read(path, options)?,
+        Format::Parquet => parquet::read(path, options, None)?,
         format => read_text(path, &format, options, None)?,
     };
     let rejects = rejects::settle(path, &bad, options)?;
@@ -114,20 +117,23 @@ fn format_of(path: &Path, options: &ReadOptions) -> Result<Format> {
     options.format.clone().map_or_else(|| Format::detect(path), Ok)
 }
 
+/// Why a log cannot be read within a memory limit.
+const FURTHER: &str = "has further columns, which are not carried within a memory limit yet";
+
 /// The names and the rows left; the rejects file and its number of lines; the number of files.
 type Spilled = (RawColumns, Option<(PathBuf, usize)>, usize);
 
-/// As [`read`], of text alone, handing rows to `spill` as they come.
+/// As [`read`], handing rows to `spill` as they come.
 pub(crate) fn read_spilling(path: &Path, options: &ReadOptions, spill: &mut dyn Spill) -> Result<Spilled> {
-    let format = format_of(path, options)?;
-    let no = |reason: &str| Err(DataError::file(path.display(), reason, "leave the memory limit out"));
-    if matches!(format, Format::Parquet) {
-        return no("is Parquet, which cannot be read within a memory limit yet");
-    }
-    if !matches!(format, Format::Netflix) && !layout::Layout::settle(path, &format, options)?.extra_names().is_empty() {
-        return no("has further columns, which are not carried within a memory limit yet");
-    }
-    let (raw, bad, files) = read_text(path, &format, options, Some(spill))?;
+    let (raw, bad, files) = match format_of(path, options)? {
+        Format::Parquet => parquet::read(path, options, Some(spill))?,
+        format => {
+            if !matches!(format, Format::Netflix) && !layout::Layout::settle(path, &format, options)?.extra_names().is_empty() {
+                return Err(DataError::file(path.display(), FURTHER, "leave the memory limit out"));
+            }
+            read_text(path, &format, options, Some(spill))?
+        }
+    };
     Ok((raw, rejects::settle(path, &bad, options)?, files))
 }
 

@@ -1,47 +1,123 @@
-//! Interactions from a Parquet file: ours, or any with a user, an item and a time column.
+//! Interactions from Parquet: ours, or any with a user, an item and a time column; one file, or a folder of parts.
 
+use super::blocks::Spill;
+use super::layout::Positions;
 use super::rejects::Rejects;
 use super::{RawRead, ReadOptions, delimited};
 use crate::interactions::RawColumns;
 use crate::{BadRow, DataError, EventTypes, Result, RowCase, store};
-use arrow::array::{Array, ArrayRef, AsArray, Float32Array, Int64Array, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, Float32Array, Int64Array, StringArray, UInt32Array};
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, Float32Type, Int64Type, TimeUnit as ArrowUnit};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use std::path::Path;
+use arrow::datatypes::{DataType, Float32Type, Int64Type, SchemaRef, TimeUnit as ArrowUnit};
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use std::path::{Path, PathBuf};
 
-pub(super) fn read(path: &Path, options: &ReadOptions) -> Result<RawRead> {
-    let shown = path.display().to_string();
-    if path.is_dir() {
-        return Err(DataError::file(shown, "is a folder, not a Parquet file", "name the file"));
-    }
-    let file = std::fs::File::open(path).map_err(|e| DataError::io(path, "open", e))?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| DataError::parquet(path, e))?;
-    store::check_version(path, builder.metadata())?;
-    let schema = builder.schema().clone();
-    let names: Vec<String> = schema.fields().iter().map(|f| f.name().clone()).collect();
-    let at = options.columns.find(&shown, &names)?;
-    let used = [Some(at.user), Some(at.item), Some(at.timestamp), at.value, at.event_type];
-    // Session columns follow from the interactions and are built again when they are needed.
-    let further: Vec<usize> = (0..names.len()).filter(|i| !used.contains(&Some(*i)) && !is_session_column(&names[*i])).collect();
-    if let Some(nested) = further.iter().find(|i| schema.field(**i).data_type().is_nested()) {
-        let reason = format!("column {} is nested ({})", names[*nested], schema.field(*nested).data_type());
-        return Err(DataError::file(&shown, reason, "leave the column out, or flatten it"));
-    }
-    let reader = builder.with_batch_size(1 << 16).build().map_err(|e| DataError::parquet(path, e))?;
-
+/// Reads a file, or a folder of part files as engines write them; rows go to `spill` where there is one.
+pub(super) fn read(path: &Path, options: &ReadOptions, mut spill: Option<&mut dyn Spill>) -> Result<RawRead> {
+    let files = parts(path)?;
     let mut raw = RawColumns::default();
     let mut rejects = Rejects::new(options.skip_bad_rows);
-    let mut parts: Vec<Vec<ArrayRef>> = vec![Vec::new(); further.len()];
-    let limit = options.time_limit();
-    let mut first_row = 1;
-    for batch in reader {
-        let batch = batch.map_err(|e| DataError::parquet(path, e.into()))?;
-        let column = |index: usize, to: &DataType| typed(&shown, &names[index], batch.column(index), to);
+    let mut first: Option<(SchemaRef, Vec<String>)> = None;
+    let mut pieces: Vec<Vec<ArrayRef>> = Vec::new();
+    for file in &files {
+        let mut part = Part::open(file, options)?;
+        match &first {
+            None => {
+                let names: Vec<String> = part.further.iter().map(|i| part.names[*i].clone()).collect();
+                if spill.is_some() && !names.is_empty() {
+                    return Err(DataError::file(file.display(), super::FURTHER, "leave the memory limit out"));
+                }
+                pieces = vec![Vec::new(); names.len()];
+                first = Some((part.schema.clone(), names));
+            }
+            Some((schema, _)) if schema.fields() != part.schema.fields() => {
+                let show = |schema: &SchemaRef| schema.fields().iter().map(|f| format!("{} {}", f.name(), f.data_type())).collect::<Vec<_>>().join(", ");
+                let reason = format!("has the columns ({}) where {} has ({})", show(&part.schema), files[0].display(), show(schema));
+                return Err(DataError::file(file.display(), reason, "give all parts the same columns"));
+            }
+            Some(_) => {}
+        }
+        while let Some(columns) = part.next(options, &mut raw, &mut rejects)? {
+            pieces.iter_mut().zip(columns).for_each(|(pieces, column)| pieces.push(column));
+            if let Some(spill) = &mut spill {
+                spill.offer(&mut raw)?;
+            }
+        }
+    }
+    for (pieces, name) in pieces.into_iter().zip(first.map_or_else(Vec::new, |(_, names)| names)) {
+        let pieces: Vec<&dyn Array> = pieces.iter().map(AsRef::as_ref).collect();
+        if !pieces.is_empty() {
+            let column = arrow::compute::concat(&pieces).map_err(|e| DataError::Setting(e.to_string()))?;
+            raw.extra.push((name, column));
+        }
+    }
+    Ok((raw, rejects, files.len()))
+}
+
+/// The file itself, or a folder's parts by name.
+fn parts(path: &Path) -> Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let entries = std::fs::read_dir(path).map_err(|e| DataError::io(path, "list", e))?;
+    let mut names: Vec<PathBuf> = entries.map(|e| e.map(|e| e.path()).map_err(|e| DataError::io(path, "list", e))).collect::<Result<_>>()?;
+    if names.iter().any(|name| name.ends_with("_temporary")) {
+        return Err(DataError::file(path.display(), "holds _temporary: the job that writes it has not ended, or failed", "wait for it, or run it again"));
+    }
+    let wanted =
+        |name: &Path| name.file_name().is_some_and(|n| !n.to_string_lossy().starts_with(['.', '_']) && name.extension().is_some_and(|e| e == "parquet"));
+    names.retain(|name| wanted(name));
+    names.sort();
+    if names.is_empty() {
+        return Err(DataError::file(path.display(), "is a folder without a part that ends in .parquet", "name the file"));
+    }
+    Ok(names)
+}
+
+/// One file, a batch of rows at a time.
+struct Part {
+    shown: String,
+    path: PathBuf,
+    names: Vec<String>,
+    at: Positions,
+    /// Places of further columns.
+    further: Vec<usize>,
+    schema: SchemaRef,
+    batches: ParquetRecordBatchReader,
+    /// Number of the next row, from 1.
+    row: u64,
+}
+
+impl Part {
+    fn open(path: &Path, options: &ReadOptions) -> Result<Self> {
+        let shown = path.display().to_string();
+        let file = std::fs::File::open(path).map_err(|e| DataError::io(path, "open", e))?;
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| DataError::parquet(path, e))?;
+        store::check_version(path, builder.metadata())?;
+        let schema = builder.schema().clone();
+        let names: Vec<String> = schema.fields().iter().map(|f| f.name().clone()).collect();
+        let at = options.columns.find(&shown, &names)?;
+        let used = [Some(at.user), Some(at.item), Some(at.timestamp), at.value, at.event_type];
+        // Session columns follow from the interactions and are built again when they are needed.
+        let further: Vec<usize> = (0..names.len()).filter(|i| !used.contains(&Some(*i)) && !is_session_column(&names[*i])).collect();
+        if let Some(nested) = further.iter().find(|i| schema.field(**i).data_type().is_nested()) {
+            let reason = format!("column {} is nested ({})", names[*nested], schema.field(*nested).data_type());
+            return Err(DataError::file(&shown, reason, "leave the column out, or flatten it"));
+        }
+        let batches = builder.with_batch_size(1 << 16).build().map_err(|e| DataError::parquet(path, e))?;
+        Ok(Self { shown, path: path.to_owned(), names, at, further, schema, batches, row: 1 })
+    }
+
+    /// Appends the next batch's good rows to `raw`; answers their further columns, or that the file is at its end.
+    fn next(&mut self, options: &ReadOptions, raw: &mut RawColumns, rejects: &mut Rejects) -> Result<Option<Vec<ArrayRef>>> {
+        let Some(batch) = self.batches.next() else { return Ok(None) };
+        let batch = batch.map_err(|e| DataError::parquet(&self.path, e.into()))?;
+        let (shown, at, limit) = (&self.shown, &self.at, options.time_limit());
+        let column = |index: usize, to: &DataType| typed(shown, &self.names[index], batch.column(index), to);
         let users = column(at.user, &DataType::Utf8)?;
         let items = column(at.item, &DataType::Utf8)?;
         let (users, items): (&StringArray, &StringArray) = (users.as_string(), items.as_string());
-        let (times, unit) = times(&shown, &names[at.timestamp], batch.column(at.timestamp), options.time_unit.per_second())?;
+        let (times, unit) = times(shown, &self.names[at.timestamp], batch.column(at.timestamp), options.time_unit.per_second())?;
         let times: &Int64Array = times.as_primitive::<Int64Type>();
         let values = at.value.map(|i| column(i, &DataType::Float32)).transpose()?;
         let values: Option<&Float32Array> = values.as_ref().map(AsArray::as_primitive::<Float32Type>);
@@ -73,25 +149,15 @@ pub(super) fn read(path: &Path, options: &ReadOptions) -> Result<RawRead> {
                 Err((case, expected)) => {
                     let show = |ids: &StringArray| if ids.is_valid(row) { ids.value(row).to_owned() } else { "null".into() };
                     let text = format!("{}, {}, {value}, {}", show(users), show(items), time.map_or("null".into(), |t| t.to_string()));
-                    rejects.push(BadRow { file: shown.clone(), line: first_row + row as u64, case, text, expected })?;
+                    rejects.push(BadRow { file: shown.clone(), line: self.row + row as u64, case, text, expected })?;
                 }
             }
         }
-        first_row += batch.num_rows() as u64;
-        let kept = arrow::array::UInt32Array::from(kept);
-        for (part, index) in parts.iter_mut().zip(&further) {
-            let column = arrow::compute::take(batch.column(*index), &kept, None).map_err(|e| DataError::Setting(e.to_string()))?;
-            part.push(column);
-        }
+        self.row += batch.num_rows() as u64;
+        let kept = UInt32Array::from(kept);
+        let take = |index: &usize| arrow::compute::take(batch.column(*index), &kept, None).map_err(|e| DataError::Setting(e.to_string()));
+        self.further.iter().map(take).collect::<Result<_>>().map(Some)
     }
-    for (part, index) in parts.into_iter().zip(further) {
-        let part: Vec<&dyn Array> = part.iter().map(AsRef::as_ref).collect();
-        if !part.is_empty() {
-            let column = arrow::compute::concat(&part).map_err(|e| DataError::Setting(e.to_string()))?;
-            raw.extra.push((names[index].clone(), column));
-        }
-    }
-    Ok((raw, rejects, 1))
 }
 
 /// Whether a column is one that the session schema derives: `session_<level>` or `new_session_<level>`.
