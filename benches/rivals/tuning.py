@@ -24,26 +24,25 @@ from run import ROOT, run
 RATING = [
     ("rolling-average", 40, []),
     ("biases", 40, []),
-    ("biased-mf", 40, []),
-    ("pmf", 40, []),
     ("rnn", 30, []),
     ("hrnn-alone", 30, []),
     ("rrn", 30, []),
-    ("fm-mf", 12, []),
+    ("biased-mf", 100, []),
+    ("pmf", 100, []),
     ("svd++", 20, []),
     ("t-svd", 20, []),
-    ("deepfm", 20, []),
-    ("i-autorec", 20, []),
-    ("deeprec", 12, []),
-    ("hrnn-short", 8, []),
+    ("fm-mf", 10, []),
+    ("deepfm", 15, []),
+    ("i-autorec", 15, []),
+    ("deeprec", 8, []),
 ]
 RANKING = [
     ("popular", 20, []),
     ("sims", 40, []),
-    ("ease", 12, []),
-    ("user-knn", 20, []),
     ("session-knn", 20, []),
-    ("ials", 15, []),
+    ("user-knn", 20, []),
+    ("ease", 10, []),
+    ("ials", 12, []),
 ]
 # The knobs that the talk names.
 KNOBS = {
@@ -137,7 +136,7 @@ def main():
     held = {(c["model"], c["seed"]) for c in cells}
     wanted = [
         (name, trials, words, ranks, seed)
-        for models, ranks in ((RATING, False), (RANKING, True))
+        for models, ranks in ((RANKING, True), (RATING, False))
         for name, trials, words in models
         for seed in range(args.seeds)
         if name in args.models and (name, seed) not in held

@@ -30,8 +30,10 @@ fn named(task: &str) -> Option<Comparison> {
         // Optuna's GP sampler wants PyTorch.
         "rivals-search" => Comparison { script: "search.py", ..models },
         "rivals-automl" => Comparison { script: "automl.py", ..models },
-        // No peers: what effects of a simulated world do, what pruning saves, and whether AutoML chooses right.
+        "spark" => Comparison { script: "spark.py", requirements: "requirements-spark.txt", options: &[], environment: "spark-venv" },
+        // No peers: what effects of a simulated world do, what tuning gains and pruning saves, and whether AutoML chooses right.
         "effects" => Comparison { script: "effects.py", ..models },
+        "tuning" => Comparison { script: "tuning.py", ..models },
         "pruning" => Comparison { script: "pruning.py", ..models },
         "selection" => Comparison { script: "selection.py", ..models },
         _ => return None,

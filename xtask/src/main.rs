@@ -36,8 +36,10 @@ cargo xtask TASK [ARGUMENTS]
   bench rivals-size     sessions of a simulated Netflix Prize beside DuckDB and Polars, and within a memory limit
   bench rivals-automl   AutoML beside an Optuna search over Surprise's algorithms (the same packages; hours)
   bench effects         systems on simulated worlds with and without drift and sessions
+  bench tuning          what tuning every model gains over its defaults on MovieLens 1M (hours)
   bench pruning         what ending HRNN's trials early saves
   bench selection       whether AutoML chooses the right algorithm, on ten data sets
+  bench spark           whether the Spark recipe builds the same sessions (brings PySpark, needs Java)
   bench rivals-search   hyper-parameter search beside Optuna and egobox (the same packages as rivals-models)
 
 reproduce, tune, automl, recommend, import, sessions, simulate, fetch and datasets take --help.

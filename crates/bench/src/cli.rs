@@ -283,8 +283,8 @@ pub struct Tune {
     /// Try every combination, with so many places of each setting that has more values.
     #[arg(long, value_name = "N", conflicts_with = "sampler")]
     pub grid_points: Option<usize>,
-    /// none, median, asha, hyperband, patience; with settings: asha:first=1,eta=4.
-    #[arg(long, default_value = "asha")]
+    /// none, curve, median, asha, hyperband, patience; with settings: asha:first=1,eta=4.
+    #[arg(long, default_value = "curve")]
     pub pruner: String,
     /// Other bounds of a setting: SETTING=LOW..HIGH, SETTING=VALUE, SETTING=A|B. May be given often.
     #[arg(long, value_name = "S=RANGE")]

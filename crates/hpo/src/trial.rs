@@ -2,7 +2,6 @@
 
 use crate::Configuration;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// How a trial stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,33 +83,49 @@ pub struct History<'a> {
 }
 
 impl History<'_> {
-    /// Points and losses of ended trials. A pruned trial counts as far behind the best as its reports were behind
-    /// the best reports up to the same step; a failed one as the worst.
+    /// Points and losses of ended trials. A pruned trial counts as its forecast, but never for better than the best; a failed
+    /// one as the worst.
     #[must_use]
     pub fn losses(&self) -> Vec<(&[f64], f64)> {
-        let complete = || self.trials.iter().filter(|t| t.state == State::Complete).filter_map(|t| t.value.map(|v| v * self.sign));
-        let (best, worst) = complete().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
-        // The lowest loss that any trial had come to at each step.
-        let mut front: BTreeMap<u64, f64> = BTreeMap::new();
-        for trial in self.trials {
-            let mut lowest = f64::INFINITY;
-            for report in &trial.reports {
-                lowest = lowest.min(report.value * self.sign);
-                front.entry(report.step).and_modify(|at| *at = at.min(lowest)).or_insert(lowest);
-            }
-        }
-        let behind = |trial: &Trial| {
-            let last = trial.reports.last()?;
-            let own = trial.reports.iter().map(|r| r.value * self.sign).fold(f64::INFINITY, f64::min);
-            Some(if best.is_finite() { best + (own - front.get(&last.step)?) } else { own })
-        };
+        let (best, worst) = self.complete().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), (_, v)| (low.min(v), high.max(v)));
         let loss = |trial: &Trial| match trial.state {
             State::Complete => trial.value.map(|v| v * self.sign),
-            State::Pruned => behind(trial),
+            State::Pruned => self.forecast(trial).map(|forecast| if best.is_finite() { forecast.max(best) } else { forecast }),
             State::Failed => worst.is_finite().then_some(worst),
             State::Waiting | State::Running => None,
         };
         self.trials.iter().zip(self.points).filter_map(|(trial, point)| loss(trial).filter(|l| l.is_finite()).map(|loss| (point.as_slice(), loss))).collect()
+    }
+
+    /// Complete trials and their losses.
+    fn complete(&self) -> impl Iterator<Item = (&Trial, f64)> {
+        self.trials.iter().filter(|t| t.state == State::Complete).filter_map(|t| Some((t, t.value? * self.sign)))
+    }
+
+    /// The lowest loss that a trial reported up to `step`; none before its first report.
+    pub(crate) fn lowest(&self, trial: &Trial, step: u64) -> Option<f64> {
+        let losses = trial.reports.iter().filter(|r| r.step <= step).map(|r| if r.value.is_nan() { f64::INFINITY } else { r.value * self.sign });
+        losses.min_by(f64::total_cmp)
+    }
+
+    /// How far each complete trial still came down after `step`, with its loss.
+    pub(crate) fn falls(&self, step: u64) -> impl Iterator<Item = (&Trial, f64, f64)> {
+        self.complete().filter_map(move |(trial, loss)| Some((trial, (self.lowest(trial, step)? - loss).max(0.0), loss)))
+    }
+
+    /// The loss that a trial can be thought to have come to, had it gone on: the lowest it reported, less what complete trials
+    /// still came down from the same step on. Near settings count most (Shepard's weights): slow learners are compared with
+    /// slow learners.
+    fn forecast(&self, trial: &Trial) -> Option<f64> {
+        let step = trial.reports.last()?.step;
+        let own = self.lowest(trial, step)?;
+        let (mut sum, mut weights) = (0.0, 0.0);
+        for (other, fall, _) in self.falls(step) {
+            let weight = (squared(self.points.get(trial.number)?, self.points.get(other.number)?) + 1e-4).powi(-2);
+            sum += weight * fall;
+            weights += weight;
+        }
+        Some(if weights > 0.0 { own - sum / weights } else { own })
     }
 
     /// Points of trials whose outcome is not known yet.
@@ -118,6 +133,16 @@ impl History<'_> {
     pub fn pending(&self) -> Vec<&[f64]> {
         self.trials.iter().zip(self.points).filter(|(trial, _)| !trial.state.ended()).map(|(_, point)| point.as_slice()).collect()
     }
+}
+
+/// Mean squared difference of two points; a setting that exists in one alone counts as the whole range.
+fn squared(a: &[f64], b: &[f64]) -> f64 {
+    let one = |(a, b): (&f64, &f64)| match (a.is_nan(), b.is_nan()) {
+        (false, false) => (a - b) * (a - b),
+        (true, true) => 0.0,
+        _ => 1.0,
+    };
+    a.iter().zip(b).map(one).sum::<f64>() / a.len().max(1) as f64
 }
 
 /// The middle value (the lower one of two); none without values.
@@ -132,8 +157,8 @@ mod tests {
 
     #[test]
     fn losses_by_hand() {
-        let trial = |state: State, value: Option<f64>, reports: &[f64]| Trial {
-            number: 0,
+        let trial = |number: usize, state: State, value: Option<f64>, reports: &[f64]| Trial {
+            number,
             state,
             configuration: Configuration::new(),
             value,
@@ -145,15 +170,23 @@ mod tests {
             reason: None,
         };
         let trials = [
-            trial(State::Complete, Some(0.5), &[0.9, 0.7, 0.5]),
-            trial(State::Complete, Some(0.8), &[0.8, 0.8, 0.8]),
-            trial(State::Pruned, None, &[1.0, 0.95]),
-            trial(State::Failed, None, &[]),
-            trial(State::Running, None, &[0.1]),
+            trial(0, State::Complete, Some(0.5), &[0.9, 0.7, 0.5]),
+            trial(1, State::Complete, Some(0.8), &[0.8, 0.8, 0.8]),
+            trial(2, State::Pruned, None, &[1.0, 0.95]),
+            trial(3, State::Failed, None, &[]),
+            trial(4, State::Running, None, &[0.1]),
+            trial(5, State::Pruned, None, &[0.95, 0.71]),
         ];
-        let points = vec![vec![0.5]; 5];
-        let losses: Vec<f64> = History { trials: &trials, points: &points, sign: 1.0, seed: 0 }.losses().into_iter().map(|(_, loss)| loss).collect();
-        // Of all, 0.1 was the lowest at step 1, 0.7 at step 2: the pruned one was 0.25 behind.
-        assert!((losses[2] - 0.75).abs() < 1e-12 && losses[3] == 0.8 && losses.len() == 4, "{losses:?}");
+        let losses = |points: [f64; 6]| -> Vec<f64> {
+            let points = points.map(|x| vec![x]);
+            History { trials: &trials, points: &points, sign: 1.0, seed: 0 }.losses().into_iter().map(|(_, loss)| loss).collect()
+        };
+        // After step 2 the first still came down by 0.2, the second by nothing; both are as near to the pruned one.
+        let found = losses([0.0, 1.0, 0.5, 0.0, 0.0, 0.0]);
+        assert!((found[2] - 0.85).abs() < 1e-12 && found[3] == 0.8 && found.len() == 5, "{found:?}");
+        // Where the first stands it counts nearly alone, and what was pruned is never better than the best.
+        assert!((found[4] - 0.51).abs() < 1e-6, "{found:?}");
+        assert!((losses([0.0, 1.0, 0.0, 0.0, 0.0, 1.0])[2] - 0.75).abs() < 1e-6);
+        assert!((losses([0.0, 1.0, 1.0, 0.0, 0.0, 0.0])[2] - 0.95).abs() < 1e-6);
     }
 }

@@ -138,7 +138,7 @@ fn last_session_by_hand() {
     assert_eq!(roles[..7], [Role::Train, Role::Train, Role::Train, Role::Train, Role::Given, Role::Unused, Role::Test]);
     assert_eq!(roles[7..], [Role::Train; 5]);
     let roles = split(0.999_999);
-    assert_eq!(roles[..7], [Role::Train, Role::Train, Role::Validation, Role::Validation, Role::Given, Role::Unused, Role::Test]);
+    assert_eq!(roles[..7], [Role::Train, Role::Train, Role::Train, Role::Validation, Role::Given, Role::Unused, Role::Test]);
     assert_eq!(roles[7..], [Role::Train; 5], "a user's only other session trains");
 }
 

@@ -1,6 +1,6 @@
 //! Successive halving without waiting (ASHA, Li et al. 2020) and its brackets (Hyperband, Li et al. 2018).
 
-use super::{Pruner, lowest, others};
+use super::{Pruner, others};
 use crate::{History, Trial, trial_seed};
 
 /// At rungs of `first`, `first eta`, `first eta^2`, ... steps a trial goes on only if it is among the best
@@ -28,8 +28,8 @@ impl SuccessiveHalving {
         let mut rung = self.first.max(1);
         while rung <= now {
             if rung > before {
-                let own = lowest(history, trial, rung.max(now));
-                let mut losses: Vec<f64> = others(history, trial, rung).filter(|t| mine(t.number)).filter_map(|t| lowest(history, t, rung)).collect();
+                let own = history.lowest(trial, rung.max(now));
+                let mut losses: Vec<f64> = others(history, trial, rung).filter(|t| mine(t.number)).filter_map(|t| history.lowest(t, rung)).collect();
                 losses.extend(own);
                 losses.sort_unstable_by(f64::total_cmp);
                 let promoted = losses.len() / self.eta.max(2) as usize;

@@ -1,6 +1,6 @@
 //! Worse than half of the others.
 
-use super::{Pruner, lowest, others};
+use super::{Pruner, others};
 use crate::trial::median;
 use crate::{History, State, Trial};
 
@@ -30,7 +30,7 @@ impl Pruner for Median {
         if history.trials.iter().filter(|t| t.state == State::Complete).count() < self.startup {
             return false;
         }
-        let bests = others(history, trial, step).filter_map(|t| lowest(history, t, step)).collect();
-        median(bests).zip(lowest(history, trial, step)).is_some_and(|(middle, own)| own > middle)
+        let bests = others(history, trial, step).filter_map(|t| history.lowest(t, step)).collect();
+        median(bests).zip(history.lowest(trial, step)).is_some_and(|(middle, own)| own > middle)
     }
 }

@@ -1,11 +1,13 @@
 //! Pruners: whether a trial is worth going on with.
 
+mod curve;
 mod halving;
 mod median;
 mod patience;
 #[cfg(test)]
 mod tests;
 
+pub use curve::Curve;
 pub use halving::{Hyperband, SuccessiveHalving};
 pub use median::Median;
 pub use patience::Patience;
@@ -37,7 +39,7 @@ impl Pruner for Never {
 }
 
 /// The pruners by name.
-pub const NAMES: [&str; 5] = ["none", "median", "asha", "hyperband", "patience"];
+pub const NAMES: [&str; 6] = ["none", "curve", "median", "asha", "hyperband", "patience"];
 
 impl FromStr for Box<dyn Pruner> {
     type Err = HpoError;
@@ -53,6 +55,7 @@ impl FromStr for Box<dyn Pruner> {
         let mut number = |key: &str, usual: u64| numbers.iter().position(|(name, _)| *name == key).map_or(usual, |at| numbers.swap_remove(at).1);
         let pruner: Self = match name {
             "none" => Box::new(Never),
+            "curve" => Box::new(Curve { startup: number("startup", 3) as usize, ..Curve::default() }),
             "median" => Box::new(Median { startup: number("startup", 5) as usize, warmup: number("warmup", 1) }),
             "asha" => {
                 let usual = SuccessiveHalving::default();
@@ -67,12 +70,6 @@ impl FromStr for Box<dyn Pruner> {
             Some((key, _)) => Err(HpoError::Usage(format!("pruner {name} has no setting {key:?}"))),
         }
     }
-}
-
-/// The lowest loss a trial reported up to `step`; none before its first report.
-fn lowest(history: &History, trial: &Trial, step: u64) -> Option<f64> {
-    let losses = trial.reports.iter().filter(|r| r.step <= step).map(|r| if r.value.is_nan() { f64::INFINITY } else { r.value * history.sign });
-    losses.min_by(f64::total_cmp)
 }
 
 /// Other trials that reported `step` or went beyond it.

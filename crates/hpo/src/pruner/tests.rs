@@ -53,6 +53,21 @@ fn median_by_hand() {
 }
 
 #[test]
+fn curve_by_hand() {
+    let pruner = Curve::default();
+    // The best learned slowly: after its second step it still came down by 0.4, the others by 0.1.
+    let curves = [[9.0, 1.0, 0.6], [5.0, 0.8, 0.7], [5.0, 0.9, 0.8]];
+    let others: Vec<Trial> = curves.iter().enumerate().map(|(n, c)| Trial { value: Some(c[2]), ..trial(n, State::Complete, c) }).collect();
+    let ends = |others: &[Trial], values: &[f64]| asks(&pruner, others, &trial(3, State::Running, values), 1.0);
+    assert!(!ends(&others, &[9.0, 1.09]), "as slow as the best, or a little slower");
+    assert!(ends(&others, &[9.0, 1.11]), "further behind than anyone who caught up");
+    assert!(ends(&others, &[9.0, 1.0, 0.61]), "at the end nothing is to be hoped for");
+    assert!(!ends(&others[..2], &[9.0, 8.0]), "two say too little");
+    assert!(!ends(&others, &[11.0]) && ends(&others, &[11.2]), "from the first step the best came down by 8.4");
+    assert!(ends(&others, &[9.0, f64::NAN, f64::NAN]));
+}
+
+#[test]
 fn halving_by_hand() {
     let pruner = SuccessiveHalving { first: 1, eta: 3 };
     let others: Vec<Trial> = (0..5).map(|n| trial(n, State::Pruned, &[1.0 + n as f64])).collect();

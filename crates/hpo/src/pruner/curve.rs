@@ -1,0 +1,39 @@
+//! Not to be hoped for any more, by the curves of those who went on.
+
+use super::Pruner;
+use crate::{History, Trial};
+
+/// Ends a trial that would not come to the best loss even if it still came down as far as any complete trial did from the
+/// same step on, and a quarter more. The performance curve stopping rule (Golovin et al. 2017, *Google Vizier*, 3.2), with
+/// the falls of complete trials for its regression: it holds for slow learners, which early losses betray.
+#[derive(Debug, Clone, Copy)]
+pub struct Curve {
+    /// Complete trials before any is ended.
+    pub startup: usize,
+    /// How much further a trial may come down than any before it, as a share.
+    pub slack: f64,
+}
+
+impl Default for Curve {
+    fn default() -> Self {
+        Self { startup: 3, slack: 0.25 }
+    }
+}
+
+impl Pruner for Curve {
+    fn name(&self) -> &'static str {
+        "curve"
+    }
+
+    fn prunes(&self, history: &History, trial: &Trial) -> bool {
+        let Some(step) = trial.reports.last().map(|r| r.step) else { return false };
+        let Some(own) = history.lowest(trial, step) else { return false };
+        let (mut complete, mut fall, mut best) = (0, 0.0_f64, f64::INFINITY);
+        for (_, own_fall, loss) in history.falls(step) {
+            complete += 1;
+            fall = fall.max(own_fall);
+            best = best.min(loss);
+        }
+        complete >= self.startup.max(1) && own - (1.0 + self.slack) * fall > best
+    }
+}
