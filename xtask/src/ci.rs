@@ -33,6 +33,14 @@ pub fn all(sh: &Shell, arguments: &[String]) -> Outcome {
     step("tests", || test(sh, &[]))
 }
 
+/// `crates/cluster`, which is a workspace of its own: formatting, clippy, and its tests with a Ballista cluster on loopback.
+pub fn cluster(sh: &Shell) -> Outcome {
+    let manifest = ["--manifest-path", "crates/cluster/Cargo.toml"];
+    step("formatting", || Ok(cmd!(sh, "cargo fmt {manifest...} --check").run()?))?;
+    step("clippy", || Ok(cmd!(sh, "cargo clippy {manifest...} --all-targets -- -D warnings").run()?))?;
+    step("tests", || Ok(cmd!(sh, "cargo test {manifest...}").run()?))
+}
+
 /// Runs one step and tells how long it took.
 #[allow(clippy::print_stderr)]
 fn step(name: &str, run: impl FnOnce() -> Outcome) -> Outcome {

@@ -26,6 +26,8 @@ cargo xtask TASK [ARGUMENTS]
   ci               what CI runs: formatting, clippy, docs, tidy, tests, slow tests, GPU parity
   tidy             the house rules as tests
   parity           GPU parity tests on a software Vulkan driver, which is fetched when missing
+  cluster [..]     sessions of any size on DataFusion or Ballista, and a small Ballista cluster (crates/cluster)
+  test-cluster     its formatting, clippy and tests
   bench [..]       criterion benchmarks
   bench rivals     this project and its peers on the same work, side by side
   bench rivals-models   the rating models and theirs (myFM, Surprise, PyTorch; 5 GB of packages)
@@ -59,6 +61,8 @@ fn main() -> ExitCode {
         "ci" => shell().and_then(|sh| ci::all(&sh, rest)),
         "tidy" => shell().and_then(|sh| tidy::check(&sh)),
         "parity" => shell().and_then(|sh| ci::parity(&sh)),
+        "cluster" => return cluster(rest),
+        "test-cluster" => shell().and_then(|sh| ci::cluster(&sh)),
         "bench" => shell().and_then(|sh| bench::rivals(&sh, rest).unwrap_or_else(|| bench::criterion(&sh, rest))),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
@@ -90,7 +94,6 @@ fn root() -> PathBuf {
 }
 
 /// Builds and runs the `foretaste` program where the user stands.
-#[allow(clippy::print_stderr)]
 fn program(task: &str, arguments: &[String]) -> ExitCode {
     let features = std::env::var("FORETASTE_FEATURES").unwrap_or_else(|_| "wgpu".into());
     let features = if features == "none" { String::new() } else { features };
@@ -101,6 +104,19 @@ fn program(task: &str, arguments: &[String]) -> ExitCode {
         .arg(root().join("Cargo.toml"))
         .args(["--", task])
         .args(arguments);
+    in_place(command)
+}
+
+/// Builds and runs the program of `crates/cluster`, which is a workspace of its own.
+fn cluster(arguments: &[String]) -> ExitCode {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(["run", "--release", "--manifest-path"]).arg(root().join("crates/cluster/Cargo.toml")).arg("--").args(arguments);
+    in_place(command)
+}
+
+/// Runs a command where the user stands.
+#[allow(clippy::print_stderr)]
+fn in_place(mut command: Command) -> ExitCode {
     // Where it can, the program takes this process' place, so that Ctrl-C and exit status are its own.
     #[cfg(unix)]
     let error = std::os::unix::process::CommandExt::exec(&mut command);
