@@ -19,6 +19,9 @@ fn named(task: &str) -> Option<Comparison> {
         // Sessions, biases and matrix factorization.
         "rivals" => Comparison { script: "run.py", requirements: "requirements.txt", options: &[], environment: "rivals-venv" },
         "rivals-size" => Comparison { script: "size.py", requirements: "requirements.txt", options: &[], environment: "rivals-venv" },
+        "rivals-factorization" => {
+            Comparison { script: "factorization.py", requirements: "requirements-factorization.txt", options: &[], environment: "rivals-factorization-venv" }
+        }
         // The other rating models; PyTorch's packages take 5 GB.
         "rivals-models" => models,
         // HRNN's training.
@@ -62,6 +65,8 @@ fn measure(sh: &Shell, comparison: &Comparison, arguments: &[String]) -> Outcome
     let environment = target.join(environment);
     let python = environment.join("bin/python");
     if !python.is_file() {
+        // LIBMF comes as source; so its own Makefile would build it.
+        let _flags = cfg!(target_arch = "x86_64").then(|| sh.push_env("CFLAGS", "-O3 -mavx -DUSEAVX"));
         cmd!(sh, "python3 -m venv {environment}").run().map_err(|e| format!("{e}\n  help: the peers need Python 3.11 or newer with the venv module"))?;
         cmd!(sh, "{python} -m pip install --quiet {options...} --requirement benches/rivals/{requirements}").run()?;
     }

@@ -36,6 +36,7 @@ cargo xtask TASK [ARGUMENTS]
   bench rivals-ranking  item-kNN, iALS and lists for all users beside implicit
   bench rivals-quality  how good iALS's and EASE's lists are beside implicit's and RecPack's
   bench rivals-size     sessions of a simulated Netflix Prize beside DuckDB and Polars, and within a memory limit
+  bench rivals-factorization   matrix factorization at that size beside LIBMF
   bench rivals-automl   AutoML beside an Optuna search over Surprise's algorithms (the same packages; hours)
   bench effects         systems on simulated worlds with and without drift and sessions
   bench tuning          what tuning every model gains over its defaults on MovieLens 1M (hours)

@@ -9,6 +9,7 @@ use datafusion::functions_window::expr_fn::row_number;
 use datafusion::prelude::{CsvReadOptions, DataFrame, Expr, ParquetReadOptions, SessionContext, cast, lit};
 use foretaste_data::{ColumnMapping, DataError, TimeUnit};
 use futures::TryStreamExt;
+use object_store::ObjectStoreExt;
 
 /// What is read, and how.
 #[derive(Debug, Clone)]
