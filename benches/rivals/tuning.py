@@ -20,18 +20,18 @@ import threading
 
 from run import ROOT, run
 
-# Name, trials, and further words: the quick ones first.
+# Name, trials, and further words; networks are searched among small ones, which the data set's size asks for.
 RATING = [
     ("rolling-average", 40, []),
     ("biases", 40, []),
     ("biased-mf", 60, []),
     ("pmf", 60, []),
-    ("hrnn-alone", 12, []),
-    ("rrn", 12, []),
-    ("rnn", 10, []),
-    ("svd++", 12, []),
+    ("hrnn-alone", 12, ["--space", "size=16..64", "--space", "item_factors=8..32", "--space", "depth=1..2"]),
+    ("deepfm", 8, ["--space", "size=16..128", "--space", "depth=0..3", "--space", "factors=4..32"]),
     ("t-svd", 12, []),
-    ("deepfm", 8, []),
+    ("svd++", 12, []),
+    ("rrn", 12, []),
+    ("rnn", 10, ["--space", "size=16..64", "--space", "item_factors=8..32"]),
     ("i-autorec", 8, []),
     ("fm-mf", 8, []),
 ]
