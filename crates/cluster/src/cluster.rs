@@ -2,6 +2,7 @@
 
 use crate::engine::runtime;
 use crate::{ClusterError, Result};
+use ballista_core::config::TaskSchedulingPolicy;
 use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_process};
 use ballista_scheduler::cluster::BallistaCluster;
 use ballista_scheduler::config::SchedulerConfig;
@@ -26,6 +27,7 @@ pub async fn scheduler(address: SocketAddr, patience: Duration) -> Result<()> {
         bind_host: address.ip().to_string(),
         external_host: address.ip().to_string(),
         bind_port: address.port(),
+        scheduling_policy: TaskSchedulingPolicy::PullStaged,
         executor_timeout_seconds: seconds,
         expire_dead_executor_interval_seconds: 1,
         no_executors_grace_period_seconds: seconds,
@@ -48,6 +50,7 @@ pub async fn executor(scheduler: SocketAddr, ports: [u16; 2], threads: usize, me
         scheduler_port: scheduler.port(),
         scheduler_connect_timeout_seconds: 20,
         vcores: threads,
+        task_scheduling_policy: TaskSchedulingPolicy::PullStaged,
         work_dir: Some(folder.display().to_string()),
         executor_heartbeat_interval_seconds: 1,
         override_runtime_producer: Some(Arc::new(move |_| runtime(memory))),

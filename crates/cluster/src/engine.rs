@@ -50,7 +50,10 @@ impl Engine {
         match self {
             Self::Local { memory, threads } => {
                 let config = threads.map_or_else(SessionConfig::new, |n| SessionConfig::new().with_target_partitions(n));
-                let state = SessionStateBuilder::new().with_config(settled(config)).with_runtime_env(runtime(*memory)?).with_default_features().build();
+                // A sort sets memory aside for merging what it spilled, ten megabytes unless told otherwise.
+                let aside = memory.map_or(10 << 20, |bytes| (bytes / 64).clamp(1 << 18, 10 << 20));
+                let config = settled(config).set_usize("datafusion.execution.sort_spill_reservation_bytes", aside);
+                let state = SessionStateBuilder::new().with_config(config).with_runtime_env(runtime(*memory)?).with_default_features().build();
                 Ok(SessionContext::new_with_state(state))
             }
             #[cfg(feature = "ballista")]

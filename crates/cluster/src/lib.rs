@@ -8,7 +8,8 @@
 //!
 //! The rows are those that `foretaste sessions` builds, in the same order; `tests/` compares the two. Plans are made of
 //! the engine's own functions alone, so that any Ballista cluster of the same version runs them, and the last stage is
-//! read here and written whole or not at all: a cluster that fails leaves no file behind.
+//! read here, its order and the number of its rows are checked, and it is written whole or not at all: a cluster that fails leaves
+//! no file behind.
 
 mod arrive;
 #[cfg(feature = "ballista")]
@@ -19,7 +20,7 @@ mod stores;
 
 pub use arrive::{Arrived, Input};
 pub use engine::Engine;
-pub use plan::{Cut, sessions, split, vocabulary};
+pub use plan::{Cut, rows, sessions, split, vocabulary};
 
 use foretaste_data::DataError;
 

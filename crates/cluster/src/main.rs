@@ -2,13 +2,14 @@
 
 use arrow::record_batch::RecordBatch;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use datafusion::error::DataFusionError;
 use datafusion::prelude::DataFrame;
-use foretaste_cluster::{ClusterError, Cut, Engine, Input, Result, sessions, split, vocabulary};
+use foretaste_cluster::{ClusterError, Cut, Engine, Input, Result, rows, sessions, split, vocabulary};
 use foretaste_data::{ColumnMapping, DataError, IdleGaps, TimeUnit, store};
 use futures::StreamExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
 #[derive(Parser)]
@@ -107,6 +108,9 @@ struct Sessions {
     /// Column of event types.
     #[arg(long)]
     event_column: Option<String>,
+    /// Seconds after which the work is given up: a cluster that lost its executors may never answer.
+    #[arg(long, default_value_t = 86_400)]
+    deadline: u64,
     /// Time stamps that are numbers count milliseconds.
     #[arg(long)]
     milliseconds: bool,
@@ -118,7 +122,7 @@ fn main() -> ExitCode {
     let outcome = Runtime::new().map_err(|e| ClusterError::Usage(format!("no threads: {e}"))).and_then(|runtime| match cli.command {
         Command::Sessions(arguments) => build(&runtime, &arguments),
         #[cfg(feature = "ballista")]
-        Command::Scheduler { address, patience } => runtime.block_on(foretaste_cluster::cluster::scheduler(address, std::time::Duration::from_secs(patience))),
+        Command::Scheduler { address, patience } => runtime.block_on(foretaste_cluster::cluster::scheduler(address, Duration::from_secs(patience))),
         #[cfg(feature = "ballista")]
         Command::Executor { scheduler, port, task_port, threads, memory, folder } => {
             runtime.block_on(foretaste_cluster::cluster::executor(scheduler, [port, task_port], threads, memory, &folder))
@@ -143,9 +147,24 @@ fn rule(text: &str) -> Result<Cut> {
     }
 }
 
+/// Waits for the engine, until a moment.
+struct Waiting<'a> {
+    runtime: &'a Runtime,
+    until: Instant,
+}
+
+impl Waiting<'_> {
+    fn wait<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let late = || ClusterError::Engine(DataFusionError::Execution("no answer before --deadline; were executors lost?".into()));
+        // The timer belongs to the runtime: made within.
+        self.runtime.block_on(async { tokio::time::timeout_at(self.until.into(), work).await }).map_err(|_| late())?
+    }
+}
+
 #[allow(clippy::print_stdout)]
 fn build(runtime: &Runtime, arguments: &Sessions) -> Result<()> {
     let clock = Instant::now();
+    let waiting = Waiting { runtime, until: clock + Duration::from_secs(arguments.deadline) };
     let cut = arguments.split.as_deref().map(rule).transpose()?;
     let engine = match arguments.engine {
         Where::Local => Engine::Local { memory: arguments.memory, threads: arguments.partitions },
@@ -162,32 +181,50 @@ fn build(runtime: &Runtime, arguments: &Sessions) -> Result<()> {
         },
         unit: if arguments.milliseconds { TimeUnit::Ms } else { TimeUnit::S },
     };
-    let context = runtime.block_on(engine.context())?;
-    let arrived = runtime.block_on(input.arrive(&context))?;
-    let rows = write(runtime, runtime.block_on(sessions(&context, &arguments.gaps))?, &arguments.gaps, &arguments.out)?;
-    println!("{}: {rows} rows of {} in {} files, {:.1} s", arguments.out.display(), arrived.rows, arrived.files, clock.elapsed().as_secs_f64());
+    let context = waiting.wait(engine.context())?;
+    let arrived = waiting.wait(input.arrive(&context))?;
+    let all = waiting.wait(rows(&context))?;
+    write(&waiting, waiting.wait(sessions(&context, &arguments.gaps))?, &arguments.gaps, &arguments.out, Some(all))?;
+    println!("{}: {all} rows of {} in {} files, {:.1} s", arguments.out.display(), arrived.rows, arrived.files, clock.elapsed().as_secs_f64());
     if let Some(cut) = cut {
-        let parts = runtime.block_on(split(&context, &arguments.gaps, cut))?;
+        let parts = waiting.wait(split(&context, &arguments.gaps, cut))?;
+        let mut training = None;
         for (part, name) in parts.into_iter().zip(["train", "test"]) {
             let out = arguments.out.with_extension(format!("{name}.parquet"));
-            let rows = write(runtime, part, &arguments.gaps, &out)?;
-            println!("{}: {rows} rows", out.display());
+            let written = write(&waiting, part, &arguments.gaps, &out, training.map(|training| all - training))?;
+            training = Some(written);
+            println!("{}: {written} rows", out.display());
         }
     }
     if let Some(out) = &arguments.vocabulary {
-        let [users, items] = runtime.block_on(vocabulary(&context))?;
+        let [users, items] = waiting.wait(vocabulary(&context))?;
         store::write_vocabulary(out, &users, &items)?;
         println!("{}: {} users, {} items", out.display(), users.len(), items.len());
     }
     Ok(())
 }
 
-/// Streams a plan's rows into a sessions file, whole or not at all.
-fn write(runtime: &Runtime, rows: DataFrame, gaps: &IdleGaps, out: &Path) -> Result<u64> {
-    let mut stream = runtime.block_on(rows.execute_stream())?;
-    let failed = |e: datafusion::error::DataFusionError| {
-        DataError::file(out.display(), format!("was not written: the engine failed: {e}"), "mend the cause and run the command again")
+/// Streams a plan's rows, which should be `expected`, into a sessions file, whole or not at all.
+fn write(waiting: &Waiting, rows: DataFrame, gaps: &IdleGaps, out: &Path, expected: Option<u64>) -> Result<u64> {
+    let mut stream = waiting.wait(async { Ok(rows.execute_stream().await?) })?;
+    let failed = |e: ClusterError| match e {
+        ClusterError::Data(e) => e,
+        ClusterError::Engine(e) => {
+            DataError::file(out.display(), format!("was not written: the engine failed: {e}"), "mend the cause and run the command again")
+        }
+        ClusterError::Usage(e) => DataError::Setting(e),
     };
-    let mut next = || -> foretaste_data::Result<Option<RecordBatch>> { runtime.block_on(stream.next()).transpose().map_err(failed) };
+    let mut handed = 0;
+    let mut next = || -> foretaste_data::Result<Option<RecordBatch>> {
+        let batch = waiting.wait(async { Ok(stream.next().await.transpose()?) }).map_err(failed)?;
+        handed += batch.as_ref().map_or(0, |batch| batch.num_rows() as u64);
+        match expected {
+            Some(expected) if batch.is_none() && handed != expected => {
+                let reason = format!("was not written: the engine handed over {handed} rows of {expected}");
+                Err(DataError::file(out.display(), reason, "was an executor lost? run the command again"))
+            }
+            _ => Ok(batch),
+        }
+    };
     Ok(store::write_session_batches(out, gaps, &mut next)?)
 }

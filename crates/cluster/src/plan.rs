@@ -3,9 +3,20 @@
 use crate::Result;
 use crate::arrive::ARRIVED;
 use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
 use datafusion::prelude::{DataFrame, SessionContext};
 use foretaste_data::{IdleGaps, Vocabulary};
 use std::fmt::Write;
+
+/// How many rows [`sessions`] has: asked of the engine by a plan of its own, so that a result that lost rows on its way, or has
+/// them twice, is found out.
+///
+/// # Errors
+/// [`crate::ClusterError::Engine`] for a plan that fails.
+pub async fn rows(context: &SessionContext) -> Result<u64> {
+    let counted = context.sql(&format!("WITH {} SELECT count(*) FROM kept", kept())).await?.collect().await?;
+    Ok(counted[0].column(0).as_primitive::<Int64Type>().value(0) as u64)
+}
 
 /// Which rows test.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -80,13 +91,11 @@ pub async fn split(context: &SessionContext, gaps: &IdleGaps, cut: Cut) -> Resul
             (further, format!("from_last <= {n} AND of_all > {n}"))
         }
         Cut::Newest(share) => {
-            let counted = context.sql(&format!("WITH {} SELECT count(*) FROM kept", kept())).await?.collect().await?;
-            let rows = counted[0].column(0).as_primitive::<arrow::datatypes::Int64Type>().value(0);
             // As the native split rounds.
-            let at = (rows as f64 * (1.0 - share)).round() as i64;
+            let at = (rows(context).await? as f64 * (1.0 - share)).round() as i64;
             let question = format!("WITH {} SELECT \"timestamp\" FROM kept ORDER BY \"timestamp\" LIMIT 1 OFFSET {at}", kept());
             let found = context.sql(&question).await?.collect().await?;
-            let from = found.iter().find(|b| b.num_rows() > 0).map_or(i64::MAX, |b| b.column(0).as_primitive::<arrow::datatypes::Int64Type>().value(0));
+            let from = found.iter().find(|b| b.num_rows() > 0).map_or(i64::MAX, |b| b.column(0).as_primitive::<Int64Type>().value(0));
             (String::new(), format!("\"timestamp\" >= {from}"))
         }
     };

@@ -61,7 +61,7 @@ impl Cluster {
     fn sessions(&self, log: &Path, out: &Path) -> Command {
         let mut command = Command::new(PROGRAM);
         command.args(["sessions".as_ref(), log.as_os_str(), "--out".as_ref(), out.as_os_str()]);
-        command.args(["--engine", "ballista", "--partitions", "8", "--scheduler", &format!("df://127.0.0.1:{}", self.port)]);
+        command.args(["--engine", "ballista", "--partitions", "8", "--deadline", "60", "--scheduler", &format!("df://127.0.0.1:{}", self.port)]);
         command
     }
 }
@@ -91,7 +91,7 @@ fn two_executors_build_what_the_native_builder_builds() {
 fn an_executor_killed_in_the_middle_loses_nothing_silently() {
     let folder = tempfile::tempdir().unwrap();
     let (log, expected) = log(folder.path(), 600_000);
-    for moment in [300, 900, 1_800] {
+    for moment in [500, 1_500] {
         let mut cluster = Cluster::start(folder.path(), 2);
         let out = folder.path().join(format!("cluster-{moment}.parquet"));
         let running = cluster.sessions(&log, &out).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
@@ -102,7 +102,8 @@ fn an_executor_killed_in_the_middle_loses_nothing_silently() {
             assert_equal(&out, &expected);
         } else {
             let told = String::from_utf8_lossy(&output.stderr);
-            assert!(told.contains("the engine failed") && told.contains("help:"), "{told}");
+            let reasons = ["the engine failed", "out of order", "rows of"];
+            assert!(reasons.iter().any(|reason| told.contains(reason)) && told.contains("help:"), "{told}");
             assert!(!out.exists(), "no part is taken for the whole");
         }
     }

@@ -61,7 +61,9 @@ impl DataError {
         Self::Io { path: path.display().to_string(), action, source }
     }
 
-    pub(crate) fn file(path: impl fmt::Display, reason: impl Into<String>, help: impl Into<String>) -> Self {
+    /// What is wrong with a file or folder as a whole, and the way out.
+    #[must_use]
+    pub fn file(path: impl fmt::Display, reason: impl Into<String>, help: impl Into<String>) -> Self {
         Self::File { path: path.to_string(), reason: reason.into(), help: help.into() }
     }
 

@@ -14,10 +14,11 @@
 //! Any engine may write these files; the reader maps columns by name and ignores session columns
 //! it can derive.
 
+use crate::vocabulary::compare_names;
 use crate::{DataError, EventTypes, IdleGaps, Interactions, Result, Vocabulary, atomic, sessions};
 use arrow::array::{ArrayRef, AsArray, BooleanArray, DictionaryArray, Float32Array, Int32Array, Int64Array, RecordBatch, StringArray};
 use arrow::buffer::{BooleanBuffer, NullBuffer, ScalarBuffer};
-use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema, SchemaRef};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::arrow::{ArrowSchemaConverter, ArrowWriter};
@@ -59,16 +60,19 @@ pub fn write_sessions(table: &Interactions, gaps: &IdleGaps, path: &Path) -> Res
 }
 
 /// Writes sessions of `gaps` that another engine built to `path`, whole or not at all; answers the number of rows. `next`
-/// hands out batches whose columns are those of the session schema, in its order; types are cast to the schema's.
+/// hands out batches whose columns are those of the session schema, in its order; types are cast to the schema's. Rows must come
+/// by user and time: an engine that hands rows over twice, after a worker was lost, is found out by that.
 ///
 /// # Errors
-/// [`DataError::File`] for a batch of other columns, what `next` answers, and [`DataError::Io`] when the file cannot be written.
+/// [`DataError::File`] for a batch of other columns and for rows out of order, what `next` answers, and [`DataError::Io`] when the file cannot be written.
 pub fn write_session_batches(path: &Path, gaps: &IdleGaps, next: &mut dyn FnMut() -> Result<Option<RecordBatch>>) -> Result<u64> {
     let schema = schema(Vec::new(), Some(gaps));
     let fail = |e: ParquetError| DataError::parquet(path, e);
     atomic::write_with(path, |file| {
         let mut writer = ArrowWriter::try_new(file, schema.clone(), Some(properties(SESSIONS, Some(gaps)).as_ref().clone())).map_err(fail)?;
         let mut rows = 0;
+        // Before all: "0" is the first name.
+        let mut last = ("0".to_owned(), i64::MIN);
         while let Some(batch) = next()? {
             let names = |schema: &Schema| schema.fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>();
             if names(&batch.schema()) != names(&schema) {
@@ -77,6 +81,18 @@ pub fn write_session_batches(path: &Path, gaps: &IdleGaps, next: &mut dyn FnMut(
             }
             let columns = batch.columns().iter().zip(schema.fields()).map(|(column, field)| arrow::compute::cast(column, field.data_type()));
             let columns: Vec<ArrayRef> = columns.collect::<Result<_, _>>().map_err(|e| fail(e.into()))?;
+            let (users, times) = (columns[0].as_string::<i32>(), columns[2].as_primitive::<Int64Type>());
+            for row in 0..batch.num_rows() {
+                let (user, time) = (users.value(row), times.value(row));
+                if compare_names(last.0.as_bytes(), user.as_bytes()).then(last.1.cmp(&time)).is_gt() {
+                    let reason = format!("would get user {user} at {time} after user {} at {}: rows out of order", last.0, last.1);
+                    return Err(DataError::file(path.display(), reason, "nothing was written; run the command again"));
+                }
+                if last.0 != user {
+                    user.clone_into(&mut last.0);
+                }
+                last.1 = time;
+            }
             writer.write(&RecordBatch::try_new(schema.clone(), columns).map_err(|e| fail(e.into()))?).map_err(fail)?;
             rows += batch.num_rows() as u64;
         }

@@ -125,6 +125,29 @@ fn all_formats_agree() {
 }
 
 #[test]
+fn sessions_of_other_engines_are_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ours, theirs) = (folder.path().join("ours.parquet"), folder.path().join("theirs.parquet"));
+    let gaps: IdleGaps = "1m,1d".parse().unwrap();
+    let table = load(&file(folder.path(), "ratings.dat", lines(|u, i, r, t| format!("{u}::{i}::{r}::{t}\n")).as_bytes()));
+    store::write_sessions(&table, &gaps, &ours).unwrap();
+    let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(&ours).unwrap()).unwrap();
+    let batch = reader.build().unwrap().next().unwrap().unwrap();
+    let written = |batches: Vec<arrow::record_batch::RecordBatch>| {
+        let mut batches = batches.into_iter();
+        store::write_session_batches(&theirs, &gaps, &mut || Ok(batches.next())).map_err(|e| e.to_string())
+    };
+    assert_eq!(written(vec![batch.slice(0, 2), batch.slice(2, 4)]), Ok(6));
+    assert_equal(&theirs, &table);
+    assert_eq!(store::idle_gaps(&theirs).unwrap(), Some(gaps.clone()));
+    std::fs::remove_file(&theirs).unwrap();
+    // A worker was lost, and the rows came twice.
+    assert!(written(vec![batch.slice(0, 4), batch.clone()]).unwrap_err().contains("out of order"));
+    assert!(written(vec![batch.project(&[0, 1, 2]).unwrap()]).unwrap_err().contains("hand over the columns"));
+    assert!(!theirs.exists());
+}
+
+#[test]
 fn columns_can_be_named_and_further_ones_are_kept() {
     let folder = tempfile::tempdir().unwrap();
     let path = file(folder.path(), "log.tsv", b"who\tdevice\twhat\twhen\tstars\nb\tphone\tx\t2000\t4\na\t\ty\t1000\t5\n");
