@@ -24,7 +24,7 @@ def main():
     parser.add_argument("--turns", type=int, default=1)
     parser.add_argument("--factors", type=int, default=32)
     parser.add_argument("--iterations", type=int, default=20)
-    parser.add_argument("--regularizations", nargs="*", default=["0.04", "0.1"], help="LIBMF's; the best on the test rows is shown in its favour")
+    parser.add_argument("--regularizations", nargs="*", default=["0.04", "0.1"], help="LIBMF's, a row each")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", default=ROOT / "docs" / "results" / "rivals-factorization.md", type=pathlib.Path)
     args = parser.parse_args()

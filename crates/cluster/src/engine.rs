@@ -63,7 +63,10 @@ impl Engine {
                     return Err(ClusterError::Usage(format!("--scheduler {scheduler}: write df://HOST:PORT")));
                 }
                 let config = settled(SessionConfig::new_with_ballista()).set_bool("ballista.planner.adaptive.enabled", false);
-                let config = partitions.map_or_else(|| config.clone(), |n| config.clone().with_target_partitions(n));
+                let config = match partitions {
+                    Some(n) => config.with_target_partitions(*n),
+                    None => config,
+                };
                 let state = SessionStateBuilder::new().with_config(config).with_runtime_env(runtime(None)?).with_default_features().build();
                 Ok(SessionContext::remote_with_state(scheduler, state).await?)
             }

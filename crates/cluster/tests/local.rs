@@ -28,7 +28,7 @@ fn sessions_are_those_of_the_native_builder() {
     let gaps: IdleGaps = "60,86400,2592000".parse().unwrap();
     let expected = native(&log, &gaps, folder.path().join("native.parquet"));
     let names = folder.path().join("names.parquet");
-    // Many partitions, one, and a memory that makes sorts spill.
+    // Many partitions, one, and a bounded memory.
     for options in [&["--partitions", "7"][..], &["--partitions", "1"], &["--partitions", "2", "--memory", "40000000"]] {
         built(&[&["sessions", text(&log), "--out", text(&out), "--vocabulary", text(&names)], options].concat());
         assert_equal(&out, &expected);
