@@ -28,7 +28,7 @@ fn parts(data: &Interactions) -> Parts {
 fn ratings_file(folder: &std::path::Path) -> PathBuf {
     let data = data();
     let text: String = (0..data.len())
-        .map(|r| format!("{}::{}::{}::{}\n", data.user_ids.name(data.users[r]), data.item_ids.name(data.items[r]), data.values[r], data.timestamps[r]))
+        .map(|r| format!("{}::{}::{}::{}\n", data.user_ids.name(data.users[r]), data.item_ids.name(data.items[r]), data.values[r], data.timestamps.at(r)))
         .collect();
     let path = folder.join("ratings.dat");
     std::fs::write(&path, text).expect("a temporary file is written");
@@ -56,7 +56,7 @@ fn reading(c: &mut Criterion) {
     group.bench_function("simulate", |b| b.iter(|| world.events(0..world.shape.users)));
     group.throughput(Throughput::Elements(data.len() as u64));
     let offsets = data.user_offsets();
-    group.bench_function("session marks", |b| b.iter(|| IdleGaps::talk().marks(black_box(&data.timestamps), &offsets)));
+    group.bench_function("session marks", |b| b.iter(|| IdleGaps::talk().marks(black_box(data.timestamps.all()), &offsets)));
     group.bench_function("split and copy parts", |b| b.iter(|| parts(black_box(&data))));
     let train = parts(&data).train;
     group.bench_function("batches of an epoch", |b| {

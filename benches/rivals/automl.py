@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Foretaste's `automl` beside an Optuna search over Surprise's algorithms: the same split, budget and threads, one after
-the other.
+the other, or with `--together` at once, which leaves either side half of the machine.
 
 LensKit-Auto (lkauto) and Auto-Surprise are not among the peers: neither installs from PyPI on Python 3.11 (lkauto pins
 numpy 1.21.6; auto-surprise builds from a source that fails).
@@ -10,6 +10,7 @@ it is not at hand (`cargo xtask fetch ml-100k`).
 """
 
 import argparse
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -28,6 +29,7 @@ def main():
     parser.add_argument("--data", default=os.environ.get("FORETASTE_DATA"), help="folder that holds the data sets")
     parser.add_argument("--sets", nargs="*", default=["ml-latest-small", "ml-100k", "ml-1m"])
     parser.add_argument("--minutes", nargs="*", type=float, default=[5, 20])
+    parser.add_argument("--together", action="store_true", help="both sides at once")
     parser.add_argument("--out", default=ROOT / "docs" / "results" / "rivals-automl.md", type=pathlib.Path)
     args = parser.parse_args()
     program = pathlib.Path(args.foretaste).absolute()
@@ -43,9 +45,13 @@ def main():
                 data = ["--accept-licence"]
                 run([program, "reproduce", name, *data, "--models", "rolling-average", "--regime", "random", "--seeds", "1", "--json", "--save-splits", "--out", scratch / "split"])
                 train, test = (scratch / "split" / "splits" / f"{name}-random-90_10-seed-0-{part}.csv" for part in ["train", "test"])
-                ours, wall, _ = run([program, "automl", name, *data, "--budget", f"{minutes * 60:.0f}s", "--threads", "2", "--device", "flex", "--json", "--out", scratch / "race"])
-                theirs, _, _ = run([sys.executable, HERE / "automl_surprise.py", train, test, "--seconds", minutes * 60, "--processes", 2, "--scale", SCALES.get(name, "1,5")])
-            cell = {"data": name, "minutes": minutes, "foretaste": {key: ours[key] for key in ["test", "winner", "members", "methods", "seconds"]}, "peer": theirs}
+                sides = [
+                    [program, "automl", name, *data, "--budget", f"{minutes * 60:.0f}s", "--threads", "2", "--device", "flex", "--json", "--out", scratch / "race"],
+                    [sys.executable, HERE / "automl_surprise.py", train, test, "--seconds", minutes * 60, "--processes", 2, "--scale", SCALES.get(name, "1,5")],
+                ]
+                with concurrent.futures.ThreadPoolExecutor(2 if args.together else 1) as pool:
+                    (ours, wall, _), (theirs, _, _) = pool.map(run, sides)
+            cell = {"data": name, "minutes": minutes, "together": args.together, "foretaste": {key: ours[key] for key in ["test", "winner", "members", "methods", "seconds"]}, "peer": theirs}
             cell["foretaste"]["wall"] = wall
             cells = [c for c in cells if (c["data"], c["minutes"]) != (name, minutes)] + [cell]
             print(json.dumps(cell), file=sys.stderr, flush=True)
@@ -56,17 +62,18 @@ def main():
         "# AutoML beside a search over Surprise",
         "",
         f"`cargo xtask bench rivals-automl --data FOLDER --minutes {' '.join(f'{m:g}' for m in sorted({c['minutes'] for c in cells}))}`; two threads, {platform.machine()}, Python {platform.python_version()}, Optuna {versions[0]}, Surprise {versions[1]}.",
-        "Random 90/10, seed 0: the same training and test rows, the same budget of wall-clock time, one after the other. The peer is",
-        "Optuna's TPE over eight of Surprise's algorithms and their settings, two trials at a time (`benches/rivals/automl_surprise.py`).",
+        "Random 90/10, seed 0: the same training and test rows, the same budget of wall-clock time; one after the other, or at once, each",
+        "with half of the machine (`--together`). The peer is Optuna's TPE over eight of Surprise's algorithms and their settings, two trials",
+        "at a time (`benches/rivals/automl_surprise.py`).",
         "LensKit-Auto and Auto-Surprise do not install from PyPI on Python 3.11.",
         "",
-        "| data | budget, minutes | Foretaste, test RMSE | winner | used, s | peer, test RMSE | its choice | its trials | used, s |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| data | budget, minutes | sides | Foretaste, test RMSE | winner | used, s | peer, test RMSE | its choice | its trials | used, s |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for cell in cells:
         ours, peer = cell["foretaste"], cell["peer"]
         lines.append(
-            f"| {cell['data']} | {cell['minutes']:g} | {ours['test']:.4f} | {ours['winner']} | {ours['wall']:.0f} "
+            f"| {cell['data']} | {cell['minutes']:g} | {'at once' if cell.get('together') else 'in turn'} | {ours['test']:.4f} | {ours['winner']} | {ours['wall']:.0f} "
             f"| {peer['rmse']:.4f} | {peer['chosen']['algorithm']} | {peer['trials']} | {peer['seconds']:.0f} |"
         )
     args.out.write_text("\n".join([*lines, ""]))

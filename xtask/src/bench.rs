@@ -1,12 +1,18 @@
 //! This project and its peers on the same work, in one run.
 
 use crate::Outcome;
-use std::path::PathBuf;
+use std::error::Error;
+use std::path::{Path, PathBuf};
 use xshell::{Shell, cmd};
 
-/// A comparison: its script, its packages, how pip takes them, and the environment's name.
+/// A comparison: its script, and where it has peers their packages, how pip takes them, and the environment's name.
 struct Comparison {
     script: &'static str,
+    peers: Option<Peers>,
+}
+
+/// A Python environment.
+struct Peers {
     requirements: &'static str,
     options: &'static [&'static str],
     environment: &'static str,
@@ -14,31 +20,37 @@ struct Comparison {
 
 /// The comparison that a task names.
 fn named(task: &str) -> Option<Comparison> {
-    let models = Comparison { script: "models.py", requirements: "requirements-models.txt", options: &["--no-deps"], environment: "rivals-models-venv" };
+    let alone = |script| Comparison { script, peers: None };
+    let of = |script, requirements, environment| Comparison { script, peers: Some(Peers { requirements, options: &[], environment }) };
+    // PyTorch's packages take 5 GB.
+    let models = |script| Comparison {
+        script,
+        peers: Some(Peers { requirements: "requirements-models.txt", options: &["--no-deps"], environment: "rivals-models-venv" }),
+    };
     Some(match task {
         // Sessions, biases and matrix factorization.
-        "rivals" => Comparison { script: "run.py", requirements: "requirements.txt", options: &[], environment: "rivals-venv" },
-        "rivals-size" => Comparison { script: "size.py", requirements: "requirements.txt", options: &[], environment: "rivals-venv" },
-        "rivals-factorization" => {
-            Comparison { script: "factorization.py", requirements: "requirements-factorization.txt", options: &[], environment: "rivals-factorization-venv" }
-        }
-        // The other rating models; PyTorch's packages take 5 GB.
-        "rivals-models" => models,
+        "rivals" => of("run.py", "requirements.txt", "rivals-venv"),
+        "rivals-size" => of("size.py", "requirements.txt", "rivals-venv"),
+        "rivals-factorization" => of("factorization.py", "requirements-factorization.txt", "rivals-factorization-venv"),
+        // The other rating models.
+        "rivals-models" => models("models.py"),
         // HRNN's training.
-        "rivals-hrnn" => Comparison { script: "hrnn.py", ..models },
-        "rivals-deepfm" => Comparison { script: "deepfm.py", ..models },
+        "rivals-hrnn" => models("hrnn.py"),
+        "rivals-deepfm" => models("deepfm.py"),
         // Neighbours, factors and lists: how fast, and how good (RecPack wants PyTorch).
-        "rivals-ranking" => Comparison { script: "ranking.py", requirements: "requirements-ranking.txt", options: &[], environment: "rivals-ranking-venv" },
-        "rivals-quality" => Comparison { script: "ranking_quality.py", ..models },
+        "rivals-ranking" => of("ranking.py", "requirements-ranking.txt", "rivals-ranking-venv"),
+        "rivals-quality" => models("ranking_quality.py"),
         // Optuna's GP sampler wants PyTorch.
-        "rivals-search" => Comparison { script: "search.py", ..models },
-        "rivals-automl" => Comparison { script: "automl.py", ..models },
-        "spark" => Comparison { script: "spark.py", requirements: "requirements-spark.txt", options: &[], environment: "spark-venv" },
-        // No peers: what effects of a simulated world do, what tuning gains and pruning saves, and whether AutoML chooses right.
-        "effects" => Comparison { script: "effects.py", ..models },
-        "tuning" => Comparison { script: "tuning.py", ..models },
-        "pruning" => Comparison { script: "pruning.py", ..models },
-        "selection" => Comparison { script: "selection.py", ..models },
+        "rivals-search" => models("search.py"),
+        "rivals-automl" => models("automl.py"),
+        "spark" => of("spark.py", "requirements-spark.txt", "spark-venv"),
+        // What effects of a simulated world do, what tuning gains and pruning saves, whether AutoML chooses right, and what
+        // an interaction takes of memory.
+        "effects" => alone("effects.py"),
+        "tuning" => alone("tuning.py"),
+        "pruning" => alone("pruning.py"),
+        "selection" => alone("selection.py"),
+        "memory" => alone("memory.py"),
         _ => return None,
     })
 }
@@ -55,13 +67,25 @@ pub fn criterion(sh: &Shell, arguments: &[String]) -> Outcome {
     Ok(())
 }
 
-/// Builds the program, makes a Python environment with the peers, and lets the comparison's script
-/// measure them in turn. Arguments go to it: `--data FOLDER` names where `ml-1m` lies.
+/// Builds the program, makes a Python environment with the peers where there are any, and lets the comparison's script
+/// measure in turn. Arguments go to it: `--data FOLDER` names where `ml-1m` lies.
 fn measure(sh: &Shell, comparison: &Comparison, arguments: &[String]) -> Outcome {
-    let Comparison { script, requirements, options, environment } = comparison;
-    let options = options.iter();
+    let script = comparison.script;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| sh.current_dir().join("target"), PathBuf::from);
     cmd!(sh, "cargo build --release --package foretaste-bench --package foretaste-models --package foretaste-hpo --bins --examples").run()?;
+    let python = match &comparison.peers {
+        None => PathBuf::from("python3"),
+        Some(peers) => environment(sh, &target, peers)?,
+    };
+    let program = target.join("release/foretaste");
+    cmd!(sh, "{python} benches/rivals/{script} --foretaste {program} {arguments...}").run()?;
+    Ok(())
+}
+
+/// The interpreter of an environment that holds the peers; makes it where it is not there yet.
+fn environment(sh: &Shell, target: &Path, peers: &Peers) -> Result<PathBuf, Box<dyn Error>> {
+    let Peers { requirements, options, environment } = peers;
+    let options = options.iter();
     let environment = target.join(environment);
     let python = environment.join("bin/python");
     if !python.is_file() {
@@ -70,7 +94,5 @@ fn measure(sh: &Shell, comparison: &Comparison, arguments: &[String]) -> Outcome
         cmd!(sh, "python3 -m venv {environment}").run().map_err(|e| format!("{e}\n  help: the peers need Python 3.11 or newer with the venv module"))?;
         cmd!(sh, "{python} -m pip install --quiet {options...} --requirement benches/rivals/{requirements}").run()?;
     }
-    let program = target.join("release/foretaste");
-    cmd!(sh, "{python} benches/rivals/{script} --foretaste {program} {arguments...}").run()?;
-    Ok(())
+    Ok(python)
 }

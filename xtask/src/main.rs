@@ -41,6 +41,7 @@ cargo xtask TASK [ARGUMENTS]
   bench effects         systems on simulated worlds with and without drift and sessions
   bench tuning          what tuning every model gains over its defaults on MovieLens 1M (hours)
   bench pruning         what ending HRNN's trials early saves
+  bench memory          what an interaction takes of memory, system by system
   bench selection       whether AutoML chooses the right algorithm, on ten data sets
   bench spark           whether the Spark recipe builds the same sessions (brings PySpark, needs Java)
   bench rivals-search   hyper-parameter search beside Optuna and egobox (the same packages as rivals-models)

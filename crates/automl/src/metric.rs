@@ -65,7 +65,7 @@ impl Metric {
 
 /// RMSE of predictions moved into the scale.
 #[must_use]
-pub fn clipped_rmse(predictions: &[f32], values: &[f32], scale: Option<(f32, f32)>) -> f64 {
+pub fn clipped_rmse<'a>(predictions: &[f32], values: impl IntoIterator<Item = &'a f32>, scale: Option<(f32, f32)>) -> f64 {
     match scale {
         Some((low, high)) => rmse(&predictions.iter().map(|p| p.clamp(low, high)).collect::<Vec<f32>>(), values),
         None => rmse(predictions, values),

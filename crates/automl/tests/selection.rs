@@ -110,7 +110,7 @@ fn test_ratings_reach_no_selection() {
         let mut kept: Vec<_> = standing.kept.iter().collect();
         kept.sort_by_key(|k| (k.entrant, k.trial));
         let columns = kept.iter().map(|k| k.predictions.as_slice()).collect();
-        let predictions = Predictions { columns, values: materials.validation.values(), users: &users };
+        let predictions = Predictions { columns, values: &materials.validation.values().to_vec(), users: &users };
         let judged = blend::judged(&predictions, materials.scale);
         let weights = Method::Stacked.weights(&predictions);
         let members: Vec<(ModelSettings, f32)> = weights.members().map(|(at, w)| (kept[at].settings.clone(), w as f32)).collect();
@@ -122,7 +122,7 @@ fn test_ratings_reach_no_selection() {
     let table = data();
     let mut changed = table.clone();
     let roles = RULE.split(&table, 1, 0.1).unwrap().roles;
-    changed.values.iter_mut().zip(&roles).filter(|(_, role)| **role == Role::Test).for_each(|(value, _)| *value = 5.5 - *value);
+    changed.values.change(|row, value| if roles[row] == Role::Test { 5.5 - value } else { value });
     assert_ne!(table.values, changed.values);
     assert_eq!(choose(&table), choose(&changed));
 }
@@ -188,7 +188,7 @@ fn out_of_fold_predictions_do_not_see_their_rows() {
     let found = |changed: Option<usize>| {
         let mut materials = materials(&table, &device);
         if let Some(row) = changed {
-            materials.train.values_mut()[row] = 5.5 - materials.train.values()[row];
+            materials.train.change_values(|at, value| if at == row { 5.5 - value } else { value });
         }
         out_of_fold(&materials, &metric, &settings, 7, &NoProgress).unwrap()
     };

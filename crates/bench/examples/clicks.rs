@@ -78,7 +78,7 @@ fn write(folder: &Path, parts: [&Histories; 3], attributes: [Option<&Attributes>
     let mut text = String::new();
     for (part, rows) in parts.into_iter().enumerate() {
         for (row, user) in rows.row_users().into_iter().enumerate() {
-            let (value, time) = (rows.values()[row], rows.timestamps()[row]);
+            let (value, time) = (rows.values()[row], rows.timestamps().at(row));
             let (hour, weekday) = (time.rem_euclid(86_400) / 3600, (time.div_euclid(86_400) + 3).rem_euclid(7));
             writeln!(text, "{part},{},{user},{},{hour},{weekday}", u8::from(value >= 4.0), rows.items()[row])?;
         }

@@ -188,7 +188,7 @@ pub fn in_terms_of(data: Dataset, saved: &SavedModel, place: Option<&Path>) -> R
     let known = Interactions {
         users: rows.iter().map(|(user, _, _)| *user).collect(),
         items: rows.iter().map(|(_, item, _)| *item).collect(),
-        timestamps: rows.iter().map(|(_, _, row)| table.timestamps[*row]).collect(),
+        timestamps: rows.iter().map(|(_, _, row)| table.timestamps.at(*row)).collect(),
         values: rows.iter().map(|(_, _, row)| table.values[*row]).collect(),
         event_types: table.event_types.as_ref().map(|types| EventTypes { codes: pick(&types.codes), names: types.names.clone() }),
         extra: Vec::new(),

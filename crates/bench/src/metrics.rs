@@ -10,9 +10,9 @@ pub use foretaste_models::rmse;
 /// assert_eq!(foretaste_bench::metrics::mae(&[1.0, 5.0], &[2.0, 2.0]), 2.0);
 /// ```
 #[must_use]
-pub fn mae(predictions: &[f32], values: &[f32]) -> f64 {
+pub fn mae<'a>(predictions: &[f32], values: impl IntoIterator<Item = &'a f32>) -> f64 {
     let sum: f64 = predictions.iter().zip(values).map(|(p, v)| (f64::from(*p) - f64::from(*v)).abs()).sum();
-    sum / values.len() as f64
+    sum / predictions.len() as f64
 }
 
 /// Area under the receiver operating characteristic: the share of pairs of a click and a miss in which the click has

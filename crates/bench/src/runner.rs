@@ -58,8 +58,8 @@ struct Rows {
     test: Histories,
     /// Of a simulated log, the lowest RMSE that any model can expect over the test rows.
     lowest_rmse: Option<f64>,
-    /// The part that trains and the part that chooses the number of epochs, where epochs are chosen.
-    selection: Option<(Histories, Histories)>,
+    /// Where epochs are chosen: the part that trains (none where it is `train`), and the part that chooses.
+    selection: Option<(Option<Histories>, Histories)>,
 }
 
 impl Rows {
@@ -155,8 +155,9 @@ impl Protocol<'_> {
         let Parts { train, validation, test, given } = split.parts(&data.table);
         // Rules with a validation part of their own choose epochs on it and, as published, train on
         // the training part alone; the others train on all rows that do not test.
-        let known = if published_validation(&split.rule) { train.clone() } else { train.merged(&validation) };
-        let selection = (self.validation > 0.0 && !validation.is_empty()).then_some((train, validation));
+        let chosen = self.validation > 0.0 && !validation.is_empty();
+        let (known, rest) = if published_validation(&split.rule) { (train, None) } else { (train.merged(&validation), Some(train)) };
+        let selection = chosen.then_some((rest, validation));
         let with_given = (!given.is_empty()).then(|| known.merged(&given));
         let lowest_rmse = data.truth.as_ref().map(|(_, expected)| {
             let rows = (0..data.table.len()).filter(|row| split.roles[*row] == Role::Test && expected[*row].is_finite());
@@ -184,7 +185,8 @@ impl Protocol<'_> {
         let mut settings = system.settings.clone();
         let mut curve = Vec::new();
         let has_epochs = settings.clone().with_epochs(usize::MAX) != settings;
-        if let Some((train, validation)) = rows.selection.as_ref().filter(|_| has_epochs) {
+        if let Some((rest, validation)) = rows.selection.as_ref().filter(|_| has_epochs) {
+            let train = rest.as_ref().unwrap_or(&rows.train);
             let choice_file = chosen.join("choice.json");
             let choice: Option<(usize, Vec<foretaste_models::EpochReport>)> = std::fs::read(&choice_file).ok().and_then(|b| serde_json::from_slice(&b).ok());
             let (epochs, found) = if let Some(choice) = choice.filter(|_| self.resume) {
@@ -291,7 +293,7 @@ impl Protocol<'_> {
         let values = rows.test.values();
         let among = |belongs: &dyn Fn(usize) -> bool| {
             let pick = |column: &[f32]| column.iter().enumerate().filter(|(row, _)| belongs(*row)).map(|(_, v)| *v).collect::<Vec<f32>>();
-            let (predictions, values) = (pick(&predictions), pick(values));
+            let (predictions, values) = (pick(&predictions), pick(&values.to_vec()));
             (!values.is_empty()).then(|| stated(rmse(&predictions, &values)))
         };
         let bytes: Vec<u8> = predictions.iter().flat_map(|p| p.to_le_bytes()).collect();
@@ -322,7 +324,7 @@ impl Protocol<'_> {
                     let history = histories.user(user);
                     for row in 0..history.len() {
                         let (user, item) = (data.table.user_ids.name(user), data.table.item_ids.name(history.items[row]));
-                        writeln!(file, "{user},{item},{},{}", history.values[row], history.timestamps[row]).map_err(fail)?;
+                        writeln!(file, "{user},{item},{},{}", history.values[row], history.timestamps.at(row)).map_err(fail)?;
                     }
                 }
                 Ok(())

@@ -86,7 +86,7 @@ impl<'a> Batches<'a> {
                 batch.items[at] = self.histories.items()[from];
                 batch.values[at] = self.histories.values()[from];
                 batch.positions[at] = (from - *first) as u32;
-                batch.gaps[at] = if from == *first { 0 } else { times[from] - times[from - 1] };
+                batch.gaps[at] = if from == *first { 0 } else { times.at(from) - times.at(from - 1) };
                 batch.start[at] = f32::from(u8::from(from == *first));
                 batch.mask[at] = 1.0;
                 batch.events += 1;
@@ -111,7 +111,7 @@ mod tests {
             }
             let total = *offsets.last().unwrap();
             let items: Vec<u32> = (0..total as u32).collect();
-            let histories = Histories::new(offsets.clone(), items, vec![1.0; total], (0..total as i64).map(|t| t * 3).collect(), total.max(1));
+            let histories = Histories::new(offsets.clone(), items, vec![1.0; total], (0..total as i64).map(|t| t * 3).collect::<Vec<i64>>(), total.max(1));
             let mut batches = Batches::new(&histories, rows, window, 7, 0);
             let mut batch = Batch::default();
             let mut seen = vec![0; total];

@@ -7,7 +7,7 @@
 use crate::interactions::{Columns, RawColumns, offsets};
 use crate::read::{Spill, read_spilling};
 use crate::store::{ROW_GROUP, RowGroups, Rows};
-use crate::{DataError, EventTypes, IdleGaps, LoadReport, ReadOptions, Result, atomic, sessions};
+use crate::{DataError, EventTypes, IdleGaps, LoadReport, ReadOptions, Result, atomic};
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
@@ -77,8 +77,7 @@ fn by_ranges(
     report.rejects = rejects.map(|(path, _)| path);
     atomic::write_with(out, |file| {
         let writer = RowGroups::new(file, out, Vec::new(), gaps, [Some(&user_ids), Some(&item_ids), event_ids.as_ref()])?;
-        let levels = gaps.map_or(0, IdleGaps::levels);
-        let mut waiting = Waiting { writer, rows: Columns::default(), marks: Vec::new(), numbers: vec![Vec::new(); levels] };
+        let mut waiting = Waiting { writer, rows: Columns::default(), marks: Vec::new() };
         for (range, file) in files_of_ranges.iter().enumerate() {
             tell(go_on, &format!("range {} of {}", range + 1, files_of_ranges.len()))?;
             let (first, last) = (ranges.first_users[range], ranges.first_users[range + 1]);
@@ -90,10 +89,9 @@ fn by_ranges(
             report.duplicates += dropped;
             report.conflicting_duplicates += conflicts;
             let offsets = offsets(&rows.users, users);
-            let marks = gaps.map(|gaps| gaps.marks(&rows.timestamps, &offsets)).unwrap_or_default();
-            let numbers: Vec<Vec<i32>> = (0..levels).map(|level| sessions::numbers(&marks, &offsets, level)).collect();
+            let marks = gaps.map(|gaps| gaps.marks(rows.timestamps.all(), &offsets)).unwrap_or_default();
             rows.users.iter_mut().for_each(|user| *user += first);
-            waiting.add(rows, marks, numbers)?;
+            waiting.add(rows, marks)?;
         }
         waiting.close()
     })?;
@@ -129,14 +127,14 @@ impl Arrived {
             self.counts[columns.users[row] as usize] += 1;
             // A log without event types has no codes.
             let code = columns.event_codes.get(row).copied().unwrap_or(EventTypes::NULL);
-            put(&mut record, columns.users[row], columns.items[row], columns.timestamps[row], columns.values[row], code);
+            put(&mut record, columns.users[row], columns.items[row], columns.timestamps.at(row), columns.values[row], code);
             self.file.write_all(&record).map_err(|e| DataError::io(&self.path, "write", e))?;
         }
         self.rows += columns.users.len() as u64;
         columns.users.clear();
         columns.items.clear();
-        columns.timestamps.clear();
-        columns.values.clear();
+        columns.timestamps.truncate(0);
+        columns.values.truncate(0);
         columns.event_codes.clear();
         Ok(())
     }
@@ -222,10 +220,11 @@ fn load(path: &Path, first: u32, events: bool) -> Result<Columns> {
     let mut columns = Columns {
         users: Vec::with_capacity(rows),
         items: Vec::with_capacity(rows),
-        timestamps: Vec::with_capacity(rows),
-        values: Vec::with_capacity(rows),
         codes: Vec::with_capacity(if events { rows } else { 0 }),
+        ..Columns::default()
     };
+    columns.timestamps.reserve(rows);
+    columns.values.reserve(rows);
     let mut file = BufReader::with_capacity(1 << 20, File::open(path).map_err(fail)?);
     let mut record = [0; RECORD];
     for _ in 0..rows {
@@ -246,28 +245,25 @@ struct Waiting<'a, W: Write + Send> {
     writer: RowGroups<'a, W>,
     rows: Columns,
     marks: Vec<u8>,
-    numbers: Vec<Vec<i32>>,
 }
 
 impl<W: Write + Send> Waiting<'_, W> {
-    fn add(&mut self, rows: Columns, marks: Vec<u8>, numbers: Vec<Vec<i32>>) -> Result<()> {
+    fn add(&mut self, rows: Columns, marks: Vec<u8>) -> Result<()> {
         self.rows.users.extend(rows.users);
         self.rows.items.extend(rows.items);
-        self.rows.timestamps.extend(rows.timestamps);
-        self.rows.values.extend(rows.values);
+        self.rows.timestamps.extend(rows.timestamps.all());
+        self.rows.values.extend(rows.values.all());
         self.rows.codes.extend(rows.codes);
         self.marks.extend(marks);
-        self.numbers.iter_mut().zip(numbers).for_each(|(all, own)| all.extend(own));
         let whole = self.rows.users.len() / ROW_GROUP;
         (0..whole).try_for_each(|group| self.write(group * ROW_GROUP..(group + 1) * ROW_GROUP))?;
         let written = whole * ROW_GROUP;
         self.rows.users.drain(..written);
         self.rows.items.drain(..written);
-        self.rows.timestamps.drain(..written);
-        self.rows.values.drain(..written);
+        self.rows.timestamps.cut(written);
+        self.rows.values.cut(written);
         self.rows.codes.drain(..written.min(self.rows.codes.len()));
         self.marks.drain(..written.min(self.marks.len()));
-        self.numbers.iter_mut().for_each(|numbers| drop(numbers.drain(..written)));
         Ok(())
     }
 
@@ -276,12 +272,11 @@ impl<W: Write + Send> Waiting<'_, W> {
         self.writer.write(&Rows {
             users: &users[at.clone()],
             items: &items[at.clone()],
-            timestamps: &timestamps[at.clone()],
-            values: &values[at.clone()],
+            timestamps: timestamps.slice(at.clone()),
+            values: values.slice(at.clone()),
             codes: codes.get(at.clone()).unwrap_or_default(),
             extra: &[],
             marks: self.marks.get(at.clone()).unwrap_or_default(),
-            numbers: self.numbers.iter().map(|numbers| &numbers[at.clone()]).collect(),
         })
     }
 

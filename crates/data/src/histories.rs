@@ -1,6 +1,7 @@
 //! Histories: what users did, as columns plus one offset a user.
 
 use crate::sessions::IdleGaps;
+use crate::{TimeSlice, Timestamps, ValueSlice, Values};
 
 /// The interactions of many users as flat columns; user `u` owns rows `offsets[u]..offsets[u + 1]`,
 /// sorted by time. Views ([`History`]) borrow from it; nothing per row or per user is allocated.
@@ -8,20 +9,20 @@ use crate::sessions::IdleGaps;
 pub struct Histories {
     offsets: Vec<usize>,
     items: Vec<u32>,
-    values: Vec<f32>,
-    timestamps: Vec<i64>,
+    values: Values,
+    timestamps: Timestamps,
     n_items: usize,
 }
 
 /// One user's rows, oldest first.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct History<'a> {
     /// Item index a row.
     pub items: &'a [u32],
     /// Rating or event value a row; NaN for none.
-    pub values: &'a [f32],
+    pub values: ValueSlice<'a>,
     /// Unix seconds a row, not falling.
-    pub timestamps: &'a [i64],
+    pub timestamps: TimeSlice<'a>,
 }
 
 /// Which items each user has rows for, and nothing else of these rows: what transductive features
@@ -83,7 +84,8 @@ impl Histories {
     /// # Panics
     /// When the columns differ in length or the offsets do not cover them.
     #[must_use]
-    pub fn new(offsets: Vec<usize>, items: Vec<u32>, values: Vec<f32>, timestamps: Vec<i64>, n_items: usize) -> Self {
+    pub fn new(offsets: Vec<usize>, items: Vec<u32>, values: impl Into<Values>, timestamps: impl Into<Timestamps>, n_items: usize) -> Self {
+        let (values, timestamps) = (values.into(), timestamps.into());
         assert_eq!(offsets.last().copied(), Some(items.len()), "offsets cover the rows");
         assert!(items.len() == values.len() && items.len() == timestamps.len(), "columns are of one length");
         Self { offsets, items, values, timestamps, n_items }
@@ -117,7 +119,7 @@ impl Histories {
     #[must_use]
     pub fn user(&self, user: u32) -> History<'_> {
         let range = self.range(user);
-        History { items: &self.items[range.clone()], values: &self.values[range.clone()], timestamps: &self.timestamps[range] }
+        History { items: &self.items[range.clone()], values: self.values.slice(range.clone()), timestamps: self.timestamps.slice(range) }
     }
 
     /// One user's row numbers; empty for a user index beyond the space.
@@ -141,26 +143,26 @@ impl Histories {
 
     /// All values.
     #[must_use]
-    pub fn values(&self) -> &[f32] {
-        &self.values
+    pub fn values(&self) -> ValueSlice<'_> {
+        self.values.all()
     }
 
-    /// All values, to change them: what the leak tests do to a test part.
-    pub fn values_mut(&mut self) -> &mut [f32] {
-        &mut self.values
+    /// Puts another value into each row: what the leak tests do to a test part.
+    pub fn change_values(&mut self, of: impl Fn(usize, f32) -> f32) {
+        self.values.change(of);
     }
 
     /// All time stamps.
     #[must_use]
-    pub fn timestamps(&self) -> &[i64] {
-        &self.timestamps
+    pub fn timestamps(&self) -> TimeSlice<'_> {
+        self.timestamps.all()
     }
 
     /// Session marks of these rows alone (see [`IdleGaps::marks`]): gaps are measured between the
     /// rows this part holds, so that no other part's time stamps shine through.
     #[must_use]
     pub fn marks(&self, gaps: &IdleGaps) -> Vec<u8> {
-        gaps.marks(&self.timestamps, &self.offsets)
+        gaps.marks(self.timestamps(), &self.offsets)
     }
 
     /// User index of every row.
@@ -206,12 +208,12 @@ impl Histories {
     #[must_use]
     pub fn of_rows(&self, keep: impl Fn(u32, usize) -> bool) -> Self {
         let mut offsets = vec![0];
-        let (mut items, mut values, mut timestamps) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut items, mut values, mut timestamps) = (Vec::new(), Values::default(), Timestamps::default());
         for user in 0..self.n_users() as u32 {
             for row in self.range(user).filter(|row| keep(user, *row)) {
                 items.push(self.items[row]);
                 values.push(self.values[row]);
-                timestamps.push(self.timestamps[row]);
+                timestamps.push(self.timestamps.at(row));
             }
             offsets.push(items.len());
         }
@@ -230,20 +232,22 @@ impl Histories {
         let mut merged = Self {
             offsets: Vec::with_capacity(self.offsets.len()),
             items: Vec::with_capacity(rows),
-            values: Vec::with_capacity(rows),
-            timestamps: Vec::with_capacity(rows),
+            values: Values::default(),
+            timestamps: Timestamps::default(),
             n_items: self.n_items,
         };
         merged.offsets.push(0);
+        merged.values.reserve(rows);
+        merged.timestamps.reserve(rows);
         for user in 0..self.n_users() as u32 {
             let (a, b) = (self.user(user), other.user(user));
             let (mut i, mut j) = (0, 0);
             while i < a.len() || j < b.len() {
-                let first = j == b.len() || (i < a.len() && a.timestamps[i] <= b.timestamps[j]);
+                let first = j == b.len() || (i < a.len() && a.timestamps.at(i) <= b.timestamps.at(j));
                 let (from, at) = if first { (&a, &mut i) } else { (&b, &mut j) };
                 merged.items.push(from.items[*at]);
                 merged.values.push(from.values[*at]);
-                merged.timestamps.push(from.timestamps[*at]);
+                merged.timestamps.push(from.timestamps.at(*at));
                 *at += 1;
             }
             merged.offsets.push(merged.items.len());

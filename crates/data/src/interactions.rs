@@ -1,7 +1,8 @@
 //! The interaction log as columns, sorted by user, then time, then order of arrival.
 
+use crate::columns::gather;
 use crate::vocabulary::VocabularyBuilder;
-use crate::{DataError, Histories, Result, Vocabulary};
+use crate::{DataError, Histories, Result, Timestamps, Values, Vocabulary};
 use arrow::array::{ArrayRef, UInt32Array};
 use hashbrown::HashMap;
 use rayon::prelude::*;
@@ -32,9 +33,9 @@ pub struct Interactions {
     /// Item index a row.
     pub items: Vec<u32>,
     /// Unix seconds (UTC) a row.
-    pub timestamps: Vec<i64>,
+    pub timestamps: Timestamps,
     /// Rating or other event value a row; NaN for none.
-    pub values: Vec<f32>,
+    pub values: Values,
     /// Event types, where the log has any.
     pub event_types: Option<EventTypes>,
     /// Further columns of the log, by name, in row order.
@@ -71,13 +72,20 @@ pub struct LoadReport {
 pub(crate) struct RawColumns {
     pub users: Vec<u32>,
     pub items: Vec<u32>,
-    pub timestamps: Vec<i64>,
-    pub values: Vec<f32>,
+    pub timestamps: Timestamps,
+    pub values: Values,
     pub event_codes: Vec<u32>,
     pub user_names: VocabularyBuilder,
     pub item_names: VocabularyBuilder,
     pub event_names: VocabularyBuilder,
     pub extra: Vec<(String, ArrayRef)>,
+}
+
+impl RawColumns {
+    /// Columns of a whole log, whose ids come millions of times.
+    pub fn of_all() -> Self {
+        Self { user_names: VocabularyBuilder::of_numbers(), item_names: VocabularyBuilder::of_numbers(), ..Self::default() }
+    }
 }
 
 impl Interactions {
@@ -137,8 +145,8 @@ impl Interactions {
             (rows.iter().map(|row| ranks[column[*row as usize] as usize]).collect::<Vec<u32>>(), names)
         };
         let ((users, user_ids), (items, item_ids)) = (renumber(&self.users, &self.user_ids), renumber(&self.items, &self.item_ids));
-        let event_types = self.event_types.as_ref().map(|types| EventTypes { codes: gather(types.codes.clone(), &rows), names: types.names.clone() });
-        let (timestamps, values) = (gather(self.timestamps.clone(), &rows), gather(self.values.clone(), &rows));
+        let event_types = self.event_types.as_ref().map(|types| EventTypes { codes: gather(&types.codes, &rows), names: types.names.clone() });
+        let (timestamps, values) = (self.timestamps.gathered(&rows), self.values.gathered(&rows));
         let rows = UInt32Array::from(rows);
         let cut = |(name, column): &(String, ArrayRef)| match arrow::compute::take(column, &rows, None) {
             Ok(column) => Ok((name.clone(), column)),
@@ -179,7 +187,7 @@ impl Interactions {
             }
         };
         feed(&mut self.users.iter().zip(&self.items).map(|(u, i)| (u64::from(*u) << 32 | u64::from(*i)).to_le_bytes()));
-        feed(&mut self.timestamps.iter().map(|t| t.to_le_bytes()));
+        feed(&mut self.timestamps.iter().map(i64::to_le_bytes));
         feed(&mut self.values.iter().map(|v| u64::from(v.to_bits()).to_le_bytes()));
         hasher.update(&buffer);
         for name in self.user_ids.iter().chain(self.item_ids.iter()) {
@@ -225,8 +233,8 @@ impl Interactions {
 pub(crate) struct Columns {
     pub users: Vec<u32>,
     pub items: Vec<u32>,
-    pub timestamps: Vec<i64>,
-    pub values: Vec<f32>,
+    pub timestamps: Timestamps,
+    pub values: Values,
     pub codes: Vec<u32>,
 }
 
@@ -234,13 +242,13 @@ impl Columns {
     /// The rows by user (of `n_users`), time and arrival, each (user, item, time) once; the places they came from; and how many
     /// rows were dropped, all and those with another value than the one kept.
     pub fn sorted(self, n_users: usize) -> (Self, Vec<u32>, usize, usize) {
-        let Self { users, items, timestamps, values, codes } = self;
+        let Self { mut users, mut items, mut timestamps, mut values, codes } = self;
         let offsets = offsets(&users, n_users);
         let mut order = grouped_rows(&users, &offsets);
         per_user(&mut order, &offsets).into_par_iter().for_each(|rows| {
-            if !rows.is_sorted_by_key(|&row| timestamps[row as usize]) {
+            if !rows.is_sorted_by_key(|&row| timestamps.at(row as usize)) {
                 // Rows of a group stand in order of arrival, so a stable sort keeps that order.
-                rows.sort_by_key(|&row| timestamps[row as usize]);
+                rows.sort_by_key(|&row| timestamps.at(row as usize));
             }
         });
         let (dropped, conflicts) = duplicates(&order, &users, &items, &timestamps, &values);
@@ -253,11 +261,12 @@ impl Columns {
                 !drop
             });
         }
-        let users = gather(users, &order);
-        let items = gather(items, &order);
-        let timestamps = gather(timestamps, &order);
-        let values = gather(values, &order);
-        let codes = if codes.is_empty() { codes } else { gather(codes, &order) };
+        // One column after the other: each is freed as soon as it is reordered.
+        let users = gather(&std::mem::take(&mut users), &order);
+        let items = gather(&std::mem::take(&mut items), &order);
+        let timestamps = std::mem::take(&mut timestamps).gathered(&order);
+        let values = std::mem::take(&mut values).gathered(&order);
+        let codes = if codes.is_empty() { codes } else { gather(&codes, &order) };
         (Self { users, items, timestamps, values, codes }, order, dropped.len(), conflicts)
     }
 }
@@ -307,22 +316,14 @@ pub(crate) fn per_user<'a, T>(mut rows: &'a mut [T], offsets: &[usize]) -> Vec<&
     parts
 }
 
-/// `column` in the order given. Takes the column, so that it is freed as soon as it is reordered.
-#[allow(clippy::needless_pass_by_value)]
-fn gather<T: Copy + Send + Sync>(column: Vec<T>, order: &[u32]) -> Vec<T> {
-    let mut sorted = Vec::with_capacity(order.len());
-    order.par_iter().with_min_len(1 << 16).map(|&row| column[row as usize]).collect_into_vec(&mut sorted);
-    sorted
-}
-
 /// Positions in `order` whose (user, item, time) comes again later (the last one wins), ascending,
 /// and how many of them held another value than the row that wins.
-fn duplicates(order: &[u32], users: &[u32], items: &[u32], timestamps: &[i64], values: &[f32]) -> (Vec<usize>, usize) {
+fn duplicates(order: &[u32], users: &[u32], items: &[u32], timestamps: &Timestamps, values: &Values) -> (Vec<usize>, usize) {
     let mut dropped = Vec::new();
     let mut conflicts = 0;
     let key = |position: usize| {
         let row = order[position] as usize;
-        (users[row], timestamps[row])
+        (users[row], timestamps.at(row))
     };
     let mut start = 0;
     let mut last: HashMap<u32, usize> = HashMap::new();
@@ -369,7 +370,7 @@ mod tests {
         assert_eq!(dropped, 0);
         assert_eq!(table.user_ids.iter().collect::<Vec<_>>(), ["9", "10"]);
         assert_eq!(table.users, [0, 1, 1, 1]);
-        assert_eq!(table.values, [2.0, 4.0, 1.0, 3.0]);
+        assert_eq!(table.values.all().to_vec(), [2.0, 4.0, 1.0, 3.0]);
         assert_eq!(table.user_offsets(), [0, 1, 4]);
     }
 
@@ -378,6 +379,6 @@ mod tests {
         let (table, dropped, conflicts) =
             Interactions::from_raw(raw(&[("1", "a", 5, 1.0), ("1", "b", 5, 2.0), ("1", "a", 5, 3.0), ("1", "b", 5, 2.0), ("1", "a", 6, 4.0)])).unwrap();
         assert_eq!((dropped, conflicts), (2, 1));
-        assert_eq!(table.values, [3.0, 2.0, 4.0]);
+        assert_eq!(table.values.all().to_vec(), [3.0, 2.0, 4.0]);
     }
 }

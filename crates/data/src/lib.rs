@@ -16,6 +16,7 @@ mod attributes;
 pub mod batch;
 pub mod bounded;
 pub mod catalogue;
+mod columns;
 pub mod embedded;
 mod error;
 pub mod histories;
@@ -31,6 +32,7 @@ mod time;
 mod vocabulary;
 
 pub use attributes::Attributes;
+pub use columns::{TimeIter, TimeSlice, Timestamps, ValueIter, ValueSlice, Values};
 pub use error::{BadRow, DataError, Result, RowCase};
 pub use histories::{Histories, History, Membership};
 pub use interactions::{EventTypes, Interactions, LoadReport, hex};

@@ -6,7 +6,7 @@
 //! all. The idea: Ma and Narayanaswamy 2018, *Hierarchical Temporal-Contextual Recommenders*.
 
 use crate::interactions::per_user;
-use crate::{DataError, Result};
+use crate::{DataError, Result, TimeSlice};
 use rayon::prelude::*;
 
 /// Idle-gap thresholds in seconds, shortest first.
@@ -59,15 +59,15 @@ impl IdleGaps {
     /// For each row the number of levels at which a session begins there: all of them at a user's
     /// first row. `timestamps` are sorted within the users of `offsets`. Shape: one `u8` a row.
     #[must_use]
-    pub fn marks(&self, timestamps: &[i64], offsets: &[usize]) -> Vec<u8> {
+    pub fn marks(&self, timestamps: TimeSlice, offsets: &[usize]) -> Vec<u8> {
         let mut marks = vec![0; timestamps.len()];
         per_user(&mut marks, offsets).into_par_iter().zip(offsets.par_windows(2)).for_each(|(marks, range)| {
-            let times = &timestamps[range[0]..range[1]];
+            let times = timestamps.slice(range[0]..range[1]);
             if let Some(first) = marks.first_mut() {
                 *first = self.levels() as u8;
             }
-            for (mark, pair) in marks.iter_mut().skip(1).zip(times.windows(2)) {
-                *mark = self.crossed(pair[1] - pair[0]);
+            for ((mark, time), before) in marks.iter_mut().zip(times).skip(1).zip(times) {
+                *mark = self.crossed(time - before);
             }
         });
         marks
@@ -122,7 +122,7 @@ mod tests {
         let gaps = IdleGaps::new(vec![10, 100]).unwrap();
         let times = [0, 10, 21, 200, 5, 5];
         let offsets = [0, 4, 4, 6];
-        let marks = gaps.marks(&times, &offsets);
+        let marks = gaps.marks(times[..].into(), &offsets);
         assert_eq!(marks, [2, 0, 1, 2, 2, 0]);
         assert_eq!(numbers(&marks, &offsets, 0), [0, 0, 1, 2, 0, 0]);
         assert_eq!(numbers(&marks, &offsets, 1), [0, 0, 0, 1, 0, 0]);
@@ -143,7 +143,7 @@ mod tests {
             times.sort_unstable();
             let gaps = IdleGaps::new(vec![a, b]).unwrap();
             let offsets = [0, times.len()];
-            let marks = gaps.marks(&times, &offsets);
+            let marks = gaps.marks(times[..].into(), &offsets);
             let (short, long) = (numbers(&marks, &offsets, 0), numbers(&marks, &offsets, 1));
             for i in 1..times.len() {
                 let gap = times[i] - times[i - 1];

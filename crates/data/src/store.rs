@@ -15,7 +15,7 @@
 //! it can derive.
 
 use crate::vocabulary::compare_names;
-use crate::{DataError, EventTypes, IdleGaps, Interactions, Result, Vocabulary, atomic, sessions};
+use crate::{DataError, EventTypes, IdleGaps, Interactions, Result, TimeSlice, ValueSlice, Vocabulary, atomic};
 use arrow::array::{ArrayRef, AsArray, BooleanArray, DictionaryArray, Float32Array, Int32Array, Int64Array, RecordBatch, StringArray};
 use arrow::buffer::{BooleanBuffer, NullBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema, SchemaRef};
@@ -103,8 +103,7 @@ pub fn write_session_batches(path: &Path, gaps: &IdleGaps, next: &mut dyn FnMut(
 
 fn write(table: &Interactions, gaps: Option<&IdleGaps>, path: &Path) -> Result<()> {
     let offsets = table.user_offsets();
-    let marks = gaps.map(|gaps| gaps.marks(&table.timestamps, &offsets)).unwrap_or_default();
-    let numbers: Vec<Vec<i32>> = (0..gaps.map_or(0, IdleGaps::levels)).map(|level| sessions::numbers(&marks, &offsets, level)).collect();
+    let marks = gaps.map(|gaps| gaps.marks(table.timestamps.all(), &offsets)).unwrap_or_default();
     let extra: Vec<Field> = table.extra.iter().map(|(name, column)| Field::new(name, column.data_type().clone(), true)).collect();
     let names = [Some(&table.user_ids), Some(&table.item_ids), table.event_types.as_ref().map(|e| &e.names)];
     atomic::write_with(path, |file| {
@@ -116,12 +115,11 @@ fn write(table: &Interactions, gaps: Option<&IdleGaps>, path: &Path) -> Result<(
             writer.write(&Rows {
                 users: &table.users[rows.clone()],
                 items: &table.items[rows.clone()],
-                timestamps: &table.timestamps[rows.clone()],
-                values: &table.values[rows.clone()],
+                timestamps: table.timestamps.slice(rows.clone()),
+                values: table.values.slice(rows.clone()),
                 codes: table.event_types.as_ref().map_or(&[], |events| &events.codes[rows.clone()]),
                 extra: &extra,
                 marks: marks.get(rows.clone()).unwrap_or_default(),
-                numbers: numbers.iter().map(|numbers| &numbers[rows.clone()]).collect(),
             })?;
             start = rows.end;
         }
@@ -133,16 +131,14 @@ fn write(table: &Interactions, gaps: Option<&IdleGaps>, path: &Path) -> Result<(
 pub(crate) struct Rows<'a> {
     pub users: &'a [u32],
     pub items: &'a [u32],
-    pub timestamps: &'a [i64],
-    pub values: &'a [f32],
+    pub timestamps: TimeSlice<'a>,
+    pub values: ValueSlice<'a>,
     /// Empty where the log has no event types.
     pub codes: &'a [u32],
     /// Further columns of the log.
     pub extra: &'a [ArrayRef],
     /// Of a sessions file: levels at which a session begins.
     pub marks: &'a [u8],
-    /// Of a sessions file: the sessions' numbers, one column a level.
-    pub numbers: Vec<&'a [i32]>,
 }
 
 /// Writes interactions or sessions a row group at a time.
@@ -153,6 +149,8 @@ pub(crate) struct RowGroups<'a, W: std::io::Write + Send> {
     names: [ArrayRef; 3],
     path: &'a Path,
     groups: usize,
+    /// Of a sessions file: the last row's user, and the number of their session at each level.
+    last: (Option<u32>, Vec<i32>),
 }
 
 impl<'a, W: std::io::Write + Send> RowGroups<'a, W> {
@@ -170,11 +168,13 @@ impl<'a, W: std::io::Write + Send> RowGroups<'a, W> {
         let writer = SerializedFileWriter::new(file, plain.root_schema_ptr(), properties).map_err(fail)?;
         let factory = ArrowRowGroupWriterFactory::new(&writer, encoded(&schema));
         let names = of.map(|vocabulary| vocabulary.map_or_else(|| names(&Vocabulary::default()), names));
-        Ok(Self { writer, factory, schema, names, path, groups: 0 })
+        let last = (None, vec![0; gaps.map_or(0, IdleGaps::levels)]);
+        Ok(Self { writer, factory, schema, names, path, groups: 0, last })
     }
 
     /// Appends a row group.
     pub fn write(&mut self, rows: &Rows) -> Result<()> {
+        let numbers = self.numbers(rows);
         let (schema, names, path) = (&self.schema, &self.names, self.path);
         let fail = |e: ParquetError| DataError::parquet(path, e);
         // One closure a column keeps only the column being encoded in Arrow form.
@@ -182,7 +182,7 @@ impl<'a, W: std::io::Write + Send> RowGroups<'a, W> {
             match column {
                 0 => strings(rows.users, &names[0]),
                 1 => strings(rows.items, &names[1]),
-                2 => Arc::new(Int64Array::from_iter_values(rows.timestamps.iter().copied())),
+                2 => Arc::new(Int64Array::from_iter_values(rows.timestamps)),
                 3 if rows.codes.is_empty() => Arc::new(StringArray::new_null(rows.users.len())),
                 3 => strings(rows.codes, &names[2]),
                 4 => floats(rows.values),
@@ -190,7 +190,7 @@ impl<'a, W: std::io::Write + Send> RowGroups<'a, W> {
                 _ => {
                     let at = column - 5 - rows.extra.len();
                     if at.is_multiple_of(2) {
-                        Arc::new(Int32Array::from_iter_values(rows.numbers[at / 2].iter().copied()))
+                        Arc::new(Int32Array::from_iter_values(numbers[at / 2].iter().copied()))
                     } else {
                         Arc::new(BooleanArray::new(rows.marks.iter().map(|mark| usize::from(*mark) > at / 2).collect::<BooleanBuffer>(), None))
                     }
@@ -218,6 +218,24 @@ impl<'a, W: std::io::Write + Send> RowGroups<'a, W> {
         group.close().map_err(fail)?;
         self.groups += 1;
         Ok(())
+    }
+
+    /// The rows' session numbers, one column a level, 0-based within each user.
+    fn numbers(&mut self, rows: &Rows) -> Vec<Vec<i32>> {
+        let (last_user, last) = &mut self.last;
+        let first = *last_user;
+        let of_level = |(level, last): (usize, &mut i32)| {
+            let mut user = first;
+            let number = |(own, mark): (&u32, &u8)| {
+                *last = if user == Some(*own) { *last + i32::from(usize::from(*mark) > level) } else { 0 };
+                user = Some(*own);
+                *last
+            };
+            rows.users.iter().zip(rows.marks).map(number).collect()
+        };
+        let numbers = last.par_iter_mut().enumerate().map(of_level).collect();
+        *last_user = rows.users.last().copied().or(first);
+        numbers
     }
 
     /// Ends the file.
@@ -297,7 +315,7 @@ fn strings(codes: &[u32], names: &ArrayRef) -> ArrayRef {
     array.map_or_else(|_| Arc::new(StringArray::new_null(codes.len())) as ArrayRef, |a| Arc::new(a))
 }
 
-fn floats(values: &[f32]) -> ArrayRef {
+fn floats(values: ValueSlice) -> ArrayRef {
     let nulls = values.iter().any(|v| v.is_nan()).then(|| values.iter().map(|v| !v.is_nan()).collect::<NullBuffer>());
     Arc::new(Float32Array::new(values.iter().copied().collect::<ScalarBuffer<f32>>(), nulls))
 }
@@ -378,3 +396,6 @@ pub fn read_vocabulary(path: &Path) -> Result<(Vocabulary, Vocabulary)> {
     let collect = |names: &[String]| names.iter().map(String::as_str).collect();
     Ok((collect(&users), collect(&items)))
 }
+
+#[cfg(test)]
+mod tests;

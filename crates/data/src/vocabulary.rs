@@ -100,12 +100,44 @@ pub(crate) struct VocabularyBuilder {
     ends: Vec<u64>,
     table: HashTable<u32>,
     last: u32,
+    /// The index of each small whole number, by its value; none where they are names like others.
+    numbers: Option<Vec<u32>>,
+}
+
+/// Whole numbers below this are small.
+const SMALL: usize = 1 << 22;
+
+/// The value of a small whole number, written as one writes it.
+fn small_number(name: &[u8]) -> Option<usize> {
+    if name.is_empty() || name.len() > 7 || (name[0] == b'0' && name.len() > 1) {
+        return None;
+    }
+    let digit = |value: usize, byte: &u8| byte.is_ascii_digit().then(|| 10 * value + usize::from(byte - b'0'));
+    name.iter().try_fold(0, digit).filter(|value| *value < SMALL)
 }
 
 impl VocabularyBuilder {
+    /// One that finds small whole numbers, which most ids are, by their value: a look-up is one access to memory. It takes up to
+    /// 16 MB.
+    pub(crate) fn of_numbers() -> Self {
+        Self { numbers: Some(Vec::new()), ..Self::default() }
+    }
+
     /// The index of `name`, a new one if it is new. Runs of one name cost one comparison.
     pub(crate) fn intern(&mut self, name: &[u8]) -> u32 {
         if (self.last as usize) < self.ends.len() && slice(&self.bytes, &self.ends, self.last) == name {
+            return self.last;
+        }
+        if let Some((numbers, value)) = self.numbers.as_mut().zip(small_number(name)) {
+            if numbers.len() <= value {
+                numbers.resize((value + 1).next_power_of_two(), u32::MAX);
+            }
+            if numbers[value] == u32::MAX {
+                numbers[value] = self.ends.len() as u32;
+                self.bytes.extend_from_slice(name);
+                self.ends.push(self.bytes.len() as u64);
+            }
+            self.last = numbers[value];
             return self.last;
         }
         let key = hash(name);
@@ -164,6 +196,18 @@ pub(crate) fn compare_names(a: &[u8], b: &[u8]) -> Ordering {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn numbers_are_names() {
+        let (mut plain, mut numbers) = (VocabularyBuilder::default(), VocabularyBuilder::of_numbers());
+        for name in ["7", "07", "4194303", "4194304", "x", "0", "00", "", "7", "12345678", "4194303", "-1", "07", "x", "\u{661}"] {
+            assert_eq!(plain.intern(name.as_bytes()), numbers.intern(name.as_bytes()), "{name:?}");
+        }
+        assert!(plain.names().eq(numbers.names()));
+        assert_eq!(plain.finish_sorted(), numbers.finish_sorted());
+        assert_eq!(small_number(b"4194303").zip(small_number(b"0")), Some((4_194_303, 0)));
+        assert_eq!([&b"4194304"[..], b"07", b"", b"1a"].map(small_number), [None; 4]);
+    }
 
     #[test]
     fn order_is_numeric_first() {

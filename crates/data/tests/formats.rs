@@ -160,7 +160,7 @@ fn columns_can_be_named_and_further_ones_are_kept() {
     };
     let options = ReadOptions { columns, time_unit: foretaste_data::TimeUnit::Ms, ..ReadOptions::default() };
     let (table, _) = read(&path, &options).unwrap();
-    assert_eq!((table.timestamps.as_slice(), table.values.as_slice()), ([1, 2].as_slice(), [5.0, 4.0].as_slice()));
+    assert_eq!((table.timestamps.all().to_vec(), table.values.all().to_vec()), (vec![1, 2], vec![5.0, 4.0]));
     store::write_interactions(&table, &folder.path().join("x.parquet")).unwrap();
     let again = load(&folder.path().join("x.parquet"));
     let (name, device) = &again.extra[0];
@@ -230,8 +230,8 @@ fn netflix_windows_follow_the_published_rule() {
     for window in Window::ALL {
         let roles = SplitRule::Window(window).split(&data, 4, 0.0).unwrap().roles;
         let [first, last, test_first, test_last] = window.days().map(|(y, m, d)| foretaste_data::days_from_civil(y, m, d).unwrap() * 86_400);
-        let in_train = |r: usize| data.timestamps[r] >= first && data.timestamps[r] <= last;
-        let in_test = |r: usize| data.timestamps[r] >= test_first && data.timestamps[r] <= test_last;
+        let in_train = |r: usize| data.timestamps.at(r) >= first && data.timestamps.at(r) <= last;
+        let in_test = |r: usize| data.timestamps.at(r) >= test_first && data.timestamps.at(r) <= test_last;
         let (mut held, mut seen) = ([0, 0], 0);
         for row in 0..data.len() {
             let user_trains = (0..data.len()).any(|r| data.users[r] == data.users[row] && in_train(r));

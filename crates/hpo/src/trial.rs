@@ -2,6 +2,7 @@
 
 use crate::Configuration;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// How a trial stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,9 +89,11 @@ impl History<'_> {
     #[must_use]
     pub fn losses(&self) -> Vec<(&[f64], f64)> {
         let (best, worst) = self.complete().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), (_, v)| (low.min(v), high.max(v)));
-        let loss = |trial: &Trial| match trial.state {
+        // Many trials end at one step: what others still came down from there is gathered once.
+        let mut falls: BTreeMap<u64, Vec<(usize, f64)>> = BTreeMap::new();
+        let mut loss = |trial: &Trial| match trial.state {
             State::Complete => trial.value.map(|v| v * self.sign),
-            State::Pruned => self.forecast(trial).map(|forecast| if best.is_finite() { forecast.max(best) } else { forecast }),
+            State::Pruned => self.forecast(trial, &mut falls).map(|forecast| if best.is_finite() { forecast.max(best) } else { forecast }),
             State::Failed => worst.is_finite().then_some(worst),
             State::Waiting | State::Running => None,
         };
@@ -116,13 +119,13 @@ impl History<'_> {
     /// The loss that a trial can be thought to have come to, had it gone on: the lowest it reported, less what complete trials
     /// still came down from the same step on. Near settings count most (Shepard's weights): slow learners are compared with
     /// slow learners.
-    fn forecast(&self, trial: &Trial) -> Option<f64> {
+    fn forecast(&self, trial: &Trial, falls: &mut BTreeMap<u64, Vec<(usize, f64)>>) -> Option<f64> {
         let step = trial.reports.last()?.step;
         let own = self.lowest(trial, step)?;
         let (mut sum, mut weights) = (0.0, 0.0);
-        for (other, fall, _) in self.falls(step) {
-            let weight = (squared(self.points.get(trial.number)?, self.points.get(other.number)?) + 1e-4).powi(-2);
-            sum += weight * fall;
+        for (other, fall) in falls.entry(step).or_insert_with(|| self.falls(step).map(|(other, fall, _)| (other.number, fall)).collect()) {
+            let weight = (squared(self.points.get(trial.number)?, self.points.get(*other)?) + 1e-4).powi(-2);
+            sum += weight * *fall;
             weights += weight;
         }
         Some(if weights > 0.0 { own - sum / weights } else { own })

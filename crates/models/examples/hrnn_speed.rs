@@ -83,7 +83,7 @@ fn write(histories: &Histories, path: &str) -> Result<(), Box<dyn std::error::Er
     for user in 0..histories.n_users() as u32 {
         let history = histories.user(user);
         for row in 0..history.len() {
-            writeln!(file, "{user},{},{},{}", history.items[row], history.values[row], history.timestamps[row])?;
+            writeln!(file, "{user},{},{},{}", history.items[row], history.values[row], history.timestamps.at(row))?;
         }
     }
     Ok(file.flush()?)

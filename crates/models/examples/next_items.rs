@@ -40,7 +40,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // Ten items the user has not had, an hour after the last one.
     let known = histories.user(user);
-    let now = known.timestamps.last().map_or(0, |last| last + 3600);
+    let now = known.timestamps.iter().next_back().map_or(0, |last| last + 3600);
     for (place, best) in Recommend::new(fitted.model.as_ref(), table.n_items()).for_user(user, known, now).iter().enumerate() {
         println!("{:>2}. {} ({:.2})", place + 1, table.item_ids.name(best.item), best.score);
     }

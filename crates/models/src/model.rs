@@ -98,10 +98,10 @@ pub trait RatingModel: Trained {
     fn predict_user(&self, user: u32, known: History<'_>, asked: History<'_>, reading: Reading, out: &mut [f32]) {
         let mut state = self.start(user, known);
         for (row, out) in out.iter_mut().enumerate() {
-            *out = state.predict(asked.items[row], asked.timestamps[row]);
+            *out = state.predict(asked.items[row], asked.timestamps.at(row));
             // What is revealed after the last row would move nothing.
             if reading == Reading::Streaming && row + 1 < asked.len() {
-                state.reveal(asked.items[row], asked.values[row], asked.timestamps[row]);
+                state.reveal(asked.items[row], asked.values[row], asked.timestamps.at(row));
             }
         }
     }
@@ -132,9 +132,9 @@ impl dyn RatingModel + '_ {
 ///
 /// `RMSE = sqrt(1/n sum_i (p_i - r_i)^2)`
 #[must_use]
-pub fn rmse(predictions: &[f32], values: &[f32]) -> f64 {
+pub fn rmse<'a>(predictions: &[f32], values: impl IntoIterator<Item = &'a f32>) -> f64 {
     let sum: f64 = predictions.iter().zip(values).map(|(p, v)| (f64::from(*p) - f64::from(*v)).powi(2)).sum();
-    (sum / values.len() as f64).sqrt()
+    (sum / predictions.len() as f64).sqrt()
 }
 
 /// Checks what every rating model needs of its training part and answers the mean rating.

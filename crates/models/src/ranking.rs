@@ -4,7 +4,7 @@
 
 use crate::kernels::{Matrix, add, product_into};
 use crate::{ModelError, Result, Trained, UserState};
-use foretaste_data::{Histories, History};
+use foretaste_data::{Histories, History, Timestamps, Values};
 use rayon::prelude::*;
 use std::cmp::Ordering;
 
@@ -81,7 +81,8 @@ pub(crate) trait Scorer: Trained {
 
 impl<S: Scorer> Recommender for S {
     fn ranking<'a>(&'a self, user: u32, known: History<'_>) -> Box<dyn RankingState + 'a> {
-        Box::new(Remembered { scorer: self, user, items: known.items.to_vec(), values: known.values.to_vec(), timestamps: known.timestamps.to_vec() })
+        let (values, timestamps) = (known.values.iter().copied().collect(), known.timestamps.iter().collect());
+        Box::new(Remembered { scorer: self, user, items: known.items.to_vec(), values, timestamps })
     }
 }
 
@@ -131,13 +132,13 @@ struct Remembered<'a, S> {
     scorer: &'a S,
     user: u32,
     items: Vec<u32>,
-    values: Vec<f32>,
-    timestamps: Vec<i64>,
+    values: Values,
+    timestamps: Timestamps,
 }
 
 impl<S: Scorer> RankingState for Remembered<'_, S> {
     fn scores(&self, timestamp: i64, out: &mut [f32]) {
-        let known = History { items: &self.items, values: &self.values, timestamps: &self.timestamps };
+        let known = History { items: &self.items, values: self.values.all(), timestamps: self.timestamps.all() };
         self.scorer.score(self.user, known, timestamp, out);
     }
 
@@ -205,9 +206,9 @@ pub fn mean_reciprocal_rank(model: &dyn Trained, known: &Histories, asked: &Hist
                 let mut state = model.rank(user, known.user(user));
                 let mut sum = 0.0;
                 for row in 0..history.len() {
-                    state.scores(history.timestamps[row], scores);
+                    state.scores(history.timestamps.at(row), scores);
                     sum += 1.0 / rank_of(scores, history.items[row]) as f64;
-                    state.reveal(history.items[row], history.values[row], history.timestamps[row]);
+                    state.reveal(history.items[row], history.values[row], history.timestamps.at(row));
                 }
                 sum
             },

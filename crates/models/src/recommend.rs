@@ -137,7 +137,7 @@ mod tests {
             (0..=users).map(|u| (u * rows) as usize).collect(),
             items,
             vec![f32::NAN; (users * rows) as usize],
-            (0..i64::from(users * rows)).collect(),
+            (0..i64::from(users * rows)).collect::<Vec<_>>(),
             n as usize,
         );
         let device = Device::flex();

@@ -37,7 +37,7 @@ fn ten_items_from_a_csv() {
     let table = foretaste_data::embedded::load().unwrap().of_users(|name| name.len() < 3).unwrap();
     let mut text = String::from("user,item,timestamp\n");
     for row in 0..table.len() {
-        text.push_str(&format!("{},{},{}\n", table.user_ids.name(table.users[row]), table.item_ids.name(table.items[row]), table.timestamps[row]));
+        text.push_str(&format!("{},{},{}\n", table.user_ids.name(table.users[row]), table.item_ids.name(table.items[row]), table.timestamps.at(row)));
     }
     std::fs::write(&file, text).unwrap();
     let file = file.to_str().unwrap();

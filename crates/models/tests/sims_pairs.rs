@@ -20,12 +20,12 @@ fn pairs_of_ml_1m_equal_the_direct_way() {
     }
     let (table, _) = read(&file, &ReadOptions::default()).unwrap();
     let rows = table.histories();
-    let newest = *rows.timestamps().iter().max().unwrap();
+    let newest = rows.timestamps().iter().max().unwrap();
     // Each item's users and times: one row a user and item here, users ascending.
     let mut takers: Vec<Vec<(u32, i64)>> = vec![Vec::new(); rows.n_items()];
     for user in 0..rows.n_users() as u32 {
         let own = rows.user(user);
-        own.items.iter().zip(own.timestamps).for_each(|(item, time)| takers[*item as usize].push((user, *time)));
+        own.items.iter().zip(own.timestamps).for_each(|(item, time)| takers[*item as usize].push((user, time)));
     }
     let decay = |half_life: f64, seconds: i64| if half_life > 0.0 { (-(seconds as f64) / 86_400.0 / half_life).exp2() } else { 1.0 };
     for (gap_half_life, age_half_life, popularity_discount_factor) in [(0.0, 0.0, 0.5), (30.0, 400.0, 0.25)] {

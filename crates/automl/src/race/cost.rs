@@ -14,7 +14,7 @@ pub(super) fn is_baseline(entrant: &Entrant) -> bool {
 
 /// Whether a model is trained in passes, of which there may be fewer.
 pub(super) fn has_passes(entrant: &Entrant) -> bool {
-    entrant.candidate.settings.clone().shortened(0.5) != entrant.candidate.settings
+    entrant.whole.clone().shortened(0.5) != entrant.whole
 }
 
 /// What trials of an entrant cost.

@@ -61,7 +61,9 @@ pub struct Entrant {
     pub stopped: Option<Stopped>,
     /// The share of its passes that the budget leaves it, where that is not all.
     pub shortened: Option<f64>,
-    /// Seconds that its own settings are expected to take on all data.
+    /// Its own settings, with all passes.
+    whole: ModelSettings,
+    /// Seconds that these are expected to take on all data.
     expected: Option<f64>,
     study: Study,
 }
@@ -152,12 +154,12 @@ impl Race<'_> {
         let remembered: Remembered = known.unwrap_or_default();
         let mut standing = Standing { entrants: Vec::new(), kept: Vec::new(), moments: Vec::new(), seconds: 0.0 };
         for mut candidate in candidates.into_iter().filter(|candidate| self.metric.judges(&candidate.settings)) {
-            let shortened = remembered.shortened.get(&candidate.name).copied();
+            let (shortened, whole) = (remembered.shortened.get(&candidate.name).copied(), candidate.settings.clone());
             if let Some(share) = shortened {
                 candidate.settings = candidate.settings.shortened(share);
             }
             let study = self.study(&candidate, shortened)?;
-            standing.entrants.push(Entrant { trials: study.trials()?, candidate, stopped: None, shortened, expected: None, study });
+            standing.entrants.push(Entrant { trials: study.trials()?, candidate, stopped: None, shortened, whole, expected: None, study });
         }
         if standing.entrants.is_empty() {
             return Err(AutomlError::Nothing(format!("no candidate can be judged by {}", self.metric.name)));
@@ -238,25 +240,23 @@ impl Race<'_> {
     }
 
     /// Leaves an entrant so much of its passes that its own settings are expected to end on `share` of the data within
-    /// `limit` seconds. Answers whether it stays in the race.
+    /// `limit` seconds: all of them again where a smaller share had less time. Answers whether it stays in the race.
     fn fit_in(&self, entrant: &mut Entrant, share: f64, limit: f64) -> Result<bool> {
-        // An expectation from less data is a rough one.
-        let Some(cut) = entrant.expected.map(|expected| 0.8 * limit / (expected * share)).filter(|cut| *cut < 1.0) else { return Ok(true) };
-        let left = entrant.shortened.unwrap_or(1.0) * cut;
-        let settings = entrant.candidate.settings.clone().shortened(cut);
-        // What has no passes may cost less than a sample says (its items are all there): its time will tell.
-        if !has_passes(entrant) {
-            return Ok(true);
-        }
+        // An expectation from less data is a rough one. What has no passes may cost less than a sample says (its items are all
+        // there): its time will tell.
+        let Some(left) = entrant.expected.map(|expected| 0.8 * limit / (expected * share)).filter(|_| has_passes(entrant)) else { return Ok(true) };
         if left < SHORTEST {
-            let reason = format!("on {:.0} % of the users it would take {:.1} times its share of the budget", 100.0 * share, 1.0 / cut);
+            let reason = format!("on {:.0} % of the users it would take {:.1} times its share of the budget", 100.0 * share, 1.0 / left);
             entrant.stopped = Some(Stopped::TooSlow(reason));
             return Ok(false);
         }
-        (self.heard)(&format!("{}: {:.0} % of its passes fit into the budget", entrant.candidate.title, 100.0 * left));
-        entrant.candidate.settings = settings;
-        entrant.shortened = Some(left);
-        entrant.expected = entrant.expected.map(|expected| expected * cut);
+        let shortened = (left < 1.0).then_some(left);
+        if shortened == entrant.shortened {
+            return Ok(true);
+        }
+        (self.heard)(&format!("{}: {:.0} % of its passes fit into the budget", entrant.candidate.title, 100.0 * left.min(1.0)));
+        entrant.candidate.settings = shortened.map_or_else(|| entrant.whole.clone(), |left| entrant.whole.clone().shortened(left));
+        entrant.shortened = shortened;
         entrant.study = self.study(&entrant.candidate, entrant.shortened)?;
         entrant.trials = entrant.study.trials()?;
         Ok(true)
@@ -275,10 +275,11 @@ impl Race<'_> {
             let watch = Deadline::new(clock + Duration::from_secs_f64(seconds), &*self.stop, &entrant.candidate);
             let objective = Objective { materials: sample, metric: self.metric, candidate: &entrant.candidate };
             let scored = objective.score(&entrant.candidate.settings, trial_seed(self.seed, 0), &watch, None);
-            let rows = sample.train.len() as f64 / self.materials.train.len() as f64;
+            // Of all rows and all passes.
+            let part = sample.train.len() as f64 / self.materials.train.len() as f64 * entrant.shortened.unwrap_or(1.0);
             match scored {
                 Ok(scored) => {
-                    entrant.expected = Some(clock.elapsed().as_secs_f64() / rows);
+                    entrant.expected = Some(clock.elapsed().as_secs_f64() / part);
                     (self.heard)(&format!("{} on {:.0} % of users: {} {:.4}", entrant.candidate.title, 100.0 * share, self.metric.name, scored.value));
                     standing.moments.push(Moment { seconds: spent(), entrant: index, value: scored.value, share });
                     return Ok(Some(scored.value));
@@ -286,7 +287,7 @@ impl Race<'_> {
                 // Stopped by a person: it begins again another time.
                 Err(_) if (self.stop)() => return Ok(None),
                 Err(_) if clock.elapsed().as_secs_f64() >= seconds => {
-                    entrant.expected = Some(seconds / watch.done().max(1e-3) / rows);
+                    entrant.expected = Some(seconds / watch.done().max(1e-3) / part);
                     if !has_passes(entrant) {
                         break;
                     }
@@ -352,7 +353,7 @@ impl Race<'_> {
     fn first(&self, standing: &mut Standing, spent: &dyn Fn() -> f64) -> Result<()> {
         let mut order: Vec<usize> = (0..standing.entrants.len()).collect();
         // Where nothing is known of the cost the list's own order stays: candidates come simplest first.
-        let expected = |at: &usize| standing.entrants[*at].expected.unwrap_or(0.0);
+        let expected = |at: &usize| standing.entrants[*at].expected.map_or(0.0, |seconds| seconds * standing.entrants[*at].shortened.unwrap_or(1.0));
         order.sort_by(|a, b| expected(a).total_cmp(&expected(b)));
         for index in order {
             let entrant = &standing.entrants[index];

@@ -24,8 +24,8 @@ fn entered(settings: &str, kind: Kind, check: impl FnOnce(&Race, &mut Entrant)) 
         heard: &|_| {},
     };
     let candidate = Candidate::new("it", "It", kind.settings(settings.parse().unwrap()).unwrap()).unwrap();
-    let study = race.study(&candidate, None).unwrap();
-    check(&race, &mut Entrant { candidate, trials: Vec::new(), stopped: None, shortened: None, expected: None, study });
+    let (study, whole) = (race.study(&candidate, None).unwrap(), candidate.settings.clone());
+    check(&race, &mut Entrant { candidate, trials: Vec::new(), stopped: None, shortened: None, whole, expected: None, study });
 }
 
 fn epochs(entrant: &Entrant) -> usize {
@@ -45,14 +45,15 @@ fn who_is_expected_to_take_too_long_trains_for_fewer_passes() {
         entrant.expected = Some(20.0);
         assert!(race.fit_in(entrant, 1.0, 10.0).unwrap());
         assert_eq!((epochs(entrant), entrant.shortened), (40, Some(0.4)));
-        assert!((entrant.expected.unwrap() - 8.0).abs() < 1e-9, "{:?}", entrant.expected);
-        // On a tenth of the data it fits as it is.
+        // What was too much for little time is not for more of it.
         assert!(race.fit_in(entrant, 0.1, 2.0).unwrap());
-        assert_eq!(epochs(entrant), 40);
+        assert_eq!(epochs(entrant), 80);
+        assert!(race.fit_in(entrant, 1.0, 30.0).unwrap());
+        assert_eq!((epochs(entrant), entrant.shortened), (100, None));
         // A tenth of the passes is the least.
-        entrant.expected = Some(60.0);
+        entrant.expected = Some(160.0);
         assert!(!race.fit_in(entrant, 1.0, 10.0).unwrap());
-        assert!(matches!(&entrant.stopped, Some(Stopped::TooSlow(why)) if why.contains("7.5 times")), "{:?}", entrant.stopped);
+        assert!(matches!(&entrant.stopped, Some(Stopped::TooSlow(why)) if why.contains("20.0 times")), "{:?}", entrant.stopped);
     });
     // What has no passes is let run to its limit.
     entered("", Kind::Biases, |race, entrant| {

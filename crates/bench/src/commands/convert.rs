@@ -37,7 +37,7 @@ fn convert(arguments: &Conversion, gaps: Option<&IdleGaps>, out: &Path) -> Resul
             None => store::write_interactions(&table, out)?,
             Some(gaps) => store::write_sessions(&table, gaps, out)?,
         }
-        (report, table.timestamps.iter().copied().min().zip(table.timestamps.iter().copied().max()))
+        (report, table.timestamps.iter().min().zip(table.timestamps.iter().max()))
     };
     let seconds = clock.elapsed().as_secs_f64();
     output::print(&if arguments.common.json { machine_readable(&report, seconds, out) } else { told(span, &report, out) });

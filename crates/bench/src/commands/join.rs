@@ -71,13 +71,9 @@ fn joined(task: &Task, standing: &Standing, end: Instant, alone: bool) -> (Joine
     if !task.metric.judges_ratings() || alone {
         return (best, Vec::new());
     }
-    let users = task.materials.validation.row_users();
+    let (users, values) = (task.materials.validation.row_users(), task.materials.validation.values().to_vec());
     loop {
-        let predictions = Predictions {
-            columns: among.iter().map(|at| standing.kept[*at].predictions.as_slice()).collect(),
-            values: task.materials.validation.values(),
-            users: &users,
-        };
+        let predictions = Predictions { columns: among.iter().map(|at| standing.kept[*at].predictions.as_slice()).collect(), values: &values, users: &users };
         let judged = blend::judged(&predictions, task.materials.scale);
         let methods: Vec<(String, f64)> = judged.iter().map(|(method, value)| (method.name().to_owned(), *value)).collect();
         let (method, _) = judged.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((Method::Best, f64::NAN));
@@ -118,10 +114,10 @@ fn restacked(task: &Task, standing: &Standing, joined: &Joined, end: Instant, se
         }
     };
     let (train, validation) = (&task.materials.train, &task.materials.validation);
-    let found = Predictions { columns: columns.iter().map(Vec::as_slice).collect(), values: train.values(), users: &train.row_users() };
+    let found = Predictions { columns: columns.iter().map(Vec::as_slice).collect(), values: &train.values().to_vec(), users: &train.row_users() };
     let weights = Method::Stacked.weights(&found);
     let columns = joined.members.iter().map(|(at, _)| standing.kept[*at].predictions.as_slice()).collect();
-    let asked = Predictions { columns, values: validation.values(), users: &validation.row_users() };
+    let asked = Predictions { columns, values: &validation.values().to_vec(), users: &validation.row_users() };
     let predictions: Vec<f32> = (0..validation.len()).map(|row| weights.of(&asked, row)).collect();
     let value = clipped_rmse(&predictions, validation.values(), task.materials.scale);
     let members = weights.members().map(|(column, weight)| (joined.members[column].0, weight)).collect();

@@ -130,12 +130,12 @@ fn of_user(model: &dyn Trained, user: u32, [known, test]: [&Histories; 2], taker
             let mut relevant = asked.items.to_vec();
             relevant.sort_unstable();
             relevant.dedup();
-            list_for(scores, &[], asked.timestamps[0], &relevant, state.as_ref());
+            list_for(scores, &[], asked.timestamps.at(0), &relevant, state.as_ref());
         }
         Reading::Streaming => {
             for row in 0..asked.len() {
-                list_for(scores, &asked.items[..row], asked.timestamps[row], &asked.items[row..=row], state.as_ref());
-                state.reveal(asked.items[row], asked.values[row], asked.timestamps[row]);
+                list_for(scores, &asked.items[..row], asked.timestamps.at(row), &asked.items[row..=row], state.as_ref());
+                state.reveal(asked.items[row], asked.values[row], asked.timestamps.at(row));
             }
         }
     }

@@ -180,7 +180,7 @@ pub(crate) trait Spill {
 
 impl<'a> Collector<'a> {
     pub fn new(skip: usize, spill: Option<&'a mut dyn Spill>) -> Self {
-        Self { columns: RawColumns::default(), spill, extra: Vec::new(), rejects: Rejects::new(skip), line: 1, files: 0 }
+        Self { columns: RawColumns::of_all(), spill, extra: Vec::new(), rejects: Rejects::new(skip), line: 1, files: 0 }
     }
 
     pub fn add(&mut self, mut chunk: Chunk) -> Result<()> {
@@ -203,8 +203,8 @@ impl<'a> Collector<'a> {
         let events = remap(&mut self.columns.event_names, &columns.event_names);
         self.columns.users.extend(columns.users.iter().map(|u| users[*u as usize]));
         self.columns.items.extend(columns.items.iter().map(|i| items[*i as usize]));
-        self.columns.timestamps.extend_from_slice(&columns.timestamps);
-        self.columns.values.extend_from_slice(&columns.values);
+        self.columns.timestamps.extend(columns.timestamps.all());
+        self.columns.values.extend(columns.values.all());
         self.columns.event_codes.extend(columns.event_codes.iter().map(|&e| events.get(e as usize).copied().unwrap_or(crate::EventTypes::NULL)));
         self.extra.resize_with(chunk.extra.len(), Vec::new);
         for (parts, texts) in self.extra.iter_mut().zip(chunk.extra) {

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// Reads a file, or a folder of part files as engines write them; rows go to `spill` where there is one.
 pub(super) fn read(path: &Path, options: &ReadOptions, mut spill: Option<&mut dyn Spill>) -> Result<RawRead> {
     let files = parts(path)?;
-    let mut raw = RawColumns::default();
+    let mut raw = RawColumns::of_all();
     let mut rejects = Rejects::new(options.skip_bad_rows);
     let mut first: Option<(SchemaRef, Vec<String>)> = None;
     let mut pieces: Vec<Vec<ArrayRef>> = Vec::new();

@@ -99,7 +99,7 @@ mod tests {
         assert_ne!(histories, simulation.run(4));
         for user in 0..50 {
             let history = histories.user(user);
-            assert!(!history.is_empty() && history.timestamps.is_sorted());
+            assert!(!history.is_empty() && history.timestamps.iter().is_sorted());
         }
         let head = histories.items().iter().filter(|i| **i < 20).count();
         assert!(head > 1_500 && head < 3_500, "a tenth of the items takes a good part of the rows: {head}");

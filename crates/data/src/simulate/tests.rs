@@ -79,7 +79,7 @@ fn files_hold_the_events() {
                 let index = table.user_ids.index(&world.user_id(user).to_string()).unwrap() as usize;
                 let rows = offsets[index]..offsets[index + 1];
                 let mut found: Vec<(String, i64, f32, f32)> =
-                    rows.map(|row| (table.item_ids.name(table.items[row]).to_owned(), table.timestamps[row], table.values[row], expected[row])).collect();
+                    rows.map(|row| (table.item_ids.name(table.items[row]).to_owned(), table.timestamps.at(row), table.values[row], expected[row])).collect();
                 let mut own: Vec<_> = events[user].iter().map(|e| (world.item_id(e.item as usize).to_string(), e.timestamp, e.value, e.expected)).collect();
                 found.sort_by(|a, b| a.0.cmp(&b.0));
                 own.sort_by(|a, b| a.0.cmp(&b.0));

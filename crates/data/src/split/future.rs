@@ -55,7 +55,7 @@ impl Window {
         let [Some(train_first), Some(train_last), Some(test_first), Some(test_last)] = days else {
             return Err(DataError::Setting(format!("window {} has an impossible date", self.name())));
         };
-        let day = |row: usize| data.timestamps[row].div_euclid(86_400);
+        let day = |row: usize| data.timestamps.at(row).div_euclid(86_400);
         let mut coin = rng(seed, "split");
         let mut roles = vec![Role::Unused; data.len()];
         for range in data.user_offsets().windows(2) {
@@ -89,7 +89,7 @@ impl std::str::FromStr for Window {
 /// The newest `test` share of the rows tests, of the rows before it the newest `validation` share
 /// validates. A cut never divides one second: its rows stay on the later side.
 pub(super) fn cut(data: &Interactions, test: f64, validation: f64) -> Vec<Role> {
-    let mut times = data.timestamps.clone();
+    let mut times = data.timestamps.all().to_vec();
     times.sort_unstable();
     let at = |rows: usize, share: f64| (rows as f64 * (1.0 - share)).round() as usize;
     let test_from = times.get(at(times.len(), test)).copied().unwrap_or(i64::MAX);
@@ -97,7 +97,7 @@ pub(super) fn cut(data: &Interactions, test: f64, validation: f64) -> Vec<Role> 
     let validation_from = if validation > 0.0 { times.get(at(before, validation)).copied().unwrap_or(test_from) } else { test_from };
     data.timestamps
         .iter()
-        .map(|&time| match time {
+        .map(|time| match time {
             _ if time >= test_from => Role::Test,
             _ if time >= validation_from => Role::Validation,
             _ => Role::Train,

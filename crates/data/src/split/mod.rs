@@ -9,7 +9,7 @@ mod random;
 
 pub use future::Window;
 
-use crate::{DataError, Histories, Interactions, Result};
+use crate::{DataError, Histories, Interactions, Result, Timestamps, Values};
 use std::path::PathBuf;
 
 /// What a row is for.
@@ -232,8 +232,8 @@ impl Split {
         Histories::new(
             crate::interactions::offsets(&users, data.n_users()),
             pick().map(|row| data.items[row]).collect(),
-            pick().map(|row| data.values[row]).collect(),
-            pick().map(|row| data.timestamps[row]).collect(),
+            pick().map(|row| data.values[row]).collect::<Values>(),
+            pick().map(|row| data.timestamps.at(row)).collect::<Timestamps>(),
             data.n_items(),
         )
     }

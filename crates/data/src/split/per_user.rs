@@ -51,7 +51,7 @@ pub(super) fn last_session(data: &Interactions, gap: i64, validation: f64, seed:
     let mut coin = rng(seed, "split");
     let mut roles = vec![Role::Train; data.len()];
     for range in data.user_offsets().windows(2) {
-        let begins = |row: &usize| *row == range[0] || gaps.crossed(data.timestamps[*row] - data.timestamps[*row - 1]) > 0;
+        let begins = |row: &usize| *row == range[0] || gaps.crossed(data.timestamps.at(*row) - data.timestamps.at(*row - 1)) > 0;
         let mut newest_first = (range[0]..range[1]).rev().filter(begins);
         let (last, before, first) = (newest_first.next(), newest_first.next(), newest_first.next());
         let validates = coin.random_bool(validation);

@@ -47,13 +47,13 @@ pub(super) fn fold_file(data: &Interactions, test: &Path, validation: f64, seed:
     for row in 0..fold.len() {
         let (user, item) = (fold.user_ids.name(fold.users[row]), fold.item_ids.name(fold.items[row]));
         match (data.user_ids.index(user), data.item_ids.index(item)) {
-            (Some(user), Some(item)) => wanted.insert((user, item, fold.timestamps[row])),
+            (Some(user), Some(item)) => wanted.insert((user, item, fold.timestamps.at(row))),
             _ => return Err(stranger(test, user, item)),
         };
     }
     let (test_rows, rest): (Vec<u32>, Vec<u32>) = shuffled(data.len(), seed)
         .into_iter()
-        .partition(|&row| wanted.contains(&(data.users[row as usize], data.items[row as usize], data.timestamps[row as usize])));
+        .partition(|&row| wanted.contains(&(data.users[row as usize], data.items[row as usize], data.timestamps.at(row as usize))));
     if test_rows.len() != wanted.len() {
         return Err(DataError::file(
             test.display(),

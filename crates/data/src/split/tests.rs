@@ -43,7 +43,7 @@ proptest! {
             prop_assert_eq!(parts.given.len(), split.count(Role::Given));
             prop_assert_eq!(parts.train.len() + parts.validation.len() + parts.test.len() + parts.given.len() + split.count(Role::Unused), data.len());
             let mut other = data.clone();
-            for value in &mut other.values { *value = 1.0; }
+            other.values.change(|_, _| 1.0);
             prop_assert_eq!(&rule.split(&other, seed, validation).unwrap().roles, &split.roles);
         }
     }
@@ -55,7 +55,7 @@ proptest! {
         let data = table(&rows);
         for rule in RULES {
             let Ok(split) = rule.split(&data, seed, 0.0) else { continue };
-            let times = |role| (0..data.len()).filter(|r| split.roles[*r] == role).map(|r| (data.users[r], data.timestamps[r])).collect::<Vec<_>>();
+            let times = |role| (0..data.len()).filter(|r| split.roles[*r] == role).map(|r| (data.users[r], data.timestamps.at(r))).collect::<Vec<_>>();
             let (train, test) = (times(Role::Train), times(Role::Test));
             match rule.regime() {
                 Regime::Future => {

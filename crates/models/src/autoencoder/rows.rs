@@ -1,6 +1,6 @@
 //! Sparse rows of ratings, and batches of them.
 
-use foretaste_data::Histories;
+use foretaste_data::{Histories, ValueSlice};
 
 /// Ratings by row (users, or items): columns ascending within a row.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,7 +25,7 @@ impl Rows {
     }
 
     /// Adds a row.
-    pub fn push(&mut self, items: &[u32], values: &[f32], offset: f32) {
+    pub fn push(&mut self, items: &[u32], values: ValueSlice, offset: f32) {
         let mut own: Vec<(u32, f32)> = items.iter().zip(values).filter(|(i, _)| (**i as usize) < self.width).map(|(i, v)| (*i, v - offset)).collect();
         own.sort_by_key(|(item, _)| *item);
         for (at, (item, value)) in own.iter().enumerate() {

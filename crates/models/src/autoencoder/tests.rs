@@ -8,7 +8,7 @@ use rand::RngExt;
 fn tiny() -> Rows {
     let items = vec![0, 2, 5, 1, 2, 0, 1, 3, 4, 5, 3, 4];
     let values = vec![5.0, 3.0, 4.0, 1.0, 2.0, 4.0, 3.0, 5.0, 2.0, 1.0, 4.0, 2.0];
-    Rows::users(&Histories::new(vec![0, 3, 5, 9, 10, 12], items, values, (0..12).collect(), 6), 3.0)
+    Rows::users(&Histories::new(vec![0, 3, 5, 9, 10, 12], items, values, (0..12).collect::<Vec<_>>(), 6), 3.0)
 }
 
 fn objective(optimizer: Optimizer, refeeding: usize) -> Objective {
@@ -131,10 +131,10 @@ fn transposing_twice_changes_nothing() {
     for _ in 0..20 {
         let items: Vec<u32> = (0..9).filter(|_| random.random_range(0..3) == 0).collect();
         let values: Vec<f32> = items.iter().map(|_| random.random_range(1.0..5.0)).collect();
-        rows.push(&items, &values, 0.0);
+        rows.push(&items, values.as_slice().into(), 0.0);
     }
     assert_eq!(transposed(&transposed(&rows)), rows);
     // A later rating of the same item replaces the earlier one.
-    rows.push(&[4, 2, 4], &[1.0, 2.0, 3.0], 0.0);
+    rows.push(&[4, 2, 4], [1.0, 2.0, 3.0][..].into(), 0.0);
     assert_eq!(rows.row(20), ([2, 4].as_slice(), [2.0, 3.0].as_slice()));
 }

@@ -180,7 +180,7 @@ impl RatingModel for Model {
             if trained {
                 state.observe_known(known.items[row]);
             } else {
-                state.reveal(known.items[row], known.values[row], known.timestamps[row]);
+                state.reveal(known.items[row], known.values[row], known.timestamps.at(row));
             }
         }
         Box::new(state)

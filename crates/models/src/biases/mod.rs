@@ -158,7 +158,7 @@ impl RatingModel for Model {
     fn start<'a>(&'a self, _: u32, known: History<'_>) -> Box<dyn UserState + 'a> {
         let mut state = State { model: self, residuals: 0.0, ratings: 0.0, bias: 0.0 };
         for row in 0..known.len() {
-            state.reveal(known.items[row], known.values[row], known.timestamps[row]);
+            state.reveal(known.items[row], known.values[row], known.timestamps.at(row));
         }
         Box::new(state)
     }

@@ -3,7 +3,7 @@
 use crate::codes::Codes;
 use crate::tensors::{NamedTensor, Tensors};
 use crate::{FitContext, Result};
-use foretaste_data::{Attributes, Histories};
+use foretaste_data::{Attributes, Histories, TimeSlice};
 
 const HOURS: usize = 24;
 const WEEKDAYS: usize = 7;
@@ -194,10 +194,10 @@ impl Fields {
     }
 
     /// The field of a user's newest items before `timestamp`, of rows in time order.
-    pub fn before(&self, items: &[u32], timestamps: &[i64], timestamp: i64, out: &mut Features) {
+    pub fn before(&self, items: &[u32], timestamps: TimeSlice, timestamp: i64, out: &mut Features) {
         if self.recent > 0 {
             let (start, from) = (self.starts()[4], out.entries.len());
-            let past = timestamps.partition_point(|t| *t < timestamp);
+            let past = timestamps.partition_point(|t| t < timestamp);
             let newest = items[past.saturating_sub(self.recent)..past].iter().filter(|item| (**item as usize) < self.items);
             out.entries.extend(newest.map(|item| (start as u32 + item, 1.0)));
             out.share(from);

@@ -153,9 +153,9 @@ impl Model {
         let trained = self.population.knows(user);
         for row in 0..known.len() {
             if trained || self.settings.objective == Objective::Click {
-                state.remember(known.items[row], known.timestamps[row]);
+                state.remember(known.items[row], known.timestamps.at(row));
             } else {
-                UserState::reveal(&mut state, known.items[row], known.values[row], known.timestamps[row]);
+                UserState::reveal(&mut state, known.items[row], known.values[row], known.timestamps.at(row));
             }
         }
         state
@@ -225,7 +225,7 @@ impl State<'_> {
         let fields = &self.model.fields;
         [
             self.model.part(Of::Time, |features| fields.time(timestamp, features)),
-            self.model.part(Of::Before, |features| fields.before(&self.items, &self.timestamps, timestamp, features)),
+            self.model.part(Of::Before, |features| fields.before(&self.items, self.timestamps.as_slice().into(), timestamp, features)),
         ]
     }
 

@@ -16,8 +16,8 @@ fn histories() -> Histories {
     }));
     let n: usize = lengths.iter().sum();
     let items = (0..n as u32).map(|row| (row * 5 + row / 3) % 8).collect();
-    let values = (0..n).map(|row| 1.0 + ((row * 7) % 9) as f32 * 0.5).collect();
-    let timestamps = (0..n as i64).map(|row| 900_000_000 + row * 40_000).collect();
+    let values = (0..n).map(|row| 1.0 + ((row * 7) % 9) as f32 * 0.5).collect::<Vec<_>>();
+    let timestamps = (0..n as i64).map(|row| 900_000_000 + row * 40_000).collect::<Vec<_>>();
     Histories::new(offsets.collect(), items, values, timestamps, 9)
 }
 
@@ -62,7 +62,7 @@ fn with<T>(settings: &Settings, native: bool, device: &Device, run: impl FnOnce(
 /// DeepFM written out, in doubles: every pair of features, every unit.
 fn written_out(training: &Training, fields: &Fields, train: &Histories, example: Example) -> f64 {
     let user = train.row_users()[example.row as usize];
-    let (own, timestamp) = (train.user(user), train.timestamps()[example.row as usize]);
+    let (own, timestamp) = (train.user(user), train.timestamps().at(example.row as usize));
     let mut features = Features::default();
     fields.user(user, &mut features);
     fields.item(example.item, &mut features);
@@ -120,7 +120,7 @@ fn scores_equal_the_equations_written_out() {
             let model = training.model(1.0).unwrap();
             for (example, expected) in examples.iter().zip(expected) {
                 let user = train.row_users()[example.row as usize];
-                let timestamp = train.timestamps()[example.row as usize];
+                let timestamp = train.timestamps().at(example.row as usize);
                 let state = model.state(user, train.user(user));
                 let predicted = state.predict(example.item, timestamp);
                 assert!((f64::from(predicted) - expected).abs() < 1e-4, "depth {depth}: {predicted} {expected}");
@@ -243,7 +243,7 @@ fn fields_by_hand() {
     fields.item(2, &mut features);
     // 1970-01-01 13:00, a Thursday.
     fields.time(13 * 3600, &mut features);
-    fields.before(&[4, 1, 3, 5], &[10, 20, 30, 40], 40, &mut features);
+    fields.before(&[4, 1, 3, 5], [10, 20, 30, 40][..].into(), 40, &mut features);
     let found: Vec<&[(u32, f32)]> = features.fields().collect();
     assert_eq!(found[0], [(6, 1.0)], "the unknown user");
     assert_eq!(found[1..3], [&[(7 + 2, 1.0)][..], &[(17, 0.5), (18, 0.5)]], "item 2 is both a and b");

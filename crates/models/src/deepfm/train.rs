@@ -108,7 +108,7 @@ impl Chunk {
         self.features.clear();
         for example in examples {
             let user = rows[example.row as usize];
-            let timestamp = train.timestamps()[example.row as usize];
+            let timestamp = train.timestamps().at(example.row as usize);
             let own = train.user(user);
             fields.user(user, &mut self.features);
             fields.item(example.item, &mut self.features);
@@ -369,8 +369,7 @@ impl Trainer for Training<'_> {
                 let taken = distinct(&[asked.items, train.user(user).items].concat());
                 let state = (!asked.is_empty()).then(|| model.state(user, train.user(user)));
                 for (timestamp, state) in asked.timestamps.iter().zip(state.iter().cycle()) {
-                    losses
-                        .extend(drawn(self.settings.negatives, train.n_items(), &taken, &mut random).map(|item| log_loss(state.score(item, *timestamp), 0.0)));
+                    losses.extend(drawn(self.settings.negatives, train.n_items(), &taken, &mut random).map(|item| log_loss(state.score(item, timestamp), 0.0)));
                 }
             }
         }

@@ -261,7 +261,7 @@ mod tests {
     #[test]
     fn ranks_are_fused_by_hand() {
         // Item 0 three times, 1 twice, 2 once, for whoever; user 0 took 3 lately and nobody else did.
-        let train = Histories::new(vec![0, 3, 5, 7], vec![0, 1, 3, 0, 1, 0, 2], vec![1.0; 7], (0..7).collect(), 4);
+        let train = Histories::new(vec![0, 3, 5, 7], vec![0, 1, 3, 0, 1, 0, 2], vec![1.0; 7], (0..7).collect::<Vec<_>>(), 4);
         let device = Device::flex();
         let context = FitContext::new(0, &device);
         let parts = [Kind::Popularity.defaults(), Kind::Popularity.settings("by = \"user\"".parse().unwrap()).unwrap()];

@@ -86,7 +86,7 @@ pub(super) fn design(settings: &Settings, train: &Histories, context: &FitContex
     let item_attributes = attributes(settings.item_attributes, context.item_attributes, "item")?;
     let (users, items) = (train.n_users(), train.n_items());
     let asked = |bag: Bag| if bag == Bag::Transductive { context.membership } else { None };
-    let mut days: Vec<i64> = if settings.day { train.timestamps().iter().map(|t| day(*t)).collect() } else { Vec::new() };
+    let mut days: Vec<i64> = if settings.day { train.timestamps().iter().map(day).collect() } else { Vec::new() };
     days.sort_unstable();
     days.dedup();
     let layout = Layout {
@@ -157,7 +157,7 @@ pub(super) fn design(settings: &Settings, train: &Histories, context: &FitContex
     if settings.day {
         let mut day_block = Block::new(day_groups);
         (0..layout.days.len() as u32).for_each(|day| day_block.push([(day, 1.0)]));
-        day_block.rows = train.timestamps().iter().map(|t| layout.day_part(*t).unwrap_or(0) as u32).collect();
+        day_block.rows = train.timestamps().iter().map(|t| layout.day_part(t).unwrap_or(0) as u32).collect();
         blocks.push(day_block);
     }
     Ok((Design::new(blocks)?, layout))

@@ -226,10 +226,10 @@ impl<'a> State<'a> {
             state.users.extend(model.user(draw, user, &part));
         }
         if model.population.knows(user) {
-            state.known = known.items.iter().copied().zip(known.timestamps.iter().copied()).collect();
+            state.known = known.items.iter().copied().zip(known.timestamps).collect();
         } else {
             for row in 0..known.len() {
-                state.reveal(known.items[row], known.values[row], known.timestamps[row]);
+                state.reveal(known.items[row], known.values[row], known.timestamps.at(row));
             }
         }
         state

@@ -3,14 +3,14 @@
 use super::Settings;
 use super::design::Design;
 use super::machine::Machine;
-use foretaste_data::rng;
+use foretaste_data::{ValueSlice, rng};
 use rand::seq::SliceRandom;
 
 /// One pass over all rows in random order; answers the sum of squared errors before each update.
 ///
 /// For one row with error `e`: `w_j += rate (e x_j - l_w w_j)`,
 /// `v_j += rate (e x_j (q - x_j v_j) - l_v v_j)` with `q = sum_j x_j v_j`.
-pub(super) fn pass(machine: &mut Machine, design: &Design, target: &[f32], settings: &Settings, seed: u64, epoch: usize) -> f64 {
+pub(super) fn pass(machine: &mut Machine, design: &Design, target: ValueSlice, settings: &Settings, seed: u64, epoch: usize) -> f64 {
     let (width, factors, rate) = (machine.width(), machine.factors, settings.learning_rate);
     let mut order: Vec<u32> = (0..design.len() as u32).collect();
     order.shuffle(&mut rng(seed, &format!("fm sgd {epoch}")));

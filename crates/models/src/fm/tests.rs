@@ -108,7 +108,7 @@ fn gradient_steps_equal_finite_differences() {
     let before = machine(&design, 2);
     let settings = Settings { learner: Learner::Sgd, learning_rate: 1e-3, sgd_regularization: 0.2, sgd_weight_regularization: 0.1, ..Settings::default() };
     let mut after = before.clone();
-    sgd::pass(&mut after, &design, &target[..1], &settings, 0, 0);
+    sgd::pass(&mut after, &design, target[..1].into(), &settings, 0, 0);
     let loss = |machine: &Machine| 0.5 * (f64::from(target[0]) - by_pairs(machine, &design, 0)).powi(2);
     let width = before.width();
     for place in 0..3 {

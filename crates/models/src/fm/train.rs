@@ -12,7 +12,7 @@ use crate::epochs::{self, Trainer};
 use crate::model::training_mean;
 use crate::tensors::{NamedTensor, Tensors};
 use crate::{FitContext, Fitted, ModelError, ModelSettings, Result};
-use foretaste_data::{Histories, rng};
+use foretaste_data::{Histories, ValueSlice, rng};
 use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
@@ -52,7 +52,7 @@ pub(crate) fn train_model(settings: &Settings, train: &Histories, context: &FitC
 /// [`ModelError::Training`] when target and design do not fit together.
 pub fn learn(settings: &Settings, design: &Design, target: &[f32], asked: &Design, seed: u64, mut each: impl FnMut(usize, &[f32])) -> Result<()> {
     settings.check()?;
-    let mut chains = chains(settings, design, target, seed)?;
+    let mut chains = chains(settings, design, target.into(), seed)?;
     for iteration in 0..settings.iterations {
         step(&mut chains, iteration);
         let mut predictions = vec![0.0; asked.len()];
@@ -69,7 +69,7 @@ pub fn learn(settings: &Settings, design: &Design, target: &[f32], asked: &Desig
 }
 
 /// Chains that share nothing but the data: the first runs under `seed` itself.
-fn chains<'a>(settings: &'a Settings, design: &'a Design, target: &'a [f32], seed: u64) -> Result<Vec<Chain<'a>>> {
+fn chains<'a>(settings: &'a Settings, design: &'a Design, target: ValueSlice<'a>, seed: u64) -> Result<Vec<Chain<'a>>> {
     let seed = |chain: usize| if chain == 0 { seed } else { rng(seed, &format!("fm chain {chain}")).random() };
     (0..settings.chains).map(|chain| Chain::new(settings, design, target, seed(chain))).collect()
 }
@@ -91,7 +91,7 @@ struct Levels {
 struct Chain<'a> {
     settings: &'a Settings,
     design: &'a Design,
-    target: &'a [f32],
+    target: ValueSlice<'a>,
     seed: u64,
     sweeper: Sweeper<'a>,
     machine: Machine,
@@ -101,7 +101,7 @@ struct Chain<'a> {
 }
 
 impl<'a> Chain<'a> {
-    fn new(settings: &'a Settings, design: &'a Design, target: &'a [f32], seed: u64) -> Result<Self> {
+    fn new(settings: &'a Settings, design: &'a Design, target: ValueSlice<'a>, seed: u64) -> Result<Self> {
         let fail = |reason: String| Err(ModelError::Training { model: NAME, reason });
         if target.len() != design.len() || target.is_empty() {
             return fail(format!("{} target values for {} rows", target.len(), design.len()));

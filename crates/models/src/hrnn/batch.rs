@@ -99,9 +99,9 @@ pub(super) struct Recency {
 impl Recency {
     /// Weights `2^(-age / half_life)` from the last training row back, 1 on average; all 1 without half-life.
     pub fn new(train: &Histories, half_life: Option<f64>) -> Self {
-        let latest = train.timestamps().iter().copied().max().unwrap_or(0);
+        let latest = train.timestamps().iter().max().unwrap_or(0);
         let mut recency = Self { latest, half_life: half_life.unwrap_or(f64::INFINITY), scale: 1.0 };
-        let sum: f64 = train.timestamps().iter().map(|t| recency.of(*t)).sum();
+        let sum: f64 = train.timestamps().iter().map(|t| recency.of(t)).sum();
         recency.scale = train.len() as f64 / sum.max(f64::MIN_POSITIVE);
         recency
     }
@@ -159,7 +159,7 @@ impl<'a> Preparer<'a> {
                     *track = Track::default();
                 }
                 let from = self.train.range(batch.users[at]).start + batch.positions[at] as usize;
-                let (base, timestamp) = (self.base.get(from).copied().unwrap_or(mean), self.train.timestamps()[from]);
+                let (base, timestamp) = (self.base.get(from).copied().unwrap_or(mean), self.train.timestamps().at(from));
                 self.when.write(track, timestamp, (base - mean) / deviation, out);
                 weights[at] *= self.recency.weight(timestamp);
                 crossed[at] = self.when.crossed(track, timestamp);

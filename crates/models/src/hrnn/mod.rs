@@ -178,13 +178,13 @@ impl RatingModel for Model {
         let mut state = State::new(self, user);
         let mut next = 0;
         for (row, out) in out.iter_mut().enumerate() {
-            while next < known.len() && known.timestamps[next] <= asked.timestamps[row] {
-                state.take(known.items[next], known.values[next], known.timestamps[next]);
+            while next < known.len() && known.timestamps.at(next) <= asked.timestamps.at(row) {
+                state.take(known.items[next], known.values[next], known.timestamps.at(next));
                 next += 1;
             }
-            *out = state.predict(asked.items[row], asked.timestamps[row]);
+            *out = state.predict(asked.items[row], asked.timestamps.at(row));
             if reading == Reading::Streaming {
-                state.take(asked.items[row], asked.values[row], asked.timestamps[row]);
+                state.take(asked.items[row], asked.values[row], asked.timestamps.at(row));
             }
         }
     }

@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn popular_items_are_drawn_more_often() {
-        let train = Histories::new(vec![0, 17], (0..16).map(|_| 2).chain([0]).collect(), vec![1.0; 17], (0..17).collect(), 4);
+        let train = Histories::new(vec![0, 17], (0..16).map(|_| 2).chain([0]).collect(), vec![1.0; 17], (0..17).collect::<Vec<_>>(), 4);
         let settings = Settings { negatives: 1, negatives_alpha: 0.5, ..Settings::default() };
         let negatives = Negatives::new(&settings, &train, &[0]);
         let mut drawn = Vec::new();

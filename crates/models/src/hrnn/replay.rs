@@ -88,7 +88,7 @@ impl<'a> State<'a> {
 
     /// Takes a history in.
     pub fn replay(&mut self, known: History<'_>) {
-        (0..known.len()).for_each(|row| self.take(known.items[row], known.values[row], known.timestamps[row]));
+        (0..known.len()).for_each(|row| self.take(known.items[row], known.values[row], known.timestamps.at(row)));
     }
 
     /// What the stationary part predicts.

@@ -11,7 +11,7 @@
 use super::{NAME, Settings};
 use crate::tensors::{NamedTensor, Tensors};
 use crate::{FitContext, ModelError, RatingModel, Reading, Result, Trained, UserState, fm};
-use foretaste_data::{Histories, History, rng, stream_seed};
+use foretaste_data::{Histories, History, Timestamps, Values, rng, stream_seed};
 use rand::seq::SliceRandom;
 
 /// Trained machines, one a fold; none without a stationary part of this kind.
@@ -43,13 +43,13 @@ fn deal(train: &Histories, seed: u64, folds: usize) -> Vec<usize> {
 
 /// The rows of the users that `keep` names; the others' histories are empty.
 fn part(all: &Histories, keep: impl Fn(u32) -> bool) -> Histories {
-    let mut columns = (vec![0], Vec::new(), Vec::new(), Vec::new());
+    let mut columns = (vec![0], Vec::new(), Values::default(), Timestamps::default());
     for user in 0..all.n_users() as u32 {
         if keep(user) {
             let history = all.user(user);
             columns.1.extend_from_slice(history.items);
-            columns.2.extend_from_slice(history.values);
-            columns.3.extend_from_slice(history.timestamps);
+            columns.2.extend(history.values);
+            columns.3.extend(history.timestamps);
         }
         columns.0.push(columns.1.len());
     }
@@ -92,7 +92,7 @@ impl Machines {
 
     /// A stranger's state in every machine.
     pub fn start(&self) -> Vec<Box<dyn UserState + '_>> {
-        let nothing = History { items: &[], values: &[], timestamps: &[] };
+        let nothing = History::default();
         self.0.iter().map(|machine| machine.start(u32::MAX, nothing)).collect()
     }
 

@@ -89,14 +89,14 @@ fn loss_by_replay(model: &Model, settings: &Settings, histories: &Histories, all
                 for at in (row..batch.items.len()).step_by(settings.rows).filter(|at| batch.mask[*at] > 0.0) {
                     let (user, item) = (batch.users[at] as usize, batch.items[at]);
                     let from = histories.range(user as u32).start + batch.positions[at] as usize;
-                    states[user].scores(histories.timestamps()[from], &mut scores);
+                    states[user].scores(histories.timestamps().at(from), &mut scores);
                     let correct = |item: u32, by: f32| scores[item as usize] - by;
                     let own = correct(item, prepared.own_corrections[at]);
                     let samples = prepared.samples.iter().zip(&prepared.corrections);
                     let mut others: Vec<f32> = samples.filter(|(sample, _)| **sample != item).map(|(sample, by)| correct(*sample, *by)).collect();
                     let (loss, _) = losses::loss(goal.loss, goal.penalty, own, &mut others, &mut Vec::new());
                     sum += f64::from(loss) * f64::from(1.0 - goal.rating_share);
-                    states[user].reveal(item, histories.values()[from], histories.timestamps()[from]);
+                    states[user].reveal(item, histories.values()[from], histories.timestamps().at(from));
                 }
             }
         }
@@ -210,7 +210,7 @@ fn a_prediction_does_not_see_its_own_rating() {
     let predict = |histories: &Histories| (&model as &dyn RatingModel).predict(&nothing, histories, Reading::Streaming);
     let before = predict(&histories);
     let mut changed = histories.clone();
-    changed.values_mut()[3] = 5.0;
+    changed.change_values(|row, value| if row == 3 { 5.0 } else { value });
     let after = predict(&changed);
     assert_eq!(before[..4], after[..4]);
     assert_ne!(before[4..7], after[4..7]);
@@ -245,11 +245,11 @@ fn a_state_is_handed_on() {
         let model = network(&settings);
         let history = histories.user(0);
         let mut state = State::new(&model, 0);
-        (0..4).for_each(|row| state.take(history.items[row], history.values[row], history.timestamps[row]));
+        (0..4).for_each(|row| state.take(history.items[row], history.values[row], history.timestamps.at(row)));
         let bytes = state.memory.to_bytes();
         let mut taken = State::with(&model, 0, Memory::from_bytes(&model, &bytes).unwrap());
         for row in 4..7 {
-            let (item, time) = (history.items[row], history.timestamps[row]);
+            let (item, time) = (history.items[row], history.timestamps.at(row));
             assert_eq!(taken.predict(item, time), state.predict(item, time));
             state.take(item, history.values[row], time);
             taken.take(item, history.values[row], time);
@@ -332,7 +332,7 @@ fn stationary_predictions_are_cross_fitted() {
     assert_eq!(machines.start().len(), 2);
     let mut changed = train.clone();
     let row = 3 * rows as usize + 2;
-    changed.values_mut()[row] = 6.0 - changed.values()[row];
+    changed.change_values(|at, value| if at == row { 6.0 - value } else { value });
     let (_, after) = predict(&changed);
     let own = 3 * rows as usize..4 * rows as usize;
     assert_eq!(before[own.start..=row], after[own.start..=row], "what comes before the rating, and its own prediction, stay");

@@ -8,7 +8,7 @@ fn log() -> Histories {
     rows.iter().for_each(|row| offsets.push(offsets.last().unwrap() + row.len()));
     let items = rows.concat();
     let n = items.len();
-    Histories::new(offsets, items, (0..n).map(|i| (i % 5) as f32).collect(), (0..n as i64).collect(), 6)
+    Histories::new(offsets, items, (0..n).map(|i| (i % 5) as f32).collect::<Vec<_>>(), (0..n as i64).collect::<Vec<_>>(), 6)
 }
 
 fn settings() -> Settings {
@@ -109,5 +109,5 @@ fn kept_factors_are_those_of_their_rows() {
     let (rows, mut values) = (log.user(1), log.user(1).values.to_vec());
     assert!(model.kept(0, rows).is_none() && model.kept(77, rows).is_none());
     values[0] += 1.0;
-    assert!(model.kept(1, History { values: &values, ..rows }).is_none(), "weights follow values");
+    assert!(model.kept(1, History { values: values[..].into(), ..rows }).is_none(), "weights follow values");
 }

@@ -20,7 +20,7 @@ impl<'a> State<'a> {
         }
         let mut state = Self { model, user: widen(&model.population.mean), known: Vec::new() };
         for row in 0..known.len() {
-            state.reveal(known.items[row], known.values[row], known.timestamps[row]);
+            state.reveal(known.items[row], known.values[row], known.timestamps.at(row));
         }
         state
     }

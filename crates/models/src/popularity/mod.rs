@@ -71,7 +71,7 @@ pub struct Model {
 /// [`crate::ModelError::Training`] without training rows.
 pub fn fit(settings: &Settings, train: &Histories, _: Option<&Histories>, _: &FitContext) -> Result<Fitted> {
     require_rows(NAME, train)?;
-    let newest = train.timestamps().iter().copied().max().unwrap_or(0);
+    let newest = train.timestamps().iter().max().unwrap_or(0);
     let mut counts = vec![0.0_f64; train.n_items()];
     for (item, timestamp) in train.items().iter().zip(train.timestamps()) {
         let days = (newest - timestamp) as f64 / 86_400.0;
@@ -99,7 +99,7 @@ impl Scorer for Model {
                 By::Session if next - time > self.settings.idle => return,
                 By::Session | By::User => {}
             }
-            next = *time;
+            next = time;
             if let Some(out) = out.get_mut(*item as usize) {
                 *out += 1.0;
             }
@@ -141,7 +141,7 @@ mod tests {
             model.rank(0, known).scores(now, &mut out);
             out
         };
-        let nobody = History { items: &[], values: &[], timestamps: &[] };
+        let nobody = History::default();
         assert_eq!(scores(By::Everyone, 0.0, nobody, 0), [0.5, 0.5, 0.0]);
         // Weights 1/4 and 1 of item 0, 1/2 and 1 of item 1.
         assert_eq!(scores(By::Everyone, 1.0, train.user(0), 0), [1.25_f32 / 2.75, 1.5 / 2.75, 0.0]);

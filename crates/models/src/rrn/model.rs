@@ -198,13 +198,13 @@ impl RatingModel for Model {
         };
         let mut state = State { model: self, places: Vec::new(), own: Regression::new(own), known: Vec::new() };
         for row in 0..known.len() {
-            state.put(known.items[row], known.values[row], known.timestamps[row]);
+            state.put(known.items[row], known.values[row], known.timestamps.at(row));
         }
         state.arrive(0);
         if trained.is_some() {
             state.known = known.items.to_vec();
         } else {
-            (0..known.len()).for_each(|row| state.observe(known.items[row], known.values[row], known.timestamps[row]));
+            (0..known.len()).for_each(|row| state.observe(known.items[row], known.values[row], known.timestamps.at(row)));
         }
         Box::new(state)
     }

@@ -24,11 +24,11 @@ impl Steps {
     /// Steps of `days` days over the training rows, whose owners are `owners`.
     pub fn new(train: &Histories, owners: &[u32], n_owners: usize, days: usize) -> Self {
         let mut order: Vec<u32> = (0..train.len() as u32).collect();
-        order.sort_by_key(|row| (owners[*row as usize], train.timestamps()[*row as usize]));
+        order.sort_by_key(|row| (owners[*row as usize], train.timestamps().at(*row as usize)));
         let mut steps =
             Self { offsets: vec![0; n_owners + 1], days: Vec::new(), ratings: Vec::new(), rows: order, owners: Vec::new(), of_row: vec![0; train.len()] };
         for (at, row) in steps.rows.iter().enumerate() {
-            let (owner, day) = (owners[*row as usize], step_day(train.timestamps()[*row as usize], days));
+            let (owner, day) = (owners[*row as usize], step_day(train.timestamps().at(*row as usize), days));
             if steps.owners.last() != Some(&owner) || steps.days.last() != Some(&day) {
                 steps.owners.push(owner);
                 steps.days.push(day);
@@ -52,7 +52,7 @@ impl Steps {
     /// The steps as histories whose items are step numbers, for batches of sequences.
     pub fn sequences(&self) -> Histories {
         let n = self.days.len();
-        let times = self.days.iter().map(|d| i64::from(*d) * 86_400).collect();
+        let times = self.days.iter().map(|d| i64::from(*d) * 86_400).collect::<Vec<i64>>();
         Histories::new(self.offsets.clone(), (0..n as u32).collect(), vec![0.0; n], times, n)
     }
 }

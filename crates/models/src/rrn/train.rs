@@ -103,7 +103,7 @@ impl<'a> Training<'a> {
     pub fn new(settings: &'a Settings, train: &Histories, mean: f32, context: &'a FitContext<'a>) -> Result<Self> {
         let n = train.len() as f64;
         let deviation = |of: &dyn Fn(usize) -> f64, mean: f64| ((0..train.len()).map(|row| (of(row) - mean).powi(2)).sum::<f64>() / n).sqrt();
-        let day = |row: usize| train.timestamps()[row].div_euclid(86_400) as f64;
+        let day = |row: usize| train.timestamps().at(row).div_euclid(86_400) as f64;
         let day_mean = (0..train.len()).map(day).sum::<f64>() / n;
         let scale = Scale {
             mean,

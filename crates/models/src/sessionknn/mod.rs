@@ -78,12 +78,12 @@ pub fn fit(settings: &Settings, train: &Histories, _: Option<&Histories>, _: &Fi
     for user in 0..train.n_users() as u32 {
         let history = train.user(user);
         for row in 0..history.len() {
-            let begins = row == 0 || gaps.crossed(history.timestamps[row] - history.timestamps[row - 1]) > 0;
+            let begins = row == 0 || gaps.crossed(history.timestamps.at(row) - history.timestamps.at(row - 1)) > 0;
             if begins {
                 sessions.push((0, Vec::new()));
             }
             if let Some((last, items)) = sessions.last_mut() {
-                *last = history.timestamps[row];
+                *last = history.timestamps.at(row);
                 items.push(history.items[row]);
             }
         }
@@ -119,7 +119,7 @@ impl Model {
             if next - time > self.settings.idle || present.len() == self.settings.length {
                 break;
             }
-            next = *time;
+            next = time;
             if !present.contains(item) {
                 present.push(*item);
             }
@@ -193,7 +193,7 @@ mod tests {
             let settings = Settings { idle: 50, recent, ..Settings::default() };
             let model = fit(&settings, &train, None, &FitContext::new(0, &Device::flex())).unwrap().model;
             let mut out = vec![0.0; 5];
-            model.rank(9, History { items, values: &[f32::NAN; 2][..items.len()], timestamps: times }).scores(now, &mut out);
+            model.rank(9, History { items, values: [f32::NAN; 2][..items.len()].into(), timestamps: times.into() }).scores(now, &mut out);
             out
         };
         // Items 0 (place 1 of 2) and 1 (place 2): similarities 1.5, 1 and 1.5; the newest common item is the last in all.

@@ -190,7 +190,7 @@ impl Closed {
 impl Units {
     pub fn new(settings: &Settings, train: &Histories) -> Self {
         let n_items = train.n_items();
-        let newest = train.timestamps().iter().copied().max().unwrap_or(0);
+        let newest = train.timestamps().iter().max().unwrap_or(0);
         let mut popularity = vec![0_usize; n_items];
         train.items().iter().for_each(|item| popularity[*item as usize] += 1);
         let mut sorted: Vec<usize> = popularity.iter().copied().filter(|n| *n > 0).collect();
@@ -209,12 +209,12 @@ impl Units {
                     continue;
                 }
                 for row in 0..history.len() {
-                    let begins = row > 0 && gaps.as_ref().is_some_and(|gaps| gaps.crossed(history.timestamps[row] - history.timestamps[row - 1]) > 0);
+                    let begins = row > 0 && gaps.as_ref().is_some_and(|gaps| gaps.crossed(history.timestamps.at(row) - history.timestamps.at(row - 1)) > 0);
                     if begins {
                         closed.close(&mut unit, newest);
                     }
                     if (items.0..=items.1).contains(&popularity[history.items[row] as usize]) {
-                        unit.push((history.items[row], history.timestamps[row]));
+                        unit.push((history.items[row], history.timestamps.at(row)));
                     }
                 }
                 closed.close(&mut unit, newest);

@@ -5,16 +5,16 @@ const DAY: i64 = 86_400;
 
 /// All pairs the direct way: every unit, every pair of rows.
 fn direct(settings: &Settings, train: &Histories) -> Vec<Vec<Option<f64>>> {
-    let (n, newest) = (train.n_items(), train.timestamps().iter().copied().max().unwrap());
+    let (n, newest) = (train.n_items(), train.timestamps().iter().max().unwrap());
     let decay = |half_life: f64, seconds: i64| if half_life > 0.0 { (-(seconds as f64) / DAY as f64 / half_life).exp2() } else { 1.0 };
     let mut units: Vec<std::collections::BTreeMap<u32, i64>> = Vec::new();
     for user in 0..train.n_users() as u32 {
         let history = train.user(user);
         for row in 0..history.len() {
-            if row == 0 || (settings.sessions > 0 && history.timestamps[row] - history.timestamps[row - 1] > settings.sessions) {
+            if row == 0 || (settings.sessions > 0 && history.timestamps.at(row) - history.timestamps.at(row - 1) > settings.sessions) {
                 units.push(std::collections::BTreeMap::new());
             }
-            units.last_mut().unwrap().insert(history.items[row], history.timestamps[row]);
+            units.last_mut().unwrap().insert(history.items[row], history.timestamps.at(row));
         }
     }
     let weight = |i: u32| units.iter().filter_map(|unit| unit.get(&i)).map(|t| decay(settings.age_half_life, newest - t)).sum::<f64>();
@@ -126,7 +126,7 @@ fn the_discount_goes_from_popular_to_all() {
 #[test]
 fn percentiles_leave_users_and_items_out() {
     // Items with 4, 3, 2, 1 rows; users with 4, 3, 2, 1 rows.
-    let train = Histories::new(vec![0, 4, 7, 9, 10], vec![0, 1, 2, 3, 0, 1, 2, 0, 1, 0], vec![1.0; 10], (0..10).collect(), 4);
+    let train = Histories::new(vec![0, 4, 7, 9, 10], vec![0, 1, 2, 3, 0, 1, 2, 0, 1, 0], vec![1.0; 10], (0..10).collect::<Vec<_>>(), 4);
     let settings = Settings { min_cointeraction_count: 0, max_item_interaction_count_percentile: 0.67, ..whole() };
     let model = inside(&settings, &train);
     assert_eq!(model.similar(0).count(), 0, "the most popular item takes no part");
@@ -147,7 +147,7 @@ fn histories_are_recommended_from_their_newest_items() {
         let times: Vec<i64> = (0..items.len() as i64).collect();
         let mut scores = vec![0.0; 5];
         let model = if history == 1 { self::model(&Settings { history: 1, ..settings.clone() }, &train) } else { self::model(&settings, &train) };
-        model.rank(u32::MAX, History { items, values: &values, timestamps: &times }).scores(9, &mut scores);
+        model.rank(u32::MAX, History { items, values: values[..].into(), timestamps: times[..].into() }).scores(9, &mut scores);
         (top_k(&scores, 1)[0], scores)
     };
     assert_eq!(best(&[2, 0], 9).0, 1);

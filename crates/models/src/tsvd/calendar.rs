@@ -1,6 +1,7 @@
 //! Time as the model sees it: a user's days, drift, control points, and items' bins.
 
 use super::{BiasDrift, Settings};
+use foretaste_data::TimeSlice;
 
 /// Power of the paper's `dev`.
 const POWER: f32 = 0.4;
@@ -39,15 +40,15 @@ pub(super) struct Calendar {
 /// What time contributes to one rating of a user.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Moment {
-    /// Place of the day among the user's, if it is one of them.
-    pub slot: Option<u32>,
+    /// Place of the day among the user's, if it is one of their first 65,536.
+    pub slot: Option<u16>,
     /// `dev_u(t)`.
     pub dev: f32,
 }
 
 impl Calendar {
-    pub fn new(timestamps: &[i64]) -> Self {
-        let mut days: Vec<i32> = timestamps.iter().map(|t| day(*t)).collect();
+    pub fn new(timestamps: TimeSlice) -> Self {
+        let mut days: Vec<i32> = timestamps.iter().map(day).collect();
         let mean = days.iter().map(|d| f64::from(*d)).sum::<f64>() / days.len().max(1) as f64;
         days.dedup();
         Self { days, mean: mean as f32 }
@@ -57,7 +58,7 @@ impl Calendar {
         let (Some(first), Some(last)) = (self.days.first(), self.days.last()) else { return Moment { slot: None, dev: 0.0 } };
         let away = day.clamp(*first, *last) as f32 - self.mean;
         let dev = away.signum() * (away.abs() / 365.0).powf(POWER);
-        Moment { slot: self.days.binary_search(&day).ok().map(|s| s as u32), dev: if away == 0.0 { 0.0 } else { dev } }
+        Moment { slot: self.days.binary_search(&day).ok().and_then(|place| u16::try_from(place).ok()), dev: if away == 0.0 { 0.0 } else { dev } }
     }
 
     /// Number of control points of a user with `rows` rows: `n^0.25`.
@@ -87,7 +88,7 @@ mod tests {
 
     #[test]
     fn days_by_hand() {
-        let calendar = Calendar::new(&[0, 10, 86_400 * 365, 86_400 * 365]);
+        let calendar = Calendar::new([0, 10, 86_400 * 365, 86_400 * 365][..].into());
         assert_eq!(calendar.days, [0, 365]);
         assert_eq!(calendar.mean, 182.5);
         let late = calendar.moment(365);
@@ -103,7 +104,7 @@ mod tests {
 
     #[test]
     fn spline_weights_by_hand() {
-        let calendar = Calendar::new(&[0, 86_400 * 10]);
+        let calendar = Calendar::new([0, 86_400 * 10][..].into());
         let weights = calendar.spline(0, 2, 0.1);
         let far = (-1.0_f32).exp();
         assert!((weights[0] - 1.0 / (1.0 + far)).abs() < 1e-6 && (weights[1] - far / (1.0 + far)).abs() < 1e-6);

@@ -125,7 +125,7 @@ impl<'a> State<'a> {
             state.known = known.items.to_vec();
         } else {
             for row in 0..known.len() {
-                state.reveal(known.items[row], known.values[row], known.timestamps[row]);
+                state.reveal(known.items[row], known.values[row], known.timestamps.at(row));
             }
         }
         state

@@ -54,7 +54,7 @@ fn gradient_steps_equal_finite_differences() {
             let layout: Layout = training.layouts[0];
             let history = train.user(0);
             let calendar = calendar::Calendar::new(history.timestamps);
-            let day = calendar::day(history.timestamps[0]);
+            let day = calendar::day(history.timestamps.at(0));
             let bins = calendar::Bins { first: 0, last: 200, n: 4 };
             let row = user::Row { item: 2, bin: bins.of(day) as u8, moment: calendar.moment(day), value: 1.5 };
             let splines = calendar.spline(day, layout.knots, settings.spline_gamma);
@@ -157,7 +157,7 @@ fn biased_mf_falls_out() {
     let device = Device::flex();
     let model = fit(&settings, &train, None, &FitContext::new(0, &device)).unwrap().model;
     let predict = |asked: &Histories| model.ratings().unwrap().predict(&train, asked, Reading::Frozen);
-    let moved = train.timestamps().iter().map(|t| t + 77 * DAY).collect();
+    let moved = train.timestamps().iter().map(|t| t + 77 * DAY).collect::<Vec<_>>();
     let later = Histories::new(train.offsets().to_vec(), train.items().to_vec(), train.values().to_vec(), moved, 4);
     assert_eq!(predict(&train), predict(&later));
 }

@@ -53,7 +53,7 @@ impl<'a> Training<'a> {
     pub fn new(settings: &'a Settings, train: &'a Histories, mean: f32, seed: u64) -> Result<Self> {
         let first = biases::estimate(&biases::Settings::default(), train)?;
         let (k, n_items) = (settings.factors, train.n_items());
-        let (low, high) = train.timestamps().iter().fold((i64::MAX, i64::MIN), |(low, high), t| (low.min(*t), high.max(*t)));
+        let (low, high) = train.timestamps().iter().fold((i64::MAX, i64::MIN), |(low, high), t| (low.min(t), high.max(t)));
         let bins = Bins { first: day(low), last: day(high), n: settings.item_bins };
         let calendars: Vec<Calendar> = (0..train.n_users() as u32).map(|u| Calendar::new(train.user(u).timestamps)).collect();
         let layouts: Vec<Layout> = (0..train.n_users() as u32).map(|u| Layout::new(settings, Calendar::knots(settings, train.range(u).len()))).collect();
@@ -61,7 +61,7 @@ impl<'a> Training<'a> {
         for (user, calendar) in calendars.iter().enumerate() {
             let history = train.user(user as u32);
             for at in 0..history.len() {
-                let day = day(history.timestamps[at]);
+                let day = day(history.timestamps.at(at));
                 rows.push(Row { item: history.items[at], bin: bins.of(day) as u8, moment: calendar.moment(day), value: history.values[at] - mean });
             }
         }
@@ -128,7 +128,7 @@ impl<'a> Training<'a> {
         order.shuffle(&mut rng(seed, &format!("tsvd order {epoch} {user}")));
         let history = self.train.user(user);
         let implicit = self.items.implicit(history.items);
-        let spline = |at: usize| calendar.spline(day(history.timestamps[at]), layout.knots, self.settings.spline_gamma);
+        let spline = |at: usize| calendar.spline(day(history.timestamps.at(at)), layout.knots, self.settings.spline_gamma);
         pass(theta, layout, rows, &order, &spline, &self.items, step, implicit)
     }
 

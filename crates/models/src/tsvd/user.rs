@@ -39,12 +39,12 @@ impl Layout {
     }
 
     /// Where a day's `b`, `c` and `p` stand.
-    pub fn day(self, slot: u32) -> usize {
-        self.knots() + self.knots + slot as usize * self.day_width()
+    pub fn day(self, slot: usize) -> usize {
+        self.knots() + self.knots + slot * self.day_width()
     }
 
     pub fn len(self, days: usize) -> usize {
-        self.day(days as u32)
+        self.day(days)
     }
 }
 
@@ -127,7 +127,7 @@ pub(super) struct Step {
 /// the control points' weights.
 pub(super) fn predict(theta: &[f32], layout: Layout, row: &Row, splines: &[f32], item: (f32, &[f32]), implicit: &[f32], user: &mut [f32]) -> f32 {
     let k = layout.factors;
-    let day = row.moment.slot.map(|slot| layout.day(slot));
+    let day = row.moment.slot.map(|slot| layout.day(usize::from(slot)));
     let (p, a) = (&theta[FACTORS..FACTORS + k], &theta[layout.drift()..layout.drift() + k]);
     for f in 0..k {
         user[f] = p[f] + implicit[f] + row.moment.dev * a[f];
@@ -188,7 +188,7 @@ pub(super) fn pass(
         let error = row.value - predict(theta, layout, row, &splines, (item_bias, q), &implicit, &mut user);
         asked.squares += f64::from(error) * f64::from(error);
 
-        let day = row.moment.slot.map(|slot| layout.day(slot));
+        let day = row.moment.slot.map(|slot| layout.day(usize::from(slot)));
         let scale = theta[SCALE] + day.map_or(0.0, |day| theta[day + 1]);
         let pull = step.rate * error;
         for ((out, user), q) in asked.q[at * k..(at + 1) * k].iter_mut().zip(&user).zip(q) {

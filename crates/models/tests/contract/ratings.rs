@@ -99,7 +99,7 @@ fn readings_keep_their_promise(kind: Kind) {
     let model = fit(kind, &parts.train, 0).model;
     let mut changed = parts.test.clone();
     let first = changed.range(3).start;
-    changed.values_mut()[first + 2] = 0.5;
+    changed.change_values(|row, value| if row == first + 2 { 0.5 } else { value });
     assert_ne!(parts.test.values()[first + 2], 0.5);
     let predict = |test: &Histories, reading| model.ratings().unwrap().predict(&parts.train, test, reading);
     assert_eq!(predict(&parts.test, Reading::Frozen), predict(&changed, Reading::Frozen));
@@ -126,7 +126,7 @@ fn strangers_are_answered(kind: Kind) {
     // A new user's known rows count: two opposite histories are told apart.
     let history = |value: f32| {
         let items: Vec<u32> = (0..20).collect();
-        Histories::new(vec![0, 20], items, vec![value; 20], (0..20).collect(), data().n_items())
+        Histories::new(vec![0, 20], items, vec![value; 20], (0..20).collect::<Vec<i64>>(), data().n_items())
     };
     let (glad, sad) = (history(5.0), history(1.0));
     let predict = |known: &Histories| model.ratings().unwrap().start(far, known.user(0)).predict(30, 100);
@@ -177,13 +177,9 @@ fn test_ratings_reach_no_training(kind: Kind) {
         let before = train(data());
         let mut changed = data().clone();
         let roles = rule.split(data(), 1, validation).unwrap().roles;
-        let mut count = 0;
-        for (value, role) in changed.values.iter_mut().zip(roles) {
-            if role == foretaste_data::Role::Test {
-                *value = 5.5 - *value;
-                count += 1;
-            }
-        }
+        let tests = |row: usize| roles[row] == foretaste_data::Role::Test;
+        changed.values.change(|row, value| if tests(row) { 5.5 - value } else { value });
+        let count = (0..changed.len()).filter(|row| tests(*row)).count();
         assert!(count > 100, "{}: {count}", rule.name());
         assert_eq!(before, train(&changed), "{}", rule.name());
     }

@@ -66,7 +66,7 @@ fn the_grid_holds_every_rating_once() {
     let (users, items) = (13_u32, 29_u32);
     let offsets: Vec<usize> = (0..=users as usize).map(|u| u * 10).collect();
     let item_of: Vec<u32> = (0..130).map(|i| (i * 7) % items).collect();
-    let train = Histories::new(offsets, item_of.clone(), (0..130).map(|i| i as f32).collect(), vec![0; 130], items as usize);
+    let train = Histories::new(offsets, item_of.clone(), (0..130).map(|i| i as f32).collect::<Vec<_>>(), vec![0; 130], items as usize);
     let settings = Settings { blocks: 4, factors: 3, ..Settings::default() };
     let grid = Grid::new(&settings, &train, 0.0, 5);
     let mut seen: Vec<(u32, u32, i64)> = Vec::new();
