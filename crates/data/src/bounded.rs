@@ -4,7 +4,8 @@
 //! The input is read once. What stays in memory is the vocabulary, a count a user, and one range of users; a range is as
 //! large as the limit allows.
 
-use crate::interactions::{Columns, RawColumns, offsets};
+use crate::interactions::RawColumns;
+use crate::order::{Columns, offsets};
 use crate::read::{Spill, read_spilling};
 use crate::store::{ROW_GROUP, RowGroups, Rows};
 use crate::{DataError, EventTypes, IdleGaps, LoadReport, ReadOptions, Result, atomic};

@@ -1,10 +1,10 @@
 //! The interaction log as columns, sorted by user, then time, then order of arrival.
 
 use crate::columns::gather;
+use crate::order::{Columns, offsets};
 use crate::vocabulary::VocabularyBuilder;
 use crate::{DataError, Histories, Result, Timestamps, Values, Vocabulary};
 use arrow::array::{ArrayRef, UInt32Array};
-use hashbrown::HashMap;
 use rayon::prelude::*;
 use std::path::PathBuf;
 
@@ -228,49 +228,6 @@ impl Interactions {
     }
 }
 
-/// Rows in order of arrival, with final indices; `codes` is empty where the log has no event types.
-#[derive(Debug, Default)]
-pub(crate) struct Columns {
-    pub users: Vec<u32>,
-    pub items: Vec<u32>,
-    pub timestamps: Timestamps,
-    pub values: Values,
-    pub codes: Vec<u32>,
-}
-
-impl Columns {
-    /// The rows by user (of `n_users`), time and arrival, each (user, item, time) once; the places they came from; and how many
-    /// rows were dropped, all and those with another value than the one kept.
-    pub fn sorted(self, n_users: usize) -> (Self, Vec<u32>, usize, usize) {
-        let Self { mut users, mut items, mut timestamps, mut values, codes } = self;
-        let offsets = offsets(&users, n_users);
-        let mut order = grouped_rows(&users, &offsets);
-        per_user(&mut order, &offsets).into_par_iter().for_each(|rows| {
-            if !rows.is_sorted_by_key(|&row| timestamps.at(row as usize)) {
-                // Rows of a group stand in order of arrival, so a stable sort keeps that order.
-                rows.sort_by_key(|&row| timestamps.at(row as usize));
-            }
-        });
-        let (dropped, conflicts) = duplicates(&order, &users, &items, &timestamps, &values);
-        if !dropped.is_empty() {
-            let mut next = dropped.iter().peekable();
-            let mut position = 0;
-            order.retain(|_| {
-                let drop = next.next_if(|&&d| d == position).is_some();
-                position += 1;
-                !drop
-            });
-        }
-        // One column after the other: each is freed as soon as it is reordered.
-        let users = gather(&std::mem::take(&mut users), &order);
-        let items = gather(&std::mem::take(&mut items), &order);
-        let timestamps = std::mem::take(&mut timestamps).gathered(&order);
-        let values = std::mem::take(&mut values).gathered(&order);
-        let codes = if codes.is_empty() { codes } else { gather(&codes, &order) };
-        (Self { users, items, timestamps, values, codes }, order, dropped.len(), conflicts)
-    }
-}
-
 /// Bytes as lower-case hexadecimal digits.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
@@ -279,74 +236,6 @@ pub fn hex(bytes: &[u8]) -> String {
         let _ = write!(s, "{b:02x}");
         s
     })
-}
-
-/// Prefix sums of the rows a key has, for keys `0..n`.
-pub(crate) fn offsets(keys: &[u32], n: usize) -> Vec<usize> {
-    let mut offsets = vec![0; n + 1];
-    for &key in keys {
-        offsets[key as usize + 1] += 1;
-    }
-    for i in 0..n {
-        offsets[i + 1] += offsets[i];
-    }
-    offsets
-}
-
-/// Row numbers grouped by user, within a user in order of arrival (a counting sort).
-fn grouped_rows(users: &[u32], offsets: &[usize]) -> Vec<u32> {
-    let mut cursor = offsets[..offsets.len() - 1].to_vec();
-    let mut order = vec![0; users.len()];
-    for (row, &user) in users.iter().enumerate() {
-        let slot = &mut cursor[user as usize];
-        order[*slot] = row as u32;
-        *slot += 1;
-    }
-    order
-}
-
-/// Cuts `rows` into one slice a user.
-pub(crate) fn per_user<'a, T>(mut rows: &'a mut [T], offsets: &[usize]) -> Vec<&'a mut [T]> {
-    let mut parts = Vec::with_capacity(offsets.len().saturating_sub(1));
-    for pair in offsets.windows(2) {
-        let (head, tail) = rows.split_at_mut(pair[1] - pair[0]);
-        parts.push(head);
-        rows = tail;
-    }
-    parts
-}
-
-/// Positions in `order` whose (user, item, time) comes again later (the last one wins), ascending,
-/// and how many of them held another value than the row that wins.
-fn duplicates(order: &[u32], users: &[u32], items: &[u32], timestamps: &Timestamps, values: &Values) -> (Vec<usize>, usize) {
-    let mut dropped = Vec::new();
-    let mut conflicts = 0;
-    let key = |position: usize| {
-        let row = order[position] as usize;
-        (users[row], timestamps.at(row))
-    };
-    let mut start = 0;
-    let mut last: HashMap<u32, usize> = HashMap::new();
-    while start < order.len() {
-        let mut end = start + 1;
-        while end < order.len() && key(end) == key(start) {
-            end += 1;
-        }
-        if end - start > 1 {
-            last.clear();
-            for position in start..end {
-                let row = order[position] as usize;
-                if let Some(earlier) = last.insert(items[row], position) {
-                    dropped.push(earlier);
-                    let (a, b) = (values[order[earlier] as usize], values[row]);
-                    conflicts += usize::from(a != b && !(a.is_nan() && b.is_nan()));
-                }
-            }
-        }
-        start = end;
-    }
-    dropped.sort_unstable();
-    (dropped, conflicts)
 }
 
 #[cfg(test)]

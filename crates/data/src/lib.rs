@@ -22,6 +22,7 @@ mod error;
 pub mod histories;
 mod interactions;
 pub mod manifest;
+mod order;
 pub mod read;
 mod seed;
 pub mod sessions;

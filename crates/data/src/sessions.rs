@@ -5,7 +5,7 @@
 //! boundary at every shorter level, and one small number a row (how many levels begin anew) says
 //! all. The idea: Ma and Narayanaswamy 2018, *Hierarchical Temporal-Contextual Recommenders*.
 
-use crate::interactions::per_user;
+use crate::order::per_user;
 use crate::{DataError, Result, TimeSlice};
 use rayon::prelude::*;
 

@@ -100,19 +100,30 @@ pub(crate) struct VocabularyBuilder {
     ends: Vec<u64>,
     table: HashTable<u32>,
     last: u32,
-    /// The index of each small whole number, by its value; none where they are names like others.
-    numbers: Option<Vec<u32>>,
+    numbers: Numbers,
+}
+
+/// What becomes of small whole numbers.
+#[derive(Debug, Default, PartialEq)]
+enum Numbers {
+    /// They are names like others.
+    #[default]
+    Names,
+    /// They are found by value: the index of each, or [`u32::MAX`].
+    Found(Vec<u32>),
+    /// They stand for themselves; indices of other names begin behind them.
+    Themselves,
 }
 
 /// Whole numbers below this are small.
-const SMALL: usize = 1 << 22;
+const SMALL: u32 = 1 << 22;
 
 /// The value of a small whole number, written as one writes it.
-fn small_number(name: &[u8]) -> Option<usize> {
+fn small_number(name: &[u8]) -> Option<u32> {
     if name.is_empty() || name.len() > 7 || (name[0] == b'0' && name.len() > 1) {
         return None;
     }
-    let digit = |value: usize, byte: &u8| byte.is_ascii_digit().then(|| 10 * value + usize::from(byte - b'0'));
+    let digit = |value: u32, byte: &u8| byte.is_ascii_digit().then(|| 10 * value + u32::from(byte - b'0'));
     name.iter().try_fold(0, digit).filter(|value| *value < SMALL)
 }
 
@@ -120,35 +131,71 @@ impl VocabularyBuilder {
     /// One that finds small whole numbers, which most ids are, by their value: a look-up is one access to memory. It takes up to
     /// 16 MB.
     pub(crate) fn of_numbers() -> Self {
-        Self { numbers: Some(Vec::new()), ..Self::default() }
+        Self { numbers: Numbers::Found(Vec::new()), ..Self::default() }
+    }
+
+    /// One for part of a log: small whole numbers are no names but stand for themselves, which costs nothing. What it gave out is
+    /// handed on by [`take`](Self::take).
+    pub(crate) fn of_part() -> Self {
+        Self { numbers: Numbers::Themselves, ..Self::default() }
+    }
+
+    /// Takes over what `part` gave out: the indices that its `codes` have here.
+    pub(crate) fn take<'a>(&'a mut self, part: &Self, codes: &'a [u32]) -> impl ExactSizeIterator<Item = u32> + 'a {
+        let names: Vec<u32> = part.names().map(|name| self.intern(name)).collect();
+        let first = if part.numbers == Numbers::Themselves { SMALL } else { 0 };
+        codes.iter().map(move |code| if *code < first { self.number(*code) } else { names[(*code - first) as usize] })
+    }
+
+    /// The index of a small whole number.
+    fn number(&mut self, value: u32) -> u32 {
+        match &self.numbers {
+            Numbers::Found(known) if known.get(value as usize).is_some_and(|index| *index != u32::MAX) => known[value as usize],
+            _ => self.intern(value.to_string().as_bytes()),
+        }
+    }
+
+    /// Gives the next index to a name.
+    fn add(&mut self, name: &[u8]) -> u32 {
+        self.bytes.extend_from_slice(name);
+        self.ends.push(self.bytes.len() as u64);
+        self.ends.len() as u32 - 1
     }
 
     /// The index of `name`, a new one if it is new. Runs of one name cost one comparison.
     pub(crate) fn intern(&mut self, name: &[u8]) -> u32 {
+        if self.numbers == Numbers::Themselves
+            && let Some(value) = small_number(name)
+        {
+            return value;
+        }
+        self.index_of(name) + if self.numbers == Numbers::Themselves { SMALL } else { 0 }
+    }
+
+    fn index_of(&mut self, name: &[u8]) -> u32 {
         if (self.last as usize) < self.ends.len() && slice(&self.bytes, &self.ends, self.last) == name {
             return self.last;
         }
-        if let Some((numbers, value)) = self.numbers.as_mut().zip(small_number(name)) {
-            if numbers.len() <= value {
-                numbers.resize((value + 1).next_power_of_two(), u32::MAX);
+        self.last = if let (Numbers::Found(known), Some(value)) = (&mut self.numbers, small_number(name)) {
+            let value = value as usize;
+            if known.len() <= value {
+                known.resize((value + 1).next_power_of_two(), u32::MAX);
             }
-            if numbers[value] == u32::MAX {
-                numbers[value] = self.ends.len() as u32;
-                self.bytes.extend_from_slice(name);
-                self.ends.push(self.bytes.len() as u64);
+            if known[value] == u32::MAX {
+                known[value] = self.ends.len() as u32;
+                self.add(name)
+            } else {
+                known[value]
             }
-            self.last = numbers[value];
-            return self.last;
-        }
-        let key = hash(name);
-        let found = self.table.find(key, |i| slice(&self.bytes, &self.ends, *i) == name).copied();
-        self.last = found.unwrap_or_else(|| {
-            let index = self.ends.len() as u32;
-            self.bytes.extend_from_slice(name);
-            self.ends.push(self.bytes.len() as u64);
-            self.table.insert_unique(key, index, |i| hash(slice(&self.bytes, &self.ends, *i)));
-            index
-        });
+        } else {
+            let key = hash(name);
+            let found = self.table.find(key, |i| slice(&self.bytes, &self.ends, *i) == name).copied();
+            found.unwrap_or_else(|| {
+                let index = self.add(name);
+                self.table.insert_unique(key, index, |i| hash(slice(&self.bytes, &self.ends, *i)));
+                index
+            })
+        };
         self.last
     }
 
@@ -204,6 +251,14 @@ mod tests {
             assert_eq!(plain.intern(name.as_bytes()), numbers.intern(name.as_bytes()), "{name:?}");
         }
         assert!(plain.names().eq(numbers.names()));
+        // A part hands its names on, and its numbers.
+        let (mut all, mut part) = (VocabularyBuilder::of_numbers(), VocabularyBuilder::of_part());
+        let given = ["x", "7", "y", "4194304", "7", "3", "x"];
+        all.intern(b"3");
+        let codes: Vec<u32> = given.iter().map(|name| part.intern(name.as_bytes())).collect();
+        let taken: Vec<u32> = all.take(&part, &codes).collect();
+        assert!(taken.iter().zip(given).all(|(index, name)| all.names().nth(*index as usize) == Some(name.as_bytes())), "{taken:?}");
+        assert_eq!(all.len(), 5);
         assert_eq!(plain.finish_sorted(), numbers.finish_sorted());
         assert_eq!(small_number(b"4194303").zip(small_number(b"0")), Some((4_194_303, 0)));
         assert_eq!([&b"4194304"[..], b"07", b"", b"1a"].map(small_number), [None; 4]);

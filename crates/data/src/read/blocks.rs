@@ -3,7 +3,6 @@
 use super::rejects::Rejects;
 use super::{RawRead, source};
 use crate::interactions::RawColumns;
-use crate::vocabulary::VocabularyBuilder;
 use crate::{BadRow, DataError, Result};
 use arrow::array::{Array, ArrayRef, StringArray};
 use rayon::prelude::*;
@@ -45,12 +44,12 @@ pub(super) struct Chunk {
 }
 
 /// Reads every member of `path` that `wanted` names, parses blocks in parallel, hands chunks to
-/// `take` in file order.
+/// `take` in file order; while some are taken the next are parsed.
 pub(super) fn parse_all(
     path: &Path,
     wanted: impl Fn(&str) -> bool + Send,
     parse: impl Fn(&Block) -> Chunk + Sync,
-    mut take: impl FnMut(&Block, Chunk) -> Result<()>,
+    mut take: impl FnMut(&Block, Chunk) -> Result<()> + Send,
 ) -> Result<()> {
     // Twice as many blocks as threads keep all threads busy when lines differ in cost.
     let batch = rayon::current_num_threads() * 2;
@@ -75,17 +74,29 @@ pub(super) fn parse_all(
             Ok(())
         });
         let mut outcome = Ok(());
-        for blocks in receiver {
-            let chunks: Vec<Chunk> = blocks.par_iter().map(&parse).collect();
-            outcome = blocks.iter().zip(chunks).try_for_each(|(block, mut chunk)| {
-                chunk.file = Some(block.file.clone());
-                chunk.first = block.first;
-                take(block, chunk)
-            });
+        let mut parsed: Vec<(Block, Chunk)> = Vec::new();
+        // After the last blocks come none, for those before them to be taken.
+        for blocks in receiver.iter().chain([Vec::new()]) {
+            let one = |block: Block| {
+                let chunk = parse(&block);
+                (block, chunk)
+            };
+            let next = || blocks.into_par_iter().map(one).collect();
+            let taken = || {
+                parsed.drain(..).try_for_each(|(block, mut chunk)| {
+                    chunk.file = Some(block.file.clone());
+                    chunk.first = block.first;
+                    take(&block, chunk)
+                })
+            };
+            let (chunks, result) = rayon::join(next, taken);
+            (parsed, outcome) = (chunks, result);
             if outcome.is_err() {
                 break;
             }
         }
+        // Who reads on hears that nobody listens.
+        drop(receiver);
         let read = reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         outcome.and(read)
     })
@@ -173,7 +184,7 @@ pub(super) struct Collector<'a> {
 }
 
 /// Takes rows out of memory while a log is read.
-pub(crate) trait Spill {
+pub(crate) trait Spill: Send {
     /// Hears of the rows collected so far, and may take them; names stay.
     fn offer(&mut self, columns: &mut RawColumns) -> Result<()>;
 }
@@ -198,11 +209,9 @@ impl<'a> Collector<'a> {
         self.rejects.extend(chunk.bad)?;
 
         let columns = chunk.columns;
-        let users = remap(&mut self.columns.user_names, &columns.user_names);
-        let items = remap(&mut self.columns.item_names, &columns.item_names);
-        let events = remap(&mut self.columns.event_names, &columns.event_names);
-        self.columns.users.extend(columns.users.iter().map(|u| users[*u as usize]));
-        self.columns.items.extend(columns.items.iter().map(|i| items[*i as usize]));
+        let events: Vec<u32> = columns.event_names.names().map(|name| self.columns.event_names.intern(name)).collect();
+        self.columns.users.extend(self.columns.user_names.take(&columns.user_names, &columns.users));
+        self.columns.items.extend(self.columns.item_names.take(&columns.item_names, &columns.items));
         self.columns.timestamps.extend(columns.timestamps.all());
         self.columns.values.extend(columns.values.all());
         self.columns.event_codes.extend(columns.event_codes.iter().map(|&e| events.get(e as usize).copied().unwrap_or(crate::EventTypes::NULL)));
@@ -226,8 +235,4 @@ impl<'a> Collector<'a> {
         }
         Ok((self.columns, self.rejects, self.files))
     }
-}
-
-fn remap(global: &mut VocabularyBuilder, local: &VocabularyBuilder) -> Vec<u32> {
-    local.names().map(|name| global.intern(name)).collect()
 }

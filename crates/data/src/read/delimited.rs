@@ -3,6 +3,7 @@
 use super::blocks::{Block, Chunk, lines};
 use super::fields;
 use super::layout::Layout;
+use crate::vocabulary::VocabularyBuilder;
 use crate::{BadRow, DataError, EventTypes, RowCase};
 
 /// What a line has to keep.
@@ -36,6 +37,7 @@ pub(super) fn parse(block: &Block, rules: &Rules) -> Chunk {
     let layout = rules.layout;
     let mut chunk = Chunk { extra: vec![Vec::new(); layout.extra.len()], ..Chunk::default() };
     let columns = &mut chunk.columns;
+    (columns.user_names, columns.item_names) = (VocabularyBuilder::of_part(), VocabularyBuilder::of_part());
     let rows = block.text.len() / 20;
     columns.users.reserve(rows);
     columns.items.reserve(rows);

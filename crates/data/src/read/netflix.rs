@@ -23,6 +23,8 @@ pub(super) fn is_member(name: &str) -> bool {
 pub(super) fn parse(block: &Block, rules: &Rules) -> Chunk {
     let mut chunk = Chunk::default();
     let columns = &mut chunk.columns;
+    // Of a movie's ratings each has another user.
+    columns.user_names = VocabularyBuilder::of_part();
     let unknown = columns.item_names.intern(b"");
     let mut movie = unknown;
     let (mut last_movie, mut fatal) = (None, None);

@@ -230,7 +230,7 @@ impl Split {
         let pick = || self.roles.iter().enumerate().filter(move |(_, r)| **r == role).map(|(row, _)| row);
         let users: Vec<u32> = pick().map(|row| data.users[row]).collect();
         Histories::new(
-            crate::interactions::offsets(&users, data.n_users()),
+            crate::order::offsets(&users, data.n_users()),
             pick().map(|row| data.items[row]).collect(),
             pick().map(|row| data.values[row]).collect::<Values>(),
             pick().map(|row| data.timestamps.at(row)).collect::<Timestamps>(),

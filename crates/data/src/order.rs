@@ -1,0 +1,136 @@
+//! Rows by user, time and arrival, each (user, item, time) once.
+
+use crate::columns::gather;
+use crate::{Timestamps, Values};
+use rayon::prelude::*;
+
+/// Rows in order of arrival, with final indices; `codes` is empty where the log has no event types.
+#[derive(Debug, Default)]
+pub(crate) struct Columns {
+    pub users: Vec<u32>,
+    pub items: Vec<u32>,
+    pub timestamps: Timestamps,
+    pub values: Values,
+    pub codes: Vec<u32>,
+}
+
+impl Columns {
+    /// The rows by user (of `n_users`), time and arrival, each (user, item, time) once; the places they came from; and how many
+    /// rows were dropped, all and those with another value than the one kept.
+    pub fn sorted(self, n_users: usize) -> (Self, Vec<u32>, usize, usize) {
+        let Self { users, items, timestamps, values, codes } = self;
+        let offsets = offsets(&users, n_users);
+        let mut order = grouped_rows(&users, &offsets);
+        // Users follow from the offsets.
+        drop(users);
+        per_user(&mut order, &offsets).into_par_iter().for_each_init(Vec::new, |timed, rows| by_time(rows, &timestamps, timed));
+        let mut sorted = Self { users: Vec::new(), items, timestamps, values, codes }.gathered(&order);
+        sorted.users.reserve(order.len());
+        offsets.windows(2).enumerate().for_each(|(user, range)| sorted.users.extend(std::iter::repeat_n(user as u32, range[1] - range[0])));
+
+        let repeated: Vec<Repeated> = offsets.par_windows(2).flat_map_iter(|range| sorted.repeated(range[0]..range[1])).collect();
+        let conflicts = repeated.iter().filter(|row| row.conflicts).count();
+        if !repeated.is_empty() {
+            let mut dropped = repeated.iter().map(|row| row.place).peekable();
+            let kept: Vec<u32> = (0..order.len() as u32).filter(|row| dropped.next_if_eq(row).is_none()).collect();
+            order = gather(&order, &kept);
+            sorted = sorted.gathered(&kept);
+        }
+        (sorted, order, repeated.len(), conflicts)
+    }
+
+    /// The rows in the order given, one column after the other: each is freed as soon as it is reordered. Columns without rows
+    /// stay so.
+    fn gathered(self, order: &[u32]) -> Self {
+        let Self { users, items, timestamps, values, codes } = self;
+        let column = |column: &[u32]| if column.is_empty() { Vec::new() } else { gather(column, order) };
+        Self {
+            users: column(&{ users }),
+            items: column(&{ items }),
+            timestamps: { timestamps }.gathered(order),
+            values: { values }.gathered(order),
+            codes: column(&{ codes }),
+        }
+    }
+
+    /// Rows of one user that come again later with the same item and time: the last one counts.
+    fn repeated(&self, rows: std::ops::Range<usize>) -> Vec<Repeated> {
+        let (mut found, mut at_once, mut start) = (Vec::new(), Vec::new(), rows.start);
+        while start < rows.end {
+            let end = (start + 1..rows.end).find(|row| self.timestamps.at(*row) != self.timestamps.at(start)).unwrap_or(rows.end);
+            if end - start > 1 {
+                at_once.clear();
+                at_once.extend((start..end).map(|row| (self.items[row], row)));
+                at_once.sort_unstable();
+                for pair in at_once.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
+                    let (a, b) = (self.values[pair[0].1], self.values[pair[1].1]);
+                    found.push(Repeated { place: pair[0].1 as u32, conflicts: a != b && !(a.is_nan() && b.is_nan()) });
+                }
+            }
+            start = end;
+        }
+        found.sort_unstable_by_key(|row| row.place);
+        found
+    }
+}
+
+/// A row that comes again later.
+struct Repeated {
+    place: u32,
+    /// Whether its value is another one then.
+    conflicts: bool,
+}
+
+/// Prefix sums of the rows a key has, for keys `0..n`.
+pub(crate) fn offsets(keys: &[u32], n: usize) -> Vec<usize> {
+    let mut offsets = vec![0; n + 1];
+    for &key in keys {
+        offsets[key as usize + 1] += 1;
+    }
+    for i in 0..n {
+        offsets[i + 1] += offsets[i];
+    }
+    offsets
+}
+
+/// Cuts `rows` into one slice a user.
+pub(crate) fn per_user<'a, T>(mut rows: &'a mut [T], offsets: &[usize]) -> Vec<&'a mut [T]> {
+    let mut parts = Vec::with_capacity(offsets.len().saturating_sub(1));
+    for pair in offsets.windows(2) {
+        let (head, tail) = rows.split_at_mut(pair[1] - pair[0]);
+        parts.push(head);
+        rows = tail;
+    }
+    parts
+}
+
+/// Row numbers grouped by user, within a user in order of arrival: a counting sort, in which each of a few tasks looks at all
+/// rows and places those of a range of users.
+fn grouped_rows(users: &[u32], offsets: &[usize]) -> Vec<u32> {
+    let n_users = offsets.len() - 1;
+    let tasks = rayon::current_num_threads().min(8);
+    let mut firsts: Vec<usize> = (0..tasks).map(|task| offsets.partition_point(|offset| *offset < users.len() * task / tasks)).collect();
+    firsts.push(n_users);
+    let bounds: Vec<usize> = firsts.iter().map(|first| offsets[*first]).collect();
+    let mut order = vec![0; users.len()];
+    per_user(&mut order, &bounds).into_par_iter().zip(firsts.par_windows(2)).zip(&bounds).for_each(|((places, range), before)| {
+        let mut next: Vec<usize> = offsets[range[0]..range[1]].iter().map(|offset| offset - before).collect();
+        for (row, user) in users.iter().enumerate() {
+            if let Some(next) = next.get_mut((*user as usize).wrapping_sub(range[0])) {
+                places[*next] = row as u32;
+                *next += 1;
+            }
+        }
+    });
+    order
+}
+
+/// Puts a user's rows, which stand in order of arrival, in order of time.
+fn by_time(rows: &mut [u32], timestamps: &Timestamps, timed: &mut Vec<(i64, u32)>) {
+    timed.clear();
+    timed.extend(rows.iter().map(|row| (timestamps.at(*row as usize), *row)));
+    if !timed.is_sorted() {
+        timed.sort_unstable();
+        rows.iter_mut().zip(timed).for_each(|(row, (_, sorted))| *row = *sorted);
+    }
+}
