@@ -5,6 +5,7 @@
 mod bench;
 mod ci;
 mod driver;
+mod instructions;
 mod tidy;
 
 use std::path::PathBuf;
@@ -42,6 +43,7 @@ cargo xtask TASK [ARGUMENTS]
   bench tuning          what tuning every model gains over its defaults on MovieLens 1M (hours)
   bench pruning         what ending HRNN's trials early saves
   bench memory          what an interaction takes of memory, system by system
+  bench instructions    hot paths' instructions (callgrind) beside stored ones; --write stores them
   bench selection       whether AutoML chooses the right algorithm, on ten data sets
   bench spark           whether the Spark recipe builds the same sessions (brings PySpark, needs Java)
   bench rivals-search   hyper-parameter search beside Optuna and egobox (the same packages as rivals-models)
@@ -65,6 +67,7 @@ fn main() -> ExitCode {
         "parity" => shell().and_then(|sh| ci::parity(&sh)),
         "cluster" => return cluster(rest),
         "test-cluster" => shell().and_then(|sh| ci::cluster(&sh)),
+        "bench" if rest.first().is_some_and(|what| what == "instructions") => shell().and_then(|sh| instructions::check(&sh, &rest[1..])),
         "bench" => shell().and_then(|sh| bench::rivals(&sh, rest).unwrap_or_else(|| bench::criterion(&sh, rest))),
         "help" | "--help" | "-h" => {
             print!("{HELP}");

@@ -290,17 +290,17 @@ impl Protocol<'_> {
                 *prediction = prediction.clamp(low, high);
             }
         }
-        let values = rows.test.values();
+        let values = rows.test.values().to_vec();
         let among = |belongs: &dyn Fn(usize) -> bool| {
             let pick = |column: &[f32]| column.iter().enumerate().filter(|(row, _)| belongs(*row)).map(|(_, v)| *v).collect::<Vec<f32>>();
-            let (predictions, values) = (pick(&predictions), pick(&values.to_vec()));
+            let (predictions, values) = (pick(&predictions), pick(&values));
             (!values.is_empty()).then(|| stated(rmse(&predictions, &values)))
         };
         let bytes: Vec<u8> = predictions.iter().flat_map(|p| p.to_le_bytes()).collect();
         let errors = Errors {
             reading,
-            rmse: stated(rmse(&predictions, values)),
-            mae: stated(mae(&predictions, values)),
+            rmse: stated(rmse(&predictions, &values)),
+            mae: stated(mae(&predictions, &values)),
             warm_rmse: among(&|row| groups.warm[row]),
             by_activity: std::array::from_fn(|group| among(&|row| usize::from(groups.activity[row]) == group)),
             predictions_sha256: hex(&Sha256::digest(&bytes)),

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 pub const LEAST: u64 = 64 << 20;
 /// Bytes of a spilled row: user, item, time, value, event type.
 const RECORD: usize = 24;
-/// Bytes a row takes while its range is sorted and written: read, sorted, numbered, encoded.
+/// Bytes a row takes at most while its range is sorted and written: read, sorted, marked, encoded.
 const WORKING: u64 = 96;
 
 /// Files that are removed when done, or when what made them fails.

@@ -1,6 +1,6 @@
 //! Rows by user, time and arrival, each (user, item, time) once.
 
-use crate::columns::gather;
+use crate::columns::{gather, without};
 use crate::{Timestamps, Values};
 use rayon::prelude::*;
 
@@ -31,10 +31,10 @@ impl Columns {
         let repeated: Vec<Repeated> = offsets.par_windows(2).flat_map_iter(|range| sorted.repeated(range[0]..range[1])).collect();
         let conflicts = repeated.iter().filter(|row| row.conflicts).count();
         if !repeated.is_empty() {
-            let mut dropped = repeated.iter().map(|row| row.place).peekable();
-            let kept: Vec<u32> = (0..order.len() as u32).filter(|row| dropped.next_if_eq(row).is_none()).collect();
-            order = gather(&order, &kept);
-            sorted = sorted.gathered(&kept);
+            let dropped: Vec<u32> = repeated.iter().map(|row| row.place).collect();
+            [&mut order, &mut sorted.users, &mut sorted.items, &mut sorted.codes].into_iter().for_each(|column| without(column, &dropped));
+            sorted.timestamps.drop_rows(&dropped);
+            sorted.values.drop_rows(&dropped);
         }
         (sorted, order, repeated.len(), conflicts)
     }
@@ -43,14 +43,10 @@ impl Columns {
     /// stay so.
     fn gathered(self, order: &[u32]) -> Self {
         let Self { users, items, timestamps, values, codes } = self;
-        let column = |column: &[u32]| if column.is_empty() { Vec::new() } else { gather(column, order) };
-        Self {
-            users: column(&{ users }),
-            items: column(&{ items }),
-            timestamps: { timestamps }.gathered(order),
-            values: { values }.gathered(order),
-            codes: column(&{ codes }),
-        }
+        let column = |old: Vec<u32>| if old.is_empty() { old } else { gather(&old, order) };
+        let times = |old: Timestamps| old.gathered(order);
+        let numbers = |old: Values| old.gathered(order);
+        Self { users: column(users), items: column(items), timestamps: times(timestamps), values: numbers(values), codes: column(codes) }
     }
 
     /// Rows of one user that come again later with the same item and time: the last one counts.
@@ -132,5 +128,50 @@ fn by_time(rows: &mut [u32], timestamps: &Timestamps, timed: &mut Vec<(i64, u32)
     if !timed.is_sorted() {
         timed.sort_unstable();
         rows.iter_mut().zip(timed).for_each(|(row, (_, sorted))| *row = *sorted);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+
+    proptest! {
+        /// Against a stable sort and a map of the last row of each (user, item, time).
+        #[test]
+        fn sorted_as_by_a_stable_sort(rows in proptest::collection::vec((0_u32..6, 0_u32..4, 0_i64..5, 0_u8..4), 0..80), further in 0_usize..3) {
+            // One value in four is none.
+            let value = |code: u8| if code == 0 { f32::NAN } else { f32::from(code) };
+            let columns = Columns {
+                users: rows.iter().map(|row| row.0).collect(),
+                items: rows.iter().map(|row| row.1).collect(),
+                timestamps: rows.iter().map(|row| row.2).collect(),
+                values: rows.iter().map(|row| value(row.3)).collect(),
+                codes: (0..rows.len() as u32).collect(),
+            };
+            let mut expected: Vec<usize> = (0..rows.len()).collect();
+            expected.sort_by_key(|row| (rows[*row].0, rows[*row].2));
+            let mut last: HashMap<(u32, u32, i64), usize> = HashMap::new();
+            let (mut dropped, mut conflicts) = (Vec::new(), 0);
+            for row in &expected {
+                let (user, item, time, code) = rows[*row];
+                if let Some(earlier) = last.insert((user, item, time), *row) {
+                    dropped.push(earlier);
+                    conflicts += usize::from(rows[earlier].3 != code);
+                }
+            }
+            expected.retain(|row| !dropped.contains(row));
+
+            let (sorted, order, repeated, found) = columns.sorted(6 + further);
+            prop_assert_eq!((repeated, found), (dropped.len(), conflicts));
+            prop_assert_eq!(order.iter().map(|row| *row as usize).collect::<Vec<_>>(), expected.clone());
+            for (place, row) in expected.iter().enumerate() {
+                let (user, item, time, code) = rows[*row];
+                prop_assert_eq!((sorted.users[place], sorted.items[place], sorted.timestamps.at(place), sorted.codes[place]), (user, item, time, *row as u32));
+                prop_assert_eq!(sorted.values[place].to_bits(), value(code).to_bits());
+            }
+            prop_assert_eq!([sorted.users.len(), sorted.items.len(), sorted.timestamps.len(), sorted.values.len()], [expected.len(); 4]);
+        }
     }
 }

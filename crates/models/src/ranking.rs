@@ -4,7 +4,7 @@
 
 use crate::kernels::{Matrix, add, product_into};
 use crate::{ModelError, Result, Trained, UserState};
-use foretaste_data::{Histories, History, Timestamps, Values};
+use foretaste_data::{Histories, History};
 use rayon::prelude::*;
 use std::cmp::Ordering;
 
@@ -81,8 +81,7 @@ pub(crate) trait Scorer: Trained {
 
 impl<S: Scorer> Recommender for S {
     fn ranking<'a>(&'a self, user: u32, known: History<'_>) -> Box<dyn RankingState + 'a> {
-        let (values, timestamps) = (known.values.iter().copied().collect(), known.timestamps.iter().collect());
-        Box::new(Remembered { scorer: self, user, items: known.items.to_vec(), values, timestamps })
+        Box::new(Remembered { scorer: self, user, items: known.items.to_vec(), values: known.values.to_vec(), timestamps: known.timestamps.to_vec() })
     }
 }
 
@@ -132,13 +131,13 @@ struct Remembered<'a, S> {
     scorer: &'a S,
     user: u32,
     items: Vec<u32>,
-    values: Values,
-    timestamps: Timestamps,
+    values: Vec<f32>,
+    timestamps: Vec<i64>,
 }
 
 impl<S: Scorer> RankingState for Remembered<'_, S> {
     fn scores(&self, timestamp: i64, out: &mut [f32]) {
-        let known = History { items: &self.items, values: self.values.all(), timestamps: self.timestamps.all() };
+        let known = History { items: &self.items, values: self.values.as_slice().into(), timestamps: self.timestamps.as_slice().into() };
         self.scorer.score(self.user, known, timestamp, out);
     }
 

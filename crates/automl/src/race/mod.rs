@@ -29,8 +29,10 @@ const TINY: usize = 20_000;
 const SMALL: usize = 150_000;
 /// Shares of users before all.
 const SAMPLES: [f64; 2] = [1.0 / 9.0, 1.0 / 3.0];
-/// Own settings take no larger share of the budget than this.
+/// Own settings are expected to take no larger share of the budget than this.
 const SHARE: f64 = 0.3;
+/// What takes longer than expected may take so many times its share: what is ended is lost.
+const GRACE: f64 = 1.5;
 /// The least share of its passes that a model is trained for.
 const SHORTEST: f64 = 0.1;
 
@@ -244,7 +246,9 @@ impl Race<'_> {
     fn fit_in(&self, entrant: &mut Entrant, share: f64, limit: f64) -> Result<bool> {
         // An expectation from less data is a rough one. What has no passes may cost less than a sample says (its items are all
         // there): its time will tell.
-        let Some(left) = entrant.expected.map(|expected| 0.8 * limit / (expected * share)).filter(|_| has_passes(entrant)) else { return Ok(true) };
+        let Some(expected) = entrant.expected.filter(|_| has_passes(entrant)) else { return Ok(true) };
+        // In whole thousandths, as the study is named.
+        let left = (800.0 * limit / (expected * share)).floor() / 1000.0;
         if left < SHORTEST {
             let reason = format!("on {:.0} % of the users it would take {:.1} times its share of the budget", 100.0 * share, 1.0 / left);
             entrant.stopped = Some(Stopped::TooSlow(reason));
@@ -314,8 +318,8 @@ impl Race<'_> {
             let mut figures: Vec<(usize, f64)> = Vec::new();
             for index in 0..standing.entrants.len() {
                 let entrant = &standing.entrants[index];
-                // Whoever ran on all data before needs no sample.
-                if entrant.stopped.is_some() || entrant.trials.iter().any(|t| t.state.ended()) || self.over(spent()) {
+                // Whoever began on all data before needs no sample, and goes on with as many passes.
+                if entrant.stopped.is_some() || !entrant.trials.is_empty() || self.over(spent()) {
                     continue;
                 }
                 if let Some(value) = self.sampled(standing, index, (share, &sample), spent)? {
@@ -352,7 +356,7 @@ impl Race<'_> {
     /// Own settings on all data, cheapest model first.
     fn first(&self, standing: &mut Standing, spent: &dyn Fn() -> f64) -> Result<()> {
         let mut order: Vec<usize> = (0..standing.entrants.len()).collect();
-        // Where nothing is known of the cost the list's own order stays: candidates come simplest first.
+        // Where nothing is known of the cost the list's own order stays: the simplest come first.
         let expected = |at: &usize| standing.entrants[*at].expected.map_or(0.0, |seconds| seconds * standing.entrants[*at].shortened.unwrap_or(1.0));
         order.sort_by(|a, b| expected(a).total_cmp(&expected(b)));
         for index in order {
@@ -361,24 +365,21 @@ impl Race<'_> {
                 continue;
             }
             let left = self.budget.as_secs_f64() - spent();
-            let limit = (self.budget.as_secs_f64() * SHARE).min(left);
+            let limit = left.min(SHARE * self.budget.as_secs_f64());
             if !self.fit_in(&mut standing.entrants[index], 1.0, limit)? {
                 continue;
             }
             let entrant = &standing.entrants[index];
-            let enqueued = match &entrant.candidate.space {
-                Some(_) => entrant.study.enqueue(&entrant.candidate.default_configuration()),
-                None => Ok(()),
-            };
+            let enqueued = entrant.candidate.space.as_ref().map_or(Ok(()), |_| entrant.study.enqueue(&entrant.candidate.default_configuration()));
             match enqueued {
                 Ok(()) | Err(HpoError::Setting { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
-            self.trial(standing, index, limit, spent)?;
+            self.trial(standing, index, (GRACE * limit).min(left), spent)?;
             let entrant = &mut standing.entrants[index];
             let waits = entrant.trials.first().is_some_and(|t| t.state == State::Waiting);
             if waits && !(self.stop)() && spent() < self.budget.as_secs_f64() {
-                entrant.stopped = Some(Stopped::TooSlow(format!("its own settings take more than {:.0} % of the budget", 100.0 * SHARE)));
+                entrant.stopped = Some(Stopped::TooSlow(format!("its own settings take more than {:.0} % of the budget", 100.0 * SHARE * GRACE)));
             }
         }
         Ok(())

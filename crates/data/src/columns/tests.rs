@@ -11,7 +11,7 @@ proptest! {
         levels in prop_oneof![Just(5_u32), Just(600)],
         seed in 0_u32..1000, at in 0.0_f64..1.0,
     ) {
-        let rows = if levels > 256 { 600 } else { times.len() };
+        let rows = if levels > 64 { 600 } else { times.len() };
         let values: Vec<f32> = (0..rows as u32).map(|row| ((row * 7 + seed) % levels) as f32 / 2.0).collect();
         let (cut_time, cut) = ((times.len() as f64 * at) as usize, (rows as f64 * at) as usize);
         let (column, scores) = (Timestamps::from(times.clone()), Values::from(values.clone()));
@@ -45,11 +45,15 @@ fn small_where_it_can_be() {
     let seconds: Timestamps = (0..10).chain([i64::from(u32::MAX)]).collect();
     assert!(matches!(seconds.0, Times::Seconds(_)));
     assert!(matches!(Timestamps::from(vec![1, i64::from(u32::MAX) + 1]).0, Times::Wide(_)));
-    let stars: Values = (0..1000).map(|row| (row % 256) as f32).collect();
-    assert!(matches!(&stars.0, Levels::Coded { levels, .. } if levels.len() == 256));
+    let stars: Values = (0..1000).map(|row| (row % 64) as f32).collect();
+    assert!(matches!(&stars.0, Levels::Coded { levels, .. } if levels.len() == 64));
     // Not a number is a value like others; so is a zero of either sign.
     let odd = Values::from(vec![f32::NAN, 0.0, -0.0, 1.0]);
     assert!(odd[0].is_nan() && odd[1].is_sign_positive() && odd[2].is_sign_negative());
+    // Each has few levels, together they have too many.
+    let (mut joined, more) = (stars.clone(), (0..1000).map(|row| 0.5 + (row % 60) as f32).collect::<Values>());
+    joined.extend(more.all());
+    assert!(matches!(joined.0, Levels::Plain(_)) && joined.iter().eq(stars.iter().chain(more.iter())));
     let mut changed = stars.clone();
     changed.change(|row, value| value + row as f32 / 1000.0);
     assert!(matches!(changed.0, Levels::Plain(_)) && changed[999] == stars[999] + 0.999);

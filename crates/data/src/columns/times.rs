@@ -1,6 +1,6 @@
 //! Time stamps.
 
-use super::gather;
+use super::{gather, without};
 use std::ops::Range;
 
 /// Unix seconds (UTC) a row.
@@ -115,6 +115,14 @@ impl Timestamps {
         }
     }
 
+    /// Takes out the rows at `places`, which ascend.
+    pub(crate) fn drop_rows(&mut self, places: &[u32]) {
+        match &mut self.0 {
+            Times::Seconds(seconds) => without(seconds, places),
+            Times::Wide(seconds) => without(seconds, places),
+        }
+    }
+
     /// The rows in the order given.
     pub(crate) fn gathered(&self, order: &[u32]) -> Self {
         Self(match &self.0 {
@@ -125,7 +133,10 @@ impl Timestamps {
 
     fn widened(&mut self) -> &mut Vec<i64> {
         if let Times::Seconds(seconds) = &mut self.0 {
-            self.0 = Times::Wide(std::mem::take(seconds).into_iter().map(i64::from).collect());
+            // What room was made is needed still.
+            let mut wide = Vec::with_capacity(seconds.capacity());
+            wide.extend(seconds.iter().map(|time| i64::from(*time)));
+            self.0 = Times::Wide(wide);
         }
         match &mut self.0 {
             Times::Wide(seconds) => seconds,

@@ -1,6 +1,6 @@
 //! Event values.
 
-use super::gather;
+use super::{gather, without};
 use std::ops::{Index, Range};
 
 /// An event value a row; NaN for none.
@@ -91,6 +91,7 @@ impl Values {
     /// Adds rows.
     pub fn extend(&mut self, more: ValueSlice) {
         if let (Levels::Coded { codes, levels }, LevelsOf::Coded(new, own)) = (&mut self.0, more.0)
+            && new.len() > own.len()
             && let Some(map) = own.iter().map(|level| code(levels, *level)).collect::<Option<Vec<u8>>>()
         {
             codes.extend(new.iter().map(|code| map[usize::from(*code)]));
@@ -120,6 +121,14 @@ impl Values {
         }
     }
 
+    /// Takes out the rows at `places`, which ascend.
+    pub(crate) fn drop_rows(&mut self, places: &[u32]) {
+        match &mut self.0 {
+            Levels::Coded { codes, .. } => without(codes, places),
+            Levels::Plain(values) => without(values, places),
+        }
+    }
+
     /// The rows in the order given.
     pub(crate) fn gathered(&self, order: &[u32]) -> Self {
         Self(match &self.0 {
@@ -130,7 +139,10 @@ impl Values {
 
     fn plain(&mut self) -> &mut Vec<f32> {
         if let Levels::Coded { codes, levels } = &self.0 {
-            self.0 = Levels::Plain(codes.iter().map(|code| levels[usize::from(*code)]).collect());
+            // What room was made is needed still.
+            let mut values = Vec::with_capacity(codes.capacity());
+            values.extend(codes.iter().map(|code| levels[usize::from(*code)]));
+            self.0 = Levels::Plain(values);
         }
         match &mut self.0 {
             Levels::Plain(values) => values,
@@ -139,15 +151,20 @@ impl Values {
     }
 }
 
+/// Levels that are told apart at most: they are looked through one after the other.
+const MOST: usize = 64;
+
 /// The code of a value, a new one if need be; none where all are taken.
 #[inline]
 fn code(levels: &mut Vec<f32>, value: f32) -> Option<u8> {
     if let Some(code) = levels.iter().position(|level| level.to_bits() == value.to_bits()) {
         return u8::try_from(code).ok();
     }
-    let code = u8::try_from(levels.len()).ok()?;
+    if levels.len() == MOST {
+        return None;
+    }
     levels.push(value);
-    Some(code)
+    u8::try_from(levels.len() - 1).ok()
 }
 
 impl<'a> IntoIterator for &'a Values {

@@ -77,8 +77,9 @@ pub(super) fn parse_all(
         let mut parsed: Vec<(Block, Chunk)> = Vec::new();
         // After the last blocks come none, for those before them to be taken.
         for blocks in receiver.iter().chain([Vec::new()]) {
-            let one = |block: Block| {
+            let one = |mut block: Block| {
                 let chunk = parse(&block);
+                block.text = Vec::new();
                 (block, chunk)
             };
             let next = || blocks.into_par_iter().map(one).collect();

@@ -40,8 +40,8 @@ pub(super) struct Calendar {
 /// What time contributes to one rating of a user.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Moment {
-    /// Place of the day among the user's, if it is one of their first 65,536.
-    pub slot: Option<u16>,
+    /// Place of the day among the user's, if it is one of them.
+    pub slot: Option<u32>,
     /// `dev_u(t)`.
     pub dev: f32,
 }
@@ -58,7 +58,7 @@ impl Calendar {
         let (Some(first), Some(last)) = (self.days.first(), self.days.last()) else { return Moment { slot: None, dev: 0.0 } };
         let away = day.clamp(*first, *last) as f32 - self.mean;
         let dev = away.signum() * (away.abs() / 365.0).powf(POWER);
-        Moment { slot: self.days.binary_search(&day).ok().and_then(|place| u16::try_from(place).ok()), dev: if away == 0.0 { 0.0 } else { dev } }
+        Moment { slot: self.days.binary_search(&day).ok().map(|place| place as u32), dev: if away == 0.0 { 0.0 } else { dev } }
     }
 
     /// Number of control points of a user with `rows` rows: `n^0.25`.

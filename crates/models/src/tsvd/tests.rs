@@ -118,7 +118,7 @@ fn the_carried_implicit_sum_is_svd_plus_plus() {
     let mut theta = training.users[user as usize].clone();
     let asked = training.visit(user, &mut theta, &step, 0, 0);
     let change = asked.implicit.clone();
-    training.take_in(&[(user, asked)], &step);
+    training.take_in(&[asked], &step);
     let after = training.items.implicit(train.user(user).items);
     for f in 0..3 {
         assert!((after[f] - before[f] - change[f]).abs() < 1e-6, "{f}: {} {}", after[f] - before[f], change[f]);

@@ -41,7 +41,6 @@ pub(super) struct Training<'a> {
     bins: Bins,
     calendars: Vec<Calendar>,
     pub layouts: Vec<Layout>,
-    rows: Vec<Row>,
     pub items: Items,
     /// Parameters of each user.
     pub users: Vec<Vec<f32>>,
@@ -57,14 +56,6 @@ impl<'a> Training<'a> {
         let bins = Bins { first: day(low), last: day(high), n: settings.item_bins };
         let calendars: Vec<Calendar> = (0..train.n_users() as u32).map(|u| Calendar::new(train.user(u).timestamps)).collect();
         let layouts: Vec<Layout> = (0..train.n_users() as u32).map(|u| Layout::new(settings, Calendar::knots(settings, train.range(u).len()))).collect();
-        let mut rows = Vec::with_capacity(train.len());
-        for (user, calendar) in calendars.iter().enumerate() {
-            let history = train.user(user as u32);
-            for at in 0..history.len() {
-                let day = day(history.timestamps.at(at));
-                rows.push(Row { item: history.items[at], bin: bins.of(day) as u8, moment: calendar.moment(day), value: history.values[at] - mean });
-            }
-        }
         let reach = settings.init_deviation * 3.0_f32.sqrt();
         let mut random = rng(seed, "tsvd init items");
         let mut seen = vec![false; n_items];
@@ -98,7 +89,7 @@ impl<'a> Training<'a> {
             })
             .collect();
         let no_implicit = vec![0.0; if settings.implicit { 0 } else { n_items * k }];
-        Ok(Self { settings, train, mean, bins, calendars, layouts, rows, items, users, no_implicit })
+        Ok(Self { settings, train, mean, bins, calendars, layouts, items, users, no_implicit })
     }
 
     pub fn step(&self, epoch: usize) -> Step {
@@ -120,10 +111,25 @@ impl<'a> Training<'a> {
         }
     }
 
+    /// A user's ratings as a pass sees them: made for each, since to keep them takes more than all else.
+    fn rows(&self, user: u32) -> Vec<Row> {
+        let (history, calendar) = (self.train.user(user), &self.calendars[user as usize]);
+        let of_day = |day| (day, self.bins.of(day) as u8, calendar.moment(day));
+        let mut last = of_day(0);
+        let row = |at: usize| {
+            let day = day(history.timestamps.at(at));
+            if last.0 != day {
+                last = of_day(day);
+            }
+            let (_, bin, moment) = last;
+            Row { item: history.items[at], bin, moment, value: history.values[at] - self.mean }
+        };
+        (0..history.len()).map(row).collect()
+    }
+
     /// One user's pass; the order of ratings follows from seed and epoch.
     pub fn visit(&self, user: u32, theta: &mut [f32], step: &Step, seed: u64, epoch: usize) -> Asked {
-        let range = self.train.range(user);
-        let (rows, calendar, layout) = (&self.rows[range], &self.calendars[user as usize], self.layouts[user as usize]);
+        let (rows, calendar, layout) = (self.rows(user), &self.calendars[user as usize], self.layouts[user as usize]);
         let mut order: Vec<u32> = (0..rows.len() as u32).collect();
         order.shuffle(&mut rng(seed, &format!("tsvd order {epoch} {user}")));
         let history = self.train.user(user);
@@ -133,9 +139,9 @@ impl<'a> Training<'a> {
     }
 
     /// Adds what a batch's users ask to the items.
-    pub fn take_in(&mut self, batch: &[(u32, Asked)], step: &Step) {
-        let (k, bins, train) = (self.settings.factors, self.settings.item_bins, self.train);
-        let shard = train.n_items().div_ceil(SHARDS).max(1);
+    pub fn take_in(&mut self, batch: &[Asked], step: &Step) {
+        let (k, bins) = (self.settings.factors, self.settings.item_bins);
+        let shard = self.train.n_items().div_ceil(SHARDS).max(1);
         let y_keep = 1.0 - step.rate * self.settings.implicit_regularization;
         let items = &mut self.items;
         let y = if items.y.is_empty() { &mut self.no_implicit } else { &mut items.y };
@@ -143,10 +149,9 @@ impl<'a> Training<'a> {
         let columns = columns.zip(items.bias.par_chunks_mut(shard)).zip(items.bin_bias.par_chunks_mut(shard * bins));
         columns.enumerate().for_each(|(s, (((q, y), bias), bin_bias))| {
             let (low, high) = ((s * shard) as u32, ((s + 1) * shard) as u32);
-            for (user, asked) in batch {
-                let range = train.range(*user);
-                let weight = 1.0 / (range.len() as f32).sqrt();
-                for (at, row) in self.rows[range].iter().enumerate().filter(|(_, row)| (low..high).contains(&row.item)) {
+            for asked in batch {
+                let weight = 1.0 / (asked.rows.len() as f32).sqrt();
+                for (at, row) in asked.rows.iter().enumerate().filter(|(_, row)| (low..high).contains(&row.item)) {
                     let item = (row.item - low) as usize;
                     add(&mut q[item * k..(item + 1) * k], &asked.q[at * k..(at + 1) * k], 1.0, 1.0);
                     if step.implicit {
@@ -191,7 +196,7 @@ impl Trainer for Training<'_> {
             for (user, theta, own) in visited {
                 self.users[user as usize] = theta;
                 squares += own.squares;
-                asked.push((user, own));
+                asked.push(own);
             }
             self.take_in(&asked, &step);
         }

@@ -104,6 +104,8 @@ pub(super) struct Asked {
     /// Change of the item's bias and of its bin's.
     pub biases: Vec<[f32; 2]>,
     pub implicit: Vec<f32>,
+    /// The ratings that ask, in time order, as `q` and `biases` are.
+    pub rows: Vec<Row>,
 }
 
 /// Step sizes and penalties of one epoch.
@@ -127,7 +129,7 @@ pub(super) struct Step {
 /// the control points' weights.
 pub(super) fn predict(theta: &[f32], layout: Layout, row: &Row, splines: &[f32], item: (f32, &[f32]), implicit: &[f32], user: &mut [f32]) -> f32 {
     let k = layout.factors;
-    let day = row.moment.slot.map(|slot| layout.day(usize::from(slot)));
+    let day = row.moment.slot.map(|slot| layout.day(slot as usize));
     let (p, a) = (&theta[FACTORS..FACTORS + k], &theta[layout.drift()..layout.drift() + k]);
     for f in 0..k {
         user[f] = p[f] + implicit[f] + row.moment.dev * a[f];
@@ -166,7 +168,7 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 pub(super) fn pass(
     theta: &mut [f32],
     layout: Layout,
-    rows: &[Row],
+    rows: Vec<Row>,
     order: &[u32],
     spline: &dyn Fn(usize) -> Vec<f32>,
     items: &Items,
@@ -175,12 +177,12 @@ pub(super) fn pass(
 ) -> Asked {
     let k = layout.factors;
     let first = implicit.clone();
-    let mut asked = Asked { squares: 0.0, q: vec![0.0; rows.len() * k], biases: vec![[0.0; 2]; rows.len()], implicit: Vec::new() };
+    let mut asked = Asked { squares: 0.0, q: vec![0.0; rows.len() * k], biases: vec![[0.0; 2]; rows.len()], implicit: Vec::new(), rows };
     let mut user = vec![0.0_f32; k];
     let (keep, time_keep) = (1.0 - step.rate * step.regularization, 1.0 - step.time_rate * step.time_regularization);
     for at in order {
         let at = *at as usize;
-        let row = &rows[at];
+        let row = &asked.rows[at];
         let q = items.q(row.item);
         let bin = row.item as usize * items.bins + usize::from(row.bin);
         let item_bias = items.bias[row.item as usize] + items.bin_bias[bin];
@@ -188,7 +190,7 @@ pub(super) fn pass(
         let error = row.value - predict(theta, layout, row, &splines, (item_bias, q), &implicit, &mut user);
         asked.squares += f64::from(error) * f64::from(error);
 
-        let day = row.moment.slot.map(|slot| layout.day(usize::from(slot)));
+        let day = row.moment.slot.map(|slot| layout.day(slot as usize));
         let scale = theta[SCALE] + day.map_or(0.0, |day| theta[day + 1]);
         let pull = step.rate * error;
         for ((out, user), q) in asked.q[at * k..(at + 1) * k].iter_mut().zip(&user).zip(q) {
