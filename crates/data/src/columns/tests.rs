@@ -1,5 +1,3 @@
-use super::times::Times;
-use super::values::Levels;
 use super::*;
 use proptest::prelude::*;
 
@@ -43,18 +41,18 @@ proptest! {
 #[test]
 fn small_where_it_can_be() {
     let seconds: Timestamps = (0..10).chain([i64::from(u32::MAX)]).collect();
-    assert!(matches!(seconds.0, Times::Seconds(_)));
-    assert!(matches!(Timestamps::from(vec![1, i64::from(u32::MAX) + 1]).0, Times::Wide(_)));
+    assert!(matches!(seconds.0, Rows::Narrow(_)));
+    assert!(matches!(Timestamps::from(vec![1, i64::from(u32::MAX) + 1]).0, Rows::Wide(_)));
     let stars: Values = (0..1000).map(|row| (row % 64) as f32).collect();
-    assert!(matches!(&stars.0, Levels::Coded { levels, .. } if levels.len() == 64));
+    assert!(matches!(stars.rows, Rows::Narrow(_)) && stars.levels.len() == 64);
     // Not a number is a value like others; so is a zero of either sign.
     let odd = Values::from(vec![f32::NAN, 0.0, -0.0, 1.0]);
     assert!(odd[0].is_nan() && odd[1].is_sign_positive() && odd[2].is_sign_negative());
     // Each has few levels, together they have too many.
     let (mut joined, more) = (stars.clone(), (0..1000).map(|row| 0.5 + (row % 60) as f32).collect::<Values>());
     joined.extend(more.all());
-    assert!(matches!(joined.0, Levels::Plain(_)) && joined.iter().eq(stars.iter().chain(more.iter())));
+    assert!(matches!(joined.rows, Rows::Wide(_)) && joined.iter().eq(stars.iter().chain(more.iter())));
     let mut changed = stars.clone();
     changed.change(|row, value| value + row as f32 / 1000.0);
-    assert!(matches!(changed.0, Levels::Plain(_)) && changed[999] == stars[999] + 0.999);
+    assert!(matches!(changed.rows, Rows::Wide(_)) && changed[999] == stars[999] + 0.999);
 }

@@ -1,27 +1,15 @@
 //! Time stamps.
 
-use super::{gather, without};
+use super::{Rows, RowsOf};
 use std::ops::Range;
 
 /// Unix seconds (UTC) a row.
-#[derive(Debug, Clone)]
-pub struct Timestamps(pub(super) Times);
-
-#[derive(Debug, Clone)]
-pub(super) enum Times {
-    Seconds(Vec<u32>),
-    Wide(Vec<i64>),
-}
+#[derive(Debug, Clone, Default)]
+pub struct Timestamps(pub(super) Rows<u32, i64>);
 
 /// Some rows of [`Timestamps`].
 #[derive(Debug, Clone, Copy)]
-pub struct TimeSlice<'a>(TimesOf<'a>);
-
-#[derive(Debug, Clone, Copy)]
-enum TimesOf<'a> {
-    Seconds(&'a [u32]),
-    Wide(&'a [i64]),
-}
+pub struct TimeSlice<'a>(RowsOf<'a, u32, i64>);
 
 /// Walks through a [`TimeSlice`].
 #[derive(Debug, Clone)]
@@ -42,11 +30,9 @@ impl Timestamps {
 
     /// All rows.
     #[must_use]
+    #[inline]
     pub fn all(&self) -> TimeSlice<'_> {
-        match &self.0 {
-            Times::Seconds(seconds) => TimeSlice(TimesOf::Seconds(seconds)),
-            Times::Wide(seconds) => TimeSlice(TimesOf::Wide(seconds)),
-        }
+        TimeSlice(self.0.all())
     }
 
     /// The rows of a range.
@@ -76,72 +62,44 @@ impl Timestamps {
 
     /// Makes room for further rows.
     pub fn reserve(&mut self, rows: usize) {
-        match &mut self.0 {
-            Times::Seconds(seconds) => seconds.reserve(rows),
-            Times::Wide(seconds) => seconds.reserve(rows),
-        }
+        self.0.reserve(rows);
     }
 
     /// Adds a row.
     #[inline]
     pub fn push(&mut self, time: i64) {
         match (&mut self.0, u32::try_from(time)) {
-            (Times::Seconds(seconds), Ok(time)) => seconds.push(time),
-            _ => self.widened().push(time),
+            (Rows::Narrow(seconds), Ok(time)) => seconds.push(time),
+            _ => self.0.widened(i64::from).push(time),
         }
     }
 
     /// Adds rows.
     pub fn extend(&mut self, times: TimeSlice) {
         match (&mut self.0, times.0) {
-            (Times::Seconds(seconds), TimesOf::Seconds(more)) => seconds.extend_from_slice(more),
-            _ => self.widened().extend(times),
+            (Rows::Narrow(seconds), RowsOf::Narrow(more)) => seconds.extend_from_slice(more),
+            _ => self.0.widened(i64::from).extend(times),
         }
     }
 
     /// Leaves the first rows alone.
     pub fn truncate(&mut self, rows: usize) {
-        match &mut self.0 {
-            Times::Seconds(seconds) => seconds.truncate(rows),
-            Times::Wide(seconds) => seconds.truncate(rows),
-        }
+        self.0.truncate(rows);
     }
 
     /// Takes the first rows away.
     pub(crate) fn cut(&mut self, rows: usize) {
-        match &mut self.0 {
-            Times::Seconds(seconds) => drop(seconds.drain(..rows)),
-            Times::Wide(seconds) => drop(seconds.drain(..rows)),
-        }
+        self.0.cut(rows);
     }
 
     /// Takes out the rows at `places`, which ascend.
     pub(crate) fn drop_rows(&mut self, places: &[u32]) {
-        match &mut self.0 {
-            Times::Seconds(seconds) => without(seconds, places),
-            Times::Wide(seconds) => without(seconds, places),
-        }
+        self.0.without(places);
     }
 
     /// The rows in the order given.
     pub(crate) fn gathered(&self, order: &[u32]) -> Self {
-        Self(match &self.0 {
-            Times::Seconds(seconds) => Times::Seconds(gather(seconds, order)),
-            Times::Wide(seconds) => Times::Wide(gather(seconds, order)),
-        })
-    }
-
-    fn widened(&mut self) -> &mut Vec<i64> {
-        if let Times::Seconds(seconds) = &mut self.0 {
-            // What room was made is needed still.
-            let mut wide = Vec::with_capacity(seconds.capacity());
-            wide.extend(seconds.iter().map(|time| i64::from(*time)));
-            self.0 = Times::Wide(wide);
-        }
-        match &mut self.0 {
-            Times::Wide(seconds) => seconds,
-            Times::Seconds(_) => unreachable!("widened above"),
-        }
+        Self(self.0.gathered(order))
     }
 }
 
@@ -151,12 +109,6 @@ impl<'a> IntoIterator for &'a Timestamps {
 
     fn into_iter(self) -> TimeIter<'a> {
         self.iter()
-    }
-}
-
-impl Default for Timestamps {
-    fn default() -> Self {
-        Self(Times::Seconds(Vec::new()))
     }
 }
 
@@ -187,10 +139,7 @@ impl<'a> TimeSlice<'a> {
     #[must_use]
     #[inline]
     pub const fn len(&self) -> usize {
-        match self.0 {
-            TimesOf::Seconds(seconds) => seconds.len(),
-            TimesOf::Wide(seconds) => seconds.len(),
-        }
+        self.0.len()
     }
 
     /// Whether there is no row.
@@ -207,8 +156,8 @@ impl<'a> TimeSlice<'a> {
     #[inline]
     pub fn at(&self, row: usize) -> i64 {
         match self.0 {
-            TimesOf::Seconds(seconds) => i64::from(seconds[row]),
-            TimesOf::Wide(seconds) => seconds[row],
+            RowsOf::Narrow(seconds) => i64::from(seconds[row]),
+            RowsOf::Wide(seconds) => seconds[row],
         }
     }
 
@@ -219,10 +168,7 @@ impl<'a> TimeSlice<'a> {
     #[must_use]
     #[inline]
     pub fn slice(&self, rows: Range<usize>) -> Self {
-        Self(match self.0 {
-            TimesOf::Seconds(seconds) => TimesOf::Seconds(&seconds[rows]),
-            TimesOf::Wide(seconds) => TimesOf::Wide(&seconds[rows]),
-        })
+        Self(self.0.slice(rows))
     }
 
     /// All times in order.
@@ -235,8 +181,8 @@ impl<'a> TimeSlice<'a> {
     #[must_use]
     pub fn partition_point(&self, before: impl Fn(i64) -> bool) -> usize {
         match self.0 {
-            TimesOf::Seconds(seconds) => seconds.partition_point(|time| before(i64::from(*time))),
-            TimesOf::Wide(seconds) => seconds.partition_point(|time| before(*time)),
+            RowsOf::Narrow(seconds) => seconds.partition_point(|time| before(i64::from(*time))),
+            RowsOf::Wide(seconds) => seconds.partition_point(|time| before(*time)),
         }
     }
 
@@ -249,13 +195,13 @@ impl<'a> TimeSlice<'a> {
 
 impl Default for TimeSlice<'_> {
     fn default() -> Self {
-        Self(TimesOf::Seconds(&[]))
+        Self(RowsOf::Narrow(&[]))
     }
 }
 
 impl<'a> From<&'a [i64]> for TimeSlice<'a> {
     fn from(times: &'a [i64]) -> Self {
-        Self(TimesOf::Wide(times))
+        Self(RowsOf::Wide(times))
     }
 }
 
@@ -274,8 +220,8 @@ impl Iterator for TimeIter<'_> {
     #[inline]
     fn next(&mut self) -> Option<i64> {
         match &mut self.0.0 {
-            TimesOf::Seconds(seconds) => seconds.split_off_first().map(|time| i64::from(*time)),
-            TimesOf::Wide(seconds) => seconds.split_off_first().copied(),
+            RowsOf::Narrow(seconds) => seconds.split_off_first().map(|time| i64::from(*time)),
+            RowsOf::Wide(seconds) => seconds.split_off_first().copied(),
         }
     }
 
@@ -288,8 +234,8 @@ impl DoubleEndedIterator for TimeIter<'_> {
     #[inline]
     fn next_back(&mut self) -> Option<i64> {
         match &mut self.0.0 {
-            TimesOf::Seconds(seconds) => seconds.split_off_last().map(|time| i64::from(*time)),
-            TimesOf::Wide(seconds) => seconds.split_off_last().copied(),
+            RowsOf::Narrow(seconds) => seconds.split_off_last().map(|time| i64::from(*time)),
+            RowsOf::Wide(seconds) => seconds.split_off_last().copied(),
         }
     }
 }

@@ -1,30 +1,21 @@
 //! Event values.
 
-use super::{gather, without};
+use super::{Rows, RowsOf};
 use std::ops::{Index, Range};
 
-/// An event value a row; NaN for none.
-#[derive(Debug, Clone)]
-pub struct Values(pub(super) Levels);
-
-#[derive(Debug, Clone)]
-pub(super) enum Levels {
-    /// Numbers of levels. Levels are told apart by their bits: what is read is what was written.
-    Coded {
-        codes: Vec<u8>,
-        levels: Vec<f32>,
-    },
-    Plain(Vec<f32>),
+/// An event value a row; NaN for none. Narrow are numbers of levels, which are told apart by their bits: what is read is what
+/// was written.
+#[derive(Debug, Clone, Default)]
+pub struct Values {
+    pub(super) rows: Rows<u8, f32>,
+    pub(super) levels: Vec<f32>,
 }
 
 /// Some rows of [`Values`].
 #[derive(Debug, Clone, Copy)]
-pub struct ValueSlice<'a>(LevelsOf<'a>);
-
-#[derive(Debug, Clone, Copy)]
-enum LevelsOf<'a> {
-    Coded(&'a [u8], &'a [f32]),
-    Plain(&'a [f32]),
+pub struct ValueSlice<'a> {
+    rows: RowsOf<'a, u8, f32>,
+    levels: &'a [f32],
 }
 
 /// Walks through a [`ValueSlice`].
@@ -46,11 +37,9 @@ impl Values {
 
     /// All rows.
     #[must_use]
+    #[inline]
     pub fn all(&self) -> ValueSlice<'_> {
-        match &self.0 {
-            Levels::Coded { codes, levels } => ValueSlice(LevelsOf::Coded(codes, levels)),
-            Levels::Plain(values) => ValueSlice(LevelsOf::Plain(values)),
-        }
+        ValueSlice { rows: self.rows.all(), levels: &self.levels }
     }
 
     /// The rows of a range.
@@ -70,17 +59,14 @@ impl Values {
 
     /// Makes room for further rows.
     pub fn reserve(&mut self, rows: usize) {
-        match &mut self.0 {
-            Levels::Coded { codes, .. } => codes.reserve(rows),
-            Levels::Plain(values) => values.reserve(rows),
-        }
+        self.rows.reserve(rows);
     }
 
     /// Adds a row.
     #[inline]
     pub fn push(&mut self, value: f32) {
-        if let Levels::Coded { codes, levels } = &mut self.0
-            && let Some(code) = code(levels, value)
+        if let Rows::Narrow(codes) = &mut self.rows
+            && let Some(code) = code(&mut self.levels, value)
         {
             codes.push(code);
         } else {
@@ -90,9 +76,10 @@ impl Values {
 
     /// Adds rows.
     pub fn extend(&mut self, more: ValueSlice) {
-        if let (Levels::Coded { codes, levels }, LevelsOf::Coded(new, own)) = (&mut self.0, more.0)
-            && new.len() > own.len()
-            && let Some(map) = own.iter().map(|level| code(levels, *level)).collect::<Option<Vec<u8>>>()
+        // Of few rows not all levels may stand in them.
+        if let (Rows::Narrow(codes), RowsOf::Narrow(new)) = (&mut self.rows, more.rows)
+            && new.len() > more.levels.len()
+            && let Some(map) = more.levels.iter().map(|level| code(&mut self.levels, *level)).collect::<Option<Vec<u8>>>()
         {
             codes.extend(new.iter().map(|code| map[usize::from(*code)]));
         } else {
@@ -107,47 +94,27 @@ impl Values {
 
     /// Leaves the first rows alone.
     pub fn truncate(&mut self, rows: usize) {
-        match &mut self.0 {
-            Levels::Coded { codes, .. } => codes.truncate(rows),
-            Levels::Plain(values) => values.truncate(rows),
-        }
+        self.rows.truncate(rows);
     }
 
     /// Takes the first rows away.
     pub(crate) fn cut(&mut self, rows: usize) {
-        match &mut self.0 {
-            Levels::Coded { codes, .. } => drop(codes.drain(..rows)),
-            Levels::Plain(values) => drop(values.drain(..rows)),
-        }
+        self.rows.cut(rows);
     }
 
     /// Takes out the rows at `places`, which ascend.
     pub(crate) fn drop_rows(&mut self, places: &[u32]) {
-        match &mut self.0 {
-            Levels::Coded { codes, .. } => without(codes, places),
-            Levels::Plain(values) => without(values, places),
-        }
+        self.rows.without(places);
     }
 
     /// The rows in the order given.
     pub(crate) fn gathered(&self, order: &[u32]) -> Self {
-        Self(match &self.0 {
-            Levels::Coded { codes, levels } => Levels::Coded { codes: gather(codes, order), levels: levels.clone() },
-            Levels::Plain(values) => Levels::Plain(gather(values, order)),
-        })
+        Self { rows: self.rows.gathered(order), levels: self.levels.clone() }
     }
 
     fn plain(&mut self) -> &mut Vec<f32> {
-        if let Levels::Coded { codes, levels } = &self.0 {
-            // What room was made is needed still.
-            let mut values = Vec::with_capacity(codes.capacity());
-            values.extend(codes.iter().map(|code| levels[usize::from(*code)]));
-            self.0 = Levels::Plain(values);
-        }
-        match &mut self.0 {
-            Levels::Plain(values) => values,
-            Levels::Coded { .. } => unreachable!("made plain above"),
-        }
+        let Self { rows, levels } = self;
+        rows.widened(|code| levels[usize::from(code)])
     }
 }
 
@@ -173,12 +140,6 @@ impl<'a> IntoIterator for &'a Values {
 
     fn into_iter(self) -> ValueIter<'a> {
         self.iter()
-    }
-}
-
-impl Default for Values {
-    fn default() -> Self {
-        Self(Levels::Coded { codes: Vec::new(), levels: Vec::new() })
     }
 }
 
@@ -209,10 +170,7 @@ impl<'a> ValueSlice<'a> {
     #[must_use]
     #[inline]
     pub const fn len(&self) -> usize {
-        match self.0 {
-            LevelsOf::Coded(codes, _) => codes.len(),
-            LevelsOf::Plain(values) => values.len(),
-        }
+        self.rows.len()
     }
 
     /// Whether there is no row.
@@ -228,10 +186,7 @@ impl<'a> ValueSlice<'a> {
     #[must_use]
     #[inline]
     pub fn slice(&self, rows: Range<usize>) -> Self {
-        Self(match self.0 {
-            LevelsOf::Coded(codes, levels) => LevelsOf::Coded(&codes[rows], levels),
-            LevelsOf::Plain(values) => LevelsOf::Plain(&values[rows]),
-        })
+        Self { rows: self.rows.slice(rows), levels: self.levels }
     }
 
     /// All values in order.
@@ -247,15 +202,22 @@ impl<'a> ValueSlice<'a> {
     }
 }
 
+impl<'a> ValueSlice<'a> {
+    #[inline]
+    fn of(self, row: usize) -> &'a f32 {
+        match self.rows {
+            RowsOf::Narrow(codes) => &self.levels[usize::from(codes[row])],
+            RowsOf::Wide(values) => &values[row],
+        }
+    }
+}
+
 impl Index<usize> for ValueSlice<'_> {
     type Output = f32;
 
     #[inline]
     fn index(&self, row: usize) -> &f32 {
-        match self.0 {
-            LevelsOf::Coded(codes, levels) => &levels[usize::from(codes[row])],
-            LevelsOf::Plain(values) => &values[row],
-        }
+        self.of(row)
     }
 }
 
@@ -264,22 +226,19 @@ impl Index<usize> for Values {
 
     #[inline]
     fn index(&self, row: usize) -> &f32 {
-        match &self.0 {
-            Levels::Coded { codes, levels } => &levels[usize::from(codes[row])],
-            Levels::Plain(values) => &values[row],
-        }
+        self.all().of(row)
     }
 }
 
 impl Default for ValueSlice<'_> {
     fn default() -> Self {
-        Self(LevelsOf::Plain(&[]))
+        Self { rows: RowsOf::Wide(&[]), levels: &[] }
     }
 }
 
 impl<'a> From<&'a [f32]> for ValueSlice<'a> {
     fn from(values: &'a [f32]) -> Self {
-        Self(LevelsOf::Plain(values))
+        Self { rows: RowsOf::Wide(values), levels: &[] }
     }
 }
 
@@ -297,9 +256,9 @@ impl<'a> Iterator for ValueIter<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<&'a f32> {
-        match &mut self.0.0 {
-            LevelsOf::Coded(codes, levels) => codes.split_off_first().map(|code| &levels[usize::from(*code)]),
-            LevelsOf::Plain(values) => values.split_off_first(),
+        match &mut self.0.rows {
+            RowsOf::Narrow(codes) => codes.split_off_first().map(|code| &self.0.levels[usize::from(*code)]),
+            RowsOf::Wide(values) => values.split_off_first(),
         }
     }
 
@@ -311,9 +270,9 @@ impl<'a> Iterator for ValueIter<'a> {
 impl<'a> DoubleEndedIterator for ValueIter<'a> {
     #[inline]
     fn next_back(&mut self) -> Option<&'a f32> {
-        match &mut self.0.0 {
-            LevelsOf::Coded(codes, levels) => codes.split_off_last().map(|code| &levels[usize::from(*code)]),
-            LevelsOf::Plain(values) => values.split_off_last(),
+        match &mut self.0.rows {
+            RowsOf::Narrow(codes) => codes.split_off_last().map(|code| &self.0.levels[usize::from(*code)]),
+            RowsOf::Wide(values) => values.split_off_last(),
         }
     }
 }
