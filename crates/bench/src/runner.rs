@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Bumped whenever a change moves results, so that old cells are not taken for new ones.
-const RESULTS_VERSION: u32 = 7;
+const RESULTS_VERSION: u32 = 8;
 
 /// What trained models are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -185,7 +185,10 @@ impl Protocol<'_> {
         let mut settings = system.settings.clone();
         let mut curve = Vec::new();
         let has_epochs = settings.clone().with_epochs(usize::MAX) != settings;
-        if let Some((rest, validation)) = rows.selection.as_ref().filter(|_| has_epochs) {
+        let selection = rows.selection.as_ref().filter(|_| has_epochs);
+        // Where the same rows train to choose and in the end, one training does both.
+        let validation = selection.filter(|(rest, _)| rest.is_none() && !settings.is_transductive()).map(|(_, validation)| validation);
+        if let Some((rest, validation)) = selection.filter(|_| validation.is_none()) {
             let train = rest.as_ref().unwrap_or(&rows.train);
             let choice_file = chosen.join("choice.json");
             let choice: Option<(usize, Vec<foretaste_models::EpochReport>)> = std::fs::read(&choice_file).ok().and_then(|b| serde_json::from_slice(&b).ok());
@@ -204,9 +207,10 @@ impl Protocol<'_> {
         let selection_seconds = clock.elapsed().as_secs_f64();
         let clock = Instant::now();
         let membership = settings.is_transductive().then(|| rows.test.membership());
-        let fitted = settings.fit(&rows.train, None, &self.fit_context(data, membership.as_ref(), seed, &trained))?;
+        let fitted = settings.fit(&rows.train, validation, &self.fit_context(data, membership.as_ref(), seed, &trained))?;
         let train_seconds = clock.elapsed().as_secs_f64();
-        let epochs = fitted.curve.len();
+        let passes = fitted.curve.len();
+        let epochs = if validation.is_some() { fitted.best_epoch } else { passes };
         if curve.is_empty() {
             curve = fitted.curve;
         }
@@ -254,7 +258,7 @@ impl Protocol<'_> {
             figures,
             curve,
         };
-        let events = (rows.train.len() * epochs.max(1)) as f64;
+        let events = (rows.train.len() * passes.max(1)) as f64;
         let measured = Measured {
             device: self.device.name().to_owned(),
             train_seconds,

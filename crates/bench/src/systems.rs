@@ -3,6 +3,7 @@
 use crate::{BenchError, Result};
 use foretaste_models::{Kind, ModelSettings};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 
 const SYSTEMS: &str = include_str!("../systems.toml");
 
@@ -31,6 +32,9 @@ struct Entry {
     runs: Vec<String>,
     #[serde(default)]
     settings: toml::Table,
+    /// Settings that a run has on top of them.
+    #[serde(default)]
+    at: BTreeMap<String, toml::Table>,
 }
 
 #[derive(Deserialize)]
@@ -39,8 +43,8 @@ struct File {
     system: Vec<Entry>,
 }
 
-/// The systems called `names` (`all` for every one; those of the run `run` when empty), with
-/// `overrides` like `pmf.factors=32` applied.
+/// The systems called `names` (`all` for every one; those of the run `run` when empty) with their
+/// settings at that run, and `overrides` like `pmf.factors=32` applied.
 ///
 /// # Errors
 /// [`BenchError::Usage`] for an unknown system or a malformed override,
@@ -80,6 +84,7 @@ pub fn select(names: &[String], run: &str, overrides: &[String]) -> Result<Vec<S
         .map(|entry| {
             let kind: Kind = entry.model.parse().map_err(BenchError::Usage)?;
             let mut table = entry.settings.clone();
+            table.extend(entry.at.get(run).cloned().unwrap_or_default());
             for (system, change) in &changes {
                 if *system == entry.name {
                     table.extend(change.clone());
@@ -102,6 +107,11 @@ mod tests {
             let titles: Vec<String> = select(&[], run, &[]).unwrap().into_iter().map(|s| s.title).collect();
             assert!(titles.len() >= least && titles[0] == "Rolling Average", "{run}: {titles:?}");
         }
+        let drifting = |run: &str| match &select(&["t-svd".into()], run, &[]).unwrap()[0].settings {
+            ModelSettings::Tsvd(settings) => settings.day_factors,
+            other => panic!("{other:?}"),
+        };
+        assert!(drifting(DEFAULT) && !drifting("netflix"));
         let changed = select(&["pmf".into()], DEFAULT, &["pmf.factors=7".into()]).unwrap();
         assert!(matches!(&changed[0].settings, ModelSettings::Pmf(s) if s.factors == 7 && !s.biases));
         for bad in ["pmf.factors", "pmf.factor=3", "pmff.factors=3", "pmf.factors=many", "pmf.factors=0"] {

@@ -147,10 +147,10 @@ fn the_netflix_chart_on_files_in_its_format() {
     let temporary = tempfile::tempdir().unwrap();
     let folder = temporary.path();
     let data = netflix(folder);
-    let small = "--set t-svd.factors=4 --set t-svd.epochs=3 --set pmf.factors=4 --set pmf.epochs=3 --set rrn.size=6 --set rrn.epochs=2 --set rrn.user_days=60 --set rrn.item_days=60 --set deeprec.layers=[8,6] --set deeprec.epochs=3";
+    let small = "--set t-svd.factors=4 --set t-svd.epochs=3 --set pmf.factors=4 --set pmf.epochs=3 --set rrn.size=6 --set rrn.epochs=2 --set rrn.user_days=60 --set rrn.item_days=60 --set deeprec.layers=[8,6] --set deeprec.epochs=3 --set fm-sgd.iterations=3 --set fm-sgd.factors=4 --set hrnn-alone.size=6 --set hrnn-alone.rows=8 --set hrnn-alone.epochs=2";
     let shown = succeed(folder, &format!("reproduce netflix --data {} --seeds 2 --device flex --out run {small}", data.display()));
     assert!(shown.contains("netflix, future netflix-full") && shown.contains("leaks no time"), "{shown}");
-    for title in ["Rolling Average", "T-SVD", "PMF", "RRN", "DeepRec"] {
+    for title in ["Rolling Average", "T-SVD", "PMF", "FM, by gradient descent", "RRN", "DeepRec", "HRNN, network alone"] {
         let line = shown.lines().find(|l| l.starts_with(&format!("│ {title} "))).unwrap_or_else(|| panic!("{title} in {shown}"));
         assert_eq!(line.split('┆').nth(5).unwrap().trim(), "-", "a foreign number stands beside {title}");
     }
@@ -372,20 +372,106 @@ fn a_killed_conversion_ends_in_the_same_bytes() {
     let temporary = tempfile::tempdir().unwrap();
     let folder = temporary.path();
     succeed(folder, "simulate netflix --scale 0.002 --out log");
-    succeed(folder, "sessions log/training_set --out whole.parquet");
-    let expected = std::fs::read(folder.join("whole.parquet")).unwrap();
-    for (turn, words) in
-        ["sessions log/training_set --memory-limit 64MB --out out.parquet", "sessions log/training_set --out out.parquet"].iter().cycle().take(20).enumerate()
-    {
-        let mut child = foretaste(folder).args(words.split_whitespace()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(turn as u64 * 17));
+    let works = [
+        "sessions log/training_set --memory-limit 64MB",
+        "sessions log/training_set",
+        "import log/training_set --memory-limit 64MB",
+        "import log/training_set",
+    ];
+    let expected: Vec<Vec<u8>> = works
+        .iter()
+        .map(|words| {
+            succeed(folder, &format!("{words} --out whole.parquet"));
+            std::fs::read(folder.join("whole.parquet")).unwrap()
+        })
+        .collect();
+    for (turn, (words, expected)) in works.iter().zip(&expected).cycle().take(40).enumerate() {
+        let out = words.split(' ').next().unwrap();
+        let mut child = foretaste(folder).args(words.split_whitespace()).args(["--out", out]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(turn as u64 * 9));
         let _ = child.kill();
         child.wait().unwrap();
-        if let Ok(bytes) = std::fs::read(folder.join("out.parquet")) {
-            assert_eq!(bytes, expected, "turn {turn}: a file is there whole or not at all");
+        if let Ok(bytes) = std::fs::read(folder.join(out)) {
+            assert!(bytes == *expected, "turn {turn}: a file is there whole or not at all");
         }
     }
-    succeed(folder, "sessions log/training_set --memory-limit 64MB --out out.parquet");
-    assert_eq!(std::fs::read(folder.join("out.parquet")).unwrap(), expected);
-    assert!(!folder.join(".spilled-out.parquet").exists());
+    for (words, expected) in works.iter().zip(&expected) {
+        let out = words.split(' ').next().unwrap();
+        succeed(folder, &format!("{words} --out {out}"));
+        assert!(std::fs::read(folder.join(out)).unwrap() == *expected, "{words}");
+        assert!(!folder.join(format!(".spilled-{out}")).exists());
+    }
+}
+
+/// Killed at twenty moments, a run goes on with `--resume` each time and ends in the bytes of one that nobody killed.
+#[test]
+fn a_killed_run_ends_in_the_same_bytes() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path();
+    ratings(folder);
+    let words = "reproduce ./ratings.csv --seeds 2 --regime random --device flex --save-models --models pmf,t-svd,fm-mf,i-autorec,rnn,hrnn-alone,deepfm \
+        --set pmf.epochs=6 --set pmf.factors=4 --set t-svd.factors=4 --set t-svd.epochs=4 --set fm-mf.iterations=8 --set fm-mf.factors=4 --set i-autorec.size=8 --set i-autorec.epochs=4 \
+        --set rnn.epochs=3 --set rnn.size=8 --set rnn.rows=8 --set hrnn-alone.epochs=3 --set hrnn-alone.size=8 --set hrnn-alone.rows=8 --set deepfm.epochs=2 --set deepfm.size=8";
+    let begin = std::time::Instant::now();
+    succeed(folder, &format!("{words} --out straight"));
+    let whole = begin.elapsed();
+    let compare = |turn: u32| {
+        for file in ["results.json", "results.parquet"] {
+            let [killed, straight] = ["killed", "straight"].map(|run| std::fs::read(folder.join(run).join(file)).unwrap());
+            assert!(killed == straight, "turn {turn}: {file}");
+        }
+        let weights = |run: &str| -> Vec<(String, Vec<u8>)> {
+            let models = folder.join(run).join("models");
+            list(&models).into_iter().map(|name| (name.clone(), std::fs::read(models.join(name).join("weights.safetensors")).unwrap())).collect()
+        };
+        assert!(weights("killed") == weights("straight"), "turn {turn}: weights");
+    };
+    let mut ended = 0;
+    for turn in 0..20_u32 {
+        let mut child =
+            foretaste(folder).args(words.split_whitespace()).args(["--out", "killed", "--resume"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        // From a moment after the start to a third of the whole run's time.
+        std::thread::sleep(whole / 3 * (turn * 7 % 20 + 1) / 20);
+        let _ = child.kill();
+        if child.wait().unwrap().success() {
+            ended += 1;
+            compare(turn);
+            std::fs::remove_dir_all(folder.join("killed")).unwrap();
+        }
+    }
+    succeed(folder, &format!("{words} --out killed --resume"));
+    compare(20);
+    assert!(ended <= 15, "the runs must be killed before they end: {ended} of 20 were not");
+}
+
+/// A file that cannot be written whole is not written: a limit on sizes stands for the full disk.
+#[cfg(unix)]
+#[test]
+#[allow(unsafe_code)]
+fn a_full_disk_is_told_and_leaves_nothing() {
+    use std::os::unix::process::CommandExt;
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path();
+    succeed(folder, "simulate netflix --scale 0.001 --out log");
+    let before = list(folder);
+    for words in [
+        "sessions log/training_set --out out.parquet",
+        "sessions log/training_set --memory-limit 64MB --out out.parquet",
+        "import log/training_set --out out.parquet",
+        "simulate netflix --scale 0.001 --parquet --out other",
+    ] {
+        let mut command = foretaste(folder);
+        let limited = || {
+            let limit = libc::rlimit { rlim_cur: 60_000, rlim_max: 60_000 };
+            unsafe {
+                libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+                libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit);
+            }
+            Ok(())
+        };
+        let output = unsafe { command.pre_exec(limited) }.args(words.split_whitespace()).output().unwrap();
+        let told = text(&output.stderr);
+        assert!(!output.status.success() && told.contains("File too large"), "{words}: {told}");
+        assert_eq!(list(folder), before, "{words}");
+    }
 }

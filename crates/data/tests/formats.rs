@@ -169,6 +169,19 @@ fn columns_can_be_named_and_further_ones_are_kept() {
     assert!(arrow::array::Array::is_null(device, 0));
 }
 
+/// Ids cost by their number, never by their size.
+#[test]
+fn ids_may_lie_far_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let ids: Vec<u128> = (0..3000).map(|row: u128| row * 1_000_000_007 * if row % 2 == 0 { 1 } else { 1_000_000_009_000 }).collect();
+    let text: String = ids.iter().map(|id| format!("{id}::{}::3::978300760\n", id / 7)).collect();
+    let table = load(&file(folder.path(), "ratings.dat", text.as_bytes()));
+    let mut sorted = ids.clone();
+    sorted.sort_unstable();
+    assert_eq!(table.user_ids.iter().map(|id| id.parse().unwrap()).collect::<Vec<u128>>(), sorted);
+    assert_eq!((table.len(), table.users[0], table.users[2999]), (3000, 0, 2999));
+}
+
 #[test]
 fn a_newer_schema_is_refused() {
     let folder = tempfile::tempdir().unwrap();

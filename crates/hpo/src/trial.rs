@@ -44,6 +44,9 @@ pub struct Trial {
     pub number: usize,
     /// How it stands.
     pub state: State,
+    /// Whether a person asked for it; else the sampler proposed it.
+    #[serde(default)]
+    pub enqueued: bool,
     /// The settings that exist in it.
     pub configuration: Configuration,
     /// What it came to, in the study's own direction.
@@ -163,6 +166,7 @@ mod tests {
         let trial = |number: usize, state: State, value: Option<f64>, reports: &[f64]| Trial {
             number,
             state,
+            enqueued: false,
             configuration: Configuration::new(),
             value,
             reports: reports.iter().enumerate().map(|(i, v)| Report { step: i as u64 + 1, value: *v }).collect(),

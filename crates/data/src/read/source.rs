@@ -53,11 +53,30 @@ fn open(path: &Path) -> Result<Box<dyn Read + Send>> {
         return Err(DataError::file(path.display(), "is a folder, not a file", "name a file"));
     }
     let file = File::open(path).map_err(|e| DataError::io(path, "open", e))?;
+    let left = file.metadata().map_err(|e| DataError::io(path, "open", e))?.len();
+    let file = Whole { file, left };
     Ok(match suffix(path).as_str() {
         "gz" | "tgz" => Box::new(flate2::bufread::MultiGzDecoder::new(BufReader::with_capacity(1 << 16, file))),
         "zst" => Box::new(zstd::Decoder::new(file).map_err(|e| DataError::io(path, "read", e))?),
         _ => Box::new(file),
     })
+}
+
+/// A file that must not end before the length it had when it was opened.
+struct Whole {
+    file: File,
+    left: u64,
+}
+
+impl Read for Whole {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.file.read(into)?;
+        self.left = self.left.saturating_sub(read as u64);
+        if read == 0 && self.left > 0 && !into.is_empty() {
+            return Err(std::io::Error::new(std::io::ErrorKind::UnexpectedEof, format!("it grew {} bytes shorter while it was read", self.left)));
+        }
+        Ok(read)
+    }
 }
 
 enum Archive {
@@ -135,4 +154,24 @@ fn visit_tar(shown: &str, reader: &mut dyn Read, wanted: &dyn Fn(&str) -> bool, 
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_cut_while_it_is_read_is_no_whole_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ratings.csv");
+        std::fs::write(&path, "user,item,rating,timestamp\n".repeat(1000)).unwrap();
+        let told = visit(&path, &|_| true, &mut |name, reader| {
+            let mut some = [0; 300];
+            reader.read_exact(&mut some).unwrap();
+            File::options().write(true).open(&path).unwrap().set_len(540).unwrap();
+            std::io::copy(reader, &mut std::io::sink()).map(|_| ()).map_err(|e| truncated(name, e))
+        });
+        let told = told.unwrap_err().to_string();
+        assert!(told.contains("ratings.csv: is damaged or ends early (it grew 26460 bytes shorter"), "{told}");
+    }
 }

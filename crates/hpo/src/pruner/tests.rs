@@ -6,6 +6,7 @@ fn trial(number: usize, state: State, values: &[f64]) -> Trial {
     Trial {
         number,
         state,
+        enqueued: false,
         configuration: Configuration::new(),
         value: None,
         reports,

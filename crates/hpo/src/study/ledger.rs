@@ -45,13 +45,13 @@ impl Ledger {
             Event::Enqueued { configuration } => {
                 self.points.push(space.encode(&configuration)?);
                 self.lost.push(0);
-                self.trials.push(new_trial(self.trials.len(), State::Waiting, configuration));
+                self.trials.push(Trial { enqueued: true, ..new_trial(self.trials.len(), configuration) });
             }
             Event::Started { trial, attempt, worker, configuration, note } => {
                 if trial == self.trials.len() {
                     self.points.push(space.encode(&configuration)?);
                     self.lost.push(0);
-                    self.trials.push(new_trial(trial, State::Waiting, configuration));
+                    self.trials.push(new_trial(trial, configuration));
                 }
                 let trial = self.trials.get_mut(trial).ok_or_else(|| broken(format!("event {place} begins trial {trial} before its turn")))?;
                 trial.state = State::Running;
@@ -110,6 +110,18 @@ impl Ledger {
     }
 }
 
-fn new_trial(number: usize, state: State, configuration: crate::Configuration) -> Trial {
-    Trial { number, state, configuration, value: None, reports: Vec::new(), seconds: 0.0, attempts: 0, worker: String::new(), note: Vec::new(), reason: None }
+fn new_trial(number: usize, configuration: crate::Configuration) -> Trial {
+    Trial {
+        number,
+        state: State::Waiting,
+        enqueued: false,
+        configuration,
+        value: None,
+        reports: Vec::new(),
+        seconds: 0.0,
+        attempts: 0,
+        worker: String::new(),
+        note: Vec::new(),
+        reason: None,
+    }
 }

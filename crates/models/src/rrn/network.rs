@@ -81,7 +81,7 @@ impl Network {
 pub(super) struct Fixed<'a> {
     pub settings: &'a Settings,
     pub scale: Scale,
-    pub ratings: &'a Ratings,
+    pub ratings: &'a Ratings<'a>,
     /// The moving side's steps, and for each rating the other side's.
     pub steps: &'a Steps,
     pub other_steps: &'a Steps,
@@ -165,7 +165,7 @@ pub(super) fn window(network: &Network, fixed: &Fixed, batch: &Batch, carried: C
     let input_leaf = leaf(network.inputs.value.clone().select(0, input_rows.clone()));
     let mut x = on_device(times, [length * rows, 3], device).matmul(dense[3 * gates].clone());
     if !read.is_empty() {
-        let value = on_device(read.iter().map(|row| ratings.values[*row as usize]).collect(), [read.len(), 1], device);
+        let value = on_device(read.iter().map(|row| ratings.value(*row)).collect(), [read.len(), 1], device);
         let embedded = input_leaf.clone().select(0, inputs.places(read.iter().map(|row| fixed.others[*row as usize]), device)) * value;
         x = x.select_assign(0, ids(segments, device), embedded, IndexingUpdateOp::Add);
     }
@@ -195,7 +195,7 @@ pub(super) fn window(network: &Network, fixed: &Fixed, batch: &Batch, carried: C
     let s = settings.stationary_factors;
     let product = (own.clone().narrow(1, 0, s) * other.clone().narrow(1, 0, s)).sum_dim(1);
     let prediction = dynamic + product + own.narrow(1, s, 1) + other.narrow(1, s, 1);
-    let error = prediction - on_device(predicted.iter().map(|row| ratings.targets[*row as usize]).collect(), [n, 1], device);
+    let error = prediction - on_device(predicted.iter().map(|row| ratings.target(*row)).collect(), [n, 1], device);
     let squares = (error.clone() * error).sum_dim(0);
     let mut recurrent = (squares.clone() * (1.0 / n as f32)).backward();
     let mut projected = unrolled.back(projections, &mut recurrent, device);

@@ -1,7 +1,8 @@
 //! One side's time steps, and the ratings in each.
 
 use super::{Scale, step_day};
-use foretaste_data::Histories;
+use foretaste_data::{Histories, ValueSlice};
+use rayon::prelude::*;
 
 /// Steps of all users (or items), each one's in time order.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,7 +25,7 @@ impl Steps {
     /// Steps of `days` days over the training rows, whose owners are `owners`.
     pub fn new(train: &Histories, owners: &[u32], n_owners: usize, days: usize) -> Self {
         let mut order: Vec<u32> = (0..train.len() as u32).collect();
-        order.sort_by_key(|row| (owners[*row as usize], train.timestamps().at(*row as usize)));
+        order.par_sort_by_key(|row| (owners[*row as usize], train.timestamps().at(*row as usize)));
         let mut steps =
             Self { offsets: vec![0; n_owners + 1], days: Vec::new(), ratings: Vec::new(), rows: order, owners: Vec::new(), of_row: vec![0; train.len()] };
         for (at, row) in steps.rows.iter().enumerate() {
@@ -58,22 +59,25 @@ impl Steps {
 }
 
 /// What the network reads of the training rows.
-pub(super) struct Ratings {
+pub(super) struct Ratings<'a> {
     pub users: Vec<u32>,
-    pub items: Vec<u32>,
-    /// Less the mean.
-    pub targets: Vec<f32>,
-    /// Standardized.
-    pub values: Vec<f32>,
+    pub items: &'a [u32],
+    values: ValueSlice<'a>,
+    scale: Scale,
 }
 
-impl Ratings {
-    pub fn new(train: &Histories, scale: Scale) -> Self {
-        Self {
-            users: train.row_users(),
-            items: train.items().to_vec(),
-            targets: train.values().iter().map(|v| v - scale.mean).collect(),
-            values: train.values().iter().map(|v| scale.standardize(*v)).collect(),
-        }
+impl<'a> Ratings<'a> {
+    pub fn new(train: &'a Histories, scale: Scale) -> Self {
+        Self { users: train.row_users(), items: train.items(), values: train.values(), scale }
+    }
+
+    /// A row's rating less the mean.
+    pub fn target(&self, row: u32) -> f32 {
+        self.values[row as usize] - self.scale.mean
+    }
+
+    /// A row's rating, standardized.
+    pub fn value(&self, row: u32) -> f32 {
+        self.scale.standardize(self.values[row as usize])
     }
 }

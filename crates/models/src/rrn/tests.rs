@@ -23,15 +23,15 @@ fn tiny() -> (Settings, Histories) {
 /// Squared errors of all training ratings by the plain code.
 fn loss(training: &Training, sides: [&Side; 2]) -> f64 {
     let (ratings, scale) = (&training.ratings, training.scale);
-    let users = walk(sides[0], &training.user_steps, ratings, &ratings.items, scale);
+    let users = walk(sides[0], &training.user_steps, ratings, ratings.items, scale);
     let items = walk(sides[1], &training.item_steps, ratings, &ratings.users, scale);
-    let squares = (0..ratings.targets.len()).map(|row| {
+    let squares = (0..ratings.items.len()).map(|row| {
         let (user, item) = (
             sides[0].project(&users[training.user_steps.of_row[row] as usize].hidden),
             sides[1].project(&items[training.item_steps.of_row[row] as usize].hidden),
         );
         let stationary = [sides[0].stationary(ratings.users[row]), sides[1].stationary(ratings.items[row])];
-        f64::from(join([&user, &item], stationary) - ratings.targets[row]).powi(2)
+        f64::from(join([&user, &item], stationary) - ratings.target(row as u32)).powi(2)
     });
     squares.sum()
 }

@@ -46,7 +46,7 @@ pub(super) struct Training<'a> {
     settings: &'a Settings,
     context: &'a FitContext<'a>,
     pub scale: Scale,
-    pub ratings: Ratings,
+    pub ratings: Ratings<'a>,
     pub user_steps: Steps,
     pub item_steps: Steps,
     pub users: Option<Network>,
@@ -94,13 +94,13 @@ impl Side {
     fn place(&self, before: Option<&Place>, steps: &Steps, step: usize, ratings: &Ratings, others: &[u32], scale: Scale) -> Place {
         let (hidden, memory) = self.arrive(before, steps.days[step], scale);
         let mut bag = vec![0.0; self.embedding];
-        steps.rows(step as u32).iter().for_each(|row| self.add(&mut bag, others[*row as usize], ratings.values[*row as usize]));
+        steps.rows(step as u32).iter().for_each(|row| self.add(&mut bag, others[*row as usize], ratings.value(*row)));
         Place { day: steps.days[step], hidden, memory, bag }
     }
 }
 
 impl<'a> Training<'a> {
-    pub fn new(settings: &'a Settings, train: &Histories, mean: f32, context: &'a FitContext<'a>) -> Result<Self> {
+    pub fn new(settings: &'a Settings, train: &'a Histories, mean: f32, context: &'a FitContext<'a>) -> Result<Self> {
         let n = train.len() as f64;
         let deviation = |of: &dyn Fn(usize) -> f64, mean: f64| ((0..train.len()).map(|row| (of(row) - mean).powi(2)).sum::<f64>() / n).sqrt();
         let day = |row: usize| train.timestamps().at(row).div_euclid(86_400) as f64;
@@ -164,7 +164,7 @@ impl<'a> Training<'a> {
     }
 
     fn of(&self, side: Moving) -> (&Steps, &[u32]) {
-        if side == Moving::Users { (&self.user_steps, &self.ratings.items) } else { (&self.item_steps, &self.ratings.users) }
+        if side == Moving::Users { (&self.user_steps, self.ratings.items) } else { (&self.item_steps, &self.ratings.users) }
     }
 
     pub fn fixed(&self, moving: Moving) -> Fixed<'_> {
@@ -179,7 +179,7 @@ impl<'a> Training<'a> {
             other_steps: self.of(other).0,
             other_states: if users { &self.item_states } else { &self.user_states },
             other_stationary: self.network(other).stationary.value.clone(),
-            owners: if users { &self.ratings.users } else { &self.ratings.items },
+            owners: self.of(other).1,
             others,
             device: self.context.device,
         }

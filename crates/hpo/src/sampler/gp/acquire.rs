@@ -34,7 +34,10 @@ pub(super) fn best(
     order.sort_by(|a, b| losses[*a].total_cmp(&losses[*b]));
     for index in order.into_iter().take(BEST) {
         for _ in 0..NEAR {
-            raw.push(neighbour(space, points[index], rng));
+            // A width is drawn over three orders.
+            let width = 10.0_f64.powf(-3.0 + 2.7 * rng.random::<f64>());
+            let share = if rng.random::<bool>() { 1.0 } else { (2.0 / d as f64).max(0.2) };
+            raw.push(neighbour(space, points[index], width, share, rng));
         }
     }
     let feasible = |raw: &[f64]| space.feasible(&space.decode(raw));
@@ -64,11 +67,8 @@ pub(super) fn best(
     found.map(|(_, point)| point)
 }
 
-/// A point near `point`: some coordinates moved, by a width that itself is drawn over three orders.
-fn neighbour(space: &Space, point: &[f64], rng: &mut ChaCha8Rng) -> Vec<f64> {
-    let d = space.len();
-    let width = 10.0_f64.powf(-3.0 + 2.7 * rng.random::<f64>());
-    let share = if rng.random::<bool>() { 1.0 } else { (2.0 / d as f64).max(0.2) };
+/// A point near `point`: this share of the coordinates moved, by this width.
+pub(super) fn neighbour(space: &Space, point: &[f64], width: f64, share: f64, rng: &mut ChaCha8Rng) -> Vec<f64> {
     let mut moved: Vec<f64> = point.iter().map(|x| if x.is_nan() { rng.random() } else { *x }).collect();
     for (index, parameter) in space.parameters().iter().enumerate() {
         if rng.random::<f64>() > share {

@@ -5,7 +5,8 @@
 //! The next trial is where the logarithm of the expected improvement (Ament et al. 2023) is largest.
 //! Categories have a distance of one to each other, and a setting that does not exist one of its own
 //! (`features.rs`), so that mixed and conditional spaces need no case of their own. Running trials enter with the
-//! loss the process expects of them (Ginsbourger et al. 2010).
+//! loss the process expects of them (Ginsbourger et al. 2010). The first trials are spread evenly; where somebody asked for
+//! a configuration (the defaults, say), half of them stand near it.
 
 mod acquire;
 mod features;
@@ -17,6 +18,9 @@ use crate::{History, Result, Space};
 use features::Features;
 use rand_chacha::ChaCha8Rng;
 use surrogate::Surrogate;
+
+/// How far from what is known to be good the first trials stand, in ranges of a setting (a standard deviation).
+const NEAR: f64 = 0.1;
 
 /// Bayesian optimization with a Gaussian process.
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +47,11 @@ impl Sampler for GaussianProcess {
         let mut losses = history.losses();
         let startup = self.startup.min(3 + 2 * space.len());
         if losses.len() < startup {
-            let point = space.snapped(&sobol::point(history.trials.len(), space.len(), history.seed));
+            let number = history.trials.len();
+            // A person asks for what is known to be good: every other trial stands near the best so far.
+            let best = losses.iter().min_by(|a, b| a.1.total_cmp(&b.1)).filter(|_| number % 2 == 1 && history.trials.iter().any(|t| t.enqueued));
+            let raw = best.map_or_else(|| sobol::point(number, space.len(), history.seed), |(best, _)| acquire::neighbour(space, best, NEAR, 0.5, rng));
+            let point = space.snapped(&raw);
             let fits = space.feasible(&space.decode(&point)) && !tried.holds(&point);
             let point = if fits { point } else { fresh_draw(space, &tried, rng)? };
             return Ok(Suggestion { point, note: Vec::new() });
