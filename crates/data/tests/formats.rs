@@ -173,7 +173,7 @@ fn columns_can_be_named_and_further_ones_are_kept() {
 #[test]
 fn ids_may_lie_far_apart() {
     let folder = tempfile::tempdir().unwrap();
-    let ids: Vec<u128> = (0..3000).map(|row: u128| row * 1_000_000_007 * if row % 2 == 0 { 1 } else { 1_000_000_009_000 }).collect();
+    let ids: Vec<u128> = (0..3000).map(|row: u128| row * 1_000_000_007 * if row.is_multiple_of(2) { 1 } else { 1_000_000_009_000 }).collect();
     let text: String = ids.iter().map(|id| format!("{id}::{}::3::978300760\n", id / 7)).collect();
     let table = load(&file(folder.path(), "ratings.dat", text.as_bytes()));
     let mut sorted = ids.clone();

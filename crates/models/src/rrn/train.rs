@@ -113,7 +113,7 @@ impl<'a> Training<'a> {
         };
         let ratings = Ratings::new(train, scale);
         let user_steps = Steps::new(train, &ratings.users, train.n_users(), settings.user_days);
-        let item_steps = Steps::new(train, &ratings.items, train.n_items(), settings.item_days);
+        let item_steps = Steps::new(train, ratings.items, train.n_items(), settings.item_days);
 
         let small = pmf::Settings { factors: settings.stationary_factors, epochs: settings.pretraining, ..pmf::Settings::default() };
         let quiet = Quiet(context.progress);
