@@ -6,6 +6,7 @@ use foretaste_data::{DataError, Format, IdleGaps, Manifest, ReadOptions, catalog
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 
 /// 2026-01-01.
 const NOW: i64 = 1_767_225_600;
@@ -26,6 +27,14 @@ fn gzip(text: &str) -> Vec<u8> {
 
 const DAT: &str = "1::10::5::978300760\n1::11::3::978302109\n2::10::4::978301968\n";
 
+/// A Parquet file of another writer.
+fn foreign(columns: Vec<(&str, arrow::array::ArrayRef)>) -> Vec<u8> {
+    let batch = arrow::record_batch::RecordBatch::try_from_iter(columns).unwrap();
+    let mut writer = parquet::arrow::ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.into_inner().unwrap()
+}
+
 /// Name of the file, its bytes, and how it is read.
 fn cases() -> Vec<(&'static str, &'static str, Vec<u8>, ReadOptions)> {
     let text = |text: &str| text.as_bytes().to_vec();
@@ -41,6 +50,11 @@ fn cases() -> Vec<(&'static str, &'static str, Vec<u8>, ReadOptions)> {
         store::write_interactions(&table, &folder.path().join("x.parquet")).unwrap();
         let whole = std::fs::read(folder.path().join("x.parquet")).unwrap();
         whole[..whole.len() - 20].to_vec()
+    };
+    let numbers = || -> arrow::array::ArrayRef { Arc::new(arrow::array::Int64Array::from(vec![1, 2])) };
+    let words = || -> arrow::array::ArrayRef { Arc::new(arrow::array::StringArray::from(vec!["yesterday", "today"])) };
+    let lists = || -> arrow::array::ArrayRef {
+        Arc::new(arrow::array::ListArray::from_iter_primitive::<arrow::datatypes::Int64Type, _, _>([Some([Some(1)]), Some([Some(2)])]))
     };
     let named = |format: Format| ReadOptions { format: Some(format), ..options() };
     let column = |user: &str| ReadOptions { columns: foretaste_data::ColumnMapping { user: Some(user.into()), ..Default::default() }, ..options() };
@@ -82,6 +96,21 @@ fn cases() -> Vec<(&'static str, &'static str, Vec<u8>, ReadOptions)> {
         ("Netflix: movie is a word", "mv_0000001.txt", text("one:\n1488844,7,2005-09-06\n"), scaled()),
         ("Netflix: user is a word", "mv_0000001.txt", text("1:\nbob,3,2005-09-06\n"), scaled()),
         ("cut Parquet", "x.parquet", cut_parquet, options()),
+        ("foreign Parquet without times", "x.parquet", foreign(vec![("user", numbers()), ("item", numbers()), ("rating", numbers())]), options()),
+        ("foreign Parquet, times in words", "x.parquet", foreign(vec![("user", numbers()), ("item", numbers()), ("timestamp", words())]), options()),
+        (
+            "foreign Parquet, ratings in words",
+            "x.parquet",
+            foreign(vec![("user", words()), ("item", words()), ("rating", words()), ("timestamp", numbers())]),
+            options(),
+        ),
+        ("foreign Parquet, users in lists", "x.parquet", foreign(vec![("user", lists()), ("item", words()), ("timestamp", numbers())]), options()),
+        (
+            "foreign Parquet, a further column of lists",
+            "x.parquet",
+            foreign(vec![("user", words()), ("item", words()), ("timestamp", numbers()), ("tags", lists())]),
+            options(),
+        ),
         ("no Parquet at all", "x.parquet", text(DAT), options()),
     ]
 }

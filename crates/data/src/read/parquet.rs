@@ -166,13 +166,14 @@ fn is_session_column(name: &str) -> bool {
     name.strip_prefix("session_").is_some_and(|level| !level.is_empty() && level.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// Casts a column strictly; a value that does not fit is an error.
+/// Casts a column strictly; a value that does not fit is an error, and so is a list, which would be read as text.
 fn typed(file: &str, name: &str, column: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
     let strict = CastOptions { safe: false, ..CastOptions::default() };
-    cast_with_options(column, to, &strict).map_err(|e| {
+    let cast = if column.data_type().is_nested() { Err("it is nested".to_owned()) } else { cast_with_options(column, to, &strict).map_err(|e| e.to_string()) };
+    cast.map_err(|reason| {
         DataError::file(
             file,
-            format!("column {name} is {} and cannot be read as {to}: {e}", column.data_type()),
+            format!("column {name} is {} and cannot be read as {to}: {reason}", column.data_type()),
             "mend the column, or map another with --…-column",
         )
     })

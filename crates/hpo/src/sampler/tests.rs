@@ -96,3 +96,30 @@ fn a_parabola_is_found_in_few_trials() {
     let best = study.best().unwrap().unwrap().value.unwrap();
     assert!(best < 1e-3, "{best}");
 }
+
+/// What is asked for is taken for good: a search of few trials looks near it, and betters it where an even spread does not.
+#[test]
+fn defaults_are_bettered_by_few_trials() {
+    let space: String = (0..8).map(|n| format!("x{n} = {{ type = \"float\", low = 0.0, high = 1.0 }}\n")).collect();
+    let loss = |trial: &mut crate::Running| -> Result<f64, crate::Halt> {
+        let mut sum = 0.0;
+        for n in 0..8 {
+            sum += (trial.float(&format!("x{n}"))? - 0.4).powi(2);
+        }
+        Ok(sum)
+    };
+    let bettered = |asks: bool| {
+        let asked = 8.0 * 0.08_f64.powi(2);
+        let searches = (0..10).filter(|seed| {
+            let study = study("auto", &space, *seed);
+            if asks {
+                study.enqueue(&study.space().decode(&[0.48; 8])).unwrap();
+            }
+            study.optimize(&Budget::trials(12), loss).unwrap();
+            study.best().unwrap().unwrap().value.unwrap() < 0.999 * asked
+        });
+        searches.count()
+    };
+    let (near, even) = (bettered(true), bettered(false));
+    assert!(near >= 8 && even == 0, "of ten searches {near} better what was asked for, {even} without asking");
+}
