@@ -59,7 +59,7 @@ def search(args, name, trials, words, ranks, seed):
         found, _, _ = run([*command, "--device", "flex", "--threads", "1", "--json", "--out", pathlib.Path(folder) / "search"])
     states = collections.Counter(trial["state"] for trial in found["trials"])
     kept = {key: found[key] for key in ["title", "metric", "default", "best", "default_test", "best_test", "importance", "settings"]}
-    return {"model": name, "seed": seed, "ranks": ranks, "trials": trials, "complete": states["complete"], "pruned": states["pruned"], "failed": states["failed"], **kept}
+    return {"model": name, "seed": seed, "ranks": ranks, "trials": trials, "complete": states["complete"], "pruned": states["pruned"], "failed": states["failed"], "near": True, **kept}
 
 
 def table(cells, seeds):
@@ -103,6 +103,7 @@ def knobs(cells):
 
 
 def write(args, cells):
+    even = list(dict.fromkeys(c["model"] for c in cells if not c["near"]))
     missing = [name for name, _, _ in RATING + RANKING if sum(c["model"] == name for c in cells) < args.seeds]
     lines = [
         "# What tuning gains on MovieLens 1M",
@@ -111,6 +112,7 @@ def write(args, cells):
         "Seed S splits, searches and trains. Trials are judged by a tenth of the training rows; the defaults (trial 0) and the best trial are then trained on all but",
         "the test rows, which are read once. A gain is positive where the tuned settings are better.",
         "",
+        *([f"Searched (some seeds at least) before searches began near the defaults: {', '.join(even)}.", ""] if even else []),
         *([f"Not measured, or not on all seeds, yet: {', '.join(missing)}.", ""] if missing else []),
     ]
     for ranks, head in ((False, "Ratings: `random`, a tenth tests"), (True, "Ranking: each user's last session tests")):

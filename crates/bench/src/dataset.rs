@@ -92,7 +92,6 @@ pub fn load(name: &str, data: Option<&Path>, options: &ReadOptions, accept: bool
     if let Some(manifest) = &manifest {
         remarks.extend(manifest.differences(&table));
     }
-    let official = manifest.is_some() && remarks.is_empty();
     if report.duplicates > 0 {
         remarks.push(format!(
             "{} rows were dropped: a later row has the same user, item and time stamp ({} of them with another value)",
@@ -109,6 +108,8 @@ pub fn load(name: &str, data: Option<&Path>, options: &ReadOptions, accept: bool
     let hash = table.content_hash();
     let (user_attributes, item_attributes) = attributes(manifest.as_ref(), data, &table)?;
     let truth = truth(place.as_deref(), &table)?;
+    // A simulated log may have the counts of its original.
+    let official = manifest.is_some() && remarks.is_empty() && truth.is_none();
     Ok(Dataset { name, table, report, scale, manifest, official, hash, user_attributes, item_attributes, truth, remarks })
 }
 

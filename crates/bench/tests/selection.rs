@@ -1,27 +1,10 @@
 //! `foretaste tune` and `foretaste automl` as their users run them.
 
+mod support;
+
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
-
-fn foretaste(folder: &Path, arguments: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_foretaste"));
-    command.current_dir(folder).env("FORETASTE_DATA", folder.join("data-home")).env_remove("FORETASTE_LOG").args(arguments.split_whitespace());
-    command
-}
-
-fn run(folder: &Path, arguments: &str) -> Output {
-    foretaste(folder, arguments).output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn succeed(folder: &Path, arguments: &str) -> String {
-    let output = run(folder, arguments);
-    assert!(output.status.success(), "{arguments}\n{}", text(&output.stderr));
-    text(&output.stdout)
-}
+use std::process::Stdio;
+use support::{foretaste, run, succeed, text};
 
 fn refused(folder: &Path, arguments: &str, reason: &str) {
     let output = run(folder, arguments);

@@ -111,10 +111,7 @@ impl<'a> Training<'a> {
             day_mean: day_mean as f32,
             day_deviation: (deviation(&day, day_mean) as f32).max(1.0),
         };
-        let ratings = Ratings::new(train, scale);
-        let user_steps = Steps::new(train, &ratings.users, train.n_users(), settings.user_days);
-        let item_steps = Steps::new(train, ratings.items, train.n_items(), settings.item_days);
-
+        // Before there are steps: each takes memory of its own.
         let small = pmf::Settings { factors: settings.stationary_factors, epochs: settings.pretraining, ..pmf::Settings::default() };
         let quiet = Quiet(context.progress);
         let tensors = pmf::fit(&small, train, None, &FitContext { progress: &quiet, ..FitContext::new(context.seed, context.device) })?.model.tensors();
@@ -126,6 +123,10 @@ impl<'a> Training<'a> {
                 .flat_map(|(factors, bias)| factors.iter().copied().chain([*bias]))
                 .collect()
         };
+
+        let ratings = Ratings::new(train, scale);
+        let user_steps = Steps::new(train, &ratings.users, train.n_users(), settings.user_days);
+        let item_steps = Steps::new(train, ratings.items, train.n_items(), settings.item_days);
         let network = |name: &'static str, others: usize, stationary: Vec<f32>| Network::new(settings, name, others, stationary, context.seed, context.device);
         let mut training = Self {
             settings,

@@ -1,0 +1,147 @@
+//! The program interrupted, killed, and out of disk space.
+
+mod support;
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+use support::{ends_within, foretaste, list, ratings, run, succeed, text};
+
+/// Ctrl-C leaves a run that `--resume` finishes to the same bytes; finished cells are not run again.
+#[cfg(unix)]
+#[test]
+#[allow(unsafe_code)]
+fn an_interrupted_run_goes_on() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path();
+    ratings(folder);
+    let arguments = "reproduce ./ratings.csv --seeds 2 --regime random --device flex --models rolling-average,biases,pmf,biased-mf,rnn --set pmf.factors=4 --set biased-mf.epochs=3 --set rnn.size=8 --set rnn.epochs=4000 --set rnn.patience=4000 --json".to_string();
+    let cells = |name: &str| std::fs::read_dir(folder.join(name).join("cells")).map_or(0, Iterator::count);
+    let mut child = foretaste(folder, &arguments).args(["--out", "killed"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    // Rolling Average, Biases, PMF and PMF with biases end at once; the RNN would take long.
+    let begin = Instant::now();
+    while cells("killed") < 4 && begin.elapsed().as_secs() < 120 {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    unsafe { libc::kill(child.id() as i32, libc::SIGINT) };
+    let status = child.wait().unwrap();
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut said).unwrap();
+    assert_eq!(status.code(), Some(130), "{said}");
+    assert!(said.contains("--resume goes on where it stood") && said.lines().all(|l| l.starts_with('{')), "{said}");
+    assert_eq!(cells("killed"), 4);
+    assert!(!folder.join("killed/results.json").exists(), "an unfinished run shows no results");
+
+    let short = arguments.replace("rnn.epochs=4000", "rnn.epochs=2").replace("rnn.patience=4000", "rnn.patience=1");
+    let resumed = run(folder, &format!("{short} --out killed --resume"));
+    assert!(resumed.status.success(), "{}", text(&resumed.stderr));
+    let epochs = text(&resumed.stderr).lines().filter(|l| l.contains("\"model\":\"pmf\"")).count();
+    let expected = text(&run(folder, &format!("{short} --out straight")).stderr).lines().filter(|l| l.contains("\"model\":\"pmf\"")).count();
+    assert!(epochs < expected, "the finished cells of seed 0 were not run again: {epochs} of {expected} epochs");
+    for file in ["results.json", "results.parquet"] {
+        assert_eq!(std::fs::read(folder.join("killed").join(file)).unwrap(), std::fs::read(folder.join("straight").join(file)).unwrap(), "{file}");
+    }
+}
+
+/// Killed at any moment, a conversion leaves an older file whole, and its next run clears up and ends in the same bytes.
+#[test]
+fn a_killed_conversion_ends_in_the_same_bytes() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path();
+    succeed(folder, "simulate netflix --scale 0.002 --out log");
+    let works = [
+        "sessions log/training_set --memory-limit 64MB",
+        "sessions log/training_set",
+        "import log/training_set --memory-limit 64MB",
+        "import log/training_set",
+    ];
+    let expected: Vec<Vec<u8>> = works
+        .iter()
+        .map(|words| {
+            succeed(folder, &format!("{words} --out whole.parquet"));
+            std::fs::read(folder.join("whole.parquet")).unwrap()
+        })
+        .collect();
+    for (turn, (words, expected)) in works.iter().zip(&expected).cycle().take(40).enumerate() {
+        let out = words.split(' ').next().unwrap();
+        ends_within(folder, &format!("{words} --out {out}"), Duration::from_millis(turn as u64 * 9));
+        if let Ok(bytes) = std::fs::read(folder.join(out)) {
+            assert!(bytes == *expected, "turn {turn}: a file is there whole or not at all");
+        }
+    }
+    for (words, expected) in works.iter().zip(&expected) {
+        let out = words.split(' ').next().unwrap();
+        succeed(folder, &format!("{words} --out {out}"));
+        assert!(std::fs::read(folder.join(out)).unwrap() == *expected, "{words}");
+        assert!(!folder.join(format!(".spilled-{out}")).exists());
+    }
+}
+
+/// Killed at twenty moments, a run goes on with `--resume` each time and ends in the bytes of one that nobody killed.
+#[test]
+fn a_killed_run_ends_in_the_same_bytes() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path();
+    ratings(folder);
+    let words = "reproduce ./ratings.csv --seeds 2 --regime random --device flex --save-models --models pmf,t-svd,fm-mf,i-autorec,rnn,hrnn-alone,deepfm \
+        --set pmf.epochs=6 --set pmf.factors=4 --set t-svd.factors=4 --set t-svd.epochs=4 --set fm-mf.iterations=8 --set fm-mf.factors=4 --set i-autorec.size=8 --set i-autorec.epochs=4 \
+        --set rnn.epochs=3 --set rnn.size=8 --set rnn.rows=8 --set hrnn-alone.epochs=3 --set hrnn-alone.size=8 --set hrnn-alone.rows=8 --set deepfm.epochs=2 --set deepfm.size=8";
+    let begin = Instant::now();
+    succeed(folder, &format!("{words} --out straight"));
+    let whole = begin.elapsed();
+    let compare = |turn: u32| {
+        for file in ["results.json", "results.parquet"] {
+            let [killed, straight] = ["killed", "straight"].map(|run| std::fs::read(folder.join(run).join(file)).unwrap());
+            assert!(killed == straight, "turn {turn}: {file}");
+        }
+        let weights = |run: &str| -> Vec<(String, Vec<u8>)> {
+            let models = folder.join(run).join("models");
+            list(&models).into_iter().map(|name| (name.clone(), std::fs::read(models.join(name).join("weights.safetensors")).unwrap())).collect()
+        };
+        assert!(weights("killed") == weights("straight"), "turn {turn}: weights");
+    };
+    let mut ended = 0;
+    for turn in 0..20_u32 {
+        // From a moment after the start to a third of the whole run's time.
+        if ends_within(folder, &format!("{words} --out killed --resume"), whole / 3 * (turn * 7 % 20 + 1) / 20) {
+            ended += 1;
+            compare(turn);
+            std::fs::remove_dir_all(folder.join("killed")).unwrap();
+        }
+    }
+    succeed(folder, &format!("{words} --out killed --resume"));
+    compare(20);
+    assert!(ended <= 15, "the runs must be killed before they end: {ended} of 20 were not");
+}
+
+/// A file that cannot be written whole is not written: a limit on sizes stands for the full disk.
+#[cfg(unix)]
+#[test]
+#[allow(unsafe_code)]
+fn a_full_disk_is_told_and_leaves_nothing() {
+    use std::os::unix::process::CommandExt;
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path();
+    succeed(folder, "simulate netflix --scale 0.001 --out log");
+    let before = list(folder);
+    for words in [
+        "sessions log/training_set --out out.parquet",
+        "sessions log/training_set --memory-limit 64MB --out out.parquet",
+        "import log/training_set --out out.parquet",
+        "simulate netflix --scale 0.001 --parquet --out other",
+    ] {
+        let mut command = foretaste(folder, words);
+        let limited = || {
+            let limit = libc::rlimit { rlim_cur: 60_000, rlim_max: 60_000 };
+            unsafe {
+                libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+                libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit);
+            }
+            Ok(())
+        };
+        let output = unsafe { command.pre_exec(limited) }.output().unwrap();
+        let told = text(&output.stderr);
+        assert!(!output.status.success() && told.contains("File too large"), "{words}: {told}");
+        assert_eq!(list(folder), before, "{words}");
+    }
+}
