@@ -41,13 +41,15 @@ pub fn write_with<T>(path: &Path, fill: impl FnOnce(&mut BufWriter<&mut std::fs:
     Ok(value)
 }
 
-/// Removes what killed writers of a file left: files of its prefix that nobody holds, older than a minute.
-fn clear(folder: &Path, prefix: &str) {
+/// Removes what killed writers left: files and folders in `folder` whose names begin with `prefix`, that nobody has locked,
+/// older than a minute.
+pub fn clear(folder: &Path, prefix: &str) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix)) {
         let old = entry.metadata().and_then(|m| m.modified()).is_ok_and(|time| time.elapsed().is_ok_and(|age| age.as_secs() >= 60));
         if old && std::fs::File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
-            let _ = std::fs::remove_file(entry.path());
+            let path = entry.path();
+            let _ = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
         }
     }
 }

@@ -36,7 +36,8 @@ pub fn weights_hash(model: &dyn Trained) -> String {
 }
 
 /// Saves `model` as the folder `path`. The folder appears whole or not at all; an older saved model
-/// of that name is replaced, anything else there is left alone and refused.
+/// of that name is replaced, anything else there is left alone and refused. What killed
+/// saves of the name left is removed.
 ///
 /// # Errors
 /// [`ModelError::Saved`] when `path` is something else than a saved model or cannot be written.
@@ -54,6 +55,10 @@ pub fn save(model: &dyn Trained, user_ids: &Vocabulary, item_ids: &Vocabulary, p
     std::fs::create_dir_all(parent).map_err(fail)?;
     let name = path.file_name().ok_or_else(|| ModelError::saved(path, "names no folder"))?.to_string_lossy().into_owned();
     let fresh = parent.join(format!(".writing-{name}-{}", std::process::id()));
+    std::fs::create_dir_all(&fresh).map_err(fail)?;
+    // Who else saves sees that it is not left over, where folders can be locked.
+    let held = std::fs::File::open(&fresh);
+    let _ = held.as_ref().map(std::fs::File::lock);
     let outcome = fill(model, user_ids, item_ids, &fresh).and_then(|()| {
         let old = parent.join(format!(".old-{name}-{}", std::process::id()));
         if path.exists() {
@@ -64,6 +69,7 @@ pub fn save(model: &dyn Trained, user_ids: &Vocabulary, item_ids: &Vocabulary, p
             fail(e)
         })?;
         let _ = std::fs::remove_dir_all(&old);
+        ["writing", "old"].iter().for_each(|what| atomic::clear(parent, &format!(".{what}-{name}-")));
         Ok(())
     });
     if outcome.is_err() {

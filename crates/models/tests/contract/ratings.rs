@@ -23,9 +23,17 @@ fn saves_and_loads(kind: Kind) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model");
     for _ in 0..2 {
-        // The second time an older model of that name is replaced.
+        // From the second time on an older model of that name is replaced.
         save(model.as_ref(), &data().user_ids, &data().item_ids, &path).unwrap();
+        // A save that was killed ten minutes ago.
+        #[cfg(unix)]
+        for left in [".writing-model-1", ".old-model-1"] {
+            let left = folder.path().join(left);
+            std::fs::create_dir_all(left.join("inner")).unwrap();
+            std::fs::File::open(&left).unwrap().set_modified(std::time::SystemTime::now() - Duration::from_mins(10)).unwrap();
+        }
     }
+    save(model.as_ref(), &data().user_ids, &data().item_ids, &path).unwrap();
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing half-written stays");
     let loaded = load(&path).unwrap();
     assert_eq!(loaded.model.settings(), model.settings());
