@@ -63,7 +63,7 @@ pub fn rivals(sh: &Shell, arguments: &[String]) -> Option<Outcome> {
 
 /// The criterion benchmarks; arguments go to them.
 pub fn criterion(sh: &Shell, arguments: &[String]) -> Outcome {
-    cmd!(sh, "cargo bench --package foretaste-benches --no-default-features -- {arguments...}").run()?;
+    cmd!(sh, "cargo bench -- {arguments...}").run()?;
     Ok(())
 }
 

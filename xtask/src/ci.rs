@@ -6,12 +6,11 @@ use xshell::{Shell, cmd};
 
 /// All tests on the CPU backend, with nextest where it is installed, then the examples in the docs.
 pub fn test(sh: &Shell, arguments: &[String]) -> Outcome {
-    let packages = ["--workspace", "--no-default-features"];
     if cmd!(sh, "cargo nextest --version").quiet().ignore_stdout().ignore_stderr().run().is_ok() {
-        cmd!(sh, "cargo test {packages...} --doc").run()?;
-        cmd!(sh, "cargo nextest run {packages...} --no-fail-fast {arguments...}").run()?;
+        cmd!(sh, "cargo test --workspace --doc").run()?;
+        cmd!(sh, "cargo nextest run --workspace --no-fail-fast {arguments...}").run()?;
     } else {
-        cmd!(sh, "cargo test {packages...} --no-fail-fast {arguments...}").run()?;
+        cmd!(sh, "cargo test --workspace --no-fail-fast {arguments...}").run()?;
     }
     Ok(())
 }
@@ -20,10 +19,10 @@ pub fn test(sh: &Shell, arguments: &[String]) -> Outcome {
 pub fn all(sh: &Shell, arguments: &[String]) -> Outcome {
     step("tidy", || tidy::check(sh))?;
     step("formatting", || Ok(cmd!(sh, "cargo fmt --all --check").run()?))?;
-    step("clippy", || Ok(cmd!(sh, "cargo clippy --workspace --all-targets -- -D warnings").run()?))?;
+    step("clippy", || Ok(cmd!(sh, "cargo clippy --workspace --features wgpu --all-targets -- -D warnings").run()?))?;
     step("docs", || {
         let _flags = sh.push_env("RUSTDOCFLAGS", "-D warnings");
-        Ok(cmd!(sh, "cargo doc --workspace --no-deps").run()?)
+        Ok(cmd!(sh, "cargo doc --workspace --features wgpu --no-deps").run()?)
     })?;
     step("GPU parity", || parity(sh))?;
     if arguments.iter().any(|a| a == "--without-tests") {
@@ -58,6 +57,6 @@ pub fn parity(sh: &Shell) -> Outcome {
     let _runtime = sh.push_env("XDG_RUNTIME_DIR", &driver.runtime);
     let _device = sh.push_env("FORETASTE_PARITY_DEVICE", "vulkan");
     // With the program's own package in the selection its build is shared with `reproduce`.
-    cmd!(sh, "cargo test --release --package foretaste-bench --package foretaste-models --lib -- parity auto_never").run()?;
+    cmd!(sh, "cargo test --release --package foretaste-bench --package foretaste-models --features wgpu --lib -- parity auto_never").run()?;
     Ok(())
 }

@@ -104,7 +104,7 @@ fn program(task: &str, arguments: &[String]) -> ExitCode {
     let features = if features == "none" { String::new() } else { features };
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command
-        .args(["run", "--release", "--package", "foretaste-bench", "--no-default-features", "--features", &features])
+        .args(["run", "--release", "--package", "foretaste-bench", "--features", &features])
         .arg("--manifest-path")
         .arg(root().join("Cargo.toml"))
         .args(["--", task])

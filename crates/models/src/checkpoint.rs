@@ -61,8 +61,7 @@ impl Checkpoint {
     pub fn load(&self) -> Option<(Tensors, EarlyStopping)> {
         let (state, tensors) = self.files.as_ref()?;
         let state: State = serde_json::from_slice(&std::fs::read(state).ok()?).ok()?;
-        let bytes = std::fs::read(tensors).ok()?;
-        if state.key != self.key || state.tensors != hex(&Sha256::digest(&bytes)) {
+        if state.key != self.key || state.tensors != tensors::hash_file(tensors).ok()? {
             return None;
         }
         tracing::info!("going on after epoch {}", state.curve.len());
@@ -79,10 +78,8 @@ impl Checkpoint {
             return Ok(());
         }
         let clock = Instant::now();
-        let bytes = tensors::to_bytes(&tensors()?);
-        let state = State { key: self.key.clone(), tensors: hex(&Sha256::digest(&bytes)), curve: stopping.curve.clone() };
+        let state = State { key: self.key.clone(), tensors: tensors::write_file(&tensors()?, tensors_path)?, curve: stopping.curve.clone() };
         let json = serde_json::to_vec(&state).map_err(|e| ModelError::saved(state_path, e.to_string()))?;
-        atomic::write(tensors_path, &bytes)?;
         atomic::write(state_path, &json)?;
         self.last.set(Instant::now());
         self.cost.set(clock.elapsed());

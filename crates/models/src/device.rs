@@ -93,7 +93,7 @@ impl Device {
 
     #[cfg(not(feature = "wgpu"))]
     fn wgpu(name: &str) -> Result<Self> {
-        Err(ModelError::device(name, "not compiled in; build with the feature wgpu (it is on by default)"))
+        Err(ModelError::device(name, "not compiled in; build with --features wgpu"))
     }
 
     #[cfg(feature = "wgpu")]

@@ -70,7 +70,8 @@ pub(crate) fn train_model<T: Trainer>(
         best = validation.map(|_| trainer.saved(&tensors)).transpose()?;
         stopping = curve;
     }
-    while stopping.curve.len() < epochs && !(validation.is_some() && stopping.exhausted(patience)) {
+    let over = |stopping: &EarlyStopping| stopping.curve.len() >= epochs || validation.is_some() && stopping.exhausted(patience);
+    while !over(&stopping) {
         let epoch = stopping.curve.len();
         let sum = trainer.epoch(epoch, context)?;
         let train_error = trainer.error(sum / train.len() as f64);
@@ -86,6 +87,9 @@ pub(crate) fn train_model<T: Trainer>(
             best = candidate;
         }
         context.progress.epoch(name, &report);
+        if over(&stopping) {
+            break;
+        }
         let state = || -> Result<Vec<NamedTensor>> {
             let mut state = trainer.state()?;
             state.extend(best.iter().flat_map(Trained::tensors));

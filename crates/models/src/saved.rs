@@ -1,9 +1,9 @@
 //! A model as a folder: `manifest.json`, `settings.toml`, `weights.safetensors`, `vocabulary.parquet`.
 
-use crate::{Kind, ModelError, Result, Trained, tensors};
-use foretaste_data::{Vocabulary, atomic, hex, store};
+use crate::tensors::{self, Hashing};
+use crate::{Kind, ModelError, Result, Trained};
+use foretaste_data::{Vocabulary, atomic, store};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::path::Path;
 
 const FORMAT: &str = "foretaste-model/1";
@@ -32,7 +32,9 @@ pub struct SavedModel {
 /// SHA-256 of a model's weights: equal models, equal hash.
 #[must_use]
 pub fn weights_hash(model: &dyn Trained) -> String {
-    hex(&Sha256::digest(tensors::to_bytes(&model.tensors())))
+    let mut hashing = Hashing::new(std::io::sink());
+    tensors::write(&model.tensors(), &mut hashing).unwrap_or_else(|e| unreachable!("nothing is written: {e}"));
+    hashing.finish()
 }
 
 /// Saves `model` as the folder `path`. The folder appears whole or not at all; an older saved model
@@ -80,7 +82,7 @@ pub fn save(model: &dyn Trained, user_ids: &Vocabulary, item_ids: &Vocabulary, p
 
 fn fill(model: &dyn Trained, user_ids: &Vocabulary, item_ids: &Vocabulary, folder: &Path) -> Result<()> {
     let settings = model.settings();
-    let weights = tensors::to_bytes(&model.tensors());
+    let weights_sha256 = tensors::write_file(&model.tensors(), &folder.join("weights.safetensors"))?;
     let manifest = ModelManifest {
         format: FORMAT.into(),
         kind: settings.kind().name().into(),
@@ -88,11 +90,10 @@ fn fill(model: &dyn Trained, user_ids: &Vocabulary, item_ids: &Vocabulary, folde
         users: user_ids.len(),
         items: item_ids.len(),
         parameters: model.parameters(),
-        weights_sha256: hex(&Sha256::digest(&weights)),
+        weights_sha256,
     };
     let manifest = serde_json::to_vec_pretty(&manifest).map_err(|e| ModelError::saved(folder, e.to_string()))?;
     atomic::write(&folder.join("settings.toml"), settings.to_toml().as_bytes())?;
-    atomic::write(&folder.join("weights.safetensors"), &weights)?;
     store::write_vocabulary(&folder.join("vocabulary.parquet"), user_ids, item_ids)?;
     atomic::write(&folder.join("manifest.json"), &manifest)?;
     Ok(())
@@ -114,8 +115,8 @@ pub fn load(path: &Path) -> Result<SavedModel> {
     let table = std::fs::read_to_string(&settings_path).map_err(|e| ModelError::saved(&settings_path, format!("cannot read: {e}")))?;
     let settings = kind.settings(table.parse().map_err(|e: toml::de::Error| ModelError::saved(&settings_path, e.to_string()))?)?;
     let weights_path = path.join("weights.safetensors");
-    let weights = std::fs::read(&weights_path).map_err(|e| ModelError::saved(&weights_path, format!("cannot read: {e}")))?;
-    if hex(&Sha256::digest(&weights)) != manifest.weights_sha256 {
+    let hash = tensors::hash_file(&weights_path).map_err(|e| ModelError::saved(&weights_path, format!("cannot read: {e}")))?;
+    if hash != manifest.weights_sha256 {
         return Err(ModelError::saved(&weights_path, "is damaged: its hash is not the manifest's"));
     }
     let model = kind.restore(&settings, &tensors::read(&weights_path)?)?;

@@ -1,8 +1,12 @@
 //! Named tensors and their safetensors file.
 
 use crate::{ModelError, Result};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use foretaste_data::{DataError, atomic, hex};
+use safetensors::tensor::{Dtype, Metadata, TensorInfo};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufReader, Read, Write};
 use std::path::Path;
 
 /// A dense `f32` tensor with a name: how weights leave a model.
@@ -92,27 +96,157 @@ impl Tensors {
     }
 }
 
-/// The tensors as the bytes of a safetensors file; equal tensors give equal bytes.
-pub(crate) fn to_bytes(tensors: &[NamedTensor]) -> Vec<u8> {
-    let raw: Vec<(&str, Vec<u8>, &[usize])> =
-        tensors.iter().map(|t| (t.name.as_str(), t.data.iter().flat_map(|v| v.to_le_bytes()).collect(), t.shape.as_slice())).collect();
-    let views = raw.iter().map(|(name, bytes, shape)| match TensorView::new(Dtype::F32, shape.to_vec(), bytes) {
-        Ok(view) => (*name, view),
-        Err(e) => unreachable!("the shape is the data's: {e}"),
+/// Writes the tensors as a safetensors file; equal tensors give equal bytes. A copy of the whole is never made: at 98 million
+/// ratings a model is most of a gigabyte.
+pub(crate) fn write(tensors: &[NamedTensor], file: &mut impl Write) -> std::io::Result<()> {
+    let mut tensors: Vec<&NamedTensor> = tensors.iter().collect();
+    tensors.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut end = 0;
+    let infos = tensors.iter().map(|tensor| {
+        let start = end;
+        end += 4 * tensor.data.len();
+        (tensor.name.clone(), TensorInfo { dtype: Dtype::F32, shape: tensor.shape.clone(), data_offsets: (start, end) })
     });
-    safetensors::serialize(views, None).unwrap_or_else(|e| unreachable!("plain tensors always serialize: {e}"))
+    let metadata = Metadata::new(None, infos.collect()).unwrap_or_else(|e| unreachable!("the shapes are the data's: {e}"));
+    let mut header = serde_json::to_vec(&metadata)?;
+    header.resize(header.len().next_multiple_of(8), b' ');
+    file.write_all(&(header.len() as u64).to_le_bytes())?;
+    file.write_all(&header)?;
+    let mut bytes = Vec::new();
+    for values in tensors.iter().flat_map(|tensor| tensor.data.chunks(BUFFER)) {
+        bytes.clear();
+        bytes.extend(values.iter().flat_map(|v| v.to_le_bytes()));
+        file.write_all(&bytes)?;
+    }
+    Ok(())
+}
+
+/// Values that are turned into bytes, or back, at a time.
+const BUFFER: usize = 1 << 14;
+
+/// SHA-256 of what goes through to `to`.
+pub(crate) struct Hashing<W> {
+    to: W,
+    hasher: Sha256,
+}
+
+impl<W> Hashing<W> {
+    pub fn new(to: W) -> Self {
+        Self { to, hasher: Sha256::new() }
+    }
+
+    /// The hash, in hexadecimal digits.
+    pub fn finish(self) -> String {
+        hex(&self.hasher.finalize())
+    }
+}
+
+impl<W: Write> Write for Hashing<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let n = self.to.write(bytes)?;
+        self.hasher.update(&bytes[..n]);
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.to.flush()
+    }
+}
+
+/// Writes the file `path`, whole or not at all; answers its hash.
+pub(crate) fn write_file(tensors: &[NamedTensor], path: &Path) -> Result<String> {
+    let written = atomic::write_with(path, |file| {
+        let mut file = Hashing::new(file);
+        write(tensors, &mut file).map_err(|e| DataError::Io { path: path.display().to_string(), action: "write", source: e })?;
+        Ok(file.finish())
+    });
+    Ok(written?)
+}
+
+/// The hash of a file.
+pub(crate) fn hash_file(path: &Path) -> std::io::Result<String> {
+    let mut hashing = Hashing::new(std::io::sink());
+    std::io::copy(&mut File::open(path)?, &mut hashing)?;
+    Ok(hashing.finish())
 }
 
 pub(crate) fn read(path: &Path) -> Result<Tensors> {
-    let bytes = std::fs::read(path).map_err(|e| ModelError::saved(path, format!("cannot read: {e}")))?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|e| ModelError::saved(path, format!("is no whole safetensors file ({e})")))?;
+    let io = |e: std::io::Error| ModelError::saved(path, format!("cannot read: {e}"));
+    let broken = |e: &dyn std::fmt::Display| ModelError::saved(path, format!("is no whole safetensors file ({e})"));
+    let size = std::fs::metadata(path).map_err(io)?.len();
+    let mut file = BufReader::with_capacity(1 << 16, File::open(path).map_err(io)?);
+    let mut length = [0; 8];
+    file.read_exact(&mut length).map_err(|e| broken(&e))?;
+    let length = u64::from_le_bytes(length);
+    if length > size {
+        return Err(broken(&"its header is longer than the file"));
+    }
+    let mut header = vec![0; length as usize];
+    file.read_exact(&mut header).map_err(|e| broken(&e))?;
+    let metadata: Metadata = serde_json::from_slice(&header).map_err(|e| broken(&e))?;
+    if size != 8 + length + metadata.data_len() as u64 {
+        return Err(broken(&"its header tells another length"));
+    }
     let mut map = BTreeMap::new();
-    for (name, view) in file.tensors() {
-        if view.dtype() != Dtype::F32 {
+    let mut bytes = vec![0; 4 * BUFFER];
+    for name in metadata.offset_keys() {
+        let info = metadata.info(&name).unwrap_or_else(|| unreachable!("a name of its own"));
+        if info.dtype != Dtype::F32 {
             return Err(ModelError::saved(path, format!("tensor {name:?} is not f32")));
         }
-        let data = view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-        map.insert(name.clone(), NamedTensor { name, shape: view.shape().to_vec(), data });
+        let n = info.shape.iter().product::<usize>();
+        let mut data = Vec::with_capacity(n);
+        while data.len() < n {
+            let bytes = &mut bytes[..4 * BUFFER.min(n - data.len())];
+            file.read_exact(bytes).map_err(io)?;
+            data.extend(bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)));
+        }
+        map.insert(name.clone(), NamedTensor { name, shape: info.shape.clone(), data });
     }
     Ok(Tensors { path: path.display().to_string(), map })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use safetensors::tensor::TensorView;
+
+    fn tensors() -> Vec<NamedTensor> {
+        let long: Vec<f32> = (0..2 * BUFFER + 3).map(|i| i as f32 * 0.5).collect();
+        vec![
+            NamedTensor::new("z", &[2, 2], vec![1.0, -2.0, f32::MIN_POSITIVE, 4.0]),
+            NamedTensor::new("a", &[long.len()], long),
+            NamedTensor::new("empty", &[0, 3], Vec::new()),
+        ]
+    }
+
+    /// The file is that of the format's own library, and is read back.
+    #[test]
+    fn files_are_those_of_safetensors() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("weights.safetensors");
+        let tensors = tensors();
+        let hash = write_file(&tensors, &path).unwrap();
+        let raw: Vec<(&NamedTensor, Vec<u8>)> = tensors.iter().map(|t| (t, t.data.iter().flat_map(|v| v.to_le_bytes()).collect())).collect();
+        let views = raw.iter().map(|(t, bytes)| (t.name.as_str(), TensorView::new(Dtype::F32, t.shape.clone(), bytes).unwrap()));
+        let expected = safetensors::serialize(views, None).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), expected);
+        assert_eq!(hash, hex(&Sha256::digest(&expected)));
+        assert_eq!(hash_file(&path).unwrap(), hash);
+        let found = read(&path).unwrap();
+        assert!(tensors.iter().all(|tensor| &found.map[&tensor.name] == tensor));
+    }
+
+    #[test]
+    fn cut_and_foreign_files_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("weights.safetensors");
+        write_file(&tensors(), &path).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        for bytes in [&whole[..4], &whole[..40], &whole[..whole.len() - 1], b"PK\x03\x04 no safetensors at all", &[&whole[..], b"more"].concat()] {
+            std::fs::write(&path, bytes).unwrap();
+            let told = read(&path).map(|_| ()).unwrap_err().to_string();
+            assert!(told.contains("is no whole safetensors file"), "{told}");
+        }
+    }
 }

@@ -282,7 +282,7 @@ mod tests {
         }
         // Saved and loaded it is the same.
         let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), crate::tensors::to_bytes(&model.tensors())).unwrap();
+        crate::tensors::write_file(&model.tensors(), file.path()).unwrap();
         let loaded = Model::restore(settings, &crate::tensors::read(file.path()).unwrap()).unwrap();
         assert_eq!(scores(&loaded), fused);
     }

@@ -348,7 +348,7 @@ fn machines_are_saved_with_the_model() {
     let device = Device::flex();
     let model = fit(&settings, &histories, None, &crate::FitContext::new(1, &device)).unwrap().model;
     let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), crate::tensors::to_bytes(&model.tensors())).unwrap();
+    crate::tensors::write_file(&model.tensors(), file.path()).unwrap();
     let loaded = Model::restore(settings, &crate::tensors::read(file.path()).unwrap()).unwrap();
     assert_eq!(loaded.parameters(), model.parameters());
     let loaded: &dyn RatingModel = &loaded;

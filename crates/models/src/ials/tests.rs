@@ -53,7 +53,7 @@ fn the_solution_is_a_minimum() {
     let model = train(&settings).model;
     let items = wide(&model.tensors()[0].data);
     let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), crate::tensors::to_bytes(&model.tensors())).unwrap();
+    crate::tensors::write_file(&model.tensors(), file.path()).unwrap();
     let inside = Model::restore(settings.clone(), &crate::tensors::read(file.path()).unwrap()).unwrap();
     let users: Vec<Vec<f64>> = (0..5).map(|user| inside.state(log().user(user)).factors().iter().map(|v| f64::from(*v)).collect()).collect();
     let base = loss(&settings, &users, &items);
@@ -100,7 +100,7 @@ fn kept_factors_are_those_of_their_rows() {
     let settings = settings();
     let fitted = train(&settings).model;
     let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), crate::tensors::to_bytes(&fitted.tensors())).unwrap();
+    crate::tensors::write_file(&fitted.tensors(), file.path()).unwrap();
     let model = Model::restore(settings, &crate::tensors::read(file.path()).unwrap()).unwrap();
     let log = log();
     for user in 0..5 {

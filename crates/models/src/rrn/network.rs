@@ -92,7 +92,28 @@ pub(super) struct Fixed<'a> {
     /// Owners of the ratings on the moving side and on the other.
     pub owners: &'a [u32],
     pub others: &'a [u32],
+    /// Ratings taken at a time.
+    pub stretch: usize,
     pub device: &'a Device,
+}
+
+impl Fixed<'_> {
+    /// Predictions less ratings of training rows, given the moving side's `u~` and its stationary part for each.
+    fn errors(&self, states: Tensor<2>, own: Tensor<2>, rows: &[u32]) -> Tensor<2> {
+        let (n, k, s) = (rows.len(), self.settings.dynamic_factors, self.settings.stationary_factors);
+        let other: Vec<f32> = rows
+            .iter()
+            .flat_map(|row| {
+                let step = self.other_steps.of_row[*row as usize] as usize;
+                self.other_states[step * k..(step + 1) * k].iter().copied()
+            })
+            .collect();
+        let dynamic = (states * on_device(other, [n, k], self.device)).sum_dim(1);
+        let other = self.other_stationary.clone().select(0, ids(rows.iter().map(|row| self.others[*row as usize] as i32).collect(), self.device));
+        let product = (own.clone().narrow(1, 0, s) * other.clone().narrow(1, 0, s)).sum_dim(1);
+        let prediction = dynamic + product + own.narrow(1, s, 1) + other.narrow(1, s, 1);
+        prediction - on_device(rows.iter().map(|row| self.ratings.target(*row)).collect(), [n, 1], self.device)
+    }
 }
 
 /// Rows of a table that a window touches.
@@ -134,6 +155,7 @@ pub(super) fn window(network: &Network, fixed: &Fixed, batch: &Batch, carried: C
     let (settings, device, ratings, steps) = (fixed.settings, fixed.device, fixed.ratings, fixed.steps);
     let (length, rows, gates) = (settings.window, settings.rows, Cell::Lstm.gates().len());
     let leaf = |t: Tensor<2>| t.autodiff().require_grad();
+    let take = |t: &Tensor<2>, gradients: &mut Gradients| t.grad_remove(gradients).unwrap_or_else(|| Tensor::zeros(t.dims(), device.burn()));
     let dense: Vec<Tensor<2>> = network.dense.iter().map(|p| leaf(p.value.clone())).collect();
 
     // The ratings of the step before as input, those of the step as what is predicted.
@@ -162,13 +184,22 @@ pub(super) fn window(network: &Network, fixed: &Fixed, batch: &Batch, carried: C
 
     let inputs = Touched::new(read.iter().map(|row| fixed.others[*row as usize]));
     let input_rows = if inputs.distinct.is_empty() { ids(vec![0], device) } else { inputs.rows(device) };
-    let input_leaf = leaf(network.inputs.value.clone().select(0, input_rows.clone()));
-    let mut x = on_device(times, [length * rows, 3], device).matmul(dense[3 * gates].clone());
-    if !read.is_empty() {
-        let value = on_device(read.iter().map(|row| ratings.value(*row)).collect(), [read.len(), 1], device);
-        let embedded = input_leaf.clone().select(0, inputs.places(read.iter().map(|row| fixed.others[*row as usize]), device)) * value;
-        x = x.select_assign(0, ids(segments, device), embedded, IndexingUpdateOp::Add);
+    let embeddings = network.inputs.value.clone().select(0, input_rows.clone());
+    // A stretch's entries, the places of its embeddings, and its ratings.
+    let bags = |segments: &[i32], read: &[u32]| {
+        (
+            ids(segments.to_vec(), device),
+            inputs.places(read.iter().map(|row| fixed.others[*row as usize]), device),
+            on_device(read.iter().map(|row| ratings.value(*row)).collect(), [read.len(), 1], device),
+        )
+    };
+    let stretches = || segments.chunks(fixed.stretch).zip(read.chunks(fixed.stretch)).map(|(segments, read)| bags(segments, read));
+    let mut bag = Tensor::zeros([length * rows, settings.embedding], device.burn());
+    for (entries, places, value) in stretches() {
+        bag = bag.select_assign(0, entries, embeddings.clone().select(0, places) * value, IndexingUpdateOp::Add);
     }
+    let bag = leaf(bag);
+    let x = on_device(times, [length * rows, 3], device).matmul(dense[3 * gates].clone()) + bag.clone();
     let projections: Vec<Tensor<2>> = (0..gates).map(|gate| x.clone().matmul(dense[gate].clone()) + dense[gates + gate].clone()).collect();
     let keep = |step: usize| {
         let start = &batch.start[step * rows..(step + 1) * rows];
@@ -176,31 +207,26 @@ pub(super) fn window(network: &Network, fixed: &Fixed, batch: &Batch, carried: C
     };
     let unrolled = unroll(Cell::Lstm, &projections, &dense[2 * gates..3 * gates], None, length, keep, |_, state| (state, None), carried);
 
-    let n = predicted.len();
-    let k = settings.dynamic_factors;
-    let own = Tensor::cat(unrolled.after.clone(), 0).matmul(dense[3 * gates + 1].clone()) + dense[3 * gates + 2].clone();
-    let other: Vec<f32> = predicted
-        .iter()
-        .flat_map(|row| {
-            let step = fixed.other_steps.of_row[*row as usize] as usize;
-            fixed.other_states[step * k..(step + 1) * k].iter().copied()
-        })
-        .collect();
-    let dynamic = (own.select(0, ids(at, device)) * on_device(other, [n, k], device)).sum_dim(1);
+    let states = Tensor::cat(unrolled.after.clone(), 0).matmul(dense[3 * gates + 1].clone()) + dense[3 * gates + 2].clone();
     let owners = Touched::new(predicted.iter().map(|row| fixed.owners[*row as usize]));
     let stationary_rows = owners.rows(device);
-    let stationary_leaf = leaf(network.stationary.value.clone().select(0, stationary_rows.clone()));
-    let own = stationary_leaf.clone().select(0, owners.places(predicted.iter().map(|row| fixed.owners[*row as usize]), device));
-    let other = fixed.other_stationary.clone().select(0, ids(predicted.iter().map(|row| fixed.others[*row as usize] as i32).collect(), device));
-    let s = settings.stationary_factors;
-    let product = (own.clone().narrow(1, 0, s) * other.clone().narrow(1, 0, s)).sum_dim(1);
-    let prediction = dynamic + product + own.narrow(1, s, 1) + other.narrow(1, s, 1);
-    let error = prediction - on_device(predicted.iter().map(|row| ratings.target(*row)).collect(), [n, 1], device);
-    let squares = (error.clone() * error).sum_dim(0);
-    let mut recurrent = (squares.clone() * (1.0 / n as f32)).backward();
+    let mut stationary_gradient = Tensor::zeros([owners.distinct.len(), settings.stationary_factors + 1], device.burn());
+    let mut states_gradient = Tensor::zeros(states.dims(), device.burn());
+    let mut squares = Tensor::zeros([1, 1], device.burn());
+    for (at, stretch) in at.chunks(fixed.stretch).zip(predicted.chunks(fixed.stretch)) {
+        let states = leaf(states.clone().inner());
+        let stationary = leaf(network.stationary.value.clone().select(0, stationary_rows.clone()));
+        let places = owners.places(stretch.iter().map(|row| fixed.owners[*row as usize]), device);
+        let error = fixed.errors(states.clone().select(0, ids(at.to_vec(), device)), stationary.clone().select(0, places), stretch);
+        let sum = (error.clone() * error).sum_dim(0);
+        squares = squares + sum.clone().inner();
+        let mut gradients = (sum * (1.0 / predicted.len() as f32)).backward();
+        states_gradient = states_gradient + take(&states, &mut gradients);
+        stationary_gradient = stationary_gradient + take(&stationary, &mut gradients);
+    }
+    let mut recurrent = (states * states_gradient).backward();
     let mut projected = unrolled.back(projections, &mut recurrent, device);
 
-    let take = |t: &Tensor<2>, gradients: &mut Gradients| t.grad_remove(gradients).unwrap_or_else(|| Tensor::zeros(t.dims(), device.burn()));
     let in_front = |place: usize| place < 2 * gates || place == 3 * gates;
     let gradients = dense
         .iter()
@@ -210,17 +236,14 @@ pub(super) fn window(network: &Network, fixed: &Fixed, batch: &Batch, carried: C
             _ => take(parameter, &mut recurrent),
         })
         .collect();
-    let input_gradient = projected.as_mut().map_or_else(|| Tensor::zeros(input_leaf.dims(), device.burn()), |gradients| take(&input_leaf, gradients));
-    let stationary_gradient = take(&stationary_leaf, &mut recurrent);
-    Window {
-        squares: squares.inner(),
-        dense: gradients,
-        inputs: input_gradient,
-        stationary: stationary_gradient,
-        carried: unrolled.carried,
-        input_rows,
-        stationary_rows,
+    let mut input_gradient = Tensor::zeros(embeddings.dims(), device.burn());
+    if let Some(gradients) = &mut projected {
+        let bag = take(&bag, gradients);
+        for (entries, places, value) in stretches() {
+            input_gradient = input_gradient.select_assign(0, places, bag.clone().select(0, entries) * value, IndexingUpdateOp::Add);
+        }
     }
+    Window { squares, dense: gradients, inputs: input_gradient, stationary: stationary_gradient, carried: unrolled.carried, input_rows, stationary_rows }
 }
 
 impl Network {

@@ -15,8 +15,6 @@ pub(super) struct Steps {
     ratings: Vec<usize>,
     /// Training row of each rating, in step order.
     pub rows: Vec<u32>,
-    /// Whose step it is.
-    pub owners: Vec<u32>,
     /// Step of each training row.
     pub of_row: Vec<u32>,
 }
@@ -26,12 +24,11 @@ impl Steps {
     pub fn new(train: &Histories, owners: &[u32], n_owners: usize, days: usize) -> Self {
         let mut order: Vec<u32> = (0..train.len() as u32).collect();
         order.par_sort_by_key(|row| (owners[*row as usize], train.timestamps().at(*row as usize)));
-        let mut steps =
-            Self { offsets: vec![0; n_owners + 1], days: Vec::new(), ratings: Vec::new(), rows: order, owners: Vec::new(), of_row: vec![0; train.len()] };
+        let mut steps = Self { offsets: vec![0; n_owners + 1], days: Vec::new(), ratings: Vec::new(), rows: order, of_row: vec![0; train.len()] };
+        let mut last = None;
         for (at, row) in steps.rows.iter().enumerate() {
             let (owner, day) = (owners[*row as usize], step_day(train.timestamps().at(*row as usize), days));
-            if steps.owners.last() != Some(&owner) || steps.days.last() != Some(&day) {
-                steps.owners.push(owner);
+            if last.replace((owner, day)) != Some((owner, day)) {
                 steps.days.push(day);
                 steps.ratings.push(at);
                 steps.offsets[owner as usize + 1] += 1;

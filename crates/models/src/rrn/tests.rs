@@ -1,4 +1,4 @@
-use super::network::window;
+use super::network::{Fixed, window};
 use super::replay::{Side, join};
 use super::train::{Moving, Training, walk};
 use super::*;
@@ -37,7 +37,7 @@ fn loss(training: &Training, sides: [&Side; 2]) -> f64 {
 }
 
 /// Loss and gradients of each side's window, the other side fixed, agree with the plain code and its
-/// central differences.
+/// central differences, whether its ratings are taken at once or in stretches.
 #[test]
 fn gradients_equal_finite_differences() {
     let (settings, train) = tiny();
@@ -46,8 +46,8 @@ fn gradients_equal_finite_differences() {
     let training = Training::new(&settings, &train, train.mean().unwrap() as f32, &context).unwrap();
     let sides = [training.side(Moving::Users).unwrap(), training.side(Moving::Items).unwrap()];
     let n = train.len() as f64;
-    for (place, moving) in [Moving::Users, Moving::Items].into_iter().enumerate() {
-        let fixed = training.fixed(moving);
+    for (stretch, place, moving) in [(65_536, 0, Moving::Users), (2, 0, Moving::Users), (65_536, 1, Moving::Items), (4, 1, Moving::Items)] {
+        let fixed = Fixed { stretch, ..training.fixed(moving) };
         let sequences = fixed.steps.sequences();
         let mut batches = Batches::new(&sequences, settings.rows, settings.window, 3, 0);
         let mut batch = Batch::default();

@@ -35,6 +35,9 @@ impl Progress for Quiet<'_> {
     }
 }
 
+/// Ratings a window takes at a time: a famous item's step has many thousands, each some 2 KB on the way forward and back.
+const STRETCH: usize = 65_536;
+
 /// Which side moves.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Moving {
@@ -158,10 +161,16 @@ impl<'a> Training<'a> {
 
     /// Works out a side's projections at all of its steps.
     fn refresh(&mut self, side: Moving) -> Result<()> {
+        // The old ones go first: at Netflix's size they are hundreds of megabytes.
+        *self.states(side) = Vec::new();
         let (steps, others) = self.of(side);
         let states = projections(&self.side(side)?, steps, &self.ratings, others, self.scale);
-        *(if side == Moving::Users { &mut self.user_states } else { &mut self.item_states }) = states;
+        *self.states(side) = states;
         Ok(())
+    }
+
+    fn states(&mut self, side: Moving) -> &mut Vec<f32> {
+        if side == Moving::Users { &mut self.user_states } else { &mut self.item_states }
     }
 
     fn of(&self, side: Moving) -> (&Steps, &[u32]) {
@@ -182,6 +191,7 @@ impl<'a> Training<'a> {
             other_stationary: self.network(other).stationary.value.clone(),
             owners: self.of(other).1,
             others,
+            stretch: STRETCH,
             device: self.context.device,
         }
     }
