@@ -135,7 +135,7 @@ fn search(c: &mut Criterion) {
     let sphere = |trial: &mut Running| Ok::<_, Halt>(trial.configuration().values().map(|v| (v.number().unwrap_or(0.0) - 0.3).powi(2)).sum());
     let mut group = c.benchmark_group("search");
     // Each question adds a trial to the study: few questions, so that it stays about as long as it was.
-    group.sample_size(10).warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
+    group.sample_size(10).measurement_time(Duration::from_secs(1));
     for sampler in ["random", "sobol", "tpe", "gp"] {
         let settings = |sampler: &str| StudySettings { sampler: sampler.parse().expect("a sampler"), ..StudySettings::default() };
         let asking = Study::in_memory(space.clone(), settings(sampler)).expect("a study");
@@ -152,5 +152,10 @@ fn search(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, reading, models, lists, search);
+criterion_group! {
+    name = benches;
+    // All of it in minutes: what one change did to one path is told by `--measurement-time` and a name.
+    config = Criterion::default().warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
+    targets = reading, models, lists, search
+}
 criterion_main!(benches);

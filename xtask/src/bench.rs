@@ -43,6 +43,7 @@ fn named(task: &str) -> Option<Comparison> {
         // Optuna's GP sampler wants PyTorch.
         "rivals-search" => models("search.py"),
         "rivals-automl" => models("automl.py"),
+        "cluster" => of("cluster.py", "requirements.txt", "rivals-venv"),
         "spark" => of("spark.py", "requirements-spark.txt", "spark-venv"),
         // What effects of a simulated world do, what tuning gains and pruning saves, whether AutoML chooses right, and what
         // an interaction takes of memory.
@@ -78,7 +79,14 @@ fn measure(sh: &Shell, comparison: &Comparison, arguments: &[String]) -> Outcome
         Some(peers) => environment(sh, &target, peers)?,
     };
     let program = target.join("release/foretaste");
-    cmd!(sh, "{python} benches/rivals/{script} --foretaste {program} {arguments...}").run()?;
+    let mut more = Vec::new();
+    if script == "cluster.py" {
+        // A workspace, and a build folder, of its own.
+        cmd!(sh, "cargo build --release --manifest-path crates/cluster/Cargo.toml").run()?;
+        let own = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| sh.current_dir().join("crates/cluster/target"), PathBuf::from);
+        more = vec!["--cluster".into(), own.join("release/foretaste-cluster")];
+    }
+    cmd!(sh, "{python} benches/rivals/{script} --foretaste {program} {more...} {arguments...}").run()?;
     Ok(())
 }
 

@@ -45,6 +45,7 @@ cargo xtask TASK [ARGUMENTS]
   bench memory          what an interaction takes of memory, system by system
   bench instructions    hot paths' instructions (callgrind) beside stored ones; --write stores them
   bench selection       whether AutoML chooses the right algorithm, on ten data sets
+  bench cluster         sessions of a simulated MovieLens 20M on a Ballista cluster, an executor killed in the middle
   bench spark           whether the Spark recipe builds the same sessions (brings PySpark, needs Java)
   bench rivals-search   hyper-parameter search beside Optuna and egobox (the same packages as rivals-models)
 
