@@ -26,7 +26,7 @@ pub fn check(sh: &Shell, arguments: &[String]) -> Outcome {
         return Err(format!("{STORED} is not there to compare with\n  help: --write makes it").into());
     }
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| sh.current_dir().join("target"), PathBuf::from);
-    cmd!(sh, "cargo build --release --package foretaste-benches --example kernels").run()?;
+    cmd!(sh, "cargo build --release --example kernels").run()?;
     let program = target.join("release/examples/kernels");
     let _threads = sh.push_env("RAYON_NUM_THREADS", "1");
     let count = |kernel: &str| -> Result<u64, Box<dyn std::error::Error>> {
