@@ -19,10 +19,10 @@ pub fn test(sh: &Shell, arguments: &[String]) -> Outcome {
 pub fn all(sh: &Shell, arguments: &[String]) -> Outcome {
     step("tidy", || tidy::check(sh))?;
     step("formatting", || Ok(cmd!(sh, "cargo fmt --all --check").run()?))?;
-    step("clippy", || Ok(cmd!(sh, "cargo clippy --workspace --features wgpu --all-targets -- -D warnings").run()?))?;
+    step("clippy", || Ok(cmd!(sh, "cargo clippy --workspace --features wgpu,remote --all-targets -- -D warnings").run()?))?;
     step("docs", || {
         let _flags = sh.push_env("RUSTDOCFLAGS", "-D warnings");
-        Ok(cmd!(sh, "cargo doc --workspace --features wgpu --no-deps").run()?)
+        Ok(cmd!(sh, "cargo doc --workspace --features wgpu,remote --no-deps").run()?)
     })?;
     step("GPU parity", || parity(sh))?;
     if arguments.iter().any(|a| a == "--without-tests") {
@@ -49,7 +49,7 @@ fn step(name: &str, run: impl FnOnce() -> Outcome) -> Outcome {
     outcome
 }
 
-/// Loss, gradients and training steps on wgpu against the CPU backend.
+/// Loss, gradients and training steps on wgpu, and a whole run on a lent device, against the CPU backend.
 pub fn parity(sh: &Shell) -> Outcome {
     let driver = driver::software_vulkan(sh)?;
     let _icd = sh.push_env("VK_ICD_FILENAMES", &driver.icd);
@@ -57,6 +57,7 @@ pub fn parity(sh: &Shell) -> Outcome {
     let _runtime = sh.push_env("XDG_RUNTIME_DIR", &driver.runtime);
     let _device = sh.push_env("FORETASTE_PARITY_DEVICE", "vulkan");
     // With the program's own package in the selection its build is shared with `reproduce`.
-    cmd!(sh, "cargo test --release --package foretaste-bench --package foretaste-models --features wgpu --lib -- parity auto_never").run()?;
+    cmd!(sh, "cargo test --release --package foretaste-bench --package foretaste-models --features wgpu,remote --lib --test remote -- parity auto_never")
+        .run()?;
     Ok(())
 }

@@ -33,6 +33,16 @@ pub enum Command {
     Fetch(Fetch),
     /// List the known data sets.
     Datasets,
+    /// Lend this machine's device to `--device remote:HOST:PORT` elsewhere, on a network that is trusted; Ctrl-C ends it.
+    #[cfg(feature = "remote")]
+    DeviceServer {
+        /// Where it listens.
+        #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:50060")]
+        listen: std::net::SocketAddr,
+        /// auto, flex, vulkan, wgpu, cuda:N.
+        #[arg(long, default_value = "auto")]
+        device: String,
+    },
 }
 
 /// How to read a log.
@@ -148,7 +158,7 @@ pub struct Reproduce {
     /// Change a setting: MODEL.SETTING=VALUE. May be given often.
     #[arg(long, value_name = "M.S=V")]
     pub set: Vec<String>,
-    /// auto, flex, vulkan, wgpu, cuda:N.
+    /// auto, flex, vulkan, wgpu, cuda:N, remote:HOST:PORT.
     #[arg(long, default_value = "auto")]
     pub device: String,
     /// Folder of the run; default `runs/<data set>-<hash of the settings>`.
@@ -205,7 +215,7 @@ pub struct Recommend {
     /// Seed of every random choice.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// auto, flex, vulkan, wgpu, cuda:N.
+    /// auto, flex, vulkan, wgpu, cuda:N, remote:HOST:PORT.
     #[arg(long, default_value = "auto")]
     pub device: String,
     /// How the log is read and results are told.
@@ -249,7 +259,7 @@ pub struct Search {
     /// Seed of every random choice.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// auto, flex, vulkan, wgpu, cuda:N.
+    /// auto, flex, vulkan, wgpu, cuda:N, remote:HOST:PORT.
     #[arg(long, default_value = "auto")]
     pub device: String,
     /// Folder of the run; default `runs/tune-...` or `runs/automl-...`.

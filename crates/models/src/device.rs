@@ -2,7 +2,7 @@
 
 use crate::{ModelError, Result};
 
-/// A device by name: `flex` (CPU), `vulkan`, `wgpu`, `cuda:N`.
+/// A device by name: `flex` (CPU), `vulkan`, `wgpu`, `cuda:N`, `remote:HOST:PORT` (see [`serve`](Self::serve)).
 #[derive(Debug, Clone)]
 pub struct Device {
     name: String,
@@ -26,9 +26,12 @@ impl Device {
     /// never a software driver.
     ///
     /// # Errors
-    /// [`ModelError::Device`] for an unknown name, a backend that is not compiled in, or an adapter
-    /// that is not there.
+    /// [`ModelError::Device`] for an unknown name, a backend that is not compiled in, an adapter
+    /// that is not there, or a machine that does not answer.
     pub fn open(name: &str) -> Result<Self> {
+        if let Some(address) = name.strip_prefix("remote:") {
+            return Self::remote(name, address);
+        }
         match name {
             "auto" => Ok(Self::real_gpu().unwrap_or_else(Self::flex)),
             "flex" | "cpu" => Ok(Self::flex()),
@@ -36,7 +39,7 @@ impl Device {
             _ => match name.strip_prefix("cuda").map(|rest| rest.strip_prefix(':').unwrap_or(rest)) {
                 Some("") => Self::cuda(name, 0),
                 Some(index) if index.parse::<usize>().is_ok() => Self::cuda(name, index.parse().unwrap_or(0)),
-                _ => Err(ModelError::device(name, "unknown; known are auto, flex, vulkan, wgpu, cuda, cuda:N")),
+                _ => Err(ModelError::device(name, "unknown; known are auto, flex, vulkan, wgpu, cuda, cuda:N, remote:HOST:PORT")),
             },
         }
     }
@@ -114,6 +117,32 @@ impl Device {
             return Err(ModelError::device(name, format!("not there; {found} CUDA devices were found")));
         }
         Ok(Self { name: format!("cuda:{index}"), inner: burn::tensor::Device::cuda(index) })
+    }
+
+    #[cfg(feature = "remote")]
+    fn remote(name: &str, address: &str) -> Result<Self> {
+        use burn::tensor::remote::RemoteHost;
+        let host = RemoteHost::websocket(&format!("ws://{address}"));
+        let inner = burn::tensor::Device::remote_options(&host)
+            .init()
+            .map_err(|e| ModelError::device(name, format!("{e}; the machine that lends it runs foretaste device-server --listen {address}")))?;
+        Ok(Self { name: name.to_owned(), inner })
+    }
+
+    #[cfg(not(feature = "remote"))]
+    fn remote(name: &str, _: &str) -> Result<Self> {
+        Err(ModelError::device(name, "not compiled in; build with --features remote"))
+    }
+
+    /// Lends this device to `remote:HOST:PORT` on other machines, until the process is asked to stop. Nothing is encrypted, and
+    /// whoever reaches `listener` may compute: for a network that is trusted.
+    ///
+    /// # Errors
+    /// [`ModelError::Device`] when the transport fails.
+    #[cfg(feature = "remote")]
+    pub fn serve(&self, listener: std::net::TcpListener) -> Result<()> {
+        use burn::tensor::server::{RemoteServer, WebSocketTransport};
+        RemoteServer::new([self.inner.clone()]).serve(WebSocketTransport::from_listener(listener)).map_err(|e| ModelError::device(&self.name, e.to_string()))
     }
 
     #[cfg(not(feature = "cuda"))]
