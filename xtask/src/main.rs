@@ -23,6 +23,7 @@ cargo xtask TASK [ARGUMENTS]
   sessions [..]    read a log, write sessions Parquet
   fetch NAME [..]  bring a data set
   datasets         list the known data sets
+  device-server    lend this machine's device to runs elsewhere (FORETASTE_FEATURES=wgpu,remote, there as here)
   test [..]        run all tests (CPU backend only; arguments go to the test runner)
   ci               what CI runs: formatting, clippy, docs, tidy, tests, slow tests, GPU parity
   tidy             the house rules as tests
@@ -50,7 +51,7 @@ cargo xtask TASK [ARGUMENTS]
   bench rivals-search   hyper-parameter search beside Optuna and egobox (the same packages as rivals-models)
 
 reproduce, tune, automl, recommend, import, sessions, simulate, fetch and datasets take --help.
-FORETASTE_FEATURES picks the backends they are built with (default: wgpu; also cuda; none builds in a
+FORETASTE_FEATURES picks the backends they are built with (default: wgpu; also cuda, remote; none builds in a
 third of the time and computes on the CPU).
 ";
 
@@ -61,7 +62,9 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (task, rest) = arguments.split_first().map_or(("help", [].as_slice()), |(task, rest)| (task.as_str(), rest));
     let outcome = match task {
-        "reproduce" | "tune" | "automl" | "recommend" | "import" | "sessions" | "simulate" | "fetch" | "datasets" => return program(task, rest),
+        "reproduce" | "tune" | "automl" | "recommend" | "import" | "sessions" | "simulate" | "fetch" | "datasets" | "device-server" => {
+            return program(task, rest);
+        }
         "test" => shell().and_then(|sh| ci::test(&sh, rest)),
         "ci" => shell().and_then(|sh| ci::all(&sh, rest)),
         "tidy" => shell().and_then(|sh| tidy::check(&sh)),

@@ -131,7 +131,7 @@ impl Device {
 
     #[cfg(not(feature = "remote"))]
     fn remote(name: &str, _: &str) -> Result<Self> {
-        Err(ModelError::device(name, "not compiled in; build with --features remote"))
+        Err(ModelError::device(name, "not compiled in; build with --features remote (cargo xtask: FORETASTE_FEATURES=wgpu,remote)"))
     }
 
     /// Lends this device to `remote:HOST:PORT` on other machines, until the process is asked to stop. Nothing is encrypted, and
