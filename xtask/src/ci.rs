@@ -56,7 +56,6 @@ pub fn parity(sh: &Shell) -> Outcome {
     let _loader = sh.push_env("LD_LIBRARY_PATH", &driver.libraries);
     let _runtime = sh.push_env("XDG_RUNTIME_DIR", &driver.runtime);
     let _device = sh.push_env("FORETASTE_PARITY_DEVICE", "vulkan");
-    // With the program's own package in the selection its build is shared with `reproduce`.
     cmd!(sh, "cargo test --release --package foretaste-bench --package foretaste-models --features wgpu,remote --lib --test remote -- parity auto_never")
         .run()?;
     Ok(())

@@ -2,7 +2,7 @@
 
 use crate::{ModelError, Result};
 
-/// A device by name: `flex` (CPU), `vulkan`, `wgpu`, `cuda:N`, `remote:HOST:PORT` (see [`serve`](Self::serve)).
+/// A device by name: `flex` (CPU), `vulkan`, `wgpu`, `cuda:N`, `remote:HOST:PORT` (lent by `foretaste device-server`).
 #[derive(Debug, Clone)]
 pub struct Device {
     name: String,

@@ -87,15 +87,15 @@ pub(crate) fn train_model<T: Trainer>(
             best = candidate;
         }
         context.progress.epoch(name, &report);
-        if over(&stopping) {
-            break;
-        }
         let state = || -> Result<Vec<NamedTensor>> {
             let mut state = trainer.state()?;
             state.extend(best.iter().flat_map(Trained::tensors));
             Ok(state)
         };
-        checkpoint.store(state, &stopping)?;
+        // Nothing goes on from the last epoch.
+        if !over(&stopping) {
+            checkpoint.store(state, &stopping)?;
+        }
     }
     let best_epoch = stopping.best_epoch();
     let model = match best {

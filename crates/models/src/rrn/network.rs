@@ -186,16 +186,19 @@ pub(super) fn window(network: &Network, fixed: &Fixed, batch: &Batch, carried: C
     let input_rows = if inputs.distinct.is_empty() { ids(vec![0], device) } else { inputs.rows(device) };
     let embeddings = network.inputs.value.clone().select(0, input_rows.clone());
     // A stretch's entries, the places of its embeddings, and its ratings.
-    let bags = |segments: &[i32], read: &[u32]| {
-        (
-            ids(segments.to_vec(), device),
-            inputs.places(read.iter().map(|row| fixed.others[*row as usize]), device),
-            on_device(read.iter().map(|row| ratings.value(*row)).collect(), [read.len(), 1], device),
-        )
-    };
-    let stretches = || segments.chunks(fixed.stretch).zip(read.chunks(fixed.stretch)).map(|(segments, read)| bags(segments, read));
+    let stretches: Vec<_> = segments
+        .chunks(fixed.stretch)
+        .zip(read.chunks(fixed.stretch))
+        .map(|(segments, read)| {
+            (
+                ids(segments.to_vec(), device),
+                inputs.places(read.iter().map(|row| fixed.others[*row as usize]), device),
+                on_device(read.iter().map(|row| ratings.value(*row)).collect(), [read.len(), 1], device),
+            )
+        })
+        .collect();
     let mut bag = Tensor::zeros([length * rows, settings.embedding], device.burn());
-    for (entries, places, value) in stretches() {
+    for (entries, places, value) in stretches.iter().cloned() {
         bag = bag.select_assign(0, entries, embeddings.clone().select(0, places) * value, IndexingUpdateOp::Add);
     }
     let bag = leaf(bag);
@@ -239,7 +242,7 @@ pub(super) fn window(network: &Network, fixed: &Fixed, batch: &Batch, carried: C
     let mut input_gradient = Tensor::zeros(embeddings.dims(), device.burn());
     if let Some(gradients) = &mut projected {
         let bag = take(&bag, gradients);
-        for (entries, places, value) in stretches() {
+        for (entries, places, value) in stretches {
             input_gradient = input_gradient.select_assign(0, places, bag.clone().select(0, entries) * value, IndexingUpdateOp::Add);
         }
     }
