@@ -4,12 +4,13 @@
 //! All run on the embedded data set, in minutes: `cargo xtask bench`.
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use foretaste_bench::metrics::rmse;
 use foretaste_data::batch::{Batch, Batches};
 use foretaste_data::simulate::{Effects, Shape, World};
 use foretaste_data::{IdleGaps, Interactions, Parts, ReadOptions, SplitRule, bounded, embedded, read, store};
 use foretaste_hpo::storage::{self, Journal, Memory};
 use foretaste_hpo::{Budget, Halt, Running, Space, Study, StudySettings};
+use foretaste_metrics::lists::{Judged, Metric};
+use foretaste_metrics::rmse;
 use foretaste_models::{Device, FitContext, Kind, ModelSettings, Reading, Recommend};
 use std::hint::black_box;
 use std::path::PathBuf;
@@ -126,6 +127,11 @@ fn lists(c: &mut Criterion) {
             b.iter(|| Recommend::new(model.as_ref(), data.n_items()).for_users(&parts.train, &users, |_, list| drop(black_box(list))));
         });
     }
+    // One list a user, judged by what came next.
+    let list: Vec<u32> = (0..10).collect();
+    let judged: Vec<Judged> = (0..data.n_users() as u32).map(|user| Judged::new(&list, parts.test.user(user).items)).collect();
+    group.throughput(Throughput::Elements(judged.len() as u64));
+    group.bench_function("NDCG@10", |b| b.iter(|| judged.iter().map(|list| Metric::Ndcg(10).of(list)).sum::<f64>()));
     group.finish();
 }
 
@@ -135,7 +141,7 @@ fn search(c: &mut Criterion) {
     let sphere = |trial: &mut Running| Ok::<_, Halt>(trial.configuration().values().map(|v| (v.number().unwrap_or(0.0) - 0.3).powi(2)).sum());
     let mut group = c.benchmark_group("search");
     // Each question adds a trial to the study: few questions, so that it stays about as long as it was.
-    group.sample_size(10).measurement_time(Duration::from_secs(1));
+    group.sample_size(10);
     for sampler in ["random", "sobol", "tpe", "gp"] {
         let settings = |sampler: &str| StudySettings { sampler: sampler.parse().expect("a sampler"), ..StudySettings::default() };
         let asking = Study::in_memory(space.clone(), settings(sampler)).expect("a study");
@@ -155,7 +161,7 @@ fn search(c: &mut Criterion) {
 criterion_group! {
     name = benches;
     // All of it in minutes: what one change did to one path is told by `--measurement-time` and a name.
-    config = Criterion::default().warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
+    config = Criterion::default().warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_secs(1));
     targets = reading, models, lists, search
 }
 criterion_main!(benches);

@@ -2,10 +2,10 @@
 //!
 //! Called by `cargo xtask bench instructions`, on one thread.
 
-use foretaste_bench::metrics::{mae, rmse};
 use foretaste_data::batch::{Batch, Batches};
 use foretaste_data::{IdleGaps, Interactions, Parts, ReadOptions, SplitRule, embedded, read, store};
 use foretaste_hpo::{Budget, Halt, Running, Space, Study, StudySettings};
+use foretaste_metrics::{mae, rmse};
 use foretaste_models::{Device, FitContext, Kind, Recommend};
 use std::error::Error;
 use std::hint::black_box;

@@ -1,7 +1,7 @@
 """Writes random ranked lists with the figures that ranx (PyPI) gives them: what `crates/bench/tests/metrics.rs`
 holds our metrics to. Run once with `pip install ranx==0.3.21`:
 
-    python metrics_ranx.py > crates/bench/tests/ranx.json
+    python metrics_ranx.py > crates/metrics/tests/ranx.json
 """
 
 import json

@@ -135,7 +135,7 @@ def main():
     parser.add_argument("--foretaste", required=True, help="the foretaste program")
     parser.add_argument("--data", default=os.environ.get("FORETASTE_DATA"), help="folder that holds ml-1m")
     parser.add_argument("--turns", type=int, default=7, help="counted turns of every measurement")
-    parser.add_argument("--out", default=ROOT / "docs" / "results" / "rivals.md", type=pathlib.Path)
+    parser.add_argument("--out", default=ROOT / "docs" / "results" / "speed.md", type=pathlib.Path)
     args = parser.parse_args()
     if not args.data or not (pathlib.Path(args.data) / "ml-1m" / "ratings.dat").is_file():
         sys.exit("name the folder that holds ml-1m/ratings.dat with --data (or FORETASTE_DATA)")

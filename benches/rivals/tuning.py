@@ -35,6 +35,7 @@ RATING = [
     # Minutes a training: fewer trials, in a narrower space.
     ("i-autorec", 5, ["--space", "size=50..500"]),
     ("fm-mf", 4, ["--space", "factors=8..32"]),
+    ("deeprec", 4, ["--space", "learning_rate=0.002..0.02", "--space", "batch=64..256"]),
 ]
 RANKING = [
     ("popular", 20, []),
@@ -104,6 +105,7 @@ def knobs(cells):
 
 
 def write(args, cells):
+    narrowed = [f"{name} ({', '.join(words[1::2])})" for name, _, words in RATING + RANKING if words]
     even = list(dict.fromkeys(c["model"] for c in cells if not c["near"]))
     missing = [name for name, _, _ in RATING + RANKING if sum(c["model"] == name for c in cells) < args.seeds]
     lines = [
@@ -112,6 +114,8 @@ def write(args, cells):
         f"`cargo xtask bench tuning --data FOLDER --seeds {args.seeds}`; each cell `foretaste tune MODEL ml-1m --trials N --seed S`, default sampler and pruner, one thread.",
         "Seed S splits, searches and trains. Trials are judged by a tenth of the training rows; the defaults (trial 0) and the best trial are then trained on all but",
         "the test rows, which are read once. A gain is positive where the tuned settings are better.",
+        "",
+        f"Spaces narrowed with `--space`: {'; '.join(narrowed)}.",
         "",
         *([f"Searched (some seeds at least) before searches began near the defaults: {', '.join(even)}.", ""] if even else []),
         *([f"Not measured, or not on all seeds, yet: {', '.join(missing)}.", ""] if missing else []),

@@ -2,7 +2,8 @@
 
 use foretaste_data::Histories;
 use foretaste_hpo::Direction;
-use foretaste_models::{ModelSettings, Reading, Trained, rmse};
+use foretaste_metrics::rmse;
+use foretaste_models::{ModelSettings, Reading, Trained};
 use std::sync::Arc;
 
 /// Judges a trained model: the model, the rows that trained it and those known before, the rows asked, and how these are

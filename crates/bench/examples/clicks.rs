@@ -4,9 +4,9 @@
 //! the validation part chooses the epoch. Prints one line of JSON: examples a second, and the test part's AUC and
 //! log-loss. With `csv FOLDER` it writes the parts and their fields for a peer instead. DATA `-` is the embedded set.
 
-use foretaste_bench::metrics::{auc, log_loss};
 use foretaste_bench::{dataset, machine};
 use foretaste_data::{Attributes, Histories, ReadOptions, SplitRule};
+use foretaste_metrics::{auc, log_loss};
 use foretaste_models::{Device, EpochReport, FitContext, Kind, ModelSettings, Progress, deepfm};
 use std::fmt::Write;
 use std::path::Path;

@@ -10,7 +10,6 @@ mod error;
 pub mod fetch;
 pub mod leaderboard;
 pub mod machine;
-pub mod metrics;
 pub mod output;
 pub mod progress;
 pub mod published;

@@ -3,10 +3,10 @@
 //! What follows from settings, seed and data ([`Outcome`]) is kept apart from what was measured on
 //! the way ([`Measured`]): the first comes out equal to the byte however often a run is interrupted.
 
-use crate::metrics::mean_and_deviation;
 use crate::{BenchError, Result};
 use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, UInt64Array};
 use foretaste_data::{DataError, Regime, atomic, hex};
+use foretaste_metrics::mean_and_deviation;
 use foretaste_models::{EpochReport, Reading};
 use parquet::arrow::ArrowWriter;
 use serde::{Deserialize, Serialize};

@@ -2,12 +2,12 @@
 
 use crate::dataset::Dataset;
 use crate::machine;
-use crate::metrics::{mae, rmse};
 use crate::progress::RunProgress;
 use crate::results::{ACTIVITY, ByUser, Cell, Errors, Figures, Measured, Outcome, json, stated};
 use crate::systems::System;
 use crate::{BenchError, Result, ranking};
 use foretaste_data::{Histories, Membership, Parts, Regime, Role, Split, SplitRule, atomic, hex};
+use foretaste_metrics::{mae, rmse};
 use foretaste_models::{Device, FitContext, RatingModel, Reading, save, weights_hash};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};

@@ -2,10 +2,10 @@
 
 use crate::checkpoint::Checkpoint;
 use crate::fit::EarlyStopping;
-use crate::model::rmse;
 use crate::tensors::{NamedTensor, Tensors};
 use crate::{EpochReport, FitContext, Fitted, ModelError, ModelSettings, Reading, Result, Trained};
 use foretaste_data::Histories;
+use foretaste_metrics::rmse;
 
 /// A model in training.
 pub(crate) trait Trainer {

@@ -70,7 +70,7 @@ pub use error::{ModelError, Result};
 pub use filter::{Allowed, Facts, Filter, FilterError};
 pub use fit::{EpochReport, FitContext, Fitted, NoProgress, Progress};
 pub use kind::{Kind, ModelSettings};
-pub use model::{RatingModel, Reading, Trained, UserState, rmse};
+pub use model::{RatingModel, Reading, Trained, UserState};
 pub use ranking::{InnerProducts, Query, RankingState, Recommender, mean_reciprocal_rank, rank_of, top_k};
 pub use recommend::{Recommend, Recommended};
 pub use saved::{SavedModel, load, save, weights_hash};

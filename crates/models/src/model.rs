@@ -128,15 +128,6 @@ impl dyn RatingModel + '_ {
     }
 }
 
-/// Root of the mean squared error, summed in `f64` in row order; NaN without rows.
-///
-/// `RMSE = sqrt(1/n sum_i (p_i - r_i)^2)`
-#[must_use]
-pub fn rmse<'a>(predictions: &[f32], values: impl IntoIterator<Item = &'a f32>) -> f64 {
-    let sum: f64 = predictions.iter().zip(values).map(|(p, v)| (f64::from(*p) - f64::from(*v)).powi(2)).sum();
-    (sum / predictions.len() as f64).sqrt()
-}
-
 /// Checks what every rating model needs of its training part and answers the mean rating.
 pub(crate) fn training_mean(model: &'static str, train: &Histories) -> Result<f32> {
     let fail = |reason: String| Err(ModelError::Training { model, reason });

@@ -9,13 +9,12 @@
 //! Where no user of the training part has an item twice, items a user already has are not recommended.
 //! Items without training rows are never listed: where such an item is asked, every list misses.
 
-pub mod metrics;
 pub mod table;
 
 use crate::results::Figures;
 use foretaste_data::Histories;
+use foretaste_metrics::lists::{Judged, Metric, Spread};
 use foretaste_models::{Reading, Trained, top_k};
-use metrics::{Judged, Metric, Spread};
 use rayon::prelude::*;
 
 /// Longest list that any metric looks at.

@@ -14,9 +14,10 @@ use crate::codes::Codes;
 use crate::epochs::{self, Trainer};
 use crate::model::training_mean;
 use crate::tensors::{NamedTensor, Tensors};
-use crate::{FitContext, Fitted, ModelError, ModelSettings, Reading, Result, Trained, biases, mean_reciprocal_rank, rmse};
+use crate::{FitContext, Fitted, ModelError, ModelSettings, Reading, Result, Trained, biases, mean_reciprocal_rank};
 use foretaste_data::batch::Batches;
 use foretaste_data::{Histories, stream_seed};
+use foretaste_metrics::rmse;
 use std::sync::Arc;
 
 /// Trains the HRNN on `train`.

@@ -78,7 +78,7 @@ impl Metric {
     ///
     /// Amazon Personalize's example, hits at the ranks 2 and 5:
     /// ```
-    /// use foretaste_bench::ranking::metrics::{Judged, Metric};
+    /// use foretaste_metrics::lists::{Judged, Metric};
     /// let judged = Judged::new(&[10, 11, 12, 13, 14], &[11, 14]);
     /// assert_eq!(Metric::Mrr(25).of(&judged), 0.5);
     /// assert!((Metric::Ndcg(5).of(&judged) - 0.6241).abs() < 1e-4);

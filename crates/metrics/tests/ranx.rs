@@ -1,7 +1,7 @@
 //! Our ranking metrics beside those of ranx (`PyPI`) on the same random lists, which
 //! `benches/rivals/metrics_ranx.py` wrote.
 
-use foretaste_bench::ranking::metrics::{Judged, Metric};
+use foretaste_metrics::lists::{Judged, Metric};
 use std::collections::HashMap;
 
 #[derive(serde::Deserialize)]
