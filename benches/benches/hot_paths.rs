@@ -41,7 +41,7 @@ fn reading(c: &mut Criterion) {
     let path = ratings_file(folder.path());
     let data = data();
     let mut group = c.benchmark_group("data");
-    group.throughput(Throughput::Elements(data.len() as u64)).sample_size(20);
+    group.throughput(Throughput::Elements(data.len() as u64)).sample_size(10);
     group.bench_function("read ratings.dat", |b| b.iter(|| read(&path, &ReadOptions::default()).expect("ratings read")));
     group.bench_function("write sessions", |b| {
         b.iter(|| store::write_sessions(&data, &IdleGaps::talk(), &folder.path().join("s.parquet")).expect("sessions are written"));
@@ -161,7 +161,7 @@ fn search(c: &mut Criterion) {
 criterion_group! {
     name = benches;
     // All of it in minutes: what one change did to one path is told by `--measurement-time` and a name.
-    config = Criterion::default().warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_secs(1));
+    config = Criterion::default().warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_secs(1)).nresamples(10_000);
     targets = reading, models, lists, search
 }
 criterion_main!(benches);

@@ -15,7 +15,7 @@ from run import ROOT, run
 
 WORLDS = [[], ["drift"], ["sessions"], ["drift", "sessions", "streaks", "fame", "selection"]]
 # SVD++ is T-SVD without time; PMF has no implicit ratings either, which is a lead of its own.
-LEADS = [("t-svd", "biased-mf", "drift"), ("t-svd", "svd++", "drift"), ("rnn", "biased-mf", "sessions"), ("hrnn-alone", "rnn", "sessions")]
+LEADS = [("t-svd", "pmf", "drift"), ("t-svd", "biased-mf", "drift"), ("t-svd", "svd++", "drift"), ("rnn", "biased-mf", "sessions"), ("hrnn-alone", "rnn", "sessions")]
 
 
 def main():

@@ -73,7 +73,7 @@ pub fn criterion(sh: &Shell, arguments: &[String]) -> Outcome {
 fn measure(sh: &Shell, comparison: &Comparison, arguments: &[String]) -> Outcome {
     let script = comparison.script;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| sh.current_dir().join("target"), PathBuf::from);
-    cmd!(sh, "cargo build --release --package foretaste-bench --package foretaste-models --package foretaste-hpo --bins --examples").run()?;
+    cmd!(sh, "cargo build --release --bins --examples").run()?;
     let python = match &comparison.peers {
         None => PathBuf::from("python3"),
         Some(peers) => environment(sh, &target, peers)?,
