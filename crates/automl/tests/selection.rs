@@ -5,7 +5,8 @@ use foretaste_automl::{Candidate, Materials, Metric, Objective, Race, Standing, 
 use foretaste_data::{Interactions, Role, SplitRule, embedded};
 use foretaste_hpo::storage::{self, Memory};
 use foretaste_hpo::{Budget, Space, State, Study, StudySettings};
-use foretaste_models::{Device, FitContext, Kind, ModelSettings, NoProgress, Reading, ensemble, rmse, weights_hash};
+use foretaste_metrics::rmse;
+use foretaste_models::{Device, FitContext, Kind, ModelSettings, NoProgress, Reading, ensemble, weights_hash};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

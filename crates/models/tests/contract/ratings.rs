@@ -2,7 +2,8 @@
 
 use super::{HOLD_OUT, StopAfter, data, fit, parts, small};
 use foretaste_data::{Histories, Interactions, SplitRule};
-use foretaste_models::{Device, FitContext, Kind, ModelError, Reading, load, rmse, save, weights_hash};
+use foretaste_metrics::rmse;
+use foretaste_models::{Device, FitContext, Kind, ModelError, Reading, load, save, weights_hash};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
