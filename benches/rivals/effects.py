@@ -18,6 +18,23 @@ WORLDS = [[], ["drift"], ["sessions"], ["drift", "sessions", "streaks", "fame", 
 LEADS = [("t-svd", "pmf", "drift"), ("t-svd", "biased-mf", "drift"), ("t-svd", "svd++", "drift"), ("rnn", "biased-mf", "sessions"), ("hrnn-alone", "rnn", "sessions")]
 
 
+def told(table, lowest):
+    """The table of distances, and of leads; each reading's own."""
+    mean = lambda numbers: sum(numbers) / len(numbers)
+    worlds = list(lowest)
+    both = lambda figure: f"{figure('streaming'):.4f} ({figure('frozen'):.4f})"
+    lines = ["| system | " + " | ".join(worlds) + " |", "|---|" + "---|" * len(worlds)]
+    lines.append("| lowest RMSE | " + " | ".join(f"{mean(lowest[world]):.4f}" for world in worlds) + " |")
+    for system, row in table.items():
+        lines.append(f"| {system} | " + " | ".join(both(lambda reading: mean(row[world][reading])) for world in worlds) + " |")
+    lines += ["", "Leads: how much lower the first system's RMSE is than the second's.", "", "| lead | of the effect | " + " | ".join(worlds) + " |", "|---|---|" + "---|" * len(worlds)]
+    for first, second, effect in LEADS:
+        if first in table and second in table:
+            lead = lambda world, reading: mean(table[second][world][reading]) - mean(table[first][world][reading])
+            lines.append(f"| {first} over {second} | {effect} | " + " | ".join(both(lambda reading: lead(world, reading)) for world in worlds) + " |")
+    return lines
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--foretaste", required=True, help="the foretaste program")
@@ -55,17 +72,7 @@ def main():
             for errors in outcome["errors"]:
                 table.setdefault(outcome["system"], {}).setdefault(world, {}).setdefault(errors["reading"], []).append(errors["rmse"] - outcome["lowest_rmse"])
         print(world, {system: row[world] for system, row in table.items()}, file=sys.stderr, flush=True)
-    mean = lambda numbers: sum(numbers) / len(numbers)
-    worlds = list(lowest)
-    lines += ["| system | " + " | ".join(worlds) + " |", "|---|" + "---|" * len(worlds)]
-    lines.append("| lowest RMSE | " + " | ".join(f"{mean(lowest[world]):.4f}" for world in worlds) + " |")
-    for system, row in table.items():
-        lines.append(f"| {system} | " + " | ".join(f"{mean(row[w]['streaming']):.4f} ({mean(row[w]['frozen']):.4f})" for w in worlds) + " |")
-    lines += ["", "Leads, streaming: how much lower the first system's RMSE is than the second's.", "", "| lead | of the effect | " + " | ".join(worlds) + " |", "|---|---|" + "---|" * len(worlds)]
-    for first, second, effect in LEADS:
-        if first in table and second in table:
-            lead = lambda w: mean(table[second][w]["streaming"]) - mean(table[first][w]["streaming"])
-            lines.append(f"| {first} over {second} | {effect} | " + " | ".join(f"{lead(w):.4f}" for w in worlds) + " |")
+    lines += told(table, lowest)
     args.out.write_text("\n".join([*lines, ""]))
 
 
