@@ -22,7 +22,7 @@ SYSTEMS = {
     "biased-mf": ["epochs=1"],
     "svd++": ["epochs=1"],
     "t-svd": ["epochs=1"],
-    "fm-sgd": ["iterations=1"],
+    "fm-sgd": ["iterations=1", "user_attributes=false", "item_attributes=false"],
     "i-autorec": ["epochs=1"],
     "rnn": ["epochs=1"],
     "rrn": ["epochs=1"],
@@ -47,7 +47,7 @@ def main():
         for scale in args.scales:
             log, name = scratch / f"log-{scale}", f"{scale:g}"
             simulated, _, _ = run([args.foretaste, "simulate", "netflix", "--scale", scale, "--parquet", "--out", log, "--json"])
-            rows.append(next(row["simulated"] for row in simulated["table"] if row["what"] == "ratings"))
+            rows.append(int(next(row["simulated"] for row in simulated["table"] if row["what"] == "ratings")))
             file = log / "interactions.parquet"
             works = {"sessions, three levels": ["sessions", file, "--gaps", "60,86400,2592000", "--out", scratch / "sessions.parquet"]}
             for system in args.systems:
@@ -60,10 +60,10 @@ def main():
     lines = [
         "# Memory an interaction",
         "",
-        f"`cargo xtask bench memory --scales {args.scales[0]:g} {args.scales[1]:g}`; {args.threads} threads, {platform.machine()}. Simulated Netflix logs of {rows[0]} and {rows[1]} interactions",
+        f"`cargo xtask bench memory --scales {args.scales[0]:g} {args.scales[1]:g}`; {args.threads} threads, {platform.machine()}. Simulated Netflix logs of {rows[0]:,} and {rows[1]:,} interactions",
         "(users and items grow with them), random 90/10, one epoch. Peaks are those of whole processes, reading and testing among them, from outside.",
         "",
-        f"| | peak MB, {rows[0]} | peak MB, {rows[1]} | bytes an interaction more |",
+        f"| | peak MB, {rows[0]:,} | peak MB, {rows[1]:,} | bytes an interaction more |",
         "|---|---|---|---|",
     ]
     lines += [f"| {work} | {small:.0f} | {large:.0f} | {(large - small) * 1e6 / (rows[1] - rows[0]):.0f} |" for work, (small, large) in peaks.items()]

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Bumped whenever a change moves results, so that old cells are not taken for new ones.
-const RESULTS_VERSION: u32 = 9;
+const RESULTS_VERSION: u32 = 10;
 
 /// What trained models are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

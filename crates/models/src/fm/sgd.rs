@@ -6,20 +6,24 @@ use super::machine::Machine;
 use foretaste_data::{ValueSlice, rng};
 use rand::seq::SliceRandom;
 
-/// Neighbouring rows that are shuffled among themselves: what their users have stays in a cache.
+/// Neighbouring rows that are shuffled among themselves where there are many: what their users have stays in a cache.
 const STRETCH: usize = 1 << 16;
+/// Fewer stretches would leave a pass with the leanings of the users that came last.
+const STRETCHES: usize = 256;
 
-/// One pass over all rows, stretches and each one's rows in random order; answers the sum of squared errors before each update.
+/// One pass over all rows in random order, or over stretches and each one's rows where there are many; answers the sum of
+/// squared errors before each update.
 ///
 /// For one row with error `e`: `w_j += rate (e x_j - l_w w_j)`,
 /// `v_j += rate (e x_j (q - x_j v_j) - l_v v_j)` with `q = sum_j x_j v_j`.
 pub(super) fn pass(machine: &mut Machine, design: &Design, target: ValueSlice, settings: &Settings, seed: u64, epoch: usize) -> f64 {
     let (width, factors, rate) = (machine.width(), machine.factors, settings.learning_rate);
     let mut random = rng(seed, &format!("fm sgd {epoch}"));
-    let mut stretches: Vec<usize> = (0..design.len()).step_by(STRETCH).collect();
+    let length = if design.len() < STRETCH * STRETCHES { design.len().max(1) } else { STRETCH };
+    let mut stretches: Vec<usize> = (0..design.len()).step_by(length).collect();
     stretches.shuffle(&mut random);
     let rows = stretches.into_iter().flat_map(|first| {
-        let mut rows: Vec<usize> = (first..(first + STRETCH).min(design.len())).collect();
+        let mut rows: Vec<usize> = (first..(first + length).min(design.len())).collect();
         rows.shuffle(&mut random);
         rows
     });
