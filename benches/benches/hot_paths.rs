@@ -41,7 +41,7 @@ fn reading(c: &mut Criterion) {
     let path = ratings_file(folder.path());
     let data = data();
     let mut group = c.benchmark_group("data");
-    group.throughput(Throughput::Elements(data.len() as u64)).sample_size(10);
+    group.throughput(Throughput::Elements(data.len() as u64));
     group.bench_function("read ratings.dat", |b| b.iter(|| read(&path, &ReadOptions::default()).expect("ratings read")));
     group.bench_function("write sessions", |b| {
         b.iter(|| store::write_sessions(&data, &IdleGaps::talk(), &folder.path().join("s.parquet")).expect("sessions are written"));
@@ -78,7 +78,6 @@ fn models(c: &mut Criterion) {
     let device = Device::flex();
     let settings = |kind: Kind, text: &str| -> ModelSettings { kind.settings(text.parse().expect("TOML")).expect("settings in range") };
     let mut group = c.benchmark_group("models");
-    group.sample_size(10);
     for (name, settings) in [
         ("rolling average", Kind::RollingAverage.defaults()),
         ("biases", Kind::Biases.defaults()),
@@ -112,7 +111,6 @@ fn lists(c: &mut Criterion) {
     let parts = parts(&data);
     let device = Device::flex();
     let mut group = c.benchmark_group("lists");
-    group.sample_size(10);
     for kind in [Kind::Popularity, Kind::Sims, Kind::UserKnn, Kind::Ials, Kind::Ease] {
         let context = FitContext::new(0, &device);
         let fit = || kind.defaults().fit(&parts.train, None, &context).expect("the model trains").model;
@@ -140,8 +138,7 @@ fn search(c: &mut Criterion) {
     let space: Space = (0..8).map(|i| format!("x{i} = {{ type = \"float\", low = 0.0, high = 1.0 }}\n")).collect::<String>().parse().expect("a space");
     let sphere = |trial: &mut Running| Ok::<_, Halt>(trial.configuration().values().map(|v| (v.number().unwrap_or(0.0) - 0.3).powi(2)).sum());
     let mut group = c.benchmark_group("search");
-    // Each question adds a trial to the study: few questions, so that it stays about as long as it was.
-    group.sample_size(10);
+    // Each question adds a trial to the study: as samples are few and short, it stays about as long as it was.
     for sampler in ["random", "sobol", "tpe", "gp"] {
         let settings = |sampler: &str| StudySettings { sampler: sampler.parse().expect("a sampler"), ..StudySettings::default() };
         let asking = Study::in_memory(space.clone(), settings(sampler)).expect("a study");
@@ -161,7 +158,11 @@ fn search(c: &mut Criterion) {
 criterion_group! {
     name = benches;
     // All of it in minutes: what one change did to one path is told by `--measurement-time` and a name.
-    config = Criterion::default().warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_secs(1)).nresamples(10_000);
+    config = Criterion::default()
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(200))
+        .measurement_time(Duration::from_secs(1))
+        .nresamples(10_000);
     targets = reading, models, lists, search
 }
 criterion_main!(benches);

@@ -4,6 +4,7 @@ use super::Settings;
 use super::design::Design;
 use super::machine::Machine;
 use foretaste_data::{ValueSlice, rng};
+use rand::Rng;
 use rand::seq::SliceRandom;
 
 /// Neighbouring rows that are shuffled among themselves where there are many: what their users have stays in a cache.
@@ -11,26 +12,28 @@ const STRETCH: usize = 1 << 16;
 /// Fewer stretches would leave a pass with the leanings of the users that came last.
 const STRETCHES: usize = 256;
 
-/// One pass over all rows in random order, or over stretches and each one's rows where there are many; answers the sum of
-/// squared errors before each update.
+/// All rows in random order, or stretches and each one's rows where there are many.
+fn order(rows: usize, mut random: impl Rng) -> impl Iterator<Item = usize> {
+    let length = if rows < STRETCH * STRETCHES { rows.max(1) } else { STRETCH };
+    let mut stretches: Vec<usize> = (0..rows).step_by(length).collect();
+    stretches.shuffle(&mut random);
+    stretches.into_iter().flat_map(move |first| {
+        let mut stretch: Vec<usize> = (first..(first + length).min(rows)).collect();
+        stretch.shuffle(&mut random);
+        stretch
+    })
+}
+
+/// One pass over all rows in that order; answers the sum of squared errors before each update.
 ///
 /// For one row with error `e`: `w_j += rate (e x_j - l_w w_j)`,
 /// `v_j += rate (e x_j (q - x_j v_j) - l_v v_j)` with `q = sum_j x_j v_j`.
 pub(super) fn pass(machine: &mut Machine, design: &Design, target: ValueSlice, settings: &Settings, seed: u64, epoch: usize) -> f64 {
     let (width, factors, rate) = (machine.width(), machine.factors, settings.learning_rate);
-    let mut random = rng(seed, &format!("fm sgd {epoch}"));
-    let length = if design.len() < STRETCH * STRETCHES { design.len().max(1) } else { STRETCH };
-    let mut stretches: Vec<usize> = (0..design.len()).step_by(length).collect();
-    stretches.shuffle(&mut random);
-    let rows = stretches.into_iter().flat_map(|first| {
-        let mut rows: Vec<usize> = (first..(first + length).min(design.len())).collect();
-        rows.shuffle(&mut random);
-        rows
-    });
     let mut features: Vec<(usize, usize, f32)> = Vec::new();
     let mut q = vec![0.0_f32; factors];
     let mut squares = 0.0;
-    for row in rows {
+    for row in order(design.len(), rng(seed, &format!("fm sgd {epoch}"))) {
         features.clear();
         for (place, block) in design.blocks().iter().enumerate() {
             features.extend(block.part(block.rows[row] as usize).map(|(feature, x)| (place, feature as usize * width, x)));
@@ -58,4 +61,27 @@ pub(super) fn pass(machine: &mut Machine, design: &Design, target: ValueSlice, s
         }
     }
     squares
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The first fifth of a pass comes from everywhere, however many rows there are: else what all users share (items,
+    /// attributes) ends a pass with the leanings of a few.
+    #[test]
+    fn passes_begin_everywhere() {
+        for rows in [0, 1, 1000, 20 * STRETCH + 7, STRETCHES * STRETCH + 7] {
+            let mut seen = vec![false; rows];
+            let mut tenths = [false; 10];
+            for (at, row) in order(rows, rng(7, "test")).enumerate() {
+                assert!(!std::mem::replace(&mut seen[row], true), "row {row} twice");
+                if at <= rows / 5 {
+                    tenths[row * 10 / rows] = true;
+                }
+            }
+            assert!(seen.into_iter().all(|seen| seen));
+            assert!(rows < 1000 || tenths == [true; 10], "{rows} rows begin in {tenths:?}");
+        }
+    }
 }
