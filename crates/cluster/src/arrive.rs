@@ -2,7 +2,7 @@
 
 use crate::{ClusterError, Result};
 use arrow::array::AsArray;
-use arrow::datatypes::{DataType, Int64Type, TimeUnit as ArrowUnit};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimeUnit as ArrowUnit};
 use datafusion::common::Column;
 use datafusion::datasource::listing::ListingTableUrl;
 use datafusion::functions_window::expr_fn::row_number;
@@ -82,13 +82,18 @@ impl Input {
 
     /// The rows of one file, numbered as they stand there.
     async fn file(&self, context: &SessionContext, name: &str, number: usize) -> Result<DataFrame> {
-        let rows = if name.ends_with(".csv") {
-            context.read_csv(name, CsvReadOptions::new().has_header(true)).await?
-        } else {
-            context.read_parquet(name, ParquetReadOptions::default()).await?
-        };
+        let csv = name.ends_with(".csv");
+        let mut rows =
+            if csv { context.read_csv(name, CsvReadOptions::new()).await? } else { context.read_parquet(name, ParquetReadOptions::default()).await? };
         let names: Vec<String> = rows.schema().fields().iter().map(|field| field.name().clone()).collect();
         let at = self.columns.find(name, &names)?;
+        if csv {
+            // The engine infers kinds from the first rows: right for moments; an id is text, whatever it looks like.
+            let inferred = rows.schema().field(at.timestamp).data_type().clone();
+            let kind = |column: usize| if column == at.timestamp { inferred.clone() } else { DataType::Utf8 };
+            let fields: Vec<Field> = names.iter().enumerate().map(|(column, name)| Field::new(name, kind(column), true)).collect();
+            rows = context.read_csv(name, CsvReadOptions::new().schema(&Schema::new(fields))).await?;
+        }
         let column = |at: usize| Expr::Column(Column::from_name(&names[at]));
         let text = |at: usize| cast(column(at), DataType::Utf8);
         let id = |at: usize| datafusion::functions::expr_fn::btrim(vec![text(at)]);

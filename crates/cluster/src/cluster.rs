@@ -3,10 +3,13 @@
 use crate::engine::runtime;
 use crate::{ClusterError, Result};
 use ballista_core::config::TaskSchedulingPolicy;
+use ballista_core::utils::default_session_builder;
 use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_process};
 use ballista_scheduler::cluster::BallistaCluster;
 use ballista_scheduler::config::SchedulerConfig;
 use ballista_scheduler::scheduler_process::start_server;
+use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::prelude::SessionConfig;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,6 +17,12 @@ use std::time::Duration;
 
 fn failed(what: &str, error: &impl std::fmt::Display) -> ClusterError {
     ClusterError::Usage(format!("the {what} stopped: {error}"))
+}
+
+/// Ballista's own session, with stores by address.
+fn session(config: SessionConfig) -> datafusion::error::Result<SessionState> {
+    let state = SessionStateBuilder::new_from_existing(default_session_builder(config)?);
+    Ok(state.with_runtime_env(runtime(None)?).build())
 }
 
 /// Serves as scheduler at `address` until it is stopped. An executor that is silent for `patience` counts as lost: its
@@ -31,6 +40,8 @@ pub async fn scheduler(address: SocketAddr, patience: Duration) -> Result<()> {
         executor_timeout_seconds: seconds,
         expire_dead_executor_interval_seconds: 1,
         no_executors_grace_period_seconds: seconds,
+        // It lists the files of a plan itself.
+        override_session_builder: Some(Arc::new(session)),
         ..SchedulerConfig::default()
     };
     let cluster = BallistaCluster::new_from_config(&config).await.map_err(|e| failed("scheduler", &e))?;

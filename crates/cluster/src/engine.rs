@@ -2,9 +2,9 @@
 
 use crate::stores::Stores;
 use crate::{ClusterError, Result};
-use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use std::sync::Arc;
 
@@ -36,6 +36,11 @@ pub(crate) fn runtime(memory: Option<usize>) -> datafusion::error::Result<Arc<Ru
     }
 }
 
+/// What plans are made with.
+fn state(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionState {
+    SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().build()
+}
+
 /// A file is read front to back by one task: that is what makes its rows' places known.
 fn settled(config: SessionConfig) -> SessionConfig {
     config.set_bool("datafusion.optimizer.repartition_file_scans", false).set_bool("datafusion.execution.parquet.schema_force_view_types", false)
@@ -53,8 +58,7 @@ impl Engine {
                 // A sort sets memory aside for merging what it spilled, ten megabytes unless told otherwise.
                 let aside = memory.map_or(10 << 20, |bytes| (bytes / 64).clamp(1 << 18, 10 << 20));
                 let config = settled(config).set_usize("datafusion.execution.sort_spill_reservation_bytes", aside);
-                let state = SessionStateBuilder::new().with_config(config).with_runtime_env(runtime(*memory)?).with_default_features().build();
-                Ok(SessionContext::new_with_state(state))
+                Ok(SessionContext::new_with_state(state(config, runtime(*memory)?)))
             }
             #[cfg(feature = "ballista")]
             Self::Ballista { scheduler, partitions } => {
@@ -67,8 +71,7 @@ impl Engine {
                     Some(n) => config.with_target_partitions(*n),
                     None => config,
                 };
-                let state = SessionStateBuilder::new().with_config(config).with_runtime_env(runtime(None)?).with_default_features().build();
-                Ok(SessionContext::remote_with_state(scheduler, state).await?)
+                Ok(SessionContext::remote_with_state(scheduler, state(config, runtime(None)?)).await?)
             }
             #[cfg(not(feature = "ballista"))]
             Self::Ballista { .. } => Err(ClusterError::Usage("this build has no Ballista\n  help: build it with --features ballista".into())),

@@ -1,4 +1,4 @@
-//! `foretaste-cluster`: sessions of logs of any size on DataFusion or Ballista, and a small Ballista cluster.
+//! `foretaste-cluster`: sessions of logs of any size on `DataFusion` or Ballista, and a small Ballista cluster.
 
 use arrow::record_batch::RecordBatch;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -22,7 +22,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Builds sessions: the rows that `foretaste sessions` builds.
-    Sessions(Sessions),
+    Sessions(Box<Sessions>),
     /// Serves as the scheduler of a Ballista cluster.
     #[cfg(feature = "ballista")]
     Scheduler {
@@ -67,7 +67,7 @@ enum Where {
 
 #[derive(Args)]
 struct Sessions {
-    /// A Parquet or CSV file or a folder of them: a path, or an address (s3://bucket/folder/).
+    /// A Parquet or CSV file or a folder of them: a path, or an address (`s3://bucket/folder/`).
     input: String,
     /// The Parquet file to write.
     #[arg(long)]
@@ -78,7 +78,7 @@ struct Sessions {
     /// Where the plan runs.
     #[arg(long, value_enum, default_value = "local")]
     engine: Where,
-    /// The Ballista scheduler, df://HOST:PORT.
+    /// The Ballista scheduler, `df://HOST:PORT`.
     #[arg(long, default_value = "df://127.0.0.1:50050")]
     scheduler: String,
     /// Partitions of the plan.

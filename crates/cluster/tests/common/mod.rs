@@ -4,6 +4,7 @@ use arrow::compute::concat_batches;
 use arrow::record_batch::RecordBatch;
 use foretaste_data::{IdleGaps, ReadOptions, read, store};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 /// Writes `rows` rows to Parquet parts in `folder`: ids that are numbers and ids that are not, equal times, rows that
@@ -20,9 +21,9 @@ pub fn parts(folder: &Path, rows: u32, parts: u32) {
                 _ => (draw % 1_000).to_string(),
             };
             let (item, time) = (draw / 7 % 300, 1_000_000_000 + u64::from(draw / 11 % 5_000) * 37_000);
-            text.push_str(&format!("{user},{item},{},{time}\n", 1 + draw % 5));
+            writeln!(text, "{user},{item},{},{time}", 1 + draw % 5).unwrap();
             if row % 40 == 0 {
-                text.push_str(&format!("{user},{item},{},{time}\n", 1 + row % 5));
+                writeln!(text, "{user},{item},{},{time}", 1 + row % 5).unwrap();
             }
         }
         let csv = folder.with_extension("csv");
