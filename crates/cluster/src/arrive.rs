@@ -63,11 +63,9 @@ impl Input {
         let store = context.runtime_env().object_store(&root)?;
         let found: Vec<_> = match store.head(url.prefix()).await {
             Ok(file) => vec![file],
-            Err(_) => store
-                .list(Some(url.prefix()))
-                .try_collect()
-                .await
-                .map_err(|e| DataError::file(&self.address, format!("cannot be listed ({e})"), "check the address"))?,
+            Err(_) => store.list(Some(url.prefix())).try_collect().await.map_err(|e| {
+                DataError::file(&self.address, format!("cannot be listed ({e})"), "check the address, and the store's settings in the environment")
+            })?,
         };
         let mut names: Vec<String> = found.into_iter().map(|file| file.location.to_string()).collect();
         if names.iter().any(|name| name.contains("/_temporary/")) {
