@@ -2,7 +2,8 @@
 """What `tune` gains over every model's defaults on MovieLens 1M, on rows that no search saw, and which settings it owes.
 
 Each split is searched for itself: settings found on another split would have seen rows that test here. Cells that
-`tuning.json` holds already are kept, so that an interrupted run goes on where it stood (`--again MODEL` measures anew).
+`tuning.json` holds already are kept, and unfinished searches go on, so that an interrupted run goes on where it stood
+(`--again MODEL` measures anew).
 
 Called by `cargo xtask bench tuning --data FOLDER`.
 """
@@ -13,6 +14,7 @@ import concurrent.futures
 import json
 import os
 import pathlib
+import shutil
 import statistics
 import sys
 import tempfile
@@ -54,14 +56,16 @@ KNOBS = {
 
 
 def search(args, name, trials, words, ranks, seed):
-    """One search: what it found, and the test figures of the defaults and of the best trial."""
+    """One search: its folder, what it found, and the test figures of the defaults and of the best trial."""
     task = ["--regime", "last-session", "--metric", "NDCG@10"] if ranks else ["--regime", "random"]
-    with tempfile.TemporaryDirectory() as folder:
-        command = [args.foretaste, "tune", name, "ml-1m", "--data", pathlib.Path(args.data) / "ml-1m", *task, *words, "--trials", trials, "--seed", seed]
-        found, _, _ = run([*command, "--device", "flex", "--threads", "1", "--json", "--out", pathlib.Path(folder) / "search"])
+    folder = args.searches / "-".join([name, str(trials), str(seed), *words[1::2]])
+    command = [args.foretaste, "tune", name, "ml-1m", "--data", pathlib.Path(args.data) / "ml-1m", *task, *words, "--trials", trials, "--seed", seed]
+    if not (folder / "tuned.json").is_file():
+        run([*command, "--device", "flex", "--threads", "1", "--json", "--out", folder, "--resume"])
+    found = json.loads((folder / "tuned.json").read_text())
     states = collections.Counter(trial["state"] for trial in found["trials"])
     kept = {key: found[key] for key in ["title", "metric", "default", "best", "default_test", "best_test", "importance", "settings"]}
-    return {"model": name, "seed": seed, "ranks": ranks, "trials": trials, "complete": states["complete"], "pruned": states["pruned"], "failed": states["failed"], "near": True, **kept}
+    return folder, {"model": name, "seed": seed, "ranks": ranks, "trials": trials, "complete": states["complete"], "pruned": states["pruned"], "failed": states["failed"], "near": True, **kept}
 
 
 def table(cells, seeds):
@@ -136,6 +140,7 @@ def main():
     parser.add_argument("--again", nargs="*", default=[], help="models to measure anew")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=2, help="searches at a time, a thread each")
+    parser.add_argument("--searches", default=pathlib.Path(tempfile.gettempdir()) / "foretaste-tuning", type=pathlib.Path, help="folder of unfinished searches")
     parser.add_argument("--out", default=ROOT / "docs" / "results" / "tuning.md", type=pathlib.Path)
     args = parser.parse_args()
     raw = args.out.with_suffix(".json")
@@ -152,12 +157,13 @@ def main():
     lock = threading.Lock()
 
     def measure(cell):
-        found = search(args, *cell)
+        folder, found = search(args, *cell)
         with lock:
             cells.append(found)
             cells.sort(key=lambda c: (order[c["model"]], c["seed"]))
             raw.write_text(json.dumps(cells, indent=1) + "\n")
             write(args, cells)
+            shutil.rmtree(folder)
             print(found["model"], found["seed"], *(f"{found[k]:.4f}" for k in ["default", "best", "default_test", "best_test"]), file=sys.stderr, flush=True)
 
     with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
