@@ -56,7 +56,7 @@ pub fn parity(sh: &Shell) -> Outcome {
     let _loader = sh.push_env("LD_LIBRARY_PATH", &driver.libraries);
     let _runtime = sh.push_env("XDG_RUNTIME_DIR", &driver.runtime);
     let _device = sh.push_env("FORETASTE_PARITY_DEVICE", "vulkan");
-    cmd!(sh, "cargo test --release --package foretaste-bench --package foretaste-models --features wgpu,remote --lib --test remote -- parity auto_never")
-        .run()?;
+    // The packages that the other steps build, too, so that dependencies are built once.
+    cmd!(sh, "cargo test --workspace --features wgpu,remote --lib --test remote -- parity auto_never a_server").run()?;
     Ok(())
 }

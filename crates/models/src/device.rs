@@ -1,6 +1,7 @@
 //! Where layers are computed: a choice made at run time.
 
 use crate::{ModelError, Result};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// A device by name: `flex` (CPU), `vulkan`, `wgpu`, `cuda:N`, `remote:HOST:PORT` (lent by `foretaste device-server`).
 #[derive(Debug, Clone)]
@@ -53,6 +54,24 @@ impl Device {
     /// Whether this is the CPU, where native code may take burn's place.
     pub(crate) fn is_flex(&self) -> bool {
         self.name == "flex"
+    }
+
+    /// Does work whose tensors lie here. A device that fails in the middle (a server that is gone, memory that is full) is an
+    /// error that names it, whether burn tells it as an error or by a panic.
+    pub(crate) fn guard<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        if self.is_flex() {
+            return work();
+        }
+        let failed =
+            |told: &str| Err(ModelError::device(&self.name, format!("failed in the middle; when it is back, the same command with --resume goes on ({told})")));
+        match catch_unwind(AssertUnwindSafe(work)) {
+            Ok(Err(ModelError::Device { device, reason })) if device.is_empty() => failed(&reason),
+            Ok(outcome) => outcome,
+            Err(panic) => {
+                let told = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+                failed(told.unwrap_or("no reason given"))
+            }
+        }
     }
 
     pub(crate) fn burn(&self) -> &burn::tensor::Device {
@@ -213,6 +232,16 @@ mod tests {
         for unknown in ["gpu", "cuda:x", ""] {
             assert!(Device::open(unknown).unwrap_err().to_string().contains("known are"), "{unknown}");
         }
+    }
+
+    #[test]
+    fn a_device_that_fails_is_named() {
+        let device = Device { name: "gpu".into(), inner: Device::flex().inner };
+        let told = |work: fn() -> Result<()>| device.guard(work).unwrap_err().to_string();
+        let panicked = told(|| panic!("out of memory"));
+        assert!(panicked.starts_with("device gpu: failed in the middle") && panicked.contains("out of memory"), "{panicked}");
+        assert!(told(|| Err(ModelError::device("", "gone"))).starts_with("device gpu: failed in the middle"));
+        assert_eq!(told(|| Err(ModelError::Interrupted)), "interrupted");
     }
 
     #[test]

@@ -87,10 +87,11 @@ macro_rules! models {
             ///
             /// # Errors
             /// [`ModelError::Setting`] before anything is trained, [`ModelError::Training`] when the
-            /// rows cannot train the model, [`ModelError::Interrupted`] when asked to stop.
+            /// rows cannot train the model, [`ModelError::Interrupted`] when asked to stop, [`ModelError::Device`] when the
+            /// device fails.
             pub fn fit(&self, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Result<Fitted> {
                 self.check()?;
-                match self { $(Self::$variant(settings) => $module::fit(settings, train, validation, context),)* }
+                context.device.guard(|| match self { $(Self::$variant(settings) => $module::fit(settings, train, validation, context),)* })
             }
         }
     };

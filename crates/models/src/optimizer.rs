@@ -155,7 +155,7 @@ pub(crate) fn ids(ids: Vec<i32>, device: &Device) -> Tensor<1, Int> {
     Tensor::from_data(TensorData::new(ids, [n]), device.burn())
 }
 
-/// A tensor's values.
+/// A tensor's values; whose device failed, `Device::guard` knows.
 pub(crate) fn values(tensor: Tensor<2>) -> Result<Vec<f32>> {
     tensor.try_into_vec_as::<f32>().map_err(|e| ModelError::device("", format!("reading a tensor back failed: {e}")))
 }
