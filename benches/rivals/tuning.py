@@ -144,6 +144,9 @@ def main():
     parser.add_argument("--out", default=ROOT / "docs" / "results" / "tuning.md", type=pathlib.Path)
     args = parser.parse_args()
     raw = args.out.with_suffix(".json")
+    for model in args.again:
+        for folder in args.searches.glob(f"{model}-[0-9]*"):
+            shutil.rmtree(folder)
     order = {name: place for place, (name, _, _) in enumerate(RATING + RANKING)}
     cells = [c for c in (json.loads(raw.read_text()) if raw.is_file() else []) if c["model"] not in args.again]
     held = {(c["model"], c["seed"]) for c in cells}
