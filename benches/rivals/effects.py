@@ -13,7 +13,7 @@ import tempfile
 
 from run import ROOT, run
 
-WORLDS = [[], ["drift"], ["sessions"], ["drift", "sessions", "streaks", "fame", "selection"]]
+WORLDS = {"all": [], "drift": ["drift"], "sessions": ["sessions"], "none": ["drift", "sessions", "streaks", "fame", "selection"]}
 # SVD++ is T-SVD without time; PMF has no implicit ratings either, which is a lead of its own. RNN is HRNN Init without
 # session states; hrnn-alone differs from it in size, inputs and training, too.
 LEADS = [("t-svd", "pmf", "drift"), ("t-svd", "biased-mf", "drift"), ("t-svd", "svd++", "drift"), ("rnn", "biased-mf", "sessions"), ("hrnn-init", "rnn", "sessions"), ("hrnn-alone", "rnn", "sessions")]
@@ -45,7 +45,7 @@ def main():
     parser.add_argument("--models", default="biased-mf,svd++,t-svd,rnn,hrnn-alone")
     parser.add_argument("--regime", default="future")
     parser.add_argument("--seeds", default="1")
-    parser.add_argument("--worlds", type=int, default=len(WORLDS), help="the first so many: all effects, without drift, without sessions, without any")
+    parser.add_argument("--worlds", default=",".join(WORLDS), help="with all effects, without drift, without sessions, with none")
     parser.add_argument("--out", default=ROOT / "docs" / "results" / "simulated.md", type=pathlib.Path)
     args = parser.parse_args()
     lines = [
@@ -57,7 +57,7 @@ def main():
         "",
     ]
     table, lowest = {}, {}
-    for without in WORLDS[: args.worlds]:
+    for without in [WORLDS[world] for world in args.worlds.split(",")]:
         world = "all effects" if not without else "without " + ", ".join(without)
         with tempfile.TemporaryDirectory() as folder:
             scratch = pathlib.Path(folder)
