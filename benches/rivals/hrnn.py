@@ -29,7 +29,8 @@ def main():
     parser.add_argument("--largest", type=int, default=20_000_000, help="events of the largest simulation")
     parser.add_argument("--out", default=ROOT / "docs" / "results" / "rivals-hrnn.md", type=pathlib.Path)
     args = parser.parse_args()
-    ours = args.foretaste.absolute().parent / "examples" / "hrnn_speed"
+    examples = args.foretaste.absolute().parent / "examples"
+    ours, stock = examples / "hrnn_speed", examples / "hrnn_stock"
     raw, rows, growth = {}, [], []
     with tempfile.TemporaryDirectory() as folder:
         ceiling = run([sys.executable, HERE / "torch_matmul.py"])[0]["gflops"]
@@ -48,7 +49,7 @@ def main():
                     for _ in range(args.turns):
                         cell["ours"].append(speed(run([ours, *simulation, size, window, 3])[0]))
                         cell["torch"].append(peer(faster))
-                    cell["stock"].append(speed(run([ours, *simulation, size, window, 2, "stock"])[0]))
+                    cell["stock"].append(speed(run([stock, *simulation, size, window, 2])[0]))
                     raw[f"{items} {size} {window}"] = cell | {"embedding": faster}
                     a, b, c = (statistics.median(cell[name]) for name in ["ours", "torch", "stock"])
                     # Forward and backward of the recurrent layer, its inputs, and the decoder.

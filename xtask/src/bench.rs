@@ -73,7 +73,9 @@ pub fn criterion(sh: &Shell, arguments: &[String]) -> Outcome {
 fn measure(sh: &Shell, comparison: &Comparison, arguments: &[String]) -> Outcome {
     let script = comparison.script;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| sh.current_dir().join("target"), PathBuf::from);
-    cmd!(sh, "cargo build --release --bins --examples").run()?;
+    // burn's own layers are built for the one comparison with them.
+    let stock: &[&str] = if script == "hrnn.py" { &["--features", "foretaste-benches/stock-gru"] } else { &[] };
+    cmd!(sh, "cargo build --release --bins --examples {stock...}").run()?;
     let python = match &comparison.peers {
         None => PathBuf::from("python3"),
         Some(peers) => environment(sh, &target, peers)?,

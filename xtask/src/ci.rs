@@ -1,35 +1,91 @@
 //! What CI runs, in the order in which it fails fastest.
 
-use crate::{Outcome, driver, tidy};
+use crate::{Outcome, driver, slowest, tidy};
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 use xshell::{Shell, cmd};
 
-/// All tests on the CPU backend, with nextest where it is installed, then the examples in the docs.
+/// All tests, with nextest where it is installed. On the CPU backend alone, or with the backends that `FORETASTE_FEATURES`
+/// names; a GPU backend is then held to the CPU's on a software driver.
 pub fn test(sh: &Shell, arguments: &[String]) -> Outcome {
-    if cmd!(sh, "cargo nextest --version").quiet().ignore_stdout().ignore_stderr().run().is_ok() {
-        cmd!(sh, "cargo test --workspace --doc").run()?;
-        cmd!(sh, "cargo nextest run --workspace --no-fail-fast {arguments...}").run()?;
-    } else {
-        cmd!(sh, "cargo test --workspace --no-fail-fast {arguments...}").run()?;
+    let features = std::env::var("FORETASTE_FEATURES").ok().filter(|features| !features.is_empty() && features != "none");
+    let with: Vec<String> = features.iter().flat_map(|features| ["--features".to_owned(), features.clone()]).collect();
+    let _driver = match &features {
+        Some(features) if features.contains("wgpu") => driver::in_use(sh)?,
+        _ => Vec::new(),
+    };
+    if cmd!(sh, "cargo nextest --version").quiet().ignore_stdout().ignore_stderr().run().is_err() {
+        cmd!(sh, "cargo test --workspace --no-fail-fast {with...} {arguments...}").run()?;
+        return Ok(());
     }
-    Ok(())
+    // nextest leaves the examples in the docs out.
+    if arguments.is_empty() {
+        step("tests in the docs", || Ok(cmd!(sh, "cargo test --workspace --doc {with...}").run()?))?;
+    }
+    step("building the tests", || Ok(cmd!(sh, "cargo nextest run --workspace --no-run {with...}").run()?))?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| sh.current_dir().join("target"), PathBuf::from);
+    let report = target.join(slowest::REPORT);
+    let _ = std::fs::remove_file(&report);
+    nextest(sh, &[&["--no-fail-fast".to_owned()], with.as_slice(), arguments].concat(), || slowest::tell(&report))
+}
+
+/// Runs nextest; `between` comes before its own count, which ends the output.
+#[allow(clippy::print_stderr)]
+fn nextest(sh: &Shell, arguments: &[String], between: impl FnOnce()) -> Outcome {
+    let mut command = Command::from(cmd!(sh, "cargo nextest run --workspace"));
+    let mut child = command.args(arguments).stderr(Stdio::piped()).spawn()?;
+    let mut count = None;
+    for line in BufReader::new(child.stderr.take().ok_or("nextest has no standard error")?).lines() {
+        let line = line?;
+        if line.trim_start().starts_with("Summary [") {
+            count = Some(line);
+        } else {
+            eprintln!("{line}");
+        }
+    }
+    let status = child.wait()?;
+    between();
+    eprintln!("{}", count.unwrap_or_default());
+    if status.success() { Ok(()) } else { Err("tests failed".into()) }
 }
 
 /// Everything, or everything but the tests for a caller that runs them itself.
 pub fn all(sh: &Shell, arguments: &[String]) -> Outcome {
     step("tidy", || tidy::check(sh))?;
     step("formatting", || Ok(cmd!(sh, "cargo fmt --all --check").run()?))?;
-    step("clippy", || Ok(cmd!(sh, "cargo clippy --workspace --features wgpu,remote --all-targets -- -D warnings").run()?))?;
+    // One check of all dependencies for both.
+    step("clippy", || Ok(cmd!(sh, "cargo clippy --workspace --features wgpu,stock-gru --all-targets -- -D warnings").run()?))?;
     step("docs", || {
         let _flags = sh.push_env("RUSTDOCFLAGS", "-D warnings");
-        Ok(cmd!(sh, "cargo doc --workspace --features wgpu,remote --no-deps").run()?)
+        Ok(cmd!(sh, "cargo doc --workspace --features wgpu,stock-gru --no-deps").run()?)
     })?;
-    step("GPU parity", || parity(sh))?;
+    // With default features, so that none hides what another lacks: every target, then each crate as it would be published.
+    step("check, CPU alone", || Ok(cmd!(sh, "cargo check --workspace --all-targets").run()?))?;
+    step("packages", || package(sh))?;
     if arguments.iter().any(|a| a == "--without-tests") {
         return Ok(());
     }
     let _slow = sh.push_env("FORETASTE_SLOW_TESTS", "1");
     step("tests", || test(sh, &[]))
+}
+
+/// Every crate as `cargo publish` would send it, built from what it holds; and no library brings data that is not ours.
+pub fn package(sh: &Shell) -> Outcome {
+    for library in ["data", "metrics", "models", "hpo", "automl"] {
+        let tree = cmd!(sh, "cargo tree --package foretaste-{library} --edges normal --prefix none").quiet().read()?;
+        if tree.contains("foretaste-ml-latest-small") {
+            return Err(format!(
+                "foretaste-{library} brings MovieLens ratings by default\n  help: they are for the program alone; ask for the feature in dev-dependencies"
+            )
+            .into());
+        }
+    }
+    // Whether it builds is asked, not how fast it runs; a package does not know the workspace's profiles.
+    let _level = sh.push_env("CARGO_PROFILE_DEV_OPT_LEVEL", "0");
+    let _debug = sh.push_env("CARGO_PROFILE_DEV_DEBUG", "false");
+    Ok(cmd!(sh, "cargo package --workspace --allow-dirty --quiet").run()?)
 }
 
 /// `crates/cluster`, which is a workspace of its own: formatting, clippy, and its tests with a Ballista cluster on loopback.
@@ -49,14 +105,9 @@ fn step(name: &str, run: impl FnOnce() -> Outcome) -> Outcome {
     outcome
 }
 
-/// Loss, gradients and training steps on wgpu, and a whole run on a lent device, against the CPU backend.
+/// Loss, gradients and training steps on wgpu against the CPU backend: the tests of parity alone, from the same build.
 pub fn parity(sh: &Shell) -> Outcome {
-    let driver = driver::software_vulkan(sh)?;
-    let _icd = sh.push_env("VK_ICD_FILENAMES", &driver.icd);
-    let _loader = sh.push_env("LD_LIBRARY_PATH", &driver.libraries);
-    let _runtime = sh.push_env("XDG_RUNTIME_DIR", &driver.runtime);
-    let _device = sh.push_env("FORETASTE_PARITY_DEVICE", "vulkan");
-    // The packages that the other steps build, too, so that dependencies are built once.
-    cmd!(sh, "cargo test --workspace --features wgpu,remote --lib --test remote -- parity auto_never a_server").run()?;
+    let _driver = driver::in_use(sh)?;
+    cmd!(sh, "cargo test --workspace --features wgpu --lib -- parity auto_never").run()?;
     Ok(())
 }

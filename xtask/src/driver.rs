@@ -4,20 +4,31 @@
 //! Packages are downloaded and unpacked into the build folder; nothing is installed.
 
 use std::path::{Path, PathBuf};
-use xshell::{Shell, cmd};
+use xshell::{PushEnv, Shell, cmd};
 
 /// Where the driver's parts lie.
-pub struct Driver {
+struct Driver {
     /// The file that tells the loader of the driver.
-    pub icd: PathBuf,
+    icd: PathBuf,
     /// Folder of the loader's and the driver's libraries.
-    pub libraries: String,
+    libraries: String,
     /// A folder the loader may use.
-    pub runtime: PathBuf,
+    runtime: PathBuf,
+}
+
+/// The environment of tests that hold a GPU backend to the CPU's, while what is returned lives.
+pub fn in_use(sh: &Shell) -> Result<Vec<PushEnv<'_>>, Box<dyn std::error::Error>> {
+    let driver = software_vulkan(sh)?;
+    Ok(vec![
+        sh.push_env("VK_ICD_FILENAMES", &driver.icd),
+        sh.push_env("LD_LIBRARY_PATH", &driver.libraries),
+        sh.push_env("XDG_RUNTIME_DIR", &driver.runtime),
+        sh.push_env("FORETASTE_PARITY_DEVICE", "vulkan"),
+    ])
 }
 
 /// Finds the driver, or fetches it with `apt-get download`.
-pub fn software_vulkan(sh: &Shell) -> Result<Driver, Box<dyn std::error::Error>> {
+fn software_vulkan(sh: &Shell) -> Result<Driver, Box<dyn std::error::Error>> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| sh.current_dir().join("target"), PathBuf::from);
     let folder = target.join("software-vulkan");
     let icd = folder.join("usr/lib/chromium/vk_swiftshader_icd.json");

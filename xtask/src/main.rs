@@ -2,10 +2,12 @@
 //!
 //! Depends on no crate of ours, so that it builds in seconds.
 
+mod backend;
 mod bench;
 mod ci;
 mod driver;
 mod instructions;
+mod slowest;
 mod tidy;
 
 use std::path::PathBuf;
@@ -23,10 +25,10 @@ cargo xtask TASK [ARGUMENTS]
   sessions [..]    read a log, write sessions Parquet
   fetch NAME [..]  bring a data set
   datasets         list the known data sets
-  device-server    lend this machine's device to runs elsewhere (FORETASTE_FEATURES=wgpu,remote, there as here)
-  test [..]        run all tests (CPU backend only; arguments go to the test runner)
-  ci               what CI runs: formatting, clippy, docs, tidy, tests, slow tests, GPU parity
+  test [..]        run all tests (arguments go to the test runner; FORETASTE_FEATURES=wgpu: with the GPU backend, on a software driver)
+  ci               what CI runs: tidy, formatting, clippy, docs, packages, tests, slow tests
   tidy             the house rules as tests
+  package          every crate as it would be published, built from what it holds
   parity           GPU parity tests on a software Vulkan driver, which is fetched when missing
   cluster [..]     sessions of any size on DataFusion or Ballista, and a small Ballista cluster (crates/cluster)
   test-cluster     its formatting, clippy and tests
@@ -51,8 +53,8 @@ cargo xtask TASK [ARGUMENTS]
   bench rivals-search   hyper-parameter search beside Optuna and egobox (the same packages as rivals-models)
 
 reproduce, tune, automl, recommend, import, sessions, simulate, fetch and datasets take --help.
-FORETASTE_FEATURES picks the backends they are built with (default: wgpu; also cuda, remote; none builds in a
-third of the time and computes on the CPU).
+reproduce, tune, automl and recommend are built for a GPU where one is found, all else for the CPU alone. FORETASTE_FEATURES
+decides where it is set: none (the CPU), wgpu (any maker's GPU), vulkan, cuda.
 ";
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -62,12 +64,13 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (task, rest) = arguments.split_first().map_or(("help", [].as_slice()), |(task, rest)| (task.as_str(), rest));
     let outcome = match task {
-        "reproduce" | "tune" | "automl" | "recommend" | "import" | "sessions" | "simulate" | "fetch" | "datasets" | "device-server" => {
+        "reproduce" | "tune" | "automl" | "recommend" | "import" | "sessions" | "simulate" | "fetch" | "datasets" => {
             return program(task, rest);
         }
         "test" => shell().and_then(|sh| ci::test(&sh, rest)),
         "ci" => shell().and_then(|sh| ci::all(&sh, rest)),
         "tidy" => shell().and_then(|sh| tidy::check(&sh)),
+        "package" => shell().and_then(|sh| ci::package(&sh)),
         "parity" => shell().and_then(|sh| ci::parity(&sh)),
         "cluster" => return cluster(rest),
         "test-cluster" => shell().and_then(|sh| ci::cluster(&sh)),
@@ -103,12 +106,15 @@ fn root() -> PathBuf {
 }
 
 /// Builds and runs the `foretaste` program where the user stands.
+#[allow(clippy::print_stderr)]
 fn program(task: &str, arguments: &[String]) -> ExitCode {
-    let features = std::env::var("FORETASTE_FEATURES").unwrap_or_else(|_| "wgpu".into());
-    let features = if features == "none" { String::new() } else { features };
+    let backend::Choice { features, said } = backend::choose(task, arguments, std::env::var("FORETASTE_FEATURES").ok(), backend::gpu);
+    if let Some(said) = said {
+        eprintln!("{said}");
+    }
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command
-        .args(["run", "--release", "--package", "foretaste-bench", "--features", &features])
+        .args(["run", "--release", "--package", "foretaste", "--features", &features])
         .arg("--manifest-path")
         .arg(root().join("Cargo.toml"))
         .args(["--", task])

@@ -1,9 +1,4 @@
-//! Which algorithm, with which settings.
-//!
-//! [`Materials`] are what may be learned from: rows that train and rows that judge; test rows never come here. An
-//! [`Objective`] trains one configuration of one model and judges it by a [`Metric`]; [`tune`] searches a model's
-//! settings with it; a [`Race`] lets models compete for a budget's time, and [`blend`] joins the best of
-//! them, with weights from the judging rows or from training rows predicted [`out_of_fold`].
+#![doc = include_str!("../README.md")]
 
 pub mod blend;
 mod error;

@@ -33,16 +33,6 @@ pub enum Command {
     Fetch(Fetch),
     /// List the known data sets.
     Datasets,
-    /// Lend this machine's device to `--device remote:HOST:PORT` elsewhere, on a network that is trusted; Ctrl-C ends it.
-    #[cfg(feature = "remote")]
-    DeviceServer {
-        /// Where it listens.
-        #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:50060")]
-        listen: std::net::SocketAddr,
-        /// auto, flex, vulkan, wgpu, cuda:N.
-        #[arg(long, default_value = "auto")]
-        device: String,
-    },
 }
 
 /// How to read a log.
@@ -114,6 +104,10 @@ pub struct Reproduce {
     /// Systems to run, or all; by default those of the chart, or the main ones.
     #[arg(long, value_delimiter = ',')]
     pub models: Vec<String>,
+    /// Trainings side by side, each on its share of the threads; by default as many as there are threads, four at most, for
+    /// small logs, and one at a time for large ones. Never changes a result.
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<usize>,
     /// Regimes: random, per-user, future, last-session (each user's last session), held-users (Amazon
     /// Personalize's rule); by default random,future, for netflix future, for ranking last-session,future.
     #[arg(long, value_delimiter = ',', value_parser = ["random", "per-user", "future", "last-session", "held-users"])]
@@ -158,7 +152,7 @@ pub struct Reproduce {
     /// Change a setting: MODEL.SETTING=VALUE. May be given often.
     #[arg(long, value_name = "M.S=V")]
     pub set: Vec<String>,
-    /// auto, flex, vulkan, wgpu, cuda:N, remote:HOST:PORT.
+    /// auto, flex, vulkan, wgpu, cuda:N.
     #[arg(long, default_value = "auto")]
     pub device: String,
     /// Folder of the run; default `runs/<data set>-<hash of the settings>`.
@@ -215,7 +209,7 @@ pub struct Recommend {
     /// Seed of every random choice.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// auto, flex, vulkan, wgpu, cuda:N, remote:HOST:PORT.
+    /// auto, flex, vulkan, wgpu, cuda:N.
     #[arg(long, default_value = "auto")]
     pub device: String,
     /// How the log is read and results are told.
@@ -259,7 +253,7 @@ pub struct Search {
     /// Seed of every random choice.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// auto, flex, vulkan, wgpu, cuda:N, remote:HOST:PORT.
+    /// auto, flex, vulkan, wgpu, cuda:N.
     #[arg(long, default_value = "auto")]
     pub device: String,
     /// Folder of the run; default `runs/tune-...` or `runs/automl-...`.

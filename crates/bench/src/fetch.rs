@@ -4,11 +4,10 @@ use crate::output::note;
 use crate::{BenchError, Result, dataset};
 use foretaste_data::manifest::{Archive, Package};
 use foretaste_data::{Manifest, ReadOptions, hex, store};
-use indicatif::{ProgressBar, ProgressStyle};
 use md5::Md5;
 use sha2::{Digest, Sha256};
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -61,8 +60,17 @@ fn from_owner(manifest: &Manifest, archive: &Archive, url: &str, to: &Path, fold
     Ok(folder.to_path_buf())
 }
 
+#[cfg(not(feature = "fetch"))]
+fn download(url: &str, _: &Path, _: Option<u64>) -> Result<()> {
+    Err(fail(url, "this build has no downloads; build with the feature fetch, or bring the archive by hand"))
+}
+
 /// Downloads `url` to `part`, going on where an earlier try stopped.
+#[cfg(feature = "fetch")]
 fn download(url: &str, part: &Path, bytes: Option<u64>) -> Result<()> {
+    use indicatif::{ProgressBar, ProgressStyle};
+    use std::io::Write;
+
     let have = part.metadata().map_or(0, |m| m.len());
     if bytes.is_some_and(|b| b == have) {
         return Ok(());

@@ -1,5 +1,4 @@
-//! Protocols, metrics, published results, tables, charts and reports: what turns trained models into
-//! evidence. The `foretaste` program is a thin shell over this crate.
+#![doc = include_str!("../README.md")]
 
 pub mod chart;
 pub mod cli;
@@ -8,6 +7,7 @@ pub mod compare;
 pub mod dataset;
 mod error;
 pub mod fetch;
+pub mod grid;
 pub mod leaderboard;
 pub mod machine;
 pub mod output;

@@ -1,7 +1,10 @@
 //! Progress on standard error: bars for people, JSON lines for programs, and Ctrl-C.
 
 use crate::output::{note, raw};
-use foretaste_models::{EpochReport, Progress};
+use crate::ranking;
+use crate::results::{Cell, Row};
+use crate::table::spread;
+use foretaste_models::{EpochReport, Progress, Reading};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -57,10 +60,36 @@ impl RunProgress {
         self.bar.inc(1);
         if self.json {
             raw(&serde_json::json!({ "event": "done", "cell": cell, "headline": headline }).to_string());
-        } else if self.bar.is_hidden() {
-            note(&format!("{cell}: {headline}"));
         } else {
-            self.bar.println(format!("{cell}: {headline}"));
+            self.line(&format!("{cell}: {headline}"));
+        }
+    }
+
+    /// A line that stays, above the bar where there is one.
+    fn line(&self, text: &str) {
+        if self.bar.is_hidden() {
+            note(text);
+        } else {
+            self.bar.println(text);
+        }
+    }
+
+    /// A row of a table is whole: all its seeds are done.
+    pub fn row(&self, name: &str, cells: &[&Cell]) {
+        let [first, _, ..] = cells else { return };
+        let row = Row { cells: cells.to_vec() };
+        let figures = Reading::ALL.iter().filter_map(|reading| {
+            let (what, figure) = match first.outcome.figures.is_empty() {
+                true => ("RMSE".to_owned(), row.errors(*reading, |e| e.rmse)),
+                false => (ranking::HEADLINE.name(), row.figure(*reading, &ranking::HEADLINE.name())),
+            };
+            figure.map(|figure| format!("{what} {} {}", spread(Some(figure), cells.len()), reading.name()))
+        });
+        let figures = figures.collect::<Vec<_>>().join(", ");
+        if self.json {
+            raw(&serde_json::json!({ "event": "row", "row": name, "headline": figures }).to_string());
+        } else {
+            self.line(&format!("{name}: {figures}"));
         }
     }
 

@@ -4,7 +4,7 @@
 //! the way ([`Measured`]): the first comes out equal to the byte however often a run is interrupted.
 
 use crate::{BenchError, Result};
-use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, UInt64Array};
+use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray, UInt64Array};
 use foretaste_data::{DataError, Regime, atomic, hex};
 use foretaste_metrics::mean_and_deviation;
 use foretaste_models::{EpochReport, Reading};
@@ -130,8 +130,12 @@ pub struct Measured {
     pub predict_seconds: f64,
     /// Ranked lists a second, streaming; none where ratings are predicted.
     pub lists_per_second: Option<f64>,
-    /// Peak resident memory of the process while the cell ran, in MB.
+    /// Peak resident memory of the process while the cell ran, in MB; none where other cells ran beside it.
     pub peak_memory_mb: Option<u64>,
+    /// Cells that ran side by side.
+    pub jobs: usize,
+    /// Threads of this one.
+    pub threads: usize,
 }
 
 /// A finished cell.

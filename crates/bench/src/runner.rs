@@ -11,10 +11,11 @@ use foretaste_metrics::{mae, rmse};
 use foretaste_models::{Device, FitContext, RatingModel, Reading, save, weights_hash};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Instant;
 
 /// Bumped whenever a change moves results, so that old cells are not taken for new ones.
-const RESULTS_VERSION: u32 = 10;
+const RESULTS_VERSION: u32 = 11;
 
 /// What trained models are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +63,14 @@ struct Rows {
     selection: Option<(Option<Histories>, Histories)>,
 }
 
+/// A table's split under one seed.
+pub(crate) struct Prepared {
+    /// The rule as it stands for the seed.
+    rule: SplitRule,
+    split: Split,
+    rows: OnceLock<Rows>,
+}
+
 impl Rows {
     /// All rows known before testing.
     fn known(&self) -> &Histories {
@@ -70,41 +79,40 @@ impl Rows {
 }
 
 impl Protocol<'_> {
-    /// Runs (or takes from the folder) one cell a system and seed under `rule`. Under `k folds` seed
-    /// `s` is fold `s` of the folds of seed 0; under fold files `{}` in their name is `s + 1`.
+    /// The split of one seed. Under `k folds` seed `s` is fold `s` of the folds of seed 0; under fold files `{}` in their
+    /// name is `s + 1`.
     ///
     /// # Errors
-    /// [`BenchError::Interrupted`] after Ctrl-C; whatever splitting, training or writing meets.
-    pub fn run(&self, data: &Dataset, rule: &SplitRule, systems: &[System], seeds: &[u64]) -> Result<Vec<Cell>> {
-        let mut cells = Vec::new();
-        for &seed in seeds {
-            let (rule, split_seed) = of_seed(rule, seed);
-            let split = rule.split(&data.table, split_seed, if published_validation(&rule) { 0.0 } else { self.validation })?;
-            let mut rows = None;
-            if self.save_splits {
-                self.write_split(data, &rule, seed, rows.insert(self.rows(data, &split)))?;
-            }
-            for system in systems {
-                if crate::progress::stopping() {
-                    return Err(BenchError::Interrupted);
-                }
-                let name = format!("{} · {} {} · {} · seed {seed}", data.name, rule.regime(), rule.name(), system.title);
-                self.progress.begin(&name);
-                let key = self.key(data, &split, system, seed);
-                let file = self.folder.join("cells").join(format!("{key}.json"));
-                let cell = if let Some(cell) = self.finished(&file, &key, &self.model_folder(data, &rule, system, seed)) {
-                    cell
-                } else {
-                    let rows = rows.get_or_insert_with(|| self.rows(data, &split));
-                    let cell = self.cell(data, &rule, system, seed, &key, rows)?;
-                    atomic::write(&file, &json(&cell)?)?;
-                    cell
-                };
-                self.progress.done(&name, &headline(&cell.outcome));
-                cells.push(cell);
-            }
+    /// Whatever splitting meets, or writing the split where it is saved.
+    pub(crate) fn prepare(&self, data: &Dataset, rule: &SplitRule, seed: u64) -> Result<Prepared> {
+        let (rule, split_seed) = of_seed(rule, seed);
+        let split = rule.split(&data.table, split_seed, if published_validation(&rule) { 0.0 } else { self.validation })?;
+        let prepared = Prepared { rule, split, rows: OnceLock::new() };
+        if self.save_splits {
+            self.write_split(data, &prepared.rule, seed, self.rows(data, &prepared))?;
         }
-        Ok(cells)
+        Ok(prepared)
+    }
+
+    /// Runs one cell, one of `jobs` side by side, or takes it from the folder.
+    ///
+    /// # Errors
+    /// Whatever training or writing meets.
+    pub(crate) fn cell_of(&self, data: &Dataset, prepared: &Prepared, system: &System, seed: u64, jobs: usize) -> Result<Cell> {
+        let Prepared { rule, split, .. } = prepared;
+        let name = format!("{} · {} {} · {} · seed {seed}", data.name, rule.regime(), rule.name(), system.title);
+        self.progress.begin(&name);
+        let key = self.key(data, split, system, seed);
+        let file = self.folder.join("cells").join(format!("{key}.json"));
+        let cell = if let Some(cell) = self.finished(&file, &key, &self.model_folder(data, rule, system, seed)) {
+            cell
+        } else {
+            let cell = self.cell(data, rule, system, seed, &key, self.rows(data, prepared), jobs)?;
+            atomic::write(&file, &json(&cell)?)?;
+            cell
+        };
+        self.progress.done(&name, &headline(&cell.outcome));
+        Ok(cell)
     }
 
     /// Hash of all that determines a cell's outcome.
@@ -151,7 +159,12 @@ impl Protocol<'_> {
         self.folder.join("models").join(format!("{}-{}-seed-{seed}", file_stem(&data.name, rule.regime(), &table_split(rule)), system.name))
     }
 
-    fn rows(&self, data: &Dataset, split: &Split) -> Rows {
+    /// The rows of a split, copied out when the first cell needs them.
+    fn rows<'a>(&self, data: &Dataset, prepared: &'a Prepared) -> &'a Rows {
+        prepared.rows.get_or_init(|| self.parted(data, &prepared.split))
+    }
+
+    fn parted(&self, data: &Dataset, split: &Split) -> Rows {
         let Parts { train, validation, test, given } = split.parts(&data.table);
         // Rules with a validation part of their own choose epochs on it and, as published, train on
         // the training part alone; the others train on all rows that do not test.
@@ -167,9 +180,14 @@ impl Protocol<'_> {
         Rows { train: known, given, with_given, test, lowest_rmse, selection }
     }
 
-    fn cell(&self, data: &Dataset, rule: &SplitRule, system: &System, seed: u64, key: &str, rows: &Rows) -> Result<Cell> {
-        // Where the system cannot forget a peak, a cell's figure is that of the run so far.
-        let _ = machine::reset_peak_memory();
+    #[allow(clippy::too_many_arguments)] // One caller, which has all of it.
+    fn cell(&self, data: &Dataset, rule: &SplitRule, system: &System, seed: u64, key: &str, rows: &Rows, jobs: usize) -> Result<Cell> {
+        // Where the system cannot forget a peak, a cell's figure is that of the run so far. Of cells side by side none has
+        // a peak of its own.
+        let alone = jobs <= 1;
+        if alone {
+            let _ = machine::reset_peak_memory();
+        }
         let checkpoints = self.folder.join("checkpoints").join(key);
         let context = |name: &str| {
             let folder = checkpoints.join(name);
@@ -266,7 +284,9 @@ impl Protocol<'_> {
             selection_seconds,
             predict_seconds,
             lists_per_second: outcome.figures.iter().find(|f| f.reading == Reading::Streaming).map(|f: &Figures| f.lists_per_second),
-            peak_memory_mb: machine::peak_memory_mb(),
+            peak_memory_mb: machine::peak_memory_mb().filter(|_| alone),
+            jobs: jobs.max(1),
+            threads: rayon::current_num_threads(),
         };
         let _ = std::fs::remove_dir_all(&checkpoints);
         Ok(Cell { key: key.to_owned(), outcome, measured, by_user })

@@ -165,7 +165,18 @@ impl View<'_> {
         let lowest = self.rows[0].lowest_rmse().map(|lowest| {
             format!("Simulated: no model can expect a lower RMSE than {lowest:.4} (each rating's expectation, given all but its own noise); \"above lowest\" is the distance to it.")
         });
-        lowest.into_iter().chain(self.leaks()).collect()
+        lowest.into_iter().chain(self.leaks()).chain(self.side_by_side()).collect()
+    }
+
+    /// What the reader must know of seconds that were measured beside other work.
+    #[must_use]
+    pub fn side_by_side(&self) -> Option<String> {
+        let measured = self.rows.iter().flat_map(|row| &row.cells).map(|cell| &cell.measured);
+        let together = measured.filter(|m| m.jobs > 1).max_by_key(|m| m.jobs)?;
+        Some(format!(
+            "{} trainings ran side by side, each on {} of the threads: seconds are of that. With --jobs 1 each has all threads and its peak memory is measured.",
+            together.jobs, together.threads
+        ))
     }
 
     /// What the reader must know of systems that saw more than they should.
@@ -365,6 +376,8 @@ pub(crate) mod tests {
                 predict_seconds: 0.1,
                 lists_per_second: None,
                 peak_memory_mb: Some(120),
+                jobs: 1,
+                threads: 2,
             },
             by_user: ByUser { users: vec![0, 3], rows: vec![vec![40_000, 60_020]; 2], sums: vec![vec![rmse * rmse * 40_000.0, rmse * rmse * 60_020.0]; 2] },
         }

@@ -1,7 +1,7 @@
 //! What is known of users or items besides what they did: categories such as genres or an occupation.
 
 use crate::Vocabulary;
-use arrow::array::{Array, RecordBatch, StringArray};
+use arrow_array::{Array, RecordBatch, StringArray};
 use std::collections::BTreeMap;
 
 /// Columns with more categories than this are names rather than categories (titles, addresses).
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn categories_by_hand() {
-        let column = |values: [&str; 4]| Arc::new(StringArray::from(values.to_vec())) as arrow::array::ArrayRef;
+        let column = |values: [&str; 4]| Arc::new(StringArray::from(values.to_vec())) as arrow_array::ArrayRef;
         let table = RecordBatch::try_from_iter([
             ("item_id", column(["7", "3", "9", "5"])),
             ("title", column(["A", "B", "C", "D"])),

@@ -2,8 +2,8 @@
 
 use crate::read::open_text;
 use crate::{DataError, Result};
-use arrow::array::{ArrayRef, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow_array::{ArrayRef, RecordBatch, StringArray};
+use arrow_schema::{DataType, Field, Schema};
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
@@ -135,7 +135,7 @@ fn table<S: AsRef<str>>(names: Vec<String>, rows: impl Iterator<Item = Result<Ve
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::AsArray;
+    use arrow_array::cast::AsArray;
 
     fn read_as(name: &str, bytes: &[u8]) -> Result<RecordBatch> {
         let folder = tempfile::tempdir().unwrap();

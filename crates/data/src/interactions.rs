@@ -4,7 +4,7 @@ use crate::columns::gather;
 use crate::order::{Columns, offsets};
 use crate::vocabulary::VocabularyBuilder;
 use crate::{DataError, Histories, Result, Timestamps, Values, Vocabulary};
-use arrow::array::{ArrayRef, UInt32Array};
+use arrow_array::{ArrayRef, UInt32Array};
 use rayon::prelude::*;
 use std::path::PathBuf;
 
@@ -148,7 +148,7 @@ impl Interactions {
         let event_types = self.event_types.as_ref().map(|types| EventTypes { codes: gather(&types.codes, &rows), names: types.names.clone() });
         let (timestamps, values) = (self.timestamps.gathered(&rows), self.values.gathered(&rows));
         let rows = UInt32Array::from(rows);
-        let cut = |(name, column): &(String, ArrayRef)| match arrow::compute::take(column, &rows, None) {
+        let cut = |(name, column): &(String, ArrayRef)| match arrow_select::take::take(column, &rows, None) {
             Ok(column) => Ok((name.clone(), column)),
             Err(error) => Err(DataError::Setting(format!("column {name}: {error}"))),
         };
@@ -218,7 +218,7 @@ impl Interactions {
         let order = UInt32Array::from(order);
         let extra = extra
             .into_iter()
-            .map(|(name, column)| match arrow::compute::take(&column, &order, None) {
+            .map(|(name, column)| match arrow_select::take::take(&column, &order, None) {
                 Ok(column) => Ok((name, column)),
                 Err(error) => Err(DataError::Setting(format!("column {name}: {error}"))),
             })

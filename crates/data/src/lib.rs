@@ -1,15 +1,4 @@
-//! Rating and event logs in; validated interactions, sessions, splits, histories and batches out.
-//!
-//! The data's way through this crate:
-//!
-//! ```text
-//! raw files --read--> Interactions --store--> Parquet (interactions, sessions)
-//!                          |
-//!                          +--split--> roles --> Histories (train, validation, test) --> batches
-//! ```
-//!
-//! Everything is a handful of flat columns: nothing per row is allocated. Users and items are `u32`
-//! inside; their external names live in a [`Vocabulary`].
+#![doc = include_str!("../README.md")]
 
 pub mod atomic;
 mod attributes;

@@ -1,6 +1,6 @@
 //! What is known of each data set: its owner, licence, files and official counts.
 //!
-//! One TOML file a data set lies in the project's `datasets` folder and is compiled in.
+//! One TOML file a data set lies in this crate's folder `manifests` and is compiled in.
 
 use crate::read::{Format, ReadOptions};
 use crate::{DataError, Interactions, LoadReport, Result};
@@ -96,7 +96,7 @@ pub struct Package {
 
 macro_rules! manifests {
     ($($file:literal),* $(,)?) => {
-        &[$(include_str!(concat!("../../../datasets/", $file))),*]
+        &[$(include_str!(concat!("../manifests/", $file))),*]
     };
 }
 

@@ -16,9 +16,11 @@
 
 use crate::vocabulary::compare_names;
 use crate::{DataError, EventTypes, IdleGaps, Interactions, Result, TimeSlice, ValueSlice, Vocabulary, atomic};
-use arrow::array::{ArrayRef, AsArray, BooleanArray, DictionaryArray, Float32Array, Int32Array, Int64Array, RecordBatch, StringArray};
-use arrow::buffer::{BooleanBuffer, NullBuffer, ScalarBuffer};
-use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema, SchemaRef};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int32Type, Int64Type};
+use arrow_array::{ArrayRef, BooleanArray, DictionaryArray, Float32Array, Int32Array, Int64Array, RecordBatch, StringArray};
+use arrow_buffer::{BooleanBuffer, NullBuffer, ScalarBuffer};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::arrow::{ArrowSchemaConverter, ArrowWriter};
@@ -79,7 +81,7 @@ pub fn write_session_batches(path: &Path, gaps: &IdleGaps, next: &mut dyn FnMut(
                 let reason = format!("would get the columns {} instead of {}", names(&batch.schema()).join(", "), names(&schema).join(", "));
                 return Err(DataError::file(path.display(), reason, "hand over the columns of the session schema, in its order"));
             }
-            let columns = batch.columns().iter().zip(schema.fields()).map(|(column, field)| arrow::compute::cast(column, field.data_type()));
+            let columns = batch.columns().iter().zip(schema.fields()).map(|(column, field)| arrow_cast::cast(column, field.data_type()));
             let columns: Vec<ArrayRef> = columns.collect::<Result<_, _>>().map_err(|e| fail(e.into()))?;
             let (users, times) = (columns[0].as_string::<i32>(), columns[2].as_primitive::<Int64Type>());
             for row in 0..batch.num_rows() {

@@ -28,8 +28,8 @@ fn gzip(text: &str) -> Vec<u8> {
 const DAT: &str = "1::10::5::978300760\n1::11::3::978302109\n2::10::4::978301968\n";
 
 /// A Parquet file of another writer.
-fn foreign(columns: Vec<(&str, arrow::array::ArrayRef)>) -> Vec<u8> {
-    let batch = arrow::record_batch::RecordBatch::try_from_iter(columns).unwrap();
+fn foreign(columns: Vec<(&str, arrow_array::ArrayRef)>) -> Vec<u8> {
+    let batch = arrow_array::RecordBatch::try_from_iter(columns).unwrap();
     let mut writer = parquet::arrow::ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
     writer.write(&batch).unwrap();
     writer.into_inner().unwrap()
@@ -51,10 +51,10 @@ fn cases() -> Vec<(&'static str, &'static str, Vec<u8>, ReadOptions)> {
         let whole = std::fs::read(folder.path().join("x.parquet")).unwrap();
         whole[..whole.len() - 20].to_vec()
     };
-    let numbers = || -> arrow::array::ArrayRef { Arc::new(arrow::array::Int64Array::from(vec![1, 2])) };
-    let words = || -> arrow::array::ArrayRef { Arc::new(arrow::array::StringArray::from(vec!["yesterday", "today"])) };
-    let lists = || -> arrow::array::ArrayRef {
-        Arc::new(arrow::array::ListArray::from_iter_primitive::<arrow::datatypes::Int64Type, _, _>([Some([Some(1)]), Some([Some(2)])]))
+    let numbers = || -> arrow_array::ArrayRef { Arc::new(arrow_array::Int64Array::from(vec![1, 2])) };
+    let words = || -> arrow_array::ArrayRef { Arc::new(arrow_array::StringArray::from(vec!["yesterday", "today"])) };
+    let lists = || -> arrow_array::ArrayRef {
+        Arc::new(arrow_array::ListArray::from_iter_primitive::<arrow_array::types::Int64Type, _, _>([Some([Some(1)]), Some([Some(2)])]))
     };
     let named = |format: Format| ReadOptions { format: Some(format), ..options() };
     let column = |user: &str| ReadOptions { columns: foretaste_data::ColumnMapping { user: Some(user.into()), ..Default::default() }, ..options() };

@@ -133,7 +133,7 @@ fn sessions_of_other_engines_are_checked() {
     store::write_sessions(&table, &gaps, &ours).unwrap();
     let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(&ours).unwrap()).unwrap();
     let batch = reader.build().unwrap().next().unwrap().unwrap();
-    let written = |batches: Vec<arrow::record_batch::RecordBatch>| {
+    let written = |batches: Vec<arrow_array::RecordBatch>| {
         let mut batches = batches.into_iter();
         store::write_session_batches(&theirs, &gaps, &mut || Ok(batches.next())).map_err(|e| e.to_string())
     };
@@ -164,9 +164,9 @@ fn columns_can_be_named_and_further_ones_are_kept() {
     store::write_interactions(&table, &folder.path().join("x.parquet")).unwrap();
     let again = load(&folder.path().join("x.parquet"));
     let (name, device) = &again.extra[0];
-    let device = arrow::array::AsArray::as_string::<i32>(device.as_ref());
+    let device = arrow_array::cast::AsArray::as_string::<i32>(device.as_ref());
     assert_eq!((name.as_str(), device.value(1)), ("device", "phone"));
-    assert!(arrow::array::Array::is_null(device, 0));
+    assert!(arrow_array::Array::is_null(device, 0));
 }
 
 /// Ids cost by their number, never by their size.
@@ -304,11 +304,11 @@ proptest! {
         let marks = histories.marks(&gaps);
         for level in 0..2 {
             let written: Vec<i32> = batches.iter().flat_map(|b| {
-                arrow::array::AsArray::as_primitive::<arrow::datatypes::Int32Type>(b.column_by_name(&format!("session_{level}")).unwrap().as_ref()).values().to_vec()
+                arrow_array::cast::AsArray::as_primitive::<arrow_array::types::Int32Type>(b.column_by_name(&format!("session_{level}")).unwrap().as_ref()).values().to_vec()
             }).collect();
             prop_assert_eq!(&written, &sessions::numbers(&marks, histories.offsets(), level));
             let begins: Vec<bool> = batches.iter().flat_map(|b| {
-                arrow::array::AsArray::as_boolean(b.column_by_name(&format!("new_session_{level}")).unwrap().as_ref()).iter().map(Option::unwrap).collect::<Vec<_>>()
+                arrow_array::cast::AsArray::as_boolean(b.column_by_name(&format!("new_session_{level}")).unwrap().as_ref()).iter().map(Option::unwrap).collect::<Vec<_>>()
             }).collect();
             prop_assert_eq!(begins, marks.iter().map(|m| usize::from(*m) > level).collect::<Vec<_>>());
         }

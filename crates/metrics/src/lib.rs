@@ -1,5 +1,4 @@
-//! What predictions and lists are worth: errors of predicted ratings and clicks, metrics of ranked lists. One formula each,
-//! of plain slices; nothing else of the project is needed for them.
+#![doc = include_str!("../README.md")]
 
 pub mod lists;
 mod values;

@@ -3,36 +3,33 @@
 use crate::{ModelError, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// A device by name: `flex` (CPU), `vulkan`, `wgpu`, `cuda:N`, `remote:HOST:PORT` (lent by `foretaste device-server`).
+/// A device by name: `flex` (CPU), `vulkan`, `wgpu`, `cuda:N`.
 #[derive(Debug, Clone)]
 pub struct Device {
     name: String,
-    inner: burn::tensor::Device,
+    inner: burn_tensor::Device,
 }
 
 /// What `vulkan` asks burn for: Vulkan with SPIR-V where that is compiled in; else whatever API the
 /// adapter has, which was found through Vulkan.
 #[cfg(feature = "wgpu")]
-const VULKAN: burn::tensor::wgpu::WgpuBackend =
-    if cfg!(feature = "vulkan") { burn::tensor::wgpu::WgpuBackend::Vulkan } else { burn::tensor::wgpu::WgpuBackend::Auto };
+const VULKAN: burn_tensor::wgpu::WgpuBackend =
+    if cfg!(feature = "vulkan") { burn_tensor::wgpu::WgpuBackend::Vulkan } else { burn_tensor::wgpu::WgpuBackend::Auto };
 
 impl Device {
     /// The CPU backend, always there.
     #[must_use]
     pub fn flex() -> Self {
-        Self { name: "flex".into(), inner: burn::tensor::Device::flex() }
+        Self { name: "flex".into(), inner: burn_tensor::Device::flex() }
     }
 
     /// The device called `name`; `auto` takes a real GPU when there is one and `flex` otherwise,
     /// never a software driver.
     ///
     /// # Errors
-    /// [`ModelError::Device`] for an unknown name, a backend that is not compiled in, an adapter
-    /// that is not there, or a machine that does not answer.
+    /// [`ModelError::Device`] for an unknown name, a backend that is not compiled in, or an
+    /// adapter that is not there.
     pub fn open(name: &str) -> Result<Self> {
-        if let Some(address) = name.strip_prefix("remote:") {
-            return Self::remote(name, address);
-        }
         match name {
             "auto" => Ok(Self::real_gpu().unwrap_or_else(Self::flex)),
             "flex" | "cpu" => Ok(Self::flex()),
@@ -40,7 +37,7 @@ impl Device {
             _ => match name.strip_prefix("cuda").map(|rest| rest.strip_prefix(':').unwrap_or(rest)) {
                 Some("") => Self::cuda(name, 0),
                 Some(index) if index.parse::<usize>().is_ok() => Self::cuda(name, index.parse().unwrap_or(0)),
-                _ => Err(ModelError::device(name, "unknown; known are auto, flex, vulkan, wgpu, cuda, cuda:N, remote:HOST:PORT")),
+                _ => Err(ModelError::device(name, "unknown; known are auto, flex, vulkan, wgpu, cuda, cuda:N")),
             },
         }
     }
@@ -56,7 +53,7 @@ impl Device {
         self.name == "flex"
     }
 
-    /// Does work whose tensors lie here. A device that fails in the middle (a server that is gone, memory that is full) is an
+    /// Does work whose tensors lie here. A device that fails in the middle (a driver that is gone, memory that is full) is an
     /// error that names it, whether burn tells it as an error or by a panic.
     pub(crate) fn guard<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
         if self.is_flex() {
@@ -74,14 +71,14 @@ impl Device {
         }
     }
 
-    pub(crate) fn burn(&self) -> &burn::tensor::Device {
+    pub(crate) fn burn(&self) -> &burn_tensor::Device {
         &self.inner
     }
 
     #[cfg(feature = "wgpu")]
     fn wgpu(name: &str) -> Result<Self> {
-        use burn::tensor::DeviceKind;
-        use burn::tensor::wgpu::WgpuBackend;
+        use burn_tensor::DeviceKind;
+        use burn_tensor::wgpu::WgpuBackend;
         // A real GPU first; a software driver only because it was asked for by name.
         match adapters::all().into_iter().next() {
             Some(adapter) => Self::init(name, adapter.kind, if name == "vulkan" { VULKAN } else { WgpuBackend::Auto }, &adapter.name),
@@ -93,15 +90,15 @@ impl Device {
     }
 
     #[cfg(feature = "wgpu")]
-    fn init(name: &str, kind: burn::tensor::DeviceKind, api: burn::tensor::wgpu::WgpuBackend, adapter: &str) -> Result<Self> {
+    fn init(name: &str, kind: burn_tensor::DeviceKind, api: burn_tensor::wgpu::WgpuBackend, adapter: &str) -> Result<Self> {
         use std::sync::Mutex;
         // A selector can be initialized once in a process; later calls get the same device.
-        static OPENED: Mutex<Vec<(String, burn::tensor::Device)>> = Mutex::new(Vec::new());
+        static OPENED: Mutex<Vec<(String, burn_tensor::Device)>> = Mutex::new(Vec::new());
         let mut opened = OPENED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let inner = if let Some((_, device)) = opened.iter().find(|(known, _)| known == name) {
             device.clone()
         } else {
-            let device = burn::tensor::Device::wgpu_options()
+            let device = burn_tensor::Device::wgpu_options()
                 .device_kind(kind)
                 .graphics_api(api)
                 .init()
@@ -131,37 +128,11 @@ impl Device {
 
     #[cfg(feature = "cuda")]
     fn cuda(name: &str, index: usize) -> Result<Self> {
-        let found = burn::tensor::Device::enumerate(burn::tensor::DeviceType::Cuda).len();
+        let found = burn_tensor::Device::enumerate(burn_tensor::DeviceType::Cuda).len();
         if index >= found {
             return Err(ModelError::device(name, format!("not there; {found} CUDA devices were found")));
         }
-        Ok(Self { name: format!("cuda:{index}"), inner: burn::tensor::Device::cuda(index) })
-    }
-
-    #[cfg(feature = "remote")]
-    fn remote(name: &str, address: &str) -> Result<Self> {
-        use burn::tensor::remote::RemoteHost;
-        let host = RemoteHost::websocket(&format!("ws://{address}"));
-        let inner = burn::tensor::Device::remote_options(&host)
-            .init()
-            .map_err(|e| ModelError::device(name, format!("{e}; the machine that lends it runs foretaste device-server --listen {address}")))?;
-        Ok(Self { name: name.to_owned(), inner })
-    }
-
-    #[cfg(not(feature = "remote"))]
-    fn remote(name: &str, _: &str) -> Result<Self> {
-        Err(ModelError::device(name, "not compiled in; build with --features remote (cargo xtask: FORETASTE_FEATURES=wgpu,remote)"))
-    }
-
-    /// Lends this device to `remote:HOST:PORT` on other machines, until the process is asked to stop. Nothing is encrypted, and
-    /// whoever reaches `listener` may compute: for a network that is trusted.
-    ///
-    /// # Errors
-    /// [`ModelError::Device`] when the transport fails.
-    #[cfg(feature = "remote")]
-    pub fn serve(&self, listener: std::net::TcpListener) -> Result<()> {
-        use burn::tensor::server::{RemoteServer, WebSocketTransport};
-        RemoteServer::new([self.inner.clone()]).serve(WebSocketTransport::from_listener(listener)).map_err(|e| ModelError::device(&self.name, e.to_string()))
+        Ok(Self { name: format!("cuda:{index}"), inner: burn_tensor::Device::cuda(index) })
     }
 
     #[cfg(not(feature = "cuda"))]
@@ -174,8 +145,8 @@ impl Device {
 mod adapters {
     //! Which Vulkan adapters exist, in burn's own counting: each kind from 0.
 
-    use burn::tensor::DeviceKind;
-    use burn::tensor::wgpu::wgpu::{Backends, DeviceType, Instance, InstanceDescriptor};
+    use burn_tensor::DeviceKind;
+    use burn_tensor::wgpu::wgpu::{Backends, DeviceType, Instance, InstanceDescriptor};
 
     pub struct Adapter {
         pub kind: DeviceKind,
@@ -191,7 +162,7 @@ mod adapters {
             *n += 1;
             *n - 1
         };
-        let mut found: Vec<(u8, Adapter)> = burn::tensor::read_sync(instance.enumerate_adapters(Backends::VULKAN))
+        let mut found: Vec<(u8, Adapter)> = burn_tensor::read_sync(instance.enumerate_adapters(Backends::VULKAN))
             .iter()
             .filter_map(|adapter| {
                 let info = adapter.get_info();
@@ -255,7 +226,7 @@ mod tests {
     #[cfg(feature = "wgpu")]
     #[test]
     fn matrix_products_parity() {
-        use burn::tensor::{Tensor, TensorData};
+        use burn_tensor::{Tensor, TensorData};
         let Some(other) = Device::for_parity() else { return };
         for (m, k, n) in [(2, 3, 3), (4, 4, 4), (12, 6, 3), (16, 16, 16), (64, 32, 96), (64, 64, 1), (64, 1, 64), (2048, 66, 64), (300, 64, 33)] {
             let product = |device: &Device| {

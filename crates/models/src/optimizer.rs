@@ -8,7 +8,7 @@ use crate::error::ModelError;
 use crate::kernels::adam;
 use crate::tensors::{NamedTensor, Tensors};
 use crate::{Device, Result};
-use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData};
+use burn_tensor::{IndexingUpdateOp, Int, Tensor, TensorData};
 use rayon::prelude::*;
 
 /// Adam's constants.

@@ -13,7 +13,7 @@
 //! and their gradients, put together, are the gradient of the projections.
 
 use crate::Device;
-use burn::tensor::{Gradients, Tensor, activation::sigmoid};
+use burn_tensor::{Gradients, Tensor, activation::sigmoid};
 use multiversion::multiversion;
 
 /// A kind of cell.

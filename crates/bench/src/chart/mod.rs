@@ -1,12 +1,13 @@
 //! Charts as SVG and PNG, with a font of their own, so that they look alike on every machine.
 
+mod canvas;
 mod panels;
 
 use crate::results::Row;
 use crate::table::View;
 use crate::{BenchError, Result};
+use canvas::{Area, CanvasError, draw_both};
 use foretaste_models::Reading;
-use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontStyle, register_font};
@@ -41,39 +42,14 @@ fn font() {
     });
 }
 
+/// What a picture's part says of a failure.
+#[allow(clippy::needless_pass_by_value)] // The shape `map_err` wants.
+fn said(error: DrawingAreaErrorKind<CanvasError>) -> String {
+    format!("{error:?}")
+}
+
 fn failed(what: &str) -> impl Fn(String) -> BenchError {
     move |reason| BenchError::Chart { what: what.to_owned(), reason }
-}
-
-/// Draws the same picture as `<stem>.svg` and `<stem>.png` in `folder`; answers the SVG's text.
-fn draw_both(folder: &Path, stem: &str, size: (u32, u32), draw: &dyn Fn(&Canvas) -> Result<(), String>) -> Result<String> {
-    font();
-    let fail = failed(stem);
-    let mut svg = String::new();
-    {
-        let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
-        draw(&Canvas::Svg(area)).map_err(&fail)?;
-    }
-    let mut pixels = vec![0_u8; (size.0 * size.1 * 3) as usize];
-    {
-        let area = BitMapBackend::with_buffer(&mut pixels, size).into_drawing_area();
-        draw(&Canvas::Bitmap(area)).map_err(&fail)?;
-    }
-    // plotters writes PNG only by path; a temporary name keeps the final one whole.
-    let scratch = tempfile::Builder::new().suffix(".png").tempfile_in(folder).map_err(|e| fail(e.to_string()))?;
-    {
-        let area = BitMapBackend::new(scratch.path(), size).into_drawing_area();
-        draw(&Canvas::Bitmap(area)).map_err(&fail)?;
-    }
-    let png = std::fs::read(scratch.path()).map_err(|e| fail(e.to_string()))?;
-    foretaste_data::atomic::write(&folder.join(format!("{stem}.png")), &png)?;
-    foretaste_data::atomic::write(&folder.join(format!("{stem}.svg")), svg.as_bytes())?;
-    Ok(svg)
-}
-
-enum Canvas<'a> {
-    Svg(DrawingArea<SVGBackend<'a>, Shift>),
-    Bitmap(DrawingArea<BitMapBackend<'a>, Shift>),
 }
 
 /// The bar chart of the talk: systems side by side, RMSE upwards, lower is better; one bar a reading,
@@ -83,15 +59,11 @@ enum Canvas<'a> {
 /// [`BenchError::Chart`] when it cannot be drawn, [`BenchError::Data`] when it cannot be written.
 pub fn bars(view: &View, folder: &Path, stem: &str) -> Result<String> {
     let width = (220 + 150 * view.rows.len() as u32).max(760);
-    draw_both(folder, stem, (width, 478), &|canvas| match canvas {
-        Canvas::Svg(area) => draw_bars(view, area),
-        Canvas::Bitmap(area) => draw_bars(view, area),
-    })
+    draw_both(folder, stem, (width, 478), &|area| draw_bars(view, area))
 }
 
-fn draw_bars<B: DrawingBackend>(view: &View, area: &DrawingArea<B, Shift>) -> Result<(), String> {
-    let fail = |e: DrawingAreaErrorKind<B::ErrorType>| format!("{e:?}");
-    area.fill(&WHITE).map_err(fail)?;
+fn draw_bars(view: &View, area: &Area) -> Result<(), String> {
+    area.fill(&WHITE).map_err(said)?;
     let mean = |row: &Row, reading| row.errors(reading, |e| e.rmse).map_or(f64::NAN, |e| e.0);
     let figures: Vec<f64> = view.rows.iter().flat_map(|row| Reading::ALL.map(|r| mean(row, r))).chain(view.published.iter().map(|p| p.rmse)).collect();
     let (low, high) = figures.iter().filter(|f| f.is_finite()).fold((f64::MAX, f64::MIN), |(l, h), f| (l.min(*f), h.max(*f)));
@@ -105,7 +77,7 @@ fn draw_bars<B: DrawingBackend>(view: &View, area: &DrawingArea<B, Shift>) -> Re
         .x_label_area_size(60)
         .y_label_area_size(64)
         .build_cartesian_2d(0.0..systems, bottom..top)
-        .map_err(fail)?;
+        .map_err(said)?;
     chart
         .configure_mesh()
         .disable_x_mesh()
@@ -118,29 +90,29 @@ fn draw_bars<B: DrawingBackend>(view: &View, area: &DrawingArea<B, Shift>) -> Re
         .y_label_formatter(&|v| format!("{v:.2}"))
         .y_desc(format!("test RMSE (axis begins at {bottom:.2}); lower is better"))
         .draw()
-        .map_err(fail)?;
+        .map_err(said)?;
     for (column, row) in view.rows.iter().enumerate() {
         for (bar, reading) in Reading::ALL.into_iter().enumerate() {
             let Some((value, deviation)) = row.errors(reading, |e| e.rmse) else { continue };
             let (left, right) = (column as f64 + 0.14 + 0.37 * bar as f64, column as f64 + 0.49 + 0.37 * bar as f64);
             let middle = f64::midpoint(left, right);
-            chart.draw_series([Rectangle::new([(left, bottom), (right, value)], READINGS[bar].filled())]).map_err(fail)?;
+            chart.draw_series([Rectangle::new([(left, bottom), (right, value)], READINGS[bar].filled())]).map_err(said)?;
             if row.cells.len() > 1 {
                 let whisker = [(middle, value - deviation), (middle, value + deviation)];
-                chart.draw_series([PathElement::new(whisker, INK.stroke_width(2))]).map_err(fail)?;
+                chart.draw_series([PathElement::new(whisker, INK.stroke_width(2))]).map_err(said)?;
             }
             let label = (FONT, 15).into_font().color(&INK).pos(Pos::new(HPos::Center, VPos::Bottom));
-            chart.draw_series([Text::new(format!("{value:.4}"), (middle, value + deviation + 0.015 * spread), label)]).map_err(fail)?;
+            chart.draw_series([Text::new(format!("{value:.4}"), (middle, value + deviation + 0.015 * spread), label)]).map_err(said)?;
         }
         if let Some(published) = view.published.iter().find(|p| p.system == row.first().system) {
             let line = [(column as f64 + 0.08, published.rmse), (column as f64 + 0.92, published.rmse)];
-            chart.draw_series([PathElement::new(line, RED.stroke_width(2))]).map_err(fail)?;
+            chart.draw_series([PathElement::new(line, RED.stroke_width(2))]).map_err(said)?;
         }
         let name = (FONT, 16).into_font().color(&INK).pos(Pos::new(HPos::Center, VPos::Top));
         let (x, y) = chart.backend_coord(&(column as f64 + 0.5, bottom));
         // A long name goes on in the next line.
         for (line, part) in view.title(&row.first().system).split(", ").enumerate() {
-            area.draw(&Text::new(part.to_owned(), (x, y + 8 + 17 * line as i32), name.clone())).map_err(fail)?;
+            area.draw(&Text::new(part.to_owned(), (x, y + 8 + 17 * line as i32), name.clone())).map_err(said)?;
         }
     }
     legend(
@@ -155,13 +127,12 @@ fn draw_bars<B: DrawingBackend>(view: &View, area: &DrawingArea<B, Shift>) -> Re
 }
 
 /// Colours and what they mean, in the upper right corner.
-fn legend<B: DrawingBackend>(area: &DrawingArea<B, Shift>, entries: &[(String, RGBColor)]) -> Result<(), String> {
-    let fail = |e: DrawingAreaErrorKind<B::ErrorType>| format!("{e:?}");
+fn legend(area: &Area, entries: &[(String, RGBColor)]) -> Result<(), String> {
     let right = area.dim_in_pixel().0 as i32 - legend_width(entries.iter().map(|(name, _)| name.as_str()));
     for (line, (name, colour)) in entries.iter().enumerate() {
         let y = 14 + 20 * line as i32;
-        area.draw(&Rectangle::new([(right, y), (right + 14, y + 12)], colour.filled())).map_err(fail)?;
-        area.draw(&Text::new(name.clone(), (right + 20, y - 1), (FONT, 15).into_font().color(&INK))).map_err(fail)?;
+        area.draw(&Rectangle::new([(right, y), (right + 14, y + 12)], colour.filled())).map_err(said)?;
+        area.draw(&Text::new(name.clone(), (right + 20, y - 1), (FONT, 15).into_font().color(&INK))).map_err(said)?;
     }
     Ok(())
 }
@@ -186,15 +157,11 @@ pub struct Point {
 /// # Errors
 /// [`BenchError::Chart`] when it cannot be drawn, [`BenchError::Data`] when it cannot be written.
 pub fn scatter(title: &str, x: &str, y: &str, points: &[Point], folder: &Path, stem: &str) -> Result<String> {
-    draw_both(folder, stem, (860, 520), &|canvas| match canvas {
-        Canvas::Svg(area) => draw_scatter(title, [x, y], points, area),
-        Canvas::Bitmap(area) => draw_scatter(title, [x, y], points, area),
-    })
+    draw_both(folder, stem, (860, 520), &|area| draw_scatter(title, [x, y], points, area))
 }
 
-fn draw_scatter<B: DrawingBackend>(title: &str, [x, y]: [&str; 2], points: &[Point], area: &DrawingArea<B, Shift>) -> Result<(), String> {
-    let fail = |e: DrawingAreaErrorKind<B::ErrorType>| format!("{e:?}");
-    area.fill(&WHITE).map_err(fail)?;
+fn draw_scatter(title: &str, [x, y]: [&str; 2], points: &[Point], area: &Area) -> Result<(), String> {
+    area.fill(&WHITE).map_err(said)?;
     let points: Vec<&Point> = points.iter().filter(|point| point.x.is_finite() && point.y.is_finite()).collect();
     let range = |of: &dyn Fn(&Point) -> f64| {
         let (low, high) = points.iter().fold((f64::MAX, f64::MIN), |(low, high), point| (low.min(of(point)), high.max(of(point))));
@@ -209,7 +176,7 @@ fn draw_scatter<B: DrawingBackend>(title: &str, [x, y]: [&str; 2], points: &[Poi
         .x_label_area_size(48)
         .y_label_area_size(64)
         .build_cartesian_2d(left..right, bottom.max(0.0)..top)
-        .map_err(fail)?;
+        .map_err(said)?;
     chart
         .configure_mesh()
         .light_line_style(TRANSPARENT)
@@ -219,12 +186,12 @@ fn draw_scatter<B: DrawingBackend>(title: &str, [x, y]: [&str; 2], points: &[Poi
         .x_desc(x)
         .y_desc(y)
         .draw()
-        .map_err(fail)?;
+        .map_err(said)?;
     // A name stands above its point, or where another has that place, below it or further off.
     let mut taken: Vec<(i32, i32, i32)> = Vec::new();
     for (at, point) in points.iter().enumerate() {
         let colour = SERIES[at % SERIES.len()];
-        chart.draw_series([Circle::new((point.x, point.y), 5, colour.filled())]).map_err(fail)?;
+        chart.draw_series([Circle::new((point.x, point.y), 5, colour.filled())]).map_err(said)?;
         let (px, py) = chart.backend_coord(&(point.x, point.y));
         let wide = 4 * point.name.chars().count() as i32;
         let free = |dy: &i32| taken.iter().all(|(x, y, other)| (px - x).abs() > wide + other || (py + dy - y).abs() > 15);
@@ -232,7 +199,7 @@ fn draw_scatter<B: DrawingBackend>(title: &str, [x, y]: [&str; 2], points: &[Poi
         taken.push((px, py + dy, wide));
         let limit = area.dim_in_pixel().0 as i32 - wide - 8;
         let style = (FONT, 14).into_font().color(&colour).pos(Pos::new(HPos::Center, VPos::Center));
-        area.draw(&Text::new(point.name.clone(), (px.min(limit), py + dy), style)).map_err(fail)?;
+        area.draw(&Text::new(point.name.clone(), (px.min(limit), py + dy), style)).map_err(said)?;
     }
     Ok(())
 }
@@ -247,15 +214,11 @@ pub fn curves(view: &View, folder: &Path, stem: &str) -> Result<String> {
     if view.rows.iter().all(|row| row.first().curve.len() < 2) {
         return Ok(String::new());
     }
-    draw_both(folder, stem, (960, 460), &|canvas| match canvas {
-        Canvas::Svg(area) => draw_curves(view, area),
-        Canvas::Bitmap(area) => draw_curves(view, area),
-    })
+    draw_both(folder, stem, (960, 460), &|area| draw_curves(view, area))
 }
 
-fn draw_curves<B: DrawingBackend>(view: &View, area: &DrawingArea<B, Shift>) -> Result<(), String> {
-    let fail = |e: DrawingAreaErrorKind<B::ErrorType>| format!("{e:?}");
-    area.fill(&WHITE).map_err(fail)?;
+fn draw_curves(view: &View, area: &Area) -> Result<(), String> {
+    area.fill(&WHITE).map_err(said)?;
     let learned: Vec<&Row> = view.rows.iter().filter(|row| row.first().curve.len() > 1).collect();
     let points = || learned.iter().flat_map(|row| &row.first().curve);
     let last = points().map(|e| e.epoch).max().unwrap_or(1);
@@ -271,7 +234,7 @@ fn draw_curves<B: DrawingBackend>(view: &View, area: &DrawingArea<B, Shift>) -> 
         .x_label_area_size(44)
         .y_label_area_size(64)
         .build_cartesian_2d((1.0..last as f64).log_scale(), low - 0.02..high + 0.02)
-        .map_err(fail)?;
+        .map_err(said)?;
     chart
         .configure_mesh()
         .light_line_style(TRANSPARENT)
@@ -283,13 +246,13 @@ fn draw_curves<B: DrawingBackend>(view: &View, area: &DrawingArea<B, Shift>) -> 
         .x_desc("epoch")
         .y_desc("RMSE: validation (strong), training (faint)")
         .draw()
-        .map_err(fail)?;
+        .map_err(said)?;
     let mut entries = Vec::new();
     for ((row, name), colour) in learned.iter().zip(names).zip(SERIES.iter().cycle()) {
         let curve: Vec<_> = row.first().curve.iter().filter(|e| e.train_error.max(e.validation_error.unwrap_or(0.0)) <= high + 0.02).collect();
-        chart.draw_series(LineSeries::new(curve.iter().map(|e| (e.epoch as f64, e.train_error)), colour.mix(0.35).stroke_width(2))).map_err(fail)?;
+        chart.draw_series(LineSeries::new(curve.iter().map(|e| (e.epoch as f64, e.train_error)), colour.mix(0.35).stroke_width(2))).map_err(said)?;
         let validation = curve.iter().filter_map(|e| Some((e.epoch as f64, e.validation_error?)));
-        chart.draw_series(LineSeries::new(validation, colour.stroke_width(3))).map_err(fail)?;
+        chart.draw_series(LineSeries::new(validation, colour.stroke_width(3))).map_err(said)?;
         entries.push((name, *colour));
     }
     legend(area, &entries)

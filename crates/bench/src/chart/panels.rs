@@ -1,8 +1,7 @@
 //! Plain charts side by side: points, lines, bars and a coloured surface.
 
-use super::{Canvas, FONT, GRID, INK, READINGS, draw_both};
+use super::{Area, FONT, GRID, INK, READINGS, draw_both, said};
 use crate::Result;
-use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use std::path::Path;
@@ -54,14 +53,11 @@ pub fn panels(folder: &Path, stem: &str, panels: &[Panel], columns: usize) -> Re
     let columns = columns.min(panels.len()).max(1);
     let rows = panels.len().div_ceil(columns);
     let (width, height) = if columns == 1 { ALONE } else { AMONG };
-    draw_both(folder, stem, (width * columns as u32, height * rows as u32), &|canvas| match canvas {
-        Canvas::Svg(area) => draw_all(panels, (rows, columns), area),
-        Canvas::Bitmap(area) => draw_all(panels, (rows, columns), area),
-    })
+    draw_both(folder, stem, (width * columns as u32, height * rows as u32), &|area| draw_all(panels, (rows, columns), area))
 }
 
-fn draw_all<B: DrawingBackend>(panels: &[Panel], grid: (usize, usize), area: &DrawingArea<B, Shift>) -> Result<(), String> {
-    area.fill(&WHITE).map_err(|e| format!("{e:?}"))?;
+fn draw_all(panels: &[Panel], grid: (usize, usize), area: &Area) -> Result<(), String> {
+    area.fill(&WHITE).map_err(said)?;
     area.split_evenly(grid).iter().zip(panels).try_for_each(|(part, panel)| draw(panel, part))
 }
 
@@ -75,8 +71,7 @@ fn shade(share: f64) -> RGBColor {
     if share < 0.5 { mix(best, middle, 2.0 * share) } else { mix(middle, worst, 2.0 * share - 1.0) }
 }
 
-fn draw<B: DrawingBackend>(panel: &Panel, area: &DrawingArea<B, Shift>) -> Result<(), String> {
-    let fail = |e: DrawingAreaErrorKind<B::ErrorType>| format!("{e:?}");
+fn draw(panel: &Panel, area: &Area) -> Result<(), String> {
     if let Some(Mark::Bars(bars)) = panel.marks.first() {
         return draw_bars(&panel.title, bars, area);
     }
@@ -103,7 +98,7 @@ fn draw<B: DrawingBackend>(panel: &Panel, area: &DrawingArea<B, Shift>) -> Resul
         .x_label_area_size(if panel.x.is_empty() { 28 } else { 46 })
         .y_label_area_size(66)
         .build_cartesian_2d(left..right, bottom..top)
-        .map_err(fail)?;
+        .map_err(said)?;
     let (precise, ink) = (if top - bottom < 0.05 { 4 } else { 3 }, (FONT, 13).into_font().color(&INK));
     chart
         .configure_mesh()
@@ -118,7 +113,7 @@ fn draw<B: DrawingBackend>(panel: &Panel, area: &DrawingArea<B, Shift>) -> Resul
         .x_desc(&panel.x)
         .y_desc(&panel.y)
         .draw()
-        .map_err(fail)?;
+        .map_err(said)?;
     for mark in &panel.marks {
         match mark {
             Mark::Surface(points) => {
@@ -131,53 +126,52 @@ fn draw<B: DrawingBackend>(panel: &Panel, area: &DrawingArea<B, Shift>) -> Resul
                     // Shepard's mean: near points count most.
                     let weighted = points.iter().map(|p| ((p.2), 1.0 / ((p.0 - x).powi(2) + (p.1 - y).powi(2) + 1e-4).powi(2)));
                     let (sum, total) = weighted.fold((0.0, 0.0), |(sum, total), (v, w)| (sum + v * w, total + w));
-                    chart.draw_series([Rectangle::new([(x0, y0), (x1, y1)], shade(sum / total).mix(0.45).filled())]).map_err(fail)?;
+                    chart.draw_series([Rectangle::new([(x0, y0), (x1, y1)], shade(sum / total).mix(0.45).filled())]).map_err(said)?;
                 }
-                chart.draw_series(points.iter().map(|p| Circle::new((p.0, p.1), 4, shade(p.2).filled()))).map_err(fail)?;
-                chart.draw_series(points.iter().map(|p| Circle::new((p.0, p.1), 4, INK.mix(0.5)))).map_err(fail)?;
+                chart.draw_series(points.iter().map(|p| Circle::new((p.0, p.1), 4, shade(p.2).filled()))).map_err(said)?;
+                chart.draw_series(points.iter().map(|p| Circle::new((p.0, p.1), 4, INK.mix(0.5)))).map_err(said)?;
             }
             Mark::Points(points) => {
-                chart.draw_series(points.iter().map(|p| Circle::new((p.0, p.1), 4, shade(p.2).filled()))).map_err(fail)?;
+                chart.draw_series(points.iter().map(|p| Circle::new((p.0, p.1), 4, shade(p.2).filled()))).map_err(said)?;
             }
             Mark::Crosses(points) => {
-                chart.draw_series(points.iter().map(|p| Cross::new(*p, 3, INK.mix(0.35)))).map_err(fail)?;
+                chart.draw_series(points.iter().map(|p| Cross::new(*p, 3, INK.mix(0.35)))).map_err(said)?;
             }
             Mark::Line(points, share, width) => {
-                chart.draw_series(LineSeries::new(points.iter().copied(), shade(*share).mix(0.8).stroke_width(*width))).map_err(fail)?;
+                chart.draw_series(LineSeries::new(points.iter().copied(), shade(*share).mix(0.8).stroke_width(*width))).map_err(said)?;
             }
             Mark::Bars(_) => {}
         }
     }
     for (x, label) in &panel.x_labels {
         let (px, py) = chart.backend_coord(&(*x, bottom));
-        area.draw(&Text::new(label.clone(), area_point(area, (px, py + 6)), ink.clone().pos(Pos::new(HPos::Center, VPos::Top)))).map_err(fail)?;
+        area.draw(&Text::new(label.clone(), area_point(area, (px, py + 6)), ink.clone().pos(Pos::new(HPos::Center, VPos::Top)))).map_err(said)?;
     }
     for (y, label) in &panel.y_labels {
         let (px, py) = chart.backend_coord(&(left, *y));
-        area.draw(&Text::new(label.clone(), area_point(area, (px - 6, py)), ink.clone().pos(Pos::new(HPos::Right, VPos::Center)))).map_err(fail)?;
+        area.draw(&Text::new(label.clone(), area_point(area, (px - 6, py)), ink.clone().pos(Pos::new(HPos::Right, VPos::Center)))).map_err(said)?;
     }
     Ok(())
 }
 
 /// A point of the whole picture as one of the panel.
-fn area_point<B: DrawingBackend>(area: &DrawingArea<B, Shift>, (x, y): (i32, i32)) -> (i32, i32) {
+fn area_point(area: &Area, (x, y): (i32, i32)) -> (i32, i32) {
     let (left, top) = area.get_base_pixel();
     (x - left, y - top)
 }
 
-fn draw_bars<B: DrawingBackend>(title: &str, bars: &[(String, f64)], area: &DrawingArea<B, Shift>) -> Result<(), String> {
-    let fail = |e: DrawingAreaErrorKind<B::ErrorType>| format!("{e:?}");
+fn draw_bars(title: &str, bars: &[(String, f64)], area: &Area) -> Result<(), String> {
     let (width, height) = area.dim_in_pixel();
     let style = |h: HPos| (FONT, 15).into_font().color(&INK).pos(Pos::new(h, VPos::Center));
-    area.draw(&Text::new(title.to_owned(), (width as i32 / 2, 22), style(HPos::Center))).map_err(fail)?;
+    area.draw(&Text::new(title.to_owned(), (width as i32 / 2, 22), style(HPos::Center))).map_err(said)?;
     let most = bars.iter().map(|(_, v)| *v).fold(1e-9, f64::max);
     let step = ((height as i32 - 60) / bars.len().max(1) as i32).min(34);
     for (at, (name, value)) in bars.iter().enumerate() {
         let y = 50 + step * at as i32 + step / 2;
         let right = 220 + (value / most * f64::from(width as i32 - 320)) as i32;
-        area.draw(&Rectangle::new([(220, y - step / 3), (right, y + step / 3)], READINGS[0].filled())).map_err(fail)?;
-        area.draw(&Text::new(name.clone(), (210, y), style(HPos::Right))).map_err(fail)?;
-        area.draw(&Text::new(format!("{:.0} %", 100.0 * value), (right + 8, y), style(HPos::Left))).map_err(fail)?;
+        area.draw(&Rectangle::new([(220, y - step / 3), (right, y + step / 3)], READINGS[0].filled())).map_err(said)?;
+        area.draw(&Text::new(name.clone(), (210, y), style(HPos::Right))).map_err(said)?;
+        area.draw(&Text::new(format!("{:.0} %", 100.0 * value), (right + 8, y), style(HPos::Left))).map_err(said)?;
     }
     Ok(())
 }

@@ -33,13 +33,6 @@ pub fn run(cli: Cli) -> Result<()> {
             fetch::list();
             Ok(())
         }
-        #[cfg(feature = "remote")]
-        Command::DeviceServer { listen, device } => {
-            let listener = std::net::TcpListener::bind(listen).map_err(|e| BenchError::Usage(format!("--listen {listen}: {e}")))?;
-            let device = foretaste_models::Device::open(&device)?;
-            crate::output::note(&format!("{} is lent at {listen}", device.name()));
-            Ok(device.serve(listener)?)
-        }
     }
 }
 

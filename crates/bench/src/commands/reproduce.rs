@@ -4,7 +4,8 @@ use super::tuned::Tuned;
 use super::use_threads;
 use crate::cli::Reproduce;
 use crate::dataset::{self, Dataset};
-use crate::machine::Machine;
+use crate::grid::{self, Table};
+use crate::machine::{self, Machine};
 use crate::output::{self, note, print};
 use crate::progress::{self, RunProgress};
 use crate::report::{self, Section};
@@ -87,23 +88,30 @@ pub(super) fn run(arguments: &Reproduce) -> Result<()> {
         device: &device,
         progress: &progress,
     });
+    let jobs = match arguments.jobs {
+        Some(0) => return Err(BenchError::Usage("--jobs 0: at least one training at a time is needed".into())),
+        Some(jobs) => jobs,
+        None => grid::side_by_side(data.iter().map(|d| d.table.len()), rayon::current_num_threads(), device.name() == "flex"),
+    };
+    let run = |tables: &[Table]| {
+        protocol.run(tables, jobs).map_err(|e| match e {
+            BenchError::Model(foretaste_models::ModelError::Interrupted) => BenchError::Interrupted,
+            other => other,
+        })
+    };
+    let splits: Vec<(&Dataset, &SplitRule)> = data.iter().flat_map(|data| rules.iter().map(move |rule| (data, rule))).collect();
     let (mut cells, mut searched) = (Vec::new(), Vec::new());
-    for data in &data {
-        for rule in &rules {
-            let run = |systems: &[System], seeds: &[u64]| {
-                protocol.run(data, rule, systems, seeds).map_err(|e| match e {
-                    BenchError::Model(foretaste_models::ModelError::Interrupted) => BenchError::Interrupted,
-                    other => other,
-                })
-            };
-            match &tuned {
-                None => cells.extend(run(&systems, &seeds)?),
-                Some(tuned) => {
-                    for seed in &seeds {
-                        let found = tuned.systems(data, rule, &systems, *seed)?;
-                        cells.extend(run(&found, &[*seed])?);
-                        searched.push((data.name.clone(), rule.regime(), *seed, found));
-                    }
+    match &tuned {
+        None => {
+            let tables: Vec<Table> = splits.iter().map(|&(data, rule)| Table { data, rule, systems: &systems, seeds: &seeds }).collect();
+            cells.extend(run(&tables)?);
+        }
+        Some(tuned) => {
+            for (data, rule) in splits {
+                for seed in &seeds {
+                    let found = tuned.systems(data, rule, &systems, *seed)?;
+                    cells.extend(run(&[Table { data, rule, systems: &found, seeds: &[*seed] }])?);
+                    searched.push((data.name.clone(), rule.regime(), *seed, found));
                 }
             }
         }
@@ -248,7 +256,7 @@ fn write(
         "regimes": views.iter().map(|v| serde_json::json!({ "dataset": v.key.0, "regime": v.key.1, "split": v.key.2, "leaks_time": v.key.1.leak() })).collect::<Vec<_>>(),
         "seeds": seeds,
         "seconds": clock.elapsed().as_secs_f64(),
-        "peak_memory_mb": cells.iter().filter_map(|c| c.measured.peak_memory_mb).max(),
+        "peak_memory_mb": cells.iter().filter_map(|c| c.measured.peak_memory_mb).max().or_else(machine::peak_memory_mb),
         "validation": arguments.validation,
         "clip": !arguments.no_clip,
         "device": device.name(),

@@ -57,7 +57,7 @@ pub(crate) fn page(view: &View) -> Page {
         best: head.iter().map(|name| STREAMING.contains(&name.as_str()).then_some(Best::Highest)).collect(),
         lines: view.rows.iter().map(line).collect(),
         head,
-        notes: Vec::new(),
+        notes: view.side_by_side().into_iter().collect(),
         details,
         published: Vec::new(),
     }

@@ -4,7 +4,7 @@ use super::rejects::Rejects;
 use super::{RawRead, source};
 use crate::interactions::RawColumns;
 use crate::{BadRow, DataError, Result};
-use arrow::array::{Array, ArrayRef, StringArray};
+use arrow_array::{Array, ArrayRef, StringArray};
 use rayon::prelude::*;
 use std::io::Read;
 use std::path::Path;
@@ -230,7 +230,7 @@ impl<'a> Collector<'a> {
         for (name, parts) in names.into_iter().zip(self.extra) {
             let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
             if !parts.is_empty() {
-                let column = arrow::compute::concat(&parts).map_err(|e| DataError::Setting(format!("column {name}: {e}")))?;
+                let column = arrow_select::concat::concat(&parts).map_err(|e| DataError::Setting(format!("column {name}: {e}")))?;
                 self.columns.extra.push((name, column));
             }
         }

@@ -1,9 +1,8 @@
-//! The layers between the wide ones, on a burn device.
+//! The layers between the wide ones, on a burn device; `native.rs` is the same on the CPU.
 
 use super::{Activation, Optimizer, SELU_ALPHA, SELU_SCALE};
-use crate::optimizer::{AdamStep, Parameter, on_device};
-use crate::{Device, Result};
-use burn::tensor::{Tensor, activation::sigmoid};
+use crate::optimizer::{AdamStep, Parameter};
+use burn_tensor::{Tensor, activation::sigmoid};
 
 /// Weights `[in, out]` and biases `[1, out]` of the layers, in turn.
 pub(super) struct Middle {
@@ -77,20 +76,8 @@ impl Middle {
         Passed { input, leaves, output: h }
     }
 
-    /// Goes back with the gradient of the last hidden layer, moves the parameters and answers the
-    /// gradient of the first layer's sums.
-    pub fn backward(&mut self, passed: Passed, gradient: Vec<f32>, step: Step, device: &Device) -> Result<Vec<f32>> {
-        let shape = passed.output.dims();
-        let gradient = on_device(gradient, shape, device);
-        let loss = (passed.output * gradient).sum_dim(0).sum_dim(1);
-        let mut gradients = loss.backward();
-        self.step(passed.leaves, &mut gradients, step);
-        let input = passed.input.grad_remove(&mut gradients).unwrap_or_else(|| Tensor::zeros(passed.input.dims(), device.burn()));
-        crate::optimizer::values(input)
-    }
-
     /// Moves the parameters along their leaves' gradients.
-    pub fn step(&mut self, leaves: Vec<Tensor<2>>, gradients: &mut burn::tensor::Gradients, step: Step) {
+    pub fn step(&mut self, leaves: Vec<Tensor<2>>, gradients: &mut burn_tensor::Gradients, step: Step) {
         let parameters = std::mem::take(&mut self.parameters);
         self.parameters = parameters
             .into_iter()

@@ -2,11 +2,12 @@
 //!
 //! `f(x) = o(W h + b_o)`, `h` the last of hidden layers `a(M h' + b)`, the first of which is
 //! `a(x V + b_1)`. Input and output are as wide as there are columns, and a row has ratings in few of
-//! them. The first and last layer therefore come in two forms (`wide.rs`): on the CPU native code over
-//! the ratings alone, elsewhere dense products of one batch. The layers between are burn's. A test
-//! holds the two forms to each other, so each is checked by the other.
+//! them. All layers come in two forms: on the CPU native code (`wide.rs` over the ratings alone, `native.rs`
+//! between), elsewhere burn's dense products of one batch (`middle.rs`). A test holds the two forms to each
+//! other, so each is checked by the other.
 
 mod middle;
+mod native;
 mod replay;
 mod rows;
 mod train;

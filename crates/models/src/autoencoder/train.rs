@@ -1,14 +1,16 @@
 //! Training: one batch of rows a step, native or on a device.
 
 use super::middle::{Middle, Step, activate};
+use super::native::NativeMiddle;
 use super::replay::{Network, Shape};
 use super::rows::{ByColumn, Rows};
 use super::wide::{Table, Wide};
 use super::{Activation, Optimizer};
+use crate::host::HostParameter;
 use crate::optimizer::{Parameter, on_device, steps_of, steps_tensor, values};
 use crate::tensors::{NamedTensor, Tensors};
 use crate::{Device, FitContext, Result};
-use burn::tensor::Tensor;
+use burn_tensor::Tensor;
 use foretaste_data::rng;
 use rand::RngExt;
 use rand::seq::SliceRandom;
@@ -31,11 +33,11 @@ pub(crate) struct Objective {
     pub drop_last: bool,
 }
 
-/// The wide layers, where they are computed.
-enum Edges {
-    Native(Box<Wide>),
-    /// `V`, `b_1`, `W`, `b_o` on a device; batches are made dense there.
-    Dense(Vec<Parameter>),
+/// The layers, where they are computed.
+enum Layers {
+    Native(Box<Wide>, NativeMiddle),
+    /// `V`, `b_1`, `W`, `b_o` on a device, where batches are made dense, and the layers between.
+    Dense(Vec<Parameter>, Middle),
 }
 
 /// A network in training.
@@ -43,8 +45,7 @@ pub(crate) struct Training<'a> {
     shape: Shape,
     objective: Objective,
     data: &'a Rows,
-    edges: Edges,
-    middle: Middle,
+    layers: Layers,
     steps: u64,
     device: &'a Device,
 }
@@ -67,21 +68,28 @@ impl<'a> Training<'a> {
         let (first, last) = (shape.sizes[0], shape.sizes[shape.sizes.len() - 1]);
         let width = shape.width;
         let tables = [(draw("input", width, first), first), (vec![0.0; first], first), (draw("output", width, last), last), (vec![0.0; width], 1)];
-        let edges = if native {
+        let between: Vec<(String, Vec<f32>, [usize; 2])> = shape
+            .sizes
+            .windows(2)
+            .enumerate()
+            .flat_map(|(layer, pair)| {
+                let weights = (format!("layer.{layer}"), draw(&format!("layer {layer}"), pair[0], pair[1]), [pair[0], pair[1]]);
+                [weights, (format!("layer_bias.{layer}"), vec![0.0; pair[1]], [1, pair[1]])]
+            })
+            .collect();
+        let (activation, code) = (shape.activation, shape.code);
+        let layers = if native {
             let [input, input_bias, output, output_bias] = tables.map(|(values, size)| Table::new(values, size));
-            Edges::Native(Box::new(Wide { input, input_bias, output, output_bias }))
+            let parameters = between.into_iter().map(|(name, values, shape)| HostParameter::new(name, values, shape)).collect();
+            Layers::Native(Box::new(Wide { input, input_bias, output, output_bias }), NativeMiddle { parameters, activation, code })
         } else {
             // Biases are added to rows of a batch.
             let shapes = [[width, first], [1, first], [width, last], [1, width]];
-            Edges::Dense(tables.into_iter().zip(shapes).zip(NAMES).map(|(((values, _), shape), name)| Parameter::new(name, values, shape, device)).collect())
+            let edges = tables.into_iter().zip(shapes).zip(NAMES).map(|(((values, _), shape), name)| Parameter::new(name, values, shape, device)).collect();
+            let parameters = between.into_iter().map(|(name, values, shape)| Parameter::new(name, values, shape, device)).collect();
+            Layers::Dense(edges, Middle { parameters, activation, code })
         };
-        let mut parameters = Vec::new();
-        for (layer, pair) in shape.sizes.windows(2).enumerate() {
-            parameters.push(Parameter::new(format!("layer.{layer}"), draw(&format!("layer {layer}"), pair[0], pair[1]), [pair[0], pair[1]], device));
-            parameters.push(Parameter::new(format!("layer_bias.{layer}"), vec![0.0; pair[1]], [1, pair[1]], device));
-        }
-        let middle = Middle { parameters, activation: shape.activation, code: shape.code };
-        Self { shape, objective, data, edges, middle, steps: 0, device }
+        Self { shape, objective, data, layers, steps: 0, device }
     }
 
     /// One pass over all rows that have ratings; answers the sum of squared errors met on the way.
@@ -112,17 +120,17 @@ impl<'a> Training<'a> {
         let penalty = if self.objective.mean { self.objective.regularization } else { self.objective.regularization * share };
         let mask = self.mask(batch.len(), &format!("{name} 0"));
         let mut step = Step { optimizer: self.objective.optimizer, rate, penalty, number: self.steps + 1 };
-        let (squares, mut refed) = match &self.edges {
-            Edges::Native(_) => self.native_step(batch, mask.as_ref(), divisor, step)?,
-            Edges::Dense(_) => self.dense_step(batch, mask.as_ref(), divisor, step)?,
+        let (squares, mut refed) = match &self.layers {
+            Layers::Native(..) => self.native_step(batch, mask.as_deref(), divisor, step),
+            Layers::Dense(..) => self.dense_step(batch, mask, divisor, step)?,
         };
         for round in 0..self.objective.refeeding {
             let Some(rows) = refed else { break };
             step.number += 1;
             let mask = self.mask(batch.len(), &format!("{name} {}", round + 1));
-            refed = Some(match &self.edges {
-                Edges::Native(_) => self.native_refeed(&rows, mask.as_ref(), step)?,
-                Edges::Dense(_) => self.dense_refeed(rows, mask.as_ref(), step)?,
+            refed = Some(match &self.layers {
+                Layers::Native(..) => self.native_refeed(&rows, mask.as_deref(), step),
+                Layers::Dense(..) => self.dense_refeed(rows, mask, step)?,
             });
         }
         self.steps = step.number;
@@ -130,45 +138,41 @@ impl<'a> Training<'a> {
     }
 
     /// 0 where a unit of the code layer is dropped, `1 / (1 - dropout)` elsewhere.
-    fn mask(&self, rows: usize, name: &str) -> Option<Tensor<2>> {
+    fn mask(&self, rows: usize, name: &str) -> Option<Vec<f32>> {
         if self.objective.dropout == 0.0 {
             return None;
         }
         let mut random = rng(0, &format!("dropout {name}"));
         let (size, kept) = (self.shape.sizes[self.shape.code], 1.0 - self.objective.dropout);
-        let mask = (0..rows * size).map(|_| if random.random_range(0.0_f32..1.0) < kept { 1.0 / kept } else { 0.0 }).collect();
-        Some(on_device(mask, [rows, size], self.device))
+        Some((0..rows * size).map(|_| if random.random_range(0.0_f32..1.0) < kept { 1.0 / kept } else { 0.0 }).collect())
     }
 
     /// A step on sparse rows; answers the squares and, for re-feeding, the dense output before the step.
-    fn native_step(&mut self, batch: &Rows, mask: Option<&Tensor<2>>, divisor: f32, step: Step) -> Result<(f64, Option<Vec<f32>>)> {
-        let Edges::Native(wide) = &mut self.edges else { unreachable!("the caller looked") };
+    fn native_step(&mut self, batch: &Rows, mask: Option<&[f32]>, divisor: f32, step: Step) -> (f64, Option<Vec<f32>>) {
+        let Layers::Native(wide, middle) = &mut self.layers else { unreachable!("the caller looked") };
         let output = self.shape.output;
-        let sums = on_device(wide.encode(batch), [batch.len(), self.shape.sizes[0]], self.device);
-        let passed = self.middle.forward(sums, mask);
-        let hidden = values(passed.output.clone().inner())?;
+        let passed = middle.forward(wide.encode(batch), mask);
+        let hidden = passed.output(middle.code).to_vec();
         let refed = (self.objective.refeeding > 0).then(|| wide.decode(&hidden, output));
         let by_column = ByColumn::new(batch);
         let (squares, outcome, back) = wide.compare(batch, hidden, output, divisor);
-        let back = self.middle.backward(passed, back, step, self.device)?;
+        let back = middle.backward(&passed, back, mask, step);
         wide.step_output(&by_column, &outcome, step);
         wide.step_input(batch, &by_column, &back, step);
-        Ok((squares, refed))
+        (squares, refed)
     }
 
-    /// A step on dense rows that are their own targets; answers their output before the step.
-    fn native_refeed(&mut self, rows: &[f32], mask: Option<&Tensor<2>>, step: Step) -> Result<Vec<f32>> {
-        let Edges::Native(wide) = &mut self.edges else { unreachable!("the caller looked") };
-        let n = rows.len() / self.shape.width;
-        let sums = on_device(wide.encode_dense(rows), [n, self.shape.sizes[0]], self.device);
-        let passed = self.middle.forward(sums, mask);
-        let hidden = values(passed.output.clone().inner())?;
+    /// A step on dense rows that are their own targets; returns their output before the step.
+    fn native_refeed(&mut self, rows: &[f32], mask: Option<&[f32]>, step: Step) -> Vec<f32> {
+        let Layers::Native(wide, middle) = &mut self.layers else { unreachable!("the caller looked") };
+        let passed = middle.forward(wide.encode_dense(rows), mask);
+        let hidden = passed.output(middle.code).to_vec();
         let next = if self.objective.refeeding > 1 { wide.decode(&hidden, self.shape.output) } else { Vec::new() };
         let (outcome, back) = wide.compare_dense(rows, hidden, self.shape.output, rows.len() as f32);
-        let back = self.middle.backward(passed, back, step, self.device)?;
+        let back = middle.backward(&passed, back, mask, step);
         wide.step_output(&ByColumn { offsets: Vec::new(), entries: Vec::new() }, &outcome, step);
         wide.step_input_dense(rows, &back, step);
-        Ok(next)
+        next
     }
 
     /// The batch as dense values and a mask of what is there, `[rows, columns]` each.
@@ -185,18 +189,24 @@ impl<'a> Training<'a> {
         [values, there].map(|v| on_device(v, [batch.len(), width], self.device))
     }
 
-    fn dense_step(&mut self, batch: &Rows, mask: Option<&Tensor<2>>, divisor: f32, step: Step) -> Result<(f64, Option<Vec<f32>>)> {
+    fn dense_step(&mut self, batch: &Rows, mask: Option<Vec<f32>>, divisor: f32, step: Step) -> Result<(f64, Option<Vec<f32>>)> {
         let [rows, there] = self.dense(batch);
-        let (squares, output) = self.dense_pass(rows.clone(), &rows, Some(there), mask, divisor, step);
+        let mask = mask.map(|mask| self.code_mask(mask, batch.len()));
+        let (squares, output) = self.dense_pass(rows.clone(), &rows, Some(there), mask.as_ref(), divisor, step);
         let refed = if self.objective.refeeding > 0 { Some(values(output)?) } else { None };
         Ok((f64::from(values(squares)?[0]), refed))
     }
 
-    fn dense_refeed(&mut self, rows: Vec<f32>, mask: Option<&Tensor<2>>, step: Step) -> Result<Vec<f32>> {
+    fn code_mask(&self, mask: Vec<f32>, rows: usize) -> Tensor<2> {
+        on_device(mask, [rows, self.shape.sizes[self.shape.code]], self.device)
+    }
+
+    fn dense_refeed(&mut self, rows: Vec<f32>, mask: Option<Vec<f32>>, step: Step) -> Result<Vec<f32>> {
         let divisor = rows.len() as f32;
         let shape = [rows.len() / self.shape.width, self.shape.width];
         let rows = on_device(rows, shape, self.device);
-        let (_, output) = self.dense_pass(rows.clone(), &rows, None, mask, divisor, step);
+        let mask = mask.map(|mask| self.code_mask(mask, shape[0]));
+        let (_, output) = self.dense_pass(rows.clone(), &rows, None, mask.as_ref(), divisor, step);
         // Reading back waits for the device; only a further round needs it.
         if self.objective.refeeding > 1 { values(output) } else { Ok(Vec::new()) }
     }
@@ -212,11 +222,11 @@ impl<'a> Training<'a> {
         divisor: f32,
         step: Step,
     ) -> (Tensor<2>, Tensor<2>) {
-        let Edges::Dense(edges) = &mut self.edges else { unreachable!("the caller looked") };
+        let Layers::Dense(edges, middle) = &mut self.layers else { unreachable!("the caller looked") };
         let leaves: Vec<Tensor<2>> = edges.iter().map(|p| p.value.clone().autodiff().require_grad()).collect();
         // The first layer's sums are cut from the graph and joined again, as in the native form.
         let sums = rows.matmul(leaves[0].clone()) + leaves[1].clone();
-        let passed = self.middle.forward(sums.clone().inner(), mask);
+        let passed = middle.forward(sums.clone().inner(), mask);
         let (input, middle_leaves, hidden) = passed.parts();
         let output = activate(self.shape.output, hidden.matmul(leaves[2].clone().transpose()) + leaves[3].clone());
         let error = output.clone() - targets.clone();
@@ -227,9 +237,9 @@ impl<'a> Training<'a> {
         let squares = (error.clone() * error).sum_dim(0).sum_dim(1);
         let mut gradients = (squares.clone() * (1.0 / divisor)).backward();
         let back = input.grad_remove(&mut gradients).unwrap_or_else(|| Tensor::zeros(input.dims(), self.device.burn()));
-        self.middle.step(middle_leaves, &mut gradients, step);
+        middle.step(middle_leaves, &mut gradients, step);
         let mut front = (sums * back).sum_dim(0).sum_dim(1).backward();
-        let take = |place: usize, gradients: &mut burn::tensor::Gradients| leaves[place].grad_remove(gradients);
+        let take = |place: usize, gradients: &mut burn_tensor::Gradients| leaves[place].grad_remove(gradients);
         let parameters = std::mem::take(edges);
         *edges = parameters
             .into_iter()
@@ -244,31 +254,25 @@ impl<'a> Training<'a> {
 
     /// The network as it stands.
     pub fn network(&self) -> Result<Network> {
-        let [input, input_bias, output, output_bias]: [Vec<f32>; 4] = match &self.edges {
-            Edges::Native(wide) => [&wide.input, &wide.input_bias, &wide.output, &wide.output_bias].map(|t| t.value.clone()),
-            Edges::Dense(edges) => {
-                let mut all = Vec::new();
-                for parameter in edges {
-                    all.push(values(parameter.value.clone())?);
-                }
-                all.try_into().unwrap_or_default()
+        let mut all: Vec<Vec<f32>> = match &self.layers {
+            Layers::Native(wide, middle) => {
+                let edges = [&wide.input, &wide.input_bias, &wide.output, &wide.output_bias].map(|table| table.value.clone());
+                edges.into_iter().chain(middle.parameters.iter().map(|parameter| parameter.value.clone())).collect()
             }
+            Layers::Dense(edges, middle) => edges.iter().chain(&middle.parameters).map(|parameter| values(parameter.value.clone())).collect::<Result<_>>()?,
         };
-        let mut layers = Vec::new();
-        for pair in self.middle.parameters.chunks_exact(2) {
-            layers.push((values(pair[0].value.clone())?, values(pair[1].value.clone())?));
-        }
+        let between = all.split_off(NAMES.len());
+        let layers = between.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect();
+        let [input, input_bias, output, output_bias]: [Vec<f32>; 4] = all.try_into().unwrap_or_default();
         Ok(Network { shape: self.shape.clone(), input, input_bias, output, output_bias, layers })
     }
 
     /// All that training goes on from.
     pub fn state(&self) -> Result<Vec<NamedTensor>> {
         let mut state = vec![steps_tensor("steps", self.steps)];
-        for parameter in &self.middle.parameters {
-            state.extend(parameter.state()?);
-        }
-        match &self.edges {
-            Edges::Native(wide) => {
+        match &self.layers {
+            Layers::Native(wide, middle) => {
+                state.extend(middle.parameters.iter().flat_map(HostParameter::state));
                 for (name, table) in NAMES.iter().zip([&wide.input, &wide.input_bias, &wide.output, &wide.output_bias]) {
                     let shape = [table.value.len() / table.size, table.size];
                     for (kind, values) in [("now", &table.value), ("first", &table.first), ("second", &table.second)] {
@@ -276,8 +280,8 @@ impl<'a> Training<'a> {
                     }
                 }
             }
-            Edges::Dense(edges) => {
-                for parameter in edges {
+            Layers::Dense(edges, middle) => {
+                for parameter in middle.parameters.iter().chain(edges) {
                     state.extend(parameter.state()?);
                 }
             }
@@ -288,11 +292,9 @@ impl<'a> Training<'a> {
     /// Takes up what [`state`](Self::state) gave.
     pub fn restore(&mut self, state: &Tensors) -> Result<()> {
         self.steps = steps_of(state, "steps")?;
-        for parameter in &mut self.middle.parameters {
-            parameter.restore(state, self.device)?;
-        }
-        match &mut self.edges {
-            Edges::Native(wide) => {
+        match &mut self.layers {
+            Layers::Native(wide, middle) => {
+                middle.parameters.iter_mut().try_for_each(|parameter| parameter.restore(state))?;
                 for (name, table) in NAMES.iter().zip([&mut wide.input, &mut wide.input_bias, &mut wide.output, &mut wide.output_bias]) {
                     let shape = [Some(table.value.len() / table.size), Some(table.size)];
                     for (kind, values) in [("now", &mut table.value), ("first", &mut table.first), ("second", &mut table.second)] {
@@ -300,10 +302,8 @@ impl<'a> Training<'a> {
                     }
                 }
             }
-            Edges::Dense(edges) => {
-                for parameter in edges {
-                    parameter.restore(state, self.device)?;
-                }
+            Layers::Dense(edges, middle) => {
+                middle.parameters.iter_mut().chain(edges).try_for_each(|parameter| parameter.restore(state, self.device))?;
             }
         }
         Ok(())

@@ -3,6 +3,7 @@
 use super::{Settings, Side};
 use crate::autoencoder::{Network, Reader, Rows, tensors_of};
 use crate::fold_in::Population;
+use crate::kernels::dot;
 use crate::tensors::{NamedTensor, Tensors};
 use crate::{ModelSettings, RatingModel, Result, Trained, UserState};
 use foretaste_data::History;
@@ -34,9 +35,11 @@ const PROBES: usize = 1000;
 fn dimensions(codes: &[f32], size: usize) -> f32 {
     let n = codes.len() / size;
     let probes: Vec<&[f32]> = (0..n.min(PROBES)).map(|i| i * n / n.min(PROBES)).map(|item| &codes[item * size..(item + 1) * size]).collect();
-    let product = |a: &[f32], b: &[f32]| 1.0 + f64::from(a.iter().zip(b).map(|(x, y)| x * y).sum::<f32>());
+    let product = |a: &[f32], b: &[f32]| 1.0 + f64::from(dot(a, b));
     let lengths = probes.iter().map(|x| product(x, x)).sum::<f64>() / probes.len().max(1) as f64;
-    let rows: Vec<f64> = probes.par_iter().map(|x| probes.iter().map(|y| product(x, y).powi(2)).sum()).collect();
+    // A pair counts in both orders.
+    let row = |(at, x): (usize, &&[f32])| product(x, x).powi(2) + 2.0 * probes[at + 1..].iter().map(|y| product(x, y).powi(2)).sum::<f64>();
+    let rows: Vec<f64> = probes.par_iter().enumerate().map(row).collect();
     let products = rows.iter().sum::<f64>() / (probes.len().max(1) as f64).powi(2);
     (lengths * lengths / products.max(1e-12)) as f32
 }
@@ -105,7 +108,7 @@ impl UserColumn<'_> {
     }
 
     fn observe_known(&mut self, item: u32) {
-        if let Some(squared) = self.code(item).map(|code| 1.0 + code.iter().map(|h| h * h).sum::<f32>()) {
+        if let Some(squared) = self.code(item).map(|code| 1.0 + dot(code, code)) {
             self.shrink(squared);
         }
     }
@@ -122,7 +125,7 @@ impl UserState for UserColumn<'_> {
         let size = self.model.settings.size;
         match self.code(item) {
             None => self.model.offset() + self.theta[size],
-            Some(code) => self.model.offset() + self.theta[size] + code.iter().zip(&self.theta).map(|(h, w)| h * w).sum::<f32>(),
+            Some(code) => self.model.offset() + self.theta[size] + dot(code, &self.theta[..size]),
         }
     }
 
@@ -131,7 +134,7 @@ impl UserState for UserColumn<'_> {
         let model = self.model;
         let size = model.settings.size;
         let Some(code) = model.codes.get(item as usize * size..(item as usize + 1) * size) else { return };
-        let squared = 1.0 + code.iter().map(|h| h * h).sum::<f32>();
+        let squared = 1.0 + dot(code, code);
         let gain = self.variance * error / (model.noise + self.variance * squared);
         self.theta.iter_mut().zip(code).for_each(|(w, h)| *w += gain * h);
         self.theta[size] += gain;

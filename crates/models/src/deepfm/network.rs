@@ -5,7 +5,7 @@ use crate::noise::Mask;
 use crate::optimizer::{AdamStep, Parameter, on_device, values};
 use crate::tensors::{NamedTensor, Tensors};
 use crate::{Device, Result};
-use burn::tensor::{Tensor, activation::relu};
+use burn_tensor::{Tensor, activation::relu};
 
 /// The layers on a device.
 pub(super) struct Network {

@@ -11,6 +11,7 @@
 //! `y = w_0 + sum_b c_b + sum_{b<b'} <q_b, q_b'>`.
 
 use super::design::{Block, Design};
+use multiversion::multiversion;
 use rayon::prelude::*;
 
 /// Parameters of one machine. Features are rows of `factors + 1` numbers, the last of which is `w_j`.
@@ -73,6 +74,7 @@ pub(crate) fn fold(table: &[f32], part: impl Iterator<Item = (u32, f32)>, out: &
 }
 
 /// `sum_b c_b + sum_{b<b'} <q_b, q_b'>` of folded parts.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx2", "x86_64+avx2", "aarch64+neon"))]
 pub(crate) fn join(parts: &[&[f32]]) -> f32 {
     let mut sum = 0.0;
     for (place, part) in parts.iter().enumerate() {
@@ -86,6 +88,8 @@ pub(crate) fn join(parts: &[&[f32]]) -> f32 {
 }
 
 /// Inner product in eight running sums, the same order on every processor.
+#[inline(always)]
+#[allow(clippy::inline_always)] // A call would keep the callers' vector code from it.
 pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut sums = [0.0_f32; 8];
     let ((a8, a_rest), (b8, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());

@@ -65,10 +65,70 @@ struct BlockPlan {
     columns: Columns,
     /// Rows of each part.
     counts: Vec<f32>,
-    /// First part and number of parts that each chunk of rows refers to.
-    spans: Vec<(usize, usize)>,
+    /// Where each chunk of rows keeps its parts' sums.
+    slots: Slots,
     /// Whether neighbouring rows mostly share a part.
     runs: bool,
+}
+
+/// Where a chunk of rows keeps the sums of its parts.
+enum Slots {
+    /// One slot for each part from the chunk's first to its last: the first, and how many.
+    Spans(Vec<(usize, usize)>),
+    /// Few of these parts have rows in the chunk: a slot for each that has, and each row's slot.
+    Listed { parts: Vec<Vec<u32>>, of_rows: Vec<u32> },
+}
+
+impl Slots {
+    fn new(rows: &[u32], chunk: usize) -> Self {
+        let span = |rows: &[u32]| {
+            let (low, high) = rows.iter().fold((u32::MAX, 0), |(low, high), p| (low.min(*p), high.max(*p)));
+            (low as usize, high as usize + 1 - low as usize)
+        };
+        let spans: Vec<(usize, usize)> = rows.chunks(chunk).map(span).collect();
+        // A slot that no row of the chunk uses costs as much as a row.
+        if spans.iter().map(|(_, length)| length).sum::<usize>() < rows.len() {
+            return Self::Spans(spans);
+        }
+        let listed = |rows: &[u32]| {
+            let mut parts = rows.to_vec();
+            parts.sort_unstable();
+            parts.dedup();
+            parts
+        };
+        let parts: Vec<Vec<u32>> = rows.chunks(chunk).map(listed).collect();
+        let slots = rows.chunks(chunk).zip(&parts).flat_map(|(rows, parts)| rows.iter().map(|row| parts.partition_point(|part| part < row) as u32));
+        Self::Listed { of_rows: slots.collect(), parts }
+    }
+
+    /// The parts of a chunk's slots.
+    fn parts(&self, chunk: usize) -> impl Iterator<Item = usize> {
+        let (span, listed) = match self {
+            Self::Spans(spans) => (spans[chunk].0..spans[chunk].0 + spans[chunk].1, &[][..]),
+            Self::Listed { parts, .. } => (0..0, parts[chunk].as_slice()),
+        };
+        span.chain(listed.iter().map(|part| *part as usize))
+    }
+
+    /// What each row of a chunk is found by, and what is taken off it for its slot; `rows` are the rows' parts.
+    fn of_rows<'a>(&'a self, chunk: usize, from: usize, rows: &'a [u32]) -> (&'a [u32], usize) {
+        match self {
+            Self::Spans(spans) => (rows, spans[chunk].0),
+            Self::Listed { of_rows, .. } => (&of_rows[from..from + rows.len()], 0),
+        }
+    }
+}
+
+/// Memory that a sweep uses again and again.
+#[derive(Default)]
+struct Scratch {
+    /// The sums of each chunk's slots.
+    sums: Vec<Vec<Sums>>,
+    /// The sums of each part over all chunks.
+    totals: Vec<[f32; 4]>,
+    parts: Vec<Part>,
+    /// What the last block's sweep changed, a part: `q` before, `q`'s change, its own contribution's change.
+    changes: Vec<[f32; 3]>,
 }
 
 /// What sweeps over one design share.
@@ -78,9 +138,6 @@ pub(super) struct Sweeper<'a> {
     /// Rows a chunk.
     chunk: usize,
 }
-
-/// What a block's last sweep changed, a part: `q` before, `q`'s change, its own contribution's change.
-type Changes = Vec<[f32; 3]>;
 
 /// What a chunk sums for a part of the block that comes next.
 #[derive(Clone, Copy)]
@@ -97,12 +154,8 @@ impl<'a> Sweeper<'a> {
         let plan = |block: &Block| {
             let mut counts = vec![0.0; block.n_parts()];
             block.rows.iter().for_each(|part| counts[*part as usize] += 1.0);
-            let span = |rows: &[u32]| {
-                let (low, high) = rows.iter().fold((u32::MAX, 0), |(low, high), p| (low.min(*p), high.max(*p)));
-                (low as usize, high as usize + 1 - low as usize)
-            };
             let changes = block.rows.windows(2).filter(|pair| pair[0] != pair[1]).count();
-            BlockPlan { columns: block.columns(), counts, spans: block.rows.chunks(chunk).map(span).collect(), runs: changes * 4 < block.rows.len() }
+            BlockPlan { columns: block.columns(), counts, slots: Slots::new(&block.rows, chunk), runs: changes * 4 < block.rows.len() }
         };
         Self { design, plans: design.blocks().iter().map(plan).collect(), chunk }
     }
@@ -128,7 +181,9 @@ impl<'a> Sweeper<'a> {
         let blocks = self.design.blocks();
         // The sum of q over each row's blocks, in the current dimension.
         let totals = &mut vec![0.0_f32; errors.len()];
-        let mut pending: Option<(usize, Changes)> = None;
+        let mut scratch = Scratch { sums: (0..CHUNKS).map(|_| Vec::new()).collect(), ..Scratch::default() };
+        // The block whose changes rows have not taken in yet.
+        let mut pending: Option<usize> = None;
         for dimension in std::iter::once(factors).chain(0..factors) {
             let linear = dimension == factors;
             // In the linear dimension no other block and no other feature enters.
@@ -138,7 +193,7 @@ impl<'a> Sweeper<'a> {
                 .collect();
             for (place, block) in blocks.iter().enumerate() {
                 let fresh = (place == 0).then_some(q.as_slice());
-                let mut parts = self.gather(place, &q[place], fresh, pending.as_ref(), errors, totals, linear);
+                self.gather(place, &q[place], fresh, pending, errors, totals, linear, &mut scratch);
                 let table = &mut machine.tables[place];
                 let columns = &self.plans[place].columns;
                 for (feature, group) in block.groups().iter().enumerate() {
@@ -151,24 +206,27 @@ impl<'a> Sweeper<'a> {
                     }
                     let noise: f32 = random.as_mut().map_or(0.0, |random| StandardNormal.sample(*random));
                     let step = if linear { update::<true> } else { update::<false> };
-                    *value = step(&mut parts, entries, *value, alpha, prior, noise);
+                    *value = step(&mut scratch.parts, entries, *value, alpha, prior, noise);
                 }
                 // A weight's change is its part's own contribution.
                 let change = |(part, old): (&Part, &f32)| if linear { [0.0, 0.0, part.q()] } else { [*old, part.q() - old, part.own()] };
-                pending = Some((place, parts.iter().zip(&q[place]).map(change).collect()));
+                scratch.changes.clear();
+                scratch.changes.extend(scratch.parts.iter().zip(&q[place]).map(change));
+                pending = Some(place);
             }
         }
-        if let Some((place, changes)) = pending {
+        if let Some(place) = pending {
+            let changes = &scratch.changes;
             let chunks = errors.par_chunks_mut(self.chunk).zip(totals.par_chunks_mut(self.chunk));
             chunks.zip(blocks[place].rows.par_chunks(self.chunk)).for_each(|((errors, totals), rows)| {
                 for ((error, total), part) in errors.iter_mut().zip(totals).zip(rows) {
-                    take_in(&changes, *part, error, total);
+                    take_in(changes, *part, error, total);
                 }
             });
         }
     }
 
-    /// Takes `pending` changes into errors and totals, and sums what a sweep over block `place` needs.
+    /// Takes the changes of block `pending` into errors and totals, and puts together what a sweep over block `place` needs.
     /// Where a dimension begins, totals are those of the `fresh` `q` of all blocks.
     #[allow(clippy::too_many_arguments)] // One caller, which has all of it.
     fn gather(
@@ -176,44 +234,48 @@ impl<'a> Sweeper<'a> {
         place: usize,
         q: &[f32],
         fresh: Option<&[Vec<f32>]>,
-        pending: Option<&(usize, Changes)>,
+        pending: Option<usize>,
         errors: &mut [f32],
         totals: &mut [f32],
         linear: bool,
-    ) -> Vec<Part> {
+        scratch: &mut Scratch,
+    ) {
         let (plan, blocks) = (&self.plans[place], self.design.blocks());
-        let sums: Vec<Vec<Sums>> = errors
+        let changes = &scratch.changes;
+        errors
             .par_chunks_mut(self.chunk)
             .zip(totals.par_chunks_mut(self.chunk))
             .zip(blocks[place].rows.par_chunks(self.chunk))
+            .zip(scratch.sums.par_iter_mut())
             .enumerate()
-            .map(|(chunk, ((errors, totals), rows))| {
-                let (low, length) = plan.spans[chunk];
-                let mut sums: Vec<Sums> = q[low..low + length].iter().map(|q| Sums { q: *q, terms: [0.0; 4] }).collect();
+            .for_each(|(chunk, (((errors, totals), rows), sums))| {
+                sums.clear();
+                sums.extend(plan.slots.parts(chunk).map(|part| Sums { q: q[part], terms: [0.0; 4] }));
                 let n = rows.len();
-                let going = pending.map(|(changed, changes)| (changes.as_slice(), &blocks[*changed].rows[chunk * self.chunk..][..n]));
+                let going = pending.map(|changed| (changes.as_slice(), &blocks[changed].rows[chunk * self.chunk..][..n]));
                 match (fresh, going) {
-                    (Some(q), _) => self.begin(chunk, q, going, errors, totals, &mut sums),
+                    (Some(q), _) => self.begin(chunk, q, going, errors, totals, sums),
                     (None, None) => {}
                     (None, Some((changes, changed))) => {
                         let (errors, totals) = (&mut errors[..n], &mut totals[..n]);
-                        collect(&mut sums, low, rows, plan.runs, |row| take_in(changes, changed[row], &mut errors[row], &mut totals[row]));
+                        let (slots, low) = plan.slots.of_rows(chunk, chunk * self.chunk, rows);
+                        collect(sums, low, slots, plan.runs, |row| take_in(changes, changed[row], &mut errors[row], &mut totals[row]));
                     }
                 }
-                sums
-            })
-            .collect();
-        let mut total = vec![[0.0; 4]; plan.counts.len()];
-        for (sums, (low, length)) in sums.iter().zip(&plan.spans) {
-            for (part, sum) in total[*low..low + length].iter_mut().zip(sums) {
-                (0..4).for_each(|at| part[at] += sum.terms[at]);
+            });
+        scratch.totals.clear();
+        scratch.totals.resize(plan.counts.len(), [0.0; 4]);
+        for (chunk, sums) in scratch.sums.iter().enumerate().take(errors.len().div_ceil(self.chunk)) {
+            for (part, sum) in plan.slots.parts(chunk).zip(sums) {
+                (0..4).for_each(|at| scratch.totals[part][at] += sum.terms[at]);
             }
         }
-        let part = |((q, rows), [e, oe, o, oo]): ((&f32, &f32), [f32; 4])| {
+        let part = |((q, rows), [e, oe, o, oo]): ((&f32, &f32), &[f32; 4])| {
             // In the linear dimension h = x: as if every row's other blocks contributed 1.
-            Part::new(*q, *rows, if linear { [e, e, *rows, *rows] } else { [e, oe, o, oo] })
+            Part::new(*q, *rows, if linear { [*e, *e, *rows, *rows] } else { [*e, *oe, *o, *oo] })
         };
-        q.iter().zip(&plan.counts).zip(total).map(part).collect()
+        scratch.parts.clear();
+        scratch.parts.extend(q.iter().zip(&plan.counts).zip(&scratch.totals).map(part));
     }
 }
 
@@ -236,17 +298,18 @@ impl Sweeper<'_> {
         let n = errors.len();
         let rows: [&[u32]; N] = std::array::from_fn(|b| &self.design.blocks()[b].rows[chunk * self.chunk..][..n]);
         let q: [&[f32]; N] = std::array::from_fn(|b| q[b].as_slice());
-        let (low, runs) = (self.plans[0].spans[chunk].0, self.plans[0].runs);
+        let (slots, low) = self.plans[0].slots.of_rows(chunk, chunk * self.chunk, rows[0]);
+        let runs = self.plans[0].runs;
         let (errors, totals) = (&mut errors[..n], &mut totals[..n]);
         let fresh = |row: usize| (0..N).map(|b| q[b][rows[b][row] as usize]).sum::<f32>();
         match going {
-            None => collect(sums, low, rows[0], runs, |row| {
+            None => collect(sums, low, slots, runs, |row| {
                 totals[row] = fresh(row);
                 (errors[row], totals[row])
             }),
             Some((changes, changed)) => {
                 let changed = &changed[..n];
-                collect(sums, low, rows[0], runs, |row| {
+                collect(sums, low, slots, runs, |row| {
                     // The totals are still those of the dimension before.
                     take_in(changes, changed[row], &mut errors[row], &mut totals[row]);
                     totals[row] = fresh(row);

@@ -13,8 +13,8 @@ use super::{Errors, Goal, Loss};
 use crate::optimizer::{ids, on_device, values};
 use crate::recurrent::{Carried, Cell, Unrolled, unroll};
 use crate::{Device, Result};
-use burn::tensor::activation::{log_softmax, sigmoid, softmax};
-use burn::tensor::{Gradients as Found, Tensor};
+use burn_tensor::activation::{log_softmax, sigmoid, softmax};
+use burn_tensor::{Gradients as Found, Tensor};
 
 /// Computes windows on a device; keeps the rows' states between them.
 pub(super) struct Network {

@@ -24,6 +24,7 @@
 //! its first, random embedding.
 
 mod model;
+mod native;
 mod network;
 mod replay;
 mod steps;

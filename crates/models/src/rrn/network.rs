@@ -1,4 +1,5 @@
-//! One window of one side's sequences, forward and backward, with the other side fixed.
+//! One window of one side's sequences, forward and backward, with the other side fixed, on a device; `native.rs` is the
+//! same on the CPU.
 
 use super::replay::shapes;
 use super::steps::{Ratings, Steps};
@@ -7,7 +8,7 @@ use crate::optimizer::{AdamStep, Parameter, ids, on_device, steps_of, steps_tens
 use crate::recurrent::{Carried, Cell, unroll};
 use crate::tensors::{NamedTensor, Tensors};
 use crate::{Device, Result};
-use burn::tensor::{Gradients, IndexingUpdateOp, Int, Tensor};
+use burn_tensor::{Gradients, IndexingUpdateOp, Int, Tensor};
 use foretaste_data::batch::Batch;
 use foretaste_data::rng;
 use rand::RngExt;
@@ -23,39 +24,38 @@ pub(super) struct Network {
     steps: u64,
 }
 
-impl Network {
-    /// First values: uniform within `1 / sqrt(size)`, a projection a tenth of that; the stationary part as given.
-    pub fn new(settings: &Settings, name: &'static str, others: usize, stationary: Vec<f32>, seed: u64, device: &Device) -> Self {
-        let draw = |what: &str, n: usize, reach: f32| -> Vec<f32> {
-            let mut random = rng(seed, &format!("rrn init {what}"));
-            (0..n).map(|_| random.random_range(-1.0_f32..1.0) * reach).collect()
-        };
-        let reach = 1.0 / (settings.size as f32).sqrt();
-        let dense = shapes(settings, name)
-            .into_iter()
-            .map(|(name, shape)| {
-                let small = name.contains("projection");
-                let mut values = draw(&name, shape[0] * shape[1], if small { 0.1 * reach } else { reach });
-                if let Some((_, gate)) = name.split_once("input_bias.") {
-                    values.iter_mut().for_each(|b| *b += Cell::first_bias(gate));
-                }
-                Parameter::new(name, values, shape, device)
-            })
-            .collect();
-        let width = settings.stationary_factors + 1;
-        let owners = stationary.len() / width;
-        Self {
-            name,
-            dense,
-            inputs: Parameter::new(
-                format!("{name}.inputs"),
-                draw(&format!("{name}.inputs"), others * settings.embedding, 0.1),
-                [others, settings.embedding],
-                device,
-            ),
-            stationary: Parameter::new(format!("{name}.stationary"), stationary, [owners, width], device),
-            steps: 0,
+/// First values by name, with their shapes: uniform within `1 / sqrt(size)`, a projection a tenth of that; then embeddings
+/// of the other side's, and the stationary part as given.
+pub(super) fn first_values(settings: &Settings, name: &str, others: usize, stationary: Vec<f32>, seed: u64) -> Vec<(String, Vec<f32>, [usize; 2])> {
+    let draw = |what: &str, n: usize, reach: f32| -> Vec<f32> {
+        let mut random = rng(seed, &format!("rrn init {what}"));
+        (0..n).map(|_| random.random_range(-1.0_f32..1.0) * reach).collect()
+    };
+    let reach = 1.0 / (settings.size as f32).sqrt();
+    let dense = shapes(settings, name).into_iter().map(|(name, shape)| {
+        let small = name.contains("projection");
+        let mut values = draw(&name, shape[0] * shape[1], if small { 0.1 * reach } else { reach });
+        if let Some((_, gate)) = name.split_once("input_bias.") {
+            values.iter_mut().for_each(|b| *b += Cell::first_bias(gate));
         }
+        (name, values, shape)
+    });
+    let width = settings.stationary_factors + 1;
+    let owners = stationary.len() / width;
+    let inputs = (format!("{name}.inputs"), draw(&format!("{name}.inputs"), others * settings.embedding, 0.1), [others, settings.embedding]);
+    dense.chain([inputs, (format!("{name}.stationary"), stationary, [owners, width])]).collect()
+}
+
+impl Network {
+    /// A network with its [`first_values`].
+    pub fn new(settings: &Settings, name: &'static str, others: usize, stationary: Vec<f32>, seed: u64, device: &Device) -> Self {
+        let mut dense: Vec<Parameter> = first_values(settings, name, others, stationary, seed)
+            .into_iter()
+            .map(|(name, values, shape)| Parameter::new(name, values, shape, device))
+            .collect();
+        let (stationary, inputs) = (dense.pop(), dense.pop());
+        let (Some(stationary), Some(inputs)) = (stationary, inputs) else { unreachable!("the tables come last") };
+        Self { name, dense, inputs, stationary, steps: 0 }
     }
 
     /// Values in the order [`super::replay::Side::new`] takes them.

@@ -1,6 +1,7 @@
+use super::native;
 use super::network::{Fixed, window};
 use super::replay::{Side, join};
-use super::train::{Moving, Training, walk};
+use super::train::{Form, Moving, Training, walk};
 use super::*;
 use crate::optimizer::read;
 use crate::recurrent::Carried;
@@ -37,27 +38,46 @@ fn loss(training: &Training, sides: [&Side; 2]) -> f64 {
 }
 
 /// Loss and gradients of each side's window, the other side fixed, agree with the plain code and its
-/// central differences, whether its ratings are taken at once or in stretches.
+/// central differences: by native code, and on a device, whether its ratings are taken at once or in stretches.
 #[test]
 fn gradients_equal_finite_differences() {
     let (settings, train) = tiny();
     let device = Device::flex();
     let context = FitContext::new(3, &device);
-    let training = Training::new(&settings, &train, train.mean().unwrap() as f32, &context).unwrap();
-    let sides = [training.side(Moving::Users).unwrap(), training.side(Moving::Items).unwrap()];
+    let form = |native| Training::on(&settings, &train, train.mean().unwrap() as f32, &context, native).unwrap();
+    let (native, device_form) = (form(true), form(false));
+    let sides = [native.side(Moving::Users).unwrap(), native.side(Moving::Items).unwrap()];
     let n = train.len() as f64;
-    for (stretch, place, moving) in [(65_536, 0, Moving::Users), (2, 0, Moving::Users), (65_536, 1, Moving::Items), (4, 1, Moving::Items)] {
-        let fixed = Fixed { stretch, ..training.fixed(moving) };
-        let sequences = fixed.steps.sequences();
+    // A stretch of none is the native form.
+    let cases = [
+        (None, 0, Moving::Users),
+        (None, 1, Moving::Items),
+        (Some(65_536), 0, Moving::Users),
+        (Some(2), 0, Moving::Users),
+        (Some(65_536), 1, Moving::Items),
+        (Some(4), 1, Moving::Items),
+    ];
+    for (stretch, place, moving) in cases {
+        let training = if stretch.is_some() { &device_form } else { &native };
+        let sequences = if moving == Moving::Users { &training.user_steps } else { &training.item_steps }.sequences();
         let mut batches = Batches::new(&sequences, settings.rows, settings.window, 3, 0);
         let mut batch = Batch::default();
         assert!(batches.next_into(&mut batch));
-        let network = if moving == Moving::Users { training.users.as_ref().unwrap() } else { training.items.as_ref().unwrap() };
-        let out = window(network, &fixed, &batch, Carried::zeros(settings.rows, settings.size, &device));
-        let squares = f64::from(crate::optimizer::values(out.squares.clone()).unwrap()[0]);
-        let exact = loss(&training, [&sides[0], &sides[1]]);
+        let network = training.network(moving);
+        let (squares, gradients): (f64, Vec<Vec<f32>>) = match network {
+            Form::Native(network) => {
+                let out = native::window(network, &training.native_fixed(moving), &batch, &mut native::carried(&settings));
+                (out.squares, out.dense.into_iter().chain([out.inputs.values, out.stationary.values]).collect())
+            }
+            Form::Device(network) => {
+                let fixed = Fixed { stretch: stretch.unwrap(), ..training.fixed(moving) };
+                let out = window(network, &fixed, &batch, Carried::zeros(settings.rows, settings.size, &device));
+                let gradients = out.dense.iter().chain([&out.inputs, &out.stationary]).map(|g| read("", g).unwrap().data).collect();
+                (f64::from(crate::optimizer::values(out.squares.clone()).unwrap()[0]), gradients)
+            }
+        };
+        let exact = loss(training, [&sides[0], &sides[1]]);
         assert!((squares - exact).abs() < 1e-4 * exact, "{squares} {exact}");
-        let gradients: Vec<Vec<f32>> = out.dense.iter().chain([&out.inputs, &out.stationary]).map(|g| read("", g).unwrap().data).collect();
         let values = network.values().unwrap();
         let mut checked = 0;
         for (p, gradient) in gradients.iter().enumerate() {
@@ -67,17 +87,38 @@ fn gradients_equal_finite_differences() {
                 let moved = |by: f32| {
                     let mut values = values.clone();
                     values[p][i] += by;
-                    let own = Side::new(&settings, network.name, values);
+                    let own = Side::new(&settings, network.name(), values);
                     let pair = if place == 0 { [&own, &sides[1]] } else { [&sides[0], &own] };
-                    loss(&training, pair) / n
+                    loss(training, pair) / n
                 };
                 let numeric = (moved(5e-3) - moved(-5e-3)) / 1e-2;
                 let exact = f64::from(gradient[i]);
-                assert!((numeric - exact).abs() < 1e-3 + 0.02 * exact.abs(), "side {place}, parameter {p}[{i}]: {numeric} {exact}");
+                assert!((numeric - exact).abs() < 1e-3 + 0.02 * exact.abs(), "{stretch:?} side {place}, parameter {p}[{i}]: {numeric} {exact}");
                 checked += usize::from(exact.abs() > 1e-5);
             }
         }
         assert!(checked > 30, "{checked}");
+    }
+}
+
+/// Several sequences side by side, in tasks, over windows that cut them: native code and burn's train the same network.
+#[test]
+fn native_and_device_forms_agree() {
+    let train = foretaste_data::simulate::Simulation { users: 40, items: 12, events: 400 }.run(1);
+    let settings = Settings { rows: 20, window: 3, learning_rate: 0.01, user_days: 40, item_days: 90, ..tiny().0 };
+    let device = Device::flex();
+    let context = FitContext::new(3, &device);
+    let run = |native| {
+        let mut training = Training::on(&settings, &train, train.mean().unwrap() as f32, &context, native).unwrap();
+        let squares: Vec<f64> = (0..3).map(|epoch| crate::epochs::Trainer::epoch(&mut training, epoch, &context).unwrap()).collect();
+        (squares, [Moving::Users, Moving::Items].map(|side| training.side(side).unwrap().tensors(&settings)).concat())
+    };
+    let (a, b) = (run(true), run(false));
+    for (x, y) in a.0.iter().zip(&b.0) {
+        assert!((x - y).abs() < 1e-3 * x.abs(), "{x} {y}");
+    }
+    for (x, y) in a.1.iter().zip(&b.1) {
+        assert!(x.data.iter().zip(&y.data).all(|(p, q)| (p - q).abs() < 2e-4 + 2e-3 * p.abs()), "{}: {:?} {:?}", x.name, x.data, y.data);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Alternating subspace descent.
 
 use super::model::Model;
+use super::native::{self, NativeNetwork};
 use super::network::{Fixed, Network, window};
 use super::replay::{Place, Side};
 use super::steps::{Ratings, Steps};
@@ -9,7 +10,7 @@ use crate::epochs::{self, Trainer};
 use crate::model::training_mean;
 use crate::recurrent::Carried;
 use crate::tensors::{NamedTensor, Tensors};
-use crate::{EpochReport, FitContext, Fitted, ModelSettings, Progress, Result, pmf};
+use crate::{Device, EpochReport, FitContext, Fitted, ModelSettings, Progress, Result, pmf};
 use foretaste_data::Histories;
 use foretaste_data::batch::{Batch, Batches};
 use rayon::prelude::*;
@@ -45,6 +46,44 @@ pub(super) enum Moving {
     Items,
 }
 
+/// A side's network, where it is computed.
+pub(super) enum Form {
+    /// By native code, on the host.
+    Native(NativeNetwork),
+    /// By burn, on a device.
+    Device(Network),
+}
+
+impl Form {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Native(network) => network.name,
+            Self::Device(network) => network.name,
+        }
+    }
+
+    pub fn values(&self) -> Result<Vec<Vec<f32>>> {
+        match self {
+            Self::Native(network) => Ok(network.values()),
+            Self::Device(network) => network.values(),
+        }
+    }
+
+    fn state(&self) -> Result<Vec<NamedTensor>> {
+        match self {
+            Self::Native(network) => Ok(network.state()),
+            Self::Device(network) => network.state(),
+        }
+    }
+
+    fn restore(&mut self, tensors: &Tensors, device: &Device) -> Result<()> {
+        match self {
+            Self::Native(network) => network.restore(tensors),
+            Self::Device(network) => network.restore(tensors, device),
+        }
+    }
+}
+
 pub(super) struct Training<'a> {
     settings: &'a Settings,
     context: &'a FitContext<'a>,
@@ -52,8 +91,8 @@ pub(super) struct Training<'a> {
     pub ratings: Ratings<'a>,
     pub user_steps: Steps,
     pub item_steps: Steps,
-    pub users: Option<Network>,
-    pub items: Option<Network>,
+    pub users: Option<Form>,
+    pub items: Option<Form>,
     user_states: Vec<f32>,
     item_states: Vec<f32>,
     trained_users: Vec<bool>,
@@ -104,6 +143,11 @@ impl Side {
 
 impl<'a> Training<'a> {
     pub fn new(settings: &'a Settings, train: &'a Histories, mean: f32, context: &'a FitContext<'a>) -> Result<Self> {
+        Self::on(settings, train, mean, context, context.device.is_flex())
+    }
+
+    /// The same with the networks' form chosen.
+    pub fn on(settings: &'a Settings, train: &'a Histories, mean: f32, context: &'a FitContext<'a>, native: bool) -> Result<Self> {
         let n = train.len() as f64;
         let deviation = |of: &dyn Fn(usize) -> f64, mean: f64| ((0..train.len()).map(|row| (of(row) - mean).powi(2)).sum::<f64>() / n).sqrt();
         let day = |row: usize| train.timestamps().at(row).div_euclid(86_400) as f64;
@@ -130,7 +174,13 @@ impl<'a> Training<'a> {
         let ratings = Ratings::new(train, scale);
         let user_steps = Steps::new(train, &ratings.users, train.n_users(), settings.user_days);
         let item_steps = Steps::new(train, ratings.items, train.n_items(), settings.item_days);
-        let network = |name: &'static str, others: usize, stationary: Vec<f32>| Network::new(settings, name, others, stationary, context.seed, context.device);
+        let network = |name: &'static str, others: usize, stationary: Vec<f32>| {
+            if native {
+                Form::Native(NativeNetwork::new(settings, name, others, stationary, context.seed))
+            } else {
+                Form::Device(Network::new(settings, name, others, stationary, context.seed, context.device))
+            }
+        };
         let mut training = Self {
             settings,
             context,
@@ -149,14 +199,14 @@ impl<'a> Training<'a> {
         Ok(training)
     }
 
-    fn network(&self, side: Moving) -> &Network {
+    pub fn network(&self, side: Moving) -> &Form {
         let network = if side == Moving::Users { &self.users } else { &self.items };
         network.as_ref().unwrap_or_else(|| unreachable!("networks leave their place within a step alone"))
     }
 
     pub fn side(&self, side: Moving) -> Result<Side> {
         let network = self.network(side);
-        Ok(Side::new(self.settings, network.name, network.values()?))
+        Ok(Side::new(self.settings, network.name(), network.values()?))
     }
 
     /// Works out a side's projections at all of its steps.
@@ -177,10 +227,30 @@ impl<'a> Training<'a> {
         if side == Moving::Users { (&self.user_steps, self.ratings.items) } else { (&self.item_steps, &self.ratings.users) }
     }
 
+    /// What a moving side's window has of the other, by native code.
+    pub fn native_fixed(&self, moving: Moving) -> native::Fixed<'_> {
+        let (users, (steps, others)) = (moving == Moving::Users, self.of(moving));
+        let other = if users { Moving::Items } else { Moving::Users };
+        let Form::Native(network) = self.network(other) else { unreachable!("both sides have one form") };
+        native::Fixed {
+            settings: self.settings,
+            scale: self.scale,
+            ratings: &self.ratings,
+            steps,
+            other_steps: self.of(other).0,
+            other_states: if users { &self.item_states } else { &self.user_states },
+            other_stationary: &network.stationary,
+            owners: self.of(other).1,
+            others,
+        }
+    }
+
+    /// The same on a device.
     pub fn fixed(&self, moving: Moving) -> Fixed<'_> {
         let users = moving == Moving::Users;
         let (steps, others) = self.of(moving);
         let other = if users { Moving::Items } else { Moving::Users };
+        let Form::Device(network) = self.network(other) else { unreachable!("both sides have one form") };
         Fixed {
             settings: self.settings,
             scale: self.scale,
@@ -188,7 +258,7 @@ impl<'a> Training<'a> {
             steps,
             other_steps: self.of(other).0,
             other_states: if users { &self.item_states } else { &self.user_states },
-            other_stationary: self.network(other).stationary.value.clone(),
+            other_stationary: network.stationary.value.clone(),
             owners: self.of(other).1,
             others,
             stretch: STRETCH,
@@ -196,7 +266,15 @@ impl<'a> Training<'a> {
         }
     }
 
-    /// One pass over a side's sequences; answers the sum of squared errors.
+    fn place(&mut self, side: Moving) -> &mut Option<Form> {
+        if side == Moving::Users { &mut self.users } else { &mut self.items }
+    }
+
+    fn take(&mut self, side: Moving) -> Option<Form> {
+        self.place(side).take()
+    }
+
+    /// One pass over a side's sequences; returns the sum of squared errors.
     fn phase(&mut self, moving: Moving, epoch: usize, rate: f32) -> Result<f64> {
         let sequences = self.of(moving).0.sequences();
         let settings = self.settings;
@@ -204,15 +282,26 @@ impl<'a> Training<'a> {
         let mut batches = Batches::new(&sequences, settings.rows, settings.window, self.context.seed, stream);
         let mut batch = Batch::default();
         let mut carried = Carried::zeros(settings.rows, settings.size, self.context.device);
+        let mut states = native::carried(settings);
         let mut squares = 0.0;
         while batches.next_into(&mut batch) {
             self.context.go_on()?;
-            let mut out = window(self.network(moving), &self.fixed(moving), &batch, carried);
-            squares += f64::from(crate::optimizer::values(out.squares.clone())?[0]);
-            carried = out.carried.clone();
-            out.carried = Carried::zeros(1, 1, self.context.device);
-            let place = if moving == Moving::Users { &mut self.users } else { &mut self.items };
-            *place = place.take().map(|network| network.step(out, settings, rate));
+            let moved = match self.take(moving) {
+                Some(Form::Native(mut network)) => {
+                    let out = native::window(&network, &self.native_fixed(moving), &batch, &mut states);
+                    squares += out.squares;
+                    network.step(out, settings, rate);
+                    Form::Native(network)
+                }
+                Some(Form::Device(network)) => {
+                    let mut out = window(&network, &self.fixed(moving), &batch, carried);
+                    squares += f64::from(crate::optimizer::values(out.squares.clone())?[0]);
+                    carried = std::mem::replace(&mut out.carried, Carried::zeros(1, 1, self.context.device));
+                    Form::Device(network.step(out, settings, rate))
+                }
+                None => unreachable!("networks leave their place within a step alone"),
+            };
+            *self.place(moving) = Some(moved);
         }
         self.refresh(moving)?;
         Ok(squares)

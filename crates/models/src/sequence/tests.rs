@@ -2,7 +2,7 @@ use super::*;
 use crate::Device;
 use crate::optimizer::{on_device, read};
 use crate::recurrent::{Carried, CellWeights, unroll};
-use burn::tensor::Tensor;
+use burn_tensor::Tensor;
 use foretaste_data::rng;
 use rand::RngExt;
 

@@ -8,7 +8,7 @@ use super::Settings;
 use super::counts::Units;
 use crate::optimizer::{on_device, values};
 use crate::{FitContext, Result};
-use burn::tensor::Tensor;
+use burn_tensor::Tensor;
 use rayon::prelude::*;
 
 /// Units a tile.
