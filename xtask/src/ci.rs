@@ -7,15 +7,13 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 use xshell::{Shell, cmd};
 
-/// All tests, with nextest where it is installed. On the CPU backend alone, or with the backends that `FORETASTE_FEATURES`
-/// names; a GPU backend is then held to the CPU's on a software driver.
+/// All tests, with nextest where it is installed. `FORETASTE_FEATURES` names a GPU's backend, which is then held to the CPU on
+/// a software driver; without, what it shares with others is held to the CPU.
 pub fn test(sh: &Shell, arguments: &[String]) -> Outcome {
     let features = std::env::var("FORETASTE_FEATURES").ok().filter(|features| !features.is_empty() && features != "none");
-    let with: Vec<String> = features.iter().flat_map(|features| ["--features".to_owned(), features.clone()]).collect();
-    let _driver = match &features {
-        Some(features) if features.contains("wgpu") => driver::in_use(sh)?,
-        _ => Vec::new(),
-    };
+    let features = features.unwrap_or_else(|| "burn".to_owned());
+    let _driver = if features.contains("wgpu") { driver::in_use(sh)? } else { Vec::new() };
+    let with = &["--features".to_owned(), features];
     if cmd!(sh, "cargo nextest --version").quiet().ignore_stdout().ignore_stderr().run().is_err() {
         cmd!(sh, "cargo test --workspace --no-fail-fast {with...} {arguments...}").run()?;
         return Ok(());

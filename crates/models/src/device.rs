@@ -7,6 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 #[derive(Debug, Clone)]
 pub struct Device {
     name: String,
+    /// Where burn's tensors lie; native code on the CPU has none.
+    #[cfg(feature = "burn")]
     inner: burn_tensor::Device,
 }
 
@@ -17,10 +19,14 @@ const VULKAN: burn_tensor::wgpu::WgpuBackend =
     if cfg!(feature = "vulkan") { burn_tensor::wgpu::WgpuBackend::Vulkan } else { burn_tensor::wgpu::WgpuBackend::Auto };
 
 impl Device {
-    /// The CPU backend, always there.
+    /// The CPU, always there.
     #[must_use]
     pub fn flex() -> Self {
-        Self { name: "flex".into(), inner: burn_tensor::Device::flex() }
+        Self {
+            name: "flex".into(),
+            #[cfg(feature = "burn")]
+            inner: burn_tensor::Device::flex(),
+        }
     }
 
     /// The device called `name`; `auto` takes a real GPU when there is one and `flex` otherwise,
@@ -71,6 +77,7 @@ impl Device {
         }
     }
 
+    #[cfg(feature = "burn")]
     pub(crate) fn burn(&self) -> &burn_tensor::Device {
         &self.inner
     }
@@ -207,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_device_that_fails_is_named() {
-        let device = Device { name: "gpu".into(), inner: Device::flex().inner };
+        let device = Device { name: "gpu".into(), ..Device::flex() };
         let told = |work: fn() -> Result<()>| device.guard(work).unwrap_err().to_string();
         let panicked = told(|| panic!("out of memory"));
         assert!(panicked.starts_with("device gpu: failed in the middle") && panicked.contains("out of memory"), "{panicked}");

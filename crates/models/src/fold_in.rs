@@ -79,16 +79,7 @@ impl Population {
 pub(crate) struct Regression {
     /// The parameters.
     pub theta: Vec<f64>,
-    /// Rows are [`padded`]; what lies beyond the parameters is 0 and stays so.
     covariance: Option<Vec<f64>>,
-}
-
-/// Numbers a vector register holds, at most: rows are a multiple of it, so that no loop has a rest.
-const LANES: usize = 8;
-
-/// Length of a row of so many numbers.
-fn padded(n: usize) -> usize {
-    n.next_multiple_of(LANES)
 }
 
 impl Regression {
@@ -105,10 +96,10 @@ impl Regression {
     /// Starts from the prior variances and takes in `known` observations without moving `theta`,
     /// which knows them already. Each observation comes with the drift before it.
     pub fn open(&mut self, variance: &[f32], noise: f64, known: impl Iterator<Item = (Vec<f64>, f64)>) {
-        let (n, width) = (variance.len(), padded(variance.len()));
-        let mut covariance = vec![0.0; n * width];
+        let n = variance.len();
+        let mut covariance = vec![0.0; n * n];
         for (i, variance) in variance.iter().enumerate() {
-            covariance[i * width + i] = f64::from(*variance);
+            covariance[i * n + i] = f64::from(*variance);
         }
         known.for_each(|(x, drift)| {
             covariance[0] += drift;
@@ -135,44 +126,32 @@ impl Regression {
     }
 }
 
-/// Shrinks the covariance by one observation of `x`; returns the gain, padded.
+/// Shrinks the covariance by one observation of `x`; returns the gain.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx2", "x86_64+avx2", "aarch64+neon"))]
 fn gain(covariance: &mut [f64], x: &[f64], noise: f64) -> Vec<f64> {
-    let width = padded(x.len());
-    let mut wide = vec![0.0; 2 * width];
-    let (wide_x, cx) = wide.split_at_mut(width);
-    wide_x[..x.len()].copy_from_slice(x);
-    for (c, row) in cx.iter_mut().zip(covariance.chunks_exact(width)) {
-        *c = dot(row, wide_x);
-    }
-    let scale = 1.0 / (noise + dot(cx, wide_x));
-    let (others, _) = cx.as_chunks::<LANES>();
-    for (row, c) in covariance.chunks_exact_mut(width).zip(cx.iter()) {
-        let c = scale * c;
-        for (row, others) in row.as_chunks_mut::<LANES>().0.iter_mut().zip(others) {
-            for lane in 0..LANES {
-                row[lane] -= c * others[lane];
-            }
+    let n = x.len();
+    let cx: Vec<f64> = covariance.chunks_exact(n).map(|row| dot(row, x)).collect();
+    let scale = 1.0 / (noise + dot(&cx, x));
+    for (row, c) in covariance.chunks_exact_mut(n).zip(&cx) {
+        for (value, other) in row.iter_mut().zip(&cx) {
+            *value -= scale * c * other;
         }
     }
-    cx.iter_mut().for_each(|c| *c *= scale);
-    wide.drain(..width);
-    wide
+    cx.into_iter().map(|c| c * scale).collect()
 }
 
-/// Inner product, in eight running sums of a fixed order.
-#[inline(always)]
-#[allow(clippy::inline_always)] // A call would keep the callers' vector code from it.
+#[inline]
 pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
-    let mut sums = [0.0; LANES];
-    let ((a8, a_rest), (b8, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-    for (x, y) in a8.iter().zip(b8) {
-        for lane in 0..LANES {
+    // Four sums of their own let the processor overlap them; the order is fixed.
+    let mut sums = [0.0; 4];
+    let (a4, b4) = (a.chunks_exact(4), b.chunks_exact(4));
+    let rest: f64 = a4.remainder().iter().zip(b4.remainder()).map(|(x, y)| x * y).sum();
+    for (x, y) in a4.zip(b4) {
+        for lane in 0..4 {
             sums[lane] += x[lane] * y[lane];
         }
     }
-    let rest: f64 = a_rest.iter().zip(b_rest).map(|(x, y)| x * y).sum();
-    ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7])) + rest
+    sums[0] + sums[1] + (sums[2] + sums[3]) + rest
 }
 
 #[cfg(test)]

@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+// Without burn there is one form alone.
+#![cfg_attr(not(feature = "burn"), allow(irrefutable_let_patterns))]
 
 pub mod autoencoder;
 pub mod autorec;
@@ -24,6 +26,8 @@ mod kind;
 mod model;
 mod noise;
 mod optimizer;
+#[cfg(feature = "burn")]
+mod parameter;
 pub mod pmf;
 pub mod popularity;
 mod ranking;
@@ -38,6 +42,8 @@ pub mod sessionknn;
 pub mod sims;
 mod tensors;
 pub mod tsvd;
+#[cfg(feature = "burn")]
+mod unrolled;
 pub mod userknn;
 
 pub use device::Device;

@@ -6,9 +6,11 @@ use super::rejects::Rejects;
 use super::{RawRead, ReadOptions, delimited};
 use crate::interactions::RawColumns;
 use crate::{BadRow, DataError, EventTypes, Result, RowCase, store};
-use arrow_array::cast::AsArray;
 use arrow_array::builder::StringBuilder;
-use arrow_array::types::{ArrowPrimitiveType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{
+    ArrowPrimitiveType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+};
 use arrow_array::{Array, ArrayRef, Float32Array, Int64Array, PrimitiveArray, StringArray, UInt32Array};
 use arrow_cast::{CastOptions, cast_with_options};
 use arrow_schema::{DataType, SchemaRef, TimeUnit as ArrowUnit};

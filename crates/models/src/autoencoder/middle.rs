@@ -1,7 +1,7 @@
 //! The layers between the wide ones, on a burn device; `native.rs` is the same on the CPU.
 
-use super::{Activation, Optimizer, SELU_ALPHA, SELU_SCALE};
-use crate::optimizer::{AdamStep, Parameter};
+use super::{Activation, Optimizer, SELU_ALPHA, SELU_SCALE, Step};
+use crate::parameter::Parameter;
 use burn_tensor::{Tensor, activation::sigmoid};
 
 /// Weights `[in, out]` and biases `[1, out]` of the layers, in turn.
@@ -20,22 +20,7 @@ pub(super) struct Passed {
     pub output: Tensor<2>,
 }
 
-/// The step every parameter takes.
-#[derive(Clone, Copy)]
-pub(super) struct Step {
-    pub optimizer: Optimizer,
-    pub rate: f32,
-    /// Penalty on weights, added to their gradients.
-    pub penalty: f32,
-    /// Number of this step, from 1.
-    pub number: u64,
-}
-
 impl Step {
-    pub fn adam(self) -> AdamStep {
-        AdamStep { rate: self.rate, weight_decay: 0.0, number: self.number }
-    }
-
     /// Moves a parameter; weights are penalized, biases are not.
     pub fn apply(self, parameter: Parameter, gradient: Tensor<2>, penalized: bool) -> Parameter {
         let gradient = if penalized && self.penalty > 0.0 { gradient + parameter.value.clone() * self.penalty } else { gradient };

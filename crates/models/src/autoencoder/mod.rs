@@ -6,6 +6,9 @@
 //! between), elsewhere burn's dense products of one batch (`middle.rs`). A test holds the two forms to each
 //! other, so each is checked by the other.
 
+#[cfg(feature = "burn")]
+mod dense;
+#[cfg(feature = "burn")]
 mod middle;
 mod native;
 mod replay;
@@ -15,6 +18,7 @@ mod wide;
 
 use crate::Result;
 use crate::error::within;
+use crate::optimizer::AdamStep;
 
 pub(crate) use replay::{Network, Reader, Shape};
 pub(crate) use rows::{Rows, transposed};
@@ -73,6 +77,23 @@ pub enum Optimizer {
     Adam,
     /// Gradient descent with momentum 0.9.
     Momentum,
+}
+
+/// The step every parameter takes.
+#[derive(Clone, Copy)]
+struct Step {
+    optimizer: Optimizer,
+    rate: f32,
+    /// Penalty on weights, added to their gradients.
+    penalty: f32,
+    /// Number of this step, from 1.
+    number: u64,
+}
+
+impl Step {
+    fn adam(self) -> AdamStep {
+        AdamStep { rate: self.rate, weight_decay: 0.0, number: self.number }
+    }
 }
 
 /// Checks what the models' settings share.

@@ -1,7 +1,6 @@
 //! The layers between the wide ones, in native code: what `middle.rs` is on a device.
 
-use super::middle::Step;
-use super::{Activation, Optimizer};
+use super::{Activation, Optimizer, Step};
 use crate::host::HostParameter;
 use crate::kernels::{Matrix, add, product};
 use rayon::prelude::*;

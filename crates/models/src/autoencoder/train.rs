@@ -1,16 +1,18 @@
 //! Training: one batch of rows a step, native or on a device.
 
-use super::middle::{Middle, Step, activate};
+#[cfg(feature = "burn")]
+use super::middle::Middle;
 use super::native::NativeMiddle;
 use super::replay::{Network, Shape};
 use super::rows::{ByColumn, Rows};
 use super::wide::{Table, Wide};
-use super::{Activation, Optimizer};
+use super::{Optimizer, Step};
 use crate::host::HostParameter;
-use crate::optimizer::{Parameter, on_device, steps_of, steps_tensor, values};
+use crate::optimizer::{steps_of, steps_tensor};
+#[cfg(feature = "burn")]
+use crate::parameter::{Parameter, values};
 use crate::tensors::{NamedTensor, Tensors};
 use crate::{Device, FitContext, Result};
-use burn_tensor::Tensor;
 use foretaste_data::rng;
 use rand::RngExt;
 use rand::seq::SliceRandom;
@@ -34,20 +36,22 @@ pub(crate) struct Objective {
 }
 
 /// The layers, where they are computed.
-enum Layers {
+pub(super) enum Layers {
     Native(Box<Wide>, NativeMiddle),
     /// `V`, `b_1`, `W`, `b_o` on a device, where batches are made dense, and the layers between.
+    #[cfg(feature = "burn")]
     Dense(Vec<Parameter>, Middle),
 }
 
 /// A network in training.
 pub(crate) struct Training<'a> {
-    shape: Shape,
-    objective: Objective,
+    pub(super) shape: Shape,
+    pub(super) objective: Objective,
     data: &'a Rows,
-    layers: Layers,
+    pub(super) layers: Layers,
     steps: u64,
-    device: &'a Device,
+    #[cfg(feature = "burn")]
+    pub(super) device: &'a Device,
 }
 
 const NAMES: [&str; 4] = ["input", "input_bias", "output", "output_bias"];
@@ -60,6 +64,8 @@ impl<'a> Training<'a> {
 
     /// The same with the form of the wide layers chosen.
     pub(super) fn on(shape: Shape, objective: Objective, data: &'a Rows, seed: u64, device: &'a Device, native: bool) -> Self {
+        #[cfg(not(feature = "burn"))]
+        let _ = device;
         let draw = |name: &str, rows: usize, columns: usize| -> Vec<f32> {
             let mut random = rng(seed, &format!("autoencoder init {name}"));
             let reach = (6.0 / (rows + columns) as f32).sqrt();
@@ -83,13 +89,26 @@ impl<'a> Training<'a> {
             let parameters = between.into_iter().map(|(name, values, shape)| HostParameter::new(name, values, shape)).collect();
             Layers::Native(Box::new(Wide { input, input_bias, output, output_bias }), NativeMiddle { parameters, activation, code })
         } else {
-            // Biases are added to rows of a batch.
-            let shapes = [[width, first], [1, first], [width, last], [1, width]];
-            let edges = tables.into_iter().zip(shapes).zip(NAMES).map(|(((values, _), shape), name)| Parameter::new(name, values, shape, device)).collect();
-            let parameters = between.into_iter().map(|(name, values, shape)| Parameter::new(name, values, shape, device)).collect();
-            Layers::Dense(edges, Middle { parameters, activation, code })
+            #[cfg(not(feature = "burn"))]
+            unreachable!("a device but the CPU comes with the feature burn");
+            #[cfg(feature = "burn")]
+            {
+                // Biases are added to rows of a batch.
+                let shapes = [[width, first], [1, first], [width, last], [1, width]];
+                let edges = tables.into_iter().zip(shapes).zip(NAMES).map(|(((values, _), shape), name)| Parameter::new(name, values, shape, device)).collect();
+                let parameters = between.into_iter().map(|(name, values, shape)| Parameter::new(name, values, shape, device)).collect();
+                Layers::Dense(edges, Middle { parameters, activation, code })
+            }
         };
-        Self { shape, objective, data, layers, steps: 0, device }
+        Self {
+            shape,
+            objective,
+            data,
+            layers,
+            steps: 0,
+            #[cfg(feature = "burn")]
+            device,
+        }
     }
 
     /// One pass over all rows that have ratings; answers the sum of squared errors met on the way.
@@ -122,6 +141,7 @@ impl<'a> Training<'a> {
         let mut step = Step { optimizer: self.objective.optimizer, rate, penalty, number: self.steps + 1 };
         let (squares, mut refed) = match &self.layers {
             Layers::Native(..) => self.native_step(batch, mask.as_deref(), divisor, step),
+            #[cfg(feature = "burn")]
             Layers::Dense(..) => self.dense_step(batch, mask, divisor, step)?,
         };
         for round in 0..self.objective.refeeding {
@@ -130,6 +150,7 @@ impl<'a> Training<'a> {
             let mask = self.mask(batch.len(), &format!("{name} {}", round + 1));
             refed = Some(match &self.layers {
                 Layers::Native(..) => self.native_refeed(&rows, mask.as_deref(), step),
+                #[cfg(feature = "burn")]
                 Layers::Dense(..) => self.dense_refeed(rows, mask, step)?,
             });
         }
@@ -175,83 +196,6 @@ impl<'a> Training<'a> {
         next
     }
 
-    /// The batch as dense values and a mask of what is there, `[rows, columns]` each.
-    fn dense(&self, batch: &Rows) -> [Tensor<2>; 2] {
-        let width = self.shape.width;
-        let (mut values, mut there) = (vec![0.0; batch.len() * width], vec![0.0; batch.len() * width]);
-        for row in 0..batch.len() {
-            let (columns, own) = batch.row(row);
-            for (column, value) in columns.iter().zip(own) {
-                values[row * width + *column as usize] = *value;
-                there[row * width + *column as usize] = 1.0;
-            }
-        }
-        [values, there].map(|v| on_device(v, [batch.len(), width], self.device))
-    }
-
-    fn dense_step(&mut self, batch: &Rows, mask: Option<Vec<f32>>, divisor: f32, step: Step) -> Result<(f64, Option<Vec<f32>>)> {
-        let [rows, there] = self.dense(batch);
-        let mask = mask.map(|mask| self.code_mask(mask, batch.len()));
-        let (squares, output) = self.dense_pass(rows.clone(), &rows, Some(there), mask.as_ref(), divisor, step);
-        let refed = if self.objective.refeeding > 0 { Some(values(output)?) } else { None };
-        Ok((f64::from(values(squares)?[0]), refed))
-    }
-
-    fn code_mask(&self, mask: Vec<f32>, rows: usize) -> Tensor<2> {
-        on_device(mask, [rows, self.shape.sizes[self.shape.code]], self.device)
-    }
-
-    fn dense_refeed(&mut self, rows: Vec<f32>, mask: Option<Vec<f32>>, step: Step) -> Result<Vec<f32>> {
-        let divisor = rows.len() as f32;
-        let shape = [rows.len() / self.shape.width, self.shape.width];
-        let rows = on_device(rows, shape, self.device);
-        let mask = mask.map(|mask| self.code_mask(mask, shape[0]));
-        let (_, output) = self.dense_pass(rows.clone(), &rows, None, mask.as_ref(), divisor, step);
-        // Reading back waits for the device; only a further round needs it.
-        if self.objective.refeeding > 1 { values(output) } else { Ok(Vec::new()) }
-    }
-
-    /// Forward, backward and the step of all parameters by burn's autodiff; answers the sum of squared
-    /// errors and the output before the step.
-    fn dense_pass(
-        &mut self,
-        rows: Tensor<2>,
-        targets: &Tensor<2>,
-        there: Option<Tensor<2>>,
-        mask: Option<&Tensor<2>>,
-        divisor: f32,
-        step: Step,
-    ) -> (Tensor<2>, Tensor<2>) {
-        let Layers::Dense(edges, middle) = &mut self.layers else { unreachable!("the caller looked") };
-        let leaves: Vec<Tensor<2>> = edges.iter().map(|p| p.value.clone().autodiff().require_grad()).collect();
-        // The first layer's sums are cut from the graph and joined again, as in the native form.
-        let sums = rows.matmul(leaves[0].clone()) + leaves[1].clone();
-        let passed = middle.forward(sums.clone().inner(), mask);
-        let (input, middle_leaves, hidden) = passed.parts();
-        let output = activate(self.shape.output, hidden.matmul(leaves[2].clone().transpose()) + leaves[3].clone());
-        let error = output.clone() - targets.clone();
-        let error = match there {
-            Some(there) => error * there,
-            None => error,
-        };
-        let squares = (error.clone() * error).sum_dim(0).sum_dim(1);
-        let mut gradients = (squares.clone() * (1.0 / divisor)).backward();
-        let back = input.grad_remove(&mut gradients).unwrap_or_else(|| Tensor::zeros(input.dims(), self.device.burn()));
-        middle.step(middle_leaves, &mut gradients, step);
-        let mut front = (sums * back).sum_dim(0).sum_dim(1).backward();
-        let take = |place: usize, gradients: &mut burn_tensor::Gradients| leaves[place].grad_remove(gradients);
-        let parameters = std::mem::take(edges);
-        *edges = parameters
-            .into_iter()
-            .enumerate()
-            .map(|(place, parameter)| match take(place, if place < 2 { &mut front } else { &mut gradients }) {
-                Some(gradient) => step.apply(parameter, gradient, place % 2 == 0),
-                None => parameter,
-            })
-            .collect();
-        (squares.inner(), output.inner())
-    }
-
     /// The network as it stands.
     pub fn network(&self) -> Result<Network> {
         let mut all: Vec<Vec<f32>> = match &self.layers {
@@ -259,6 +203,7 @@ impl<'a> Training<'a> {
                 let edges = [&wide.input, &wide.input_bias, &wide.output, &wide.output_bias].map(|table| table.value.clone());
                 edges.into_iter().chain(middle.parameters.iter().map(|parameter| parameter.value.clone())).collect()
             }
+            #[cfg(feature = "burn")]
             Layers::Dense(edges, middle) => edges.iter().chain(&middle.parameters).map(|parameter| values(parameter.value.clone())).collect::<Result<_>>()?,
         };
         let between = all.split_off(NAMES.len());
@@ -280,6 +225,7 @@ impl<'a> Training<'a> {
                     }
                 }
             }
+            #[cfg(feature = "burn")]
             Layers::Dense(edges, middle) => {
                 for parameter in middle.parameters.iter().chain(edges) {
                     state.extend(parameter.state()?);
@@ -302,6 +248,7 @@ impl<'a> Training<'a> {
                     }
                 }
             }
+            #[cfg(feature = "burn")]
             Layers::Dense(edges, middle) => {
                 middle.parameters.iter_mut().chain(edges).try_for_each(|parameter| parameter.restore(state, self.device))?;
             }
@@ -325,12 +272,4 @@ pub(crate) fn tensors_of(network: &Network) -> Vec<NamedTensor> {
         tensors.push(NamedTensor::new(format!("layer_bias.{layer}"), &[pair[1]], biases.clone()));
     }
     tensors
-}
-
-impl Activation {
-    /// A short check that burn's form is this one: used by the tests.
-    #[cfg(test)]
-    pub(super) fn on_burn(self, x: f32, device: &Device) -> f32 {
-        activate(self, on_device(vec![x], [1, 1], device)).into_scalar::<f32>()
-    }
 }

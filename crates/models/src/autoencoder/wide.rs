@@ -1,9 +1,8 @@
 //! The first and the last layer, as wide as there are columns.
 
 use super::Activation;
-use super::Optimizer;
-use super::middle::Step;
 use super::rows::{ByColumn, Rows};
+use super::{Optimizer, Step};
 use crate::kernels::{Matrix, adam, add, descend, dot, product};
 use rayon::prelude::*;
 

@@ -31,6 +31,7 @@
 mod deep;
 mod fields;
 mod model;
+#[cfg(feature = "burn")]
 mod network;
 mod train;
 

@@ -2,7 +2,8 @@
 
 use super::deep::Shape;
 use crate::noise::Mask;
-use crate::optimizer::{AdamStep, Parameter, on_device, values};
+use crate::optimizer::AdamStep;
+use crate::parameter::{Parameter, on_device, values};
 use crate::tensors::{NamedTensor, Tensors};
 use crate::{Device, Result};
 use burn_tensor::{Tensor, activation::relu};

@@ -148,6 +148,7 @@ impl Place {
             (Self::Intercept, _) => &mut training.intercept[0],
             (Self::Feature(at), _) => &mut training.table[0][at],
             (Self::Weight(at), Layers::Native([weights, ..])) => &mut weights[at],
+            #[cfg(feature = "burn")]
             (Self::Weight(_), Layers::Device(_)) => unreachable!("the test's is native"),
         }
     }
@@ -197,6 +198,7 @@ fn gradients_equal_finite_differences() {
 }
 
 /// Losses and features after some steps, native or on a device.
+#[cfg(feature = "burn")]
 fn trained(settings: &Settings, native: bool, device: &Device) -> (Vec<f64>, Vec<f32>) {
     with(settings, native, device, |training, _, examples| {
         let losses = (0..6).map(|_| training.step(&examples, 0.02).unwrap()).collect();
@@ -204,6 +206,7 @@ fn trained(settings: &Settings, native: bool, device: &Device) -> (Vec<f64>, Vec
     })
 }
 
+#[cfg(feature = "burn")]
 fn agree(settings: &Settings, other: &Device) {
     let ((losses, weights), (other_losses, other_weights)) = (trained(settings, true, &Device::flex()), trained(settings, false, other));
     for (a, b) in losses.iter().zip(&other_losses) {
@@ -213,6 +216,7 @@ fn agree(settings: &Settings, other: &Device) {
     assert!(worst < 2e-3, "{worst}");
 }
 
+#[cfg(feature = "burn")]
 #[test]
 fn burn_and_native_code_agree() {
     for (objective, depth, dropout) in [(Objective::Rating, 2, 0.0), (Objective::Click, 1, 0.3), (Objective::Click, 3, 0.3)] {

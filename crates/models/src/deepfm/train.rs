@@ -3,6 +3,7 @@
 use super::deep::{Pass, Shape};
 use super::fields::{Features, Fields};
 use super::model::Model;
+#[cfg(feature = "burn")]
 use super::network::Network;
 use super::{NAME, Objective, Settings};
 use crate::epochs::{self, Trainer};
@@ -153,6 +154,7 @@ impl Chunk {
 pub(super) enum Layers {
     /// Weights and moments.
     Native([Vec<f32>; 3]),
+    #[cfg(feature = "burn")]
     Device(Box<Network>),
 }
 
@@ -205,6 +207,9 @@ impl<'a> Training<'a> {
             let zeros = vec![0.0; weights.len()];
             Layers::Native([weights, zeros.clone(), zeros])
         } else {
+            #[cfg(not(feature = "burn"))]
+            unreachable!("a device but the CPU comes with the feature burn");
+            #[cfg(feature = "burn")]
             Layers::Device(Box::new(Network::new(shape, &weights, context.device)))
         };
         let zeros = vec![0.0; table.len()];
@@ -258,6 +263,7 @@ impl<'a> Training<'a> {
                 });
                 descend([weights, first, second], &chunks, rate, corrections);
             }
+            #[cfg(feature = "burn")]
             Layers::Device(network) => {
                 chunks.iter_mut().zip(examples.chunks(CHUNK)).for_each(|(chunk, examples)| chunk.gather(from, examples));
                 let mut scores: Vec<f32> = chunks.iter().flat_map(|chunk| chunk.scores.iter().copied()).collect();
@@ -330,6 +336,7 @@ impl<'a> Training<'a> {
     fn weights(&self) -> Result<Vec<f32>> {
         match &self.layers {
             Layers::Native([weights, ..]) => Ok(weights.clone()),
+            #[cfg(feature = "burn")]
             Layers::Device(network) => network.weights(),
         }
     }
@@ -412,6 +419,7 @@ impl Trainer for Training<'_> {
                 state.push(whole(format!("{kind}.layers"), &layers[at]));
             }
         }
+        #[cfg(feature = "burn")]
         if let Layers::Device(network) = &self.layers {
             state.extend(network.state()?);
         }
@@ -428,6 +436,7 @@ impl Trainer for Training<'_> {
                 layers[at] = whole(format!("{kind}.layers"), layers[at].len())?;
             }
         }
+        #[cfg(feature = "burn")]
         if let Layers::Device(network) = &mut self.layers {
             network.restore(state)?;
         }

@@ -46,6 +46,7 @@ mod inputs;
 mod losses;
 mod native;
 mod negatives;
+#[cfg(feature = "burn")]
 mod network;
 mod next;
 mod noise;

@@ -2,6 +2,7 @@ use super::batch::{Prepared, Preparer, Recency};
 use super::gradients::{Gradients, Moments};
 use super::native::Native;
 use super::negatives::Negatives;
+#[cfg(feature = "burn")]
 use super::network::Network;
 use super::noise::Noise;
 use super::weights::USER;
@@ -259,6 +260,7 @@ fn a_state_is_handed_on() {
 }
 
 /// Burn on `device` and the native code agree in loss, every gradient and ten steps, dropout included.
+#[cfg(feature = "burn")]
 fn agree(device: &Device, (settings, histories): (Settings, &Histories)) {
     let noise = Noise { input: 0.3, state: 0.3, seed: 2 };
     let model = network(&settings);
@@ -297,6 +299,7 @@ fn agree(device: &Device, (settings, histories): (Settings, &Histories)) {
 }
 
 /// The native code agrees with burn's autodiff.
+#[cfg(feature = "burn")]
 #[test]
 fn native_equals_burn() {
     let (_, histories) = tiny();

@@ -5,6 +5,7 @@ use super::gradients::{Gradients, Moments};
 use super::inputs::{Scale, When};
 use super::native::Native;
 use super::negatives::Negatives;
+#[cfg(feature = "burn")]
 use super::network::Network;
 use super::noise::Noise;
 use super::stationary::Machines;
@@ -70,6 +71,9 @@ pub(crate) fn fit_as(named: &ModelSettings, settings: &Settings, train: &Histori
         engine: if context.device.is_flex() {
             Engine::Native(Native::new(sizes, settings.rows))
         } else {
+            #[cfg(not(feature = "burn"))]
+            unreachable!("a device but the CPU comes with the feature burn");
+            #[cfg(feature = "burn")]
             Engine::Device(Network::new(sizes, settings.rows, context.device))
         },
         weights,
@@ -99,6 +103,7 @@ fn chosen(settings: &Settings, train: &Histories) -> Vec<u32> {
 /// What computes windows: native code on the CPU, burn elsewhere.
 enum Engine {
     Native(Native),
+    #[cfg(feature = "burn")]
     Device(Network),
 }
 
@@ -106,6 +111,7 @@ impl Engine {
     fn reset(&mut self) {
         match self {
             Self::Native(native) => native.reset(),
+            #[cfg(feature = "burn")]
             Self::Device(network) => network.reset(),
         }
     }
@@ -113,6 +119,7 @@ impl Engine {
     fn window(&mut self, weights: &Weights, batch: &Prepared, goal: Goal, noise: Noise, gradients: &mut Gradients) -> Result<Errors> {
         match self {
             Self::Native(native) => Ok(native.window(weights, batch, goal, noise, gradients)),
+            #[cfg(feature = "burn")]
             Self::Device(network) => network.window(weights, batch, goal, noise, gradients),
         }
     }

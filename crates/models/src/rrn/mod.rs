@@ -25,6 +25,7 @@
 
 mod model;
 mod native;
+#[cfg(feature = "burn")]
 mod network;
 mod replay;
 mod steps;

@@ -3,7 +3,7 @@
 //! Rows of a window are independent, so tasks take rows of their own through forward and backward, and their gradients are
 //! added in the tasks' order: threads change no bit. The loss is the mean squared error over the window's ratings.
 
-use super::network::first_values;
+use super::replay::shapes;
 use super::steps::{Ratings, Steps};
 use super::{Scale, Settings};
 use crate::Result;
@@ -14,11 +14,35 @@ use crate::recurrent::{Cell, accumulate};
 use crate::sequence::{Layer, States, Tape, Transposed, transpose};
 use crate::tensors::{NamedTensor, Tensors};
 use foretaste_data::batch::Batch;
+use foretaste_data::rng;
+use rand::RngExt;
 use rayon::prelude::*;
 
 /// Sequences a task.
 const TASK: usize = 16;
 const GATES: usize = 4;
+
+/// First values by name, with their shapes: uniform within `1 / sqrt(size)`, a projection a tenth of that; then embeddings
+/// of the other side's, and the stationary part as given.
+pub(super) fn first_values(settings: &Settings, name: &str, others: usize, stationary: Vec<f32>, seed: u64) -> Vec<(String, Vec<f32>, [usize; 2])> {
+    let draw = |what: &str, n: usize, reach: f32| -> Vec<f32> {
+        let mut random = rng(seed, &format!("rrn init {what}"));
+        (0..n).map(|_| random.random_range(-1.0_f32..1.0) * reach).collect()
+    };
+    let reach = 1.0 / (settings.size as f32).sqrt();
+    let dense = shapes(settings, name).into_iter().map(|(name, shape)| {
+        let small = name.contains("projection");
+        let mut values = draw(&name, shape[0] * shape[1], if small { 0.1 * reach } else { reach });
+        if let Some((_, gate)) = name.split_once("input_bias.") {
+            values.iter_mut().for_each(|b| *b += Cell::first_bias(gate));
+        }
+        (name, values, shape)
+    });
+    let width = settings.stationary_factors + 1;
+    let owners = stationary.len() / width;
+    let inputs = (format!("{name}.inputs"), draw(&format!("{name}.inputs"), others * settings.embedding, 0.1), [others, settings.embedding]);
+    dense.chain([inputs, (format!("{name}.stationary"), stationary, [owners, width])]).collect()
+}
 
 /// One side's parameters.
 pub(super) struct NativeNetwork {

@@ -1,17 +1,17 @@
 //! One window of one side's sequences, forward and backward, with the other side fixed, on a device; `native.rs` is the
 //! same on the CPU.
 
-use super::replay::shapes;
+use super::native::first_values;
 use super::steps::{Ratings, Steps};
 use super::{Scale, Settings};
-use crate::optimizer::{AdamStep, Parameter, ids, on_device, steps_of, steps_tensor, values};
-use crate::recurrent::{Carried, Cell, unroll};
+use crate::optimizer::{AdamStep, steps_of, steps_tensor};
+use crate::parameter::{Parameter, ids, on_device, values};
+use crate::recurrent::Cell;
 use crate::tensors::{NamedTensor, Tensors};
+use crate::unrolled::{Carried, unroll};
 use crate::{Device, Result};
 use burn_tensor::{Gradients, IndexingUpdateOp, Int, Tensor};
 use foretaste_data::batch::Batch;
-use foretaste_data::rng;
-use rand::RngExt;
 
 /// One side's parameters.
 pub(super) struct Network {
@@ -22,28 +22,6 @@ pub(super) struct Network {
     /// Stationary factors and bias.
     pub stationary: Parameter,
     steps: u64,
-}
-
-/// First values by name, with their shapes: uniform within `1 / sqrt(size)`, a projection a tenth of that; then embeddings
-/// of the other side's, and the stationary part as given.
-pub(super) fn first_values(settings: &Settings, name: &str, others: usize, stationary: Vec<f32>, seed: u64) -> Vec<(String, Vec<f32>, [usize; 2])> {
-    let draw = |what: &str, n: usize, reach: f32| -> Vec<f32> {
-        let mut random = rng(seed, &format!("rrn init {what}"));
-        (0..n).map(|_| random.random_range(-1.0_f32..1.0) * reach).collect()
-    };
-    let reach = 1.0 / (settings.size as f32).sqrt();
-    let dense = shapes(settings, name).into_iter().map(|(name, shape)| {
-        let small = name.contains("projection");
-        let mut values = draw(&name, shape[0] * shape[1], if small { 0.1 * reach } else { reach });
-        if let Some((_, gate)) = name.split_once("input_bias.") {
-            values.iter_mut().for_each(|b| *b += Cell::first_bias(gate));
-        }
-        (name, values, shape)
-    });
-    let width = settings.stationary_factors + 1;
-    let owners = stationary.len() / width;
-    let inputs = (format!("{name}.inputs"), draw(&format!("{name}.inputs"), others * settings.embedding, 0.1), [others, settings.embedding]);
-    dense.chain([inputs, (format!("{name}.stationary"), stationary, [owners, width])]).collect()
 }
 
 impl Network {

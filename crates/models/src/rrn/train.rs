@@ -2,14 +2,16 @@
 
 use super::model::Model;
 use super::native::{self, NativeNetwork};
+#[cfg(feature = "burn")]
 use super::network::{Fixed, Network, window};
 use super::replay::{Place, Side};
 use super::steps::{Ratings, Steps};
 use super::{NAME, Scale, Settings};
 use crate::epochs::{self, Trainer};
 use crate::model::training_mean;
-use crate::recurrent::Carried;
 use crate::tensors::{NamedTensor, Tensors};
+#[cfg(feature = "burn")]
+use crate::unrolled::Carried;
 use crate::{Device, EpochReport, FitContext, Fitted, ModelSettings, Progress, Result, pmf};
 use foretaste_data::Histories;
 use foretaste_data::batch::{Batch, Batches};
@@ -37,6 +39,7 @@ impl Progress for Quiet<'_> {
 }
 
 /// Ratings a window takes at a time: a famous item's step has many thousands, each some 2 KB on the way forward and back.
+#[cfg(feature = "burn")]
 const STRETCH: usize = 65_536;
 
 /// Which side moves.
@@ -51,6 +54,7 @@ pub(super) enum Form {
     /// By native code, on the host.
     Native(NativeNetwork),
     /// By burn, on a device.
+    #[cfg(feature = "burn")]
     Device(Network),
 }
 
@@ -58,6 +62,7 @@ impl Form {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Native(network) => network.name,
+            #[cfg(feature = "burn")]
             Self::Device(network) => network.name,
         }
     }
@@ -65,6 +70,7 @@ impl Form {
     pub fn values(&self) -> Result<Vec<Vec<f32>>> {
         match self {
             Self::Native(network) => Ok(network.values()),
+            #[cfg(feature = "burn")]
             Self::Device(network) => network.values(),
         }
     }
@@ -72,13 +78,16 @@ impl Form {
     fn state(&self) -> Result<Vec<NamedTensor>> {
         match self {
             Self::Native(network) => Ok(network.state()),
+            #[cfg(feature = "burn")]
             Self::Device(network) => network.state(),
         }
     }
 
+    #[cfg_attr(not(feature = "burn"), allow(unused_variables))]
     fn restore(&mut self, tensors: &Tensors, device: &Device) -> Result<()> {
         match self {
             Self::Native(network) => network.restore(tensors),
+            #[cfg(feature = "burn")]
             Self::Device(network) => network.restore(tensors, device),
         }
     }
@@ -178,6 +187,9 @@ impl<'a> Training<'a> {
             if native {
                 Form::Native(NativeNetwork::new(settings, name, others, stationary, context.seed))
             } else {
+                #[cfg(not(feature = "burn"))]
+                unreachable!("a device but the CPU comes with the feature burn");
+                #[cfg(feature = "burn")]
                 Form::Device(Network::new(settings, name, others, stationary, context.seed, context.device))
             }
         };
@@ -246,6 +258,7 @@ impl<'a> Training<'a> {
     }
 
     /// The same on a device.
+    #[cfg(feature = "burn")]
     pub fn fixed(&self, moving: Moving) -> Fixed<'_> {
         let users = moving == Moving::Users;
         let (steps, others) = self.of(moving);
@@ -281,6 +294,7 @@ impl<'a> Training<'a> {
         let stream = 2 * epoch as u64 + u64::from(moving == Moving::Items);
         let mut batches = Batches::new(&sequences, settings.rows, settings.window, self.context.seed, stream);
         let mut batch = Batch::default();
+        #[cfg(feature = "burn")]
         let mut carried = Carried::zeros(settings.rows, settings.size, self.context.device);
         let mut states = native::carried(settings);
         let mut squares = 0.0;
@@ -293,9 +307,10 @@ impl<'a> Training<'a> {
                     network.step(out, settings, rate);
                     Form::Native(network)
                 }
+                #[cfg(feature = "burn")]
                 Some(Form::Device(network)) => {
                     let mut out = window(&network, &self.fixed(moving), &batch, carried);
-                    squares += f64::from(crate::optimizer::values(out.squares.clone())?[0]);
+                    squares += f64::from(crate::parameter::values(out.squares.clone())?[0]);
                     carried = std::mem::replace(&mut out.carried, Carried::zeros(1, 1, self.context.device));
                     Form::Device(network.step(out, settings, rate))
                 }

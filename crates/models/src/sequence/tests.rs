@@ -1,7 +1,12 @@
 use super::*;
+#[cfg(feature = "burn")]
 use crate::Device;
-use crate::optimizer::{on_device, read};
-use crate::recurrent::{Carried, CellWeights, unroll};
+#[cfg(feature = "burn")]
+use crate::parameter::{on_device, read};
+use crate::recurrent::CellWeights;
+#[cfg(feature = "burn")]
+use crate::unrolled::{Carried, unroll};
+#[cfg(feature = "burn")]
 use burn_tensor::Tensor;
 use foretaste_data::rng;
 use rand::RngExt;
@@ -127,6 +132,7 @@ fn gradients_equal_finite_differences() {
 }
 
 /// Gradients agree with burn's autodiff through the unrolled cell.
+#[cfg(feature = "burn")]
 #[test]
 fn gradients_equal_burns() {
     let device = Device::flex();

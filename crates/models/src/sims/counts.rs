@@ -262,7 +262,11 @@ impl Units {
     /// # Errors
     /// [`crate::ModelError::Interrupted`] when asked to stop, [`crate::ModelError::Device`] when the device fails.
     pub fn neighbours(&self, settings: &Settings, context: &FitContext) -> Result<Vec<Vec<(u32, f32)>>> {
-        if context.device.is_flex() { self.counted(settings, context) } else { self.tiled(settings, context) }
+        #[cfg(feature = "burn")]
+        if !context.device.is_flex() {
+            return self.tiled(settings, context);
+        }
+        self.counted(settings, context)
     }
 
     /// [`neighbours`](Self::neighbours), counting.
@@ -309,6 +313,7 @@ impl Units {
     }
 
     /// The items most similar to `item`, of those that come with `c_ij` and the units shared.
+    #[cfg(feature = "burn")]
     pub(super) fn best(&self, settings: &Settings, scales: &Scales, item: usize, met: impl Iterator<Item = (usize, f64, u32)>) -> Vec<(u32, f32)> {
         let least = settings.min_cointeraction_count.max(1);
         let mut best = Best::new(settings.neighbours);

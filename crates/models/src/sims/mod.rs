@@ -33,6 +33,7 @@
 //! recommenders are compared with (Hidasi et al. 2016, section 4).
 
 mod counts;
+#[cfg(feature = "burn")]
 mod tiles;
 
 use crate::error::within;

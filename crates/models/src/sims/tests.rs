@@ -159,6 +159,7 @@ fn histories_are_recommended_from_their_newest_items() {
 }
 
 /// Tiles on `device` and counts on the CPU agree: the same neighbours, and similarities to rounding.
+#[cfg(feature = "burn")]
 fn tiles_agree(device: &Device) {
     // More units than a tile holds.
     let rows: Vec<Histories> = (0..12).map(|_| log()).collect();
@@ -189,6 +190,7 @@ fn tiles_agree(device: &Device) {
     }
 }
 
+#[cfg(feature = "burn")]
 #[test]
 fn tiles_and_counts_agree() {
     tiles_agree(&Device::flex());

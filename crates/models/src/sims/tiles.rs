@@ -6,7 +6,7 @@
 
 use super::Settings;
 use super::counts::Units;
-use crate::optimizer::{on_device, values};
+use crate::parameter::{on_device, values};
 use crate::{FitContext, Result};
 use burn_tensor::Tensor;
 use rayon::prelude::*;
