@@ -90,15 +90,22 @@ impl Slots {
         if spans.iter().map(|(_, length)| length).sum::<usize>() < rows.len() {
             return Self::Spans(spans);
         }
-        let listed = |rows: &[u32]| {
-            let mut parts = rows.to_vec();
-            parts.sort_unstable();
-            parts.dedup();
-            parts
-        };
-        let parts: Vec<Vec<u32>> = rows.chunks(chunk).map(listed).collect();
-        let slots = rows.chunks(chunk).zip(&parts).flat_map(|(rows, parts)| rows.iter().map(|row| parts.partition_point(|part| part < row) as u32));
-        Self::Listed { of_rows: slots.collect(), parts }
+        let mut slot_of = vec![u32::MAX; rows.iter().max().map_or(0, |last| *last as usize + 1)];
+        let (mut parts, mut of_rows) = (Vec::new(), Vec::with_capacity(rows.len()));
+        for rows in rows.chunks(chunk) {
+            let mut listed = Vec::new();
+            for part in rows {
+                if std::mem::replace(&mut slot_of[*part as usize], 0) == u32::MAX {
+                    listed.push(*part);
+                }
+            }
+            listed.sort_unstable();
+            listed.iter().zip(0..).for_each(|(part, slot)| slot_of[*part as usize] = slot);
+            of_rows.extend(rows.iter().map(|part| slot_of[*part as usize]));
+            listed.iter().for_each(|part| slot_of[*part as usize] = u32::MAX);
+            parts.push(listed);
+        }
+        Self::Listed { parts, of_rows }
     }
 
     /// The parts of a chunk's slots.
