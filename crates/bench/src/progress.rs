@@ -79,9 +79,10 @@ impl RunProgress {
         let [first, _, ..] = cells else { return };
         let row = Row { cells: cells.to_vec() };
         let figures = Reading::ALL.iter().filter_map(|reading| {
-            let (what, figure) = match first.outcome.figures.is_empty() {
-                true => ("RMSE".to_owned(), row.errors(*reading, |e| e.rmse)),
-                false => (ranking::HEADLINE.name(), row.figure(*reading, &ranking::HEADLINE.name())),
+            let (what, figure) = if first.outcome.figures.is_empty() {
+                ("RMSE".to_owned(), row.errors(*reading, |e| e.rmse))
+            } else {
+                (ranking::HEADLINE.name(), row.figure(*reading, &ranking::HEADLINE.name()))
             };
             figure.map(|figure| format!("{what} {} {}", spread(Some(figure), cells.len()), reading.name()))
         });

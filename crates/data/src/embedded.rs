@@ -8,6 +8,7 @@ use arrow_array::RecordBatch;
 pub const NAME: &str = "ml-latest-small";
 
 #[cfg(feature = "ml-latest-small")]
+#[allow(clippy::unnecessary_wraps)] // Without the feature there is nothing to return.
 fn files() -> Result<(&'static [u8], &'static str)> {
     Ok((foretaste_ml_latest_small::RATINGS, foretaste_ml_latest_small::ITEMS))
 }

@@ -96,7 +96,7 @@ impl NativeNetwork {
     }
 
     /// Moves the parameters along a window's gradients.
-    pub fn step(&mut self, window: Window, settings: &Settings, rate: f32) {
+    pub fn step(&mut self, window: &Window, settings: &Settings, rate: f32) {
         self.steps += 1;
         let step = AdamStep { rate, weight_decay: settings.weight_decay, number: self.steps };
         for (parameter, gradient) in self.dense.iter_mut().zip(&window.dense) {

@@ -50,6 +50,7 @@ pub(super) enum Moving {
 }
 
 /// A side's network, where it is computed.
+#[allow(clippy::large_enum_variant)] // Two a training.
 pub(super) enum Form {
     /// By native code, on the host.
     Native(NativeNetwork),
@@ -304,7 +305,7 @@ impl<'a> Training<'a> {
                 Some(Form::Native(mut network)) => {
                     let out = native::window(&network, &self.native_fixed(moving), &batch, &mut states);
                     squares += out.squares;
-                    network.step(out, settings, rate);
+                    network.step(&out, settings, rate);
                     Form::Native(network)
                 }
                 #[cfg(feature = "burn")]
