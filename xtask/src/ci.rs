@@ -20,7 +20,7 @@ pub fn test(sh: &Shell, arguments: &[String]) -> Outcome {
     }
     // nextest leaves the examples in the docs out.
     if arguments.is_empty() {
-        step("tests in the docs", || Ok(cmd!(sh, "cargo test --workspace --doc {with...}").run()?))?;
+        step("tests in the docs", || Ok(cmd!(sh, "cargo test --workspace --doc --no-fail-fast {with...}").run()?))?;
     }
     step("building the tests", || Ok(cmd!(sh, "cargo nextest run --workspace --no-run {with...}").run()?))?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| sh.current_dir().join("target"), PathBuf::from);
