@@ -40,7 +40,7 @@ pub fn choose(task: &str, arguments: &[String], wish: Option<String>, gpu: impl 
             said: Some(format!("backend: wgpu, for {found} (FORETASTE_FEATURES=none builds for the CPU alone, in half the time)")),
         },
         Err(reason) => {
-            Choice { features: String::new(), said: Some(format!("backend: CPU, for {reason} (FORETASTE_FEATURES=wgpu builds for a GPU all the same)")) }
+            Choice { features: String::new(), said: Some(format!("backend: CPU, because {reason} (FORETASTE_FEATURES=wgpu builds for a GPU all the same)")) }
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use crate::{Outcome, driver, slowest, tidy};
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 use xshell::{Shell, cmd};
@@ -23,8 +22,7 @@ pub fn test(sh: &Shell, arguments: &[String]) -> Outcome {
         step("tests in the docs", || Ok(cmd!(sh, "cargo test --workspace --doc --no-fail-fast {with...}").run()?))?;
     }
     step("building the tests", || Ok(cmd!(sh, "cargo nextest run --workspace --no-run {with...}").run()?))?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| sh.current_dir().join("target"), PathBuf::from);
-    let report = target.join(slowest::REPORT);
+    let report = sh.current_dir().join(slowest::REPORT);
     let _ = std::fs::remove_file(&report);
     nextest(sh, &[&["--no-fail-fast".to_owned()], with.as_slice(), arguments].concat(), || slowest::tell(&report))
 }

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-/// Where the report lies in the build folder.
-pub const REPORT: &str = "nextest/default/tests.xml";
+/// Where the report lies in the checkout: nextest keeps its reports there, wherever the build folder is.
+pub const REPORT: &str = "target/nextest/default/tests.xml";
 /// How many tests are named.
 const NAMED: usize = 10;
 
