@@ -6,6 +6,17 @@ use std::path::{Path, PathBuf};
 /// Tasks that train models; the others read, write or draw.
 const TRAINING: [&str; 4] = ["reproduce", "tune", "automl", "recommend"];
 
+/// Tasks that neither train nor fetch: their program does without TLS and databases.
+const READING: [&str; 4] = ["datasets", "import", "sessions", "simulate"];
+
+/// The program's features that `task` can do without are left out, those of `backend` are in: arguments for cargo.
+pub fn features(task: &str, backend: &str) -> Vec<String> {
+    let alone = READING.contains(&task) && backend.is_empty();
+    let features = if alone { "ml-latest-small" } else { backend };
+    let default = alone.then(|| "--no-default-features".to_owned());
+    default.into_iter().chain(["--features".to_owned(), features.to_owned()]).collect()
+}
+
 /// Driver manifests of hardware by the maker's number on the PCI bus; software drivers have other names.
 const DRIVERS: [(&str, &[&str]); 3] = [("0x10de", &["nvidia", "nouveau"]), ("0x1002", &["radeon", "amd"]), ("0x8086", &["intel"])];
 
@@ -130,6 +141,14 @@ mod tests {
         assert_eq!(chosen("reproduce --device=vulkan", None, Err("none")).features, "wgpu");
         assert_eq!(chosen("tune rnn --device cuda:1", None, Err("none")).features, "cuda");
         assert_eq!(chosen("reproduce --device auto", None, Ok("a GPU")).features, "wgpu");
+    }
+
+    #[test]
+    fn reading_needs_no_network() {
+        assert_eq!(features("datasets", ""), ["--no-default-features", "--features", "ml-latest-small"]);
+        assert_eq!(features("datasets", "wgpu"), ["--features", "wgpu"]);
+        assert_eq!(features("fetch", ""), ["--features", ""]);
+        assert_eq!(features("reproduce", "wgpu"), ["--features", "wgpu"]);
     }
 
     #[test]

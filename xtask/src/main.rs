@@ -114,7 +114,8 @@ fn program(task: &str, arguments: &[String]) -> ExitCode {
     }
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command
-        .args(["run", "--release", "--package", "foretaste", "--features", &features])
+        .args(["run", "--release", "--package", "foretaste"])
+        .args(backend::features(task, &features))
         .arg("--manifest-path")
         .arg(root().join("Cargo.toml"))
         .args(["--", task])

@@ -44,7 +44,7 @@ impl Training<'_> {
         if self.objective.refeeding > 1 { values(output) } else { Ok(Vec::new()) }
     }
 
-    /// Forward, backward and the step of all parameters by burn's autodiff; answers the sum of squared
+    /// Forward, backward and the step of all parameters by burn's autodiff; returns the sum of squared
     /// errors and the output before the step.
     fn dense_pass(
         &mut self,

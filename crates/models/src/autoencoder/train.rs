@@ -168,7 +168,7 @@ impl<'a> Training<'a> {
         Some((0..rows * size).map(|_| if random.random_range(0.0_f32..1.0) < kept { 1.0 / kept } else { 0.0 }).collect())
     }
 
-    /// A step on sparse rows; answers the squares and, for re-feeding, the dense output before the step.
+    /// A step on sparse rows; returns the squares and, for re-feeding, the dense output before the step.
     fn native_step(&mut self, batch: &Rows, mask: Option<&[f32]>, divisor: f32, step: Step) -> (f64, Option<Vec<f32>>) {
         let Layers::Native(wide, middle) = &mut self.layers else { unreachable!("the caller looked") };
         let output = self.shape.output;
