@@ -24,21 +24,35 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn tell(events: usize, times: &[Instant], train_error: f64) -> Result<(), Box<dyn std::error::Error>> {
     let seconds: Vec<f64> = times.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect();
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let peak = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).and_then(|l| l.split_whitespace().next()?.parse::<f64>().ok());
-    println!("{}", serde_json::json!({"events": events, "seconds": seconds, "train_rmse": train_error, "peak_mb": peak.map(|kb| kb * 1024.0 / 1e6)}));
+    let peak = status
+        .lines()
+        .find_map(|l| l.strip_prefix("VmHWM:"))
+        .and_then(|l| l.split_whitespace().next()?.parse::<f64>().ok());
+    println!(
+        "{}",
+        serde_json::json!({"events": events, "seconds": seconds, "train_rmse": train_error, "peak_mb": peak.map(|kb| kb * 1024.0 / 1e6)})
+    );
     std::io::stdout().flush()?;
     Ok(())
 }
 
 /// The same network from burn's stock parts. Adam walks over every row of both tables; the recurrent
 /// weights get their gradients and stay, which flatters it.
-fn stock(histories: &Histories, size: usize, window: usize, epochs: usize) -> Result<(), Box<dyn std::error::Error>> {
+fn stock(
+    histories: &Histories,
+    size: usize,
+    window: usize,
+    epochs: usize,
+) -> Result<(), Box<dyn std::error::Error>> {
     const ROWS: usize = 256;
     let device = burn_tensor::Device::flex();
     let gru = GruConfig::new(2 * size + 4, size, true).init(&device.clone().autodiff());
-    let random = |rows: usize| -> Tensor<2> { Tensor::random([rows, size], Distribution::Uniform(-0.1, 0.1), &device) };
-    let mut tables: Vec<[Tensor<2>; 3]> =
-        [histories.n_items(), histories.n_items(), size].map(|rows| [random(rows), random(rows) * 0.0, random(rows) * 0.0]).into();
+    let random = |rows: usize| -> Tensor<2> {
+        Tensor::random([rows, size], Distribution::Uniform(-0.1, 0.1), &device)
+    };
+    let mut tables: Vec<[Tensor<2>; 3]> = [histories.n_items(), histories.n_items(), size]
+        .map(|rows| [random(rows), random(rows) * 0.0, random(rows) * 0.0])
+        .into();
     let mut times = vec![Instant::now()];
     let mut last = 0.0;
     for epoch in 0..epochs {
@@ -47,14 +61,34 @@ fn stock(histories: &Histories, size: usize, window: usize, epochs: usize) -> Re
         let (mut squares, mut step) = (0.0, 0);
         while batches.next_into(&mut batch) {
             let entries = ROWS * window;
-            let column = |values: Vec<f32>| -> Tensor<2> { Tensor::from_data(TensorData::new(values, [entries, 1]), &device) };
-            let places: Tensor<1, Int> = Tensor::from_data(TensorData::new(batch.items.iter().map(|i| *i as i32).collect::<Vec<_>>(), [entries]), &device);
-            let leaves: Vec<Tensor<2>> = tables.iter().map(|[value, ..]| value.clone().autodiff().require_grad()).collect();
+            let column = |values: Vec<f32>| -> Tensor<2> {
+                Tensor::from_data(TensorData::new(values, [entries, 1]), &device)
+            };
+            let places: Tensor<1, Int> = Tensor::from_data(
+                TensorData::new(batch.items.iter().map(|i| *i as i32).collect::<Vec<_>>(), [entries]),
+                &device,
+            );
+            let leaves: Vec<Tensor<2>> =
+                tables.iter().map(|[value, ..]| value.clone().autodiff().require_grad()).collect();
             let value = column(batch.values.iter().map(|v| v - 3.0).collect());
             let item = leaves[0].clone().select(0, places.clone());
-            let x = Tensor::cat(vec![item.clone(), item * value.clone(), value.clone(), value.clone() * 0.5, value.clone() * 0.1, value.clone()], 1);
-            let states = gru.forward(x.reshape([window, ROWS, 2 * size + 4]).swap_dims(0, 1), None).swap_dims(0, 1).reshape([entries, size]);
-            let prediction = (states.matmul(leaves[2].clone()) * leaves[1].clone().select(0, places)).sum_dim(1);
+            let x = Tensor::cat(
+                vec![
+                    item.clone(),
+                    item * value.clone(),
+                    value.clone(),
+                    value.clone() * 0.5,
+                    value.clone() * 0.1,
+                    value.clone(),
+                ],
+                1,
+            );
+            let states = gru
+                .forward(x.reshape([window, ROWS, 2 * size + 4]).swap_dims(0, 1), None)
+                .swap_dims(0, 1)
+                .reshape([entries, size]);
+            let prediction =
+                (states.matmul(leaves[2].clone()) * leaves[1].clone().select(0, places)).sum_dim(1);
             let error = (prediction - value) * column(batch.mask.clone());
             let loss = (error.clone() * error).sum_dim(0);
             squares += f64::from(loss.clone().inner().into_scalar::<f32>());
@@ -65,7 +99,9 @@ fn stock(histories: &Histories, size: usize, window: usize, epochs: usize) -> Re
                 let Some(gradient) = leaf.grad_remove(&mut gradients) else { continue };
                 *first = first.clone() * 0.9 + gradient.clone() * 0.1;
                 *second = second.clone() * 0.999 + gradient.clone() * gradient * 0.001;
-                *value = value.clone() - first.clone() * corrections[0] / ((second.clone() * corrections[1]).sqrt() + 1e-8) * 0.001;
+                *value = value.clone()
+                    - first.clone() * corrections[0] / ((second.clone() * corrections[1]).sqrt() + 1e-8)
+                        * 0.001;
             }
         }
         last = (squares / histories.len() as f64).sqrt();

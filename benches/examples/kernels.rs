@@ -12,7 +12,8 @@ use std::hint::black_box;
 use std::path::Path;
 
 /// What is counted.
-const KERNELS: [&str; 10] = ["nothing", "read", "sessions", "batches", "pmf", "t-svd", "fm", "hrnn", "lists", "tpe"];
+const KERNELS: [&str; 10] =
+    ["nothing", "read", "sessions", "batches", "pmf", "t-svd", "fm", "hrnn", "lists", "tpe"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let name = std::env::args().nth(1).unwrap_or_default();
@@ -23,26 +24,42 @@ fn main() -> Result<(), Box<dyn Error>> {
     match name.as_str() {
         "nothing" => {}
         "read" => drop(black_box(read(&path, &ReadOptions::default())?)),
-        "sessions" => store::write_sessions(&data, &IdleGaps::talk(), &folder.path().join("sessions.parquet"))?,
+        "sessions" => {
+            store::write_sessions(&data, &IdleGaps::talk(), &folder.path().join("sessions.parquet"))?
+        }
         "batches" => {
             let (mut batches, mut batch) = (Batches::new(&parts.train, 64, 32, 0, 0), Batch::default());
             while batches.next_into(&mut batch) {
                 black_box(&batch);
             }
         }
-        "pmf" => trained(&parts, Kind::Pmf, "epochs = 5")?,
-        "t-svd" => trained(&parts, Kind::Tsvd, "epochs = 1")?,
-        "fm" => trained(&parts, Kind::Fm, "iterations = 3\nburn_in = 1\nkept = 1\nfactors = 8")?,
-        "hrnn" => trained(&parts, Kind::Hrnn, "epochs = 1\nstationary = \"factors\"\nsize = 16\nitem_factors = 8")?,
+        "pmf" => trained(&parts, Kind::PMF, "epochs = 5")?,
+        "t-svd" => trained(&parts, Kind::TSVD, "epochs = 1")?,
+        "fm" => trained(&parts, Kind::FM, "iterations = 3\nburn_in = 1\nkept = 1\nfactors = 8")?,
+        "hrnn" => {
+            trained(&parts, Kind::HRNN, "epochs = 1\nstationary = \"factors\"\nsize = 16\nitem_factors = 8")?
+        }
         "lists" => {
-            let model = Kind::Sims.defaults().fit(&parts.train, None, &FitContext::new(0, &Device::flex()))?.model;
+            let model =
+                Kind::SIMS.defaults().fit(&parts.train, None, &FitContext::new(0, &Device::flex()))?.model;
             let users: Vec<(u32, i64)> = (0..data.n_users() as u32).map(|user| (user, i64::MAX)).collect();
-            Recommend::new(model.as_ref(), data.n_items()).for_users(&parts.train, &users, |_, list| drop(black_box(list)));
+            Recommend::new(model.as_ref(), data.n_items())
+                .for_users(&parts.train, &users, |_, list| drop(black_box(list)));
         }
         "tpe" => {
-            let space: Space = (0..8).map(|i| format!("x{i} = {{ type = \"float\", low = 0.0, high = 1.0 }}\n")).collect::<String>().parse()?;
-            let study = Study::in_memory(space, StudySettings { sampler: "tpe".parse()?, ..StudySettings::default() })?;
-            let sphere = |trial: &mut Running| Ok::<_, Halt>(trial.configuration().values().map(|v| (v.number().unwrap_or(0.0) - 0.3).powi(2)).sum());
+            let space: Space = (0..8)
+                .map(|i| format!("x{i} = {{ type = \"float\", low = 0.0, high = 1.0 }}\n"))
+                .collect::<String>()
+                .parse()?;
+            let study = Study::in_memory(
+                space,
+                StudySettings { sampler: "tpe".parse()?, ..StudySettings::default() },
+            )?;
+            let sphere = |trial: &mut Running| {
+                Ok::<_, Halt>(
+                    trial.configuration().values().map(|v| (v.number().unwrap_or(0.0) - 0.3).powi(2)).sum(),
+                )
+            };
             study.optimize(&Budget::trials(40), sphere)?;
         }
         other => return Err(format!("no kernel is named {other:?}; there are {}", KERNELS.join(", ")).into()),
@@ -63,8 +80,12 @@ fn ratings(data: &Interactions, folder: &Path) -> std::io::Result<std::path::Pat
 
 /// Trains a model, predicts with it and judges the predictions.
 fn trained(parts: &Parts, kind: Kind, settings: &str) -> Result<(), Box<dyn Error>> {
-    let model = kind.settings(settings.parse()?)?.fit(&parts.train, None, &FitContext::new(0, &Device::flex()))?.model;
-    let predictions = model.ratings()?.predict(&parts.train, &parts.test, foretaste_models::Reading::Streaming);
+    let model = kind
+        .settings(settings.parse()?)?
+        .fit(&parts.train, None, &FitContext::new(0, &Device::flex()))?
+        .model;
+    let predictions =
+        model.ratings()?.predict(&parts.train, &parts.test, foretaste_models::Reading::Streaming);
     black_box((rmse(&predictions, parts.test.values()), mae(&predictions, parts.test.values())));
     Ok(())
 }

@@ -18,7 +18,8 @@ pub fn features(task: &str, backend: &str) -> Vec<String> {
 }
 
 /// Driver manifests of hardware by the maker's number on the PCI bus; software drivers have other names.
-const DRIVERS: [(&str, &[&str]); 3] = [("0x10de", &["nvidia", "nouveau"]), ("0x1002", &["radeon", "amd"]), ("0x8086", &["intel"])];
+const DRIVERS: [(&str, &[&str]); 3] =
+    [("0x10de", &["nvidia", "nouveau"]), ("0x1002", &["radeon", "amd"]), ("0x8086", &["intel"])];
 
 /// Features to build with, and where it was chosen for the user, the reason.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,7 +31,12 @@ pub struct Choice {
 }
 
 /// Chooses for `task` with its arguments. `wish` is `FORETASTE_FEATURES`; `gpu` looks for one.
-pub fn choose(task: &str, arguments: &[String], wish: Option<String>, gpu: impl FnOnce() -> Result<String, String>) -> Choice {
+pub fn choose(
+    task: &str,
+    arguments: &[String],
+    wish: Option<String>,
+    gpu: impl FnOnce() -> Result<String, String>,
+) -> Choice {
     let silent = |features: &str| Choice { features: features.to_owned(), said: None };
     if let Some(wish) = wish {
         return silent(if wish == "none" { "" } else { &wish });
@@ -48,17 +54,23 @@ pub fn choose(task: &str, arguments: &[String], wish: Option<String>, gpu: impl 
     match gpu() {
         Ok(found) => Choice {
             features: "wgpu".into(),
-            said: Some(format!("backend: wgpu, for {found} (FORETASTE_FEATURES=none builds for the CPU alone, in half the time)")),
+            said: Some(format!(
+                "backend: wgpu, for {found} (FORETASTE_FEATURES=none builds for the CPU alone, in half the time)"
+            )),
         },
-        Err(reason) => {
-            Choice { features: String::new(), said: Some(format!("backend: CPU, because {reason} (FORETASTE_FEATURES=wgpu builds for a GPU all the same)")) }
-        }
+        Err(reason) => Choice {
+            features: String::new(),
+            said: Some(format!(
+                "backend: CPU, because {reason} (FORETASTE_FEATURES=wgpu builds for a GPU all the same)"
+            )),
+        },
     }
 }
 
 /// The device that the arguments name.
 fn device(arguments: &[String]) -> Option<&str> {
-    let at = arguments.iter().position(|argument| argument == "--device" || argument.starts_with("--device="))?;
+    let at =
+        arguments.iter().position(|argument| argument == "--device" || argument.starts_with("--device="))?;
     arguments[at].strip_prefix("--device=").or_else(|| arguments.get(at + 1).map(String::as_str))
 }
 
@@ -76,8 +88,15 @@ fn windows() -> Result<String, String> {
     let query = "(Get-CimInstance Win32_VideoController).Name";
     let output = std::process::Command::new("powershell").args(["-NoProfile", "-Command", query]).output();
     let names = output.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
-    let real = |name: &&str| !name.trim().is_empty() && !["Microsoft Basic", "Microsoft Remote", "Hyper-V"].iter().any(|s| name.contains(s));
-    names.lines().find(real).map(|name| format!("{} through Direct3D", name.trim())).ok_or_else(|| "no GPU's driver is installed".into())
+    let real = |name: &&str| {
+        !name.trim().is_empty()
+            && !["Microsoft Basic", "Microsoft Remote", "Hyper-V"].iter().any(|s| name.contains(s))
+    };
+    names
+        .lines()
+        .find(real)
+        .map(|name| format!("{} through Direct3D", name.trim()))
+        .ok_or_else(|| "no GPU's driver is installed".into())
 }
 
 /// Where Vulkan's loader looks for driver manifests.
@@ -87,15 +106,30 @@ fn driver_folders() -> Vec<PathBuf> {
         return std::env::split_paths(&files).collect();
     }
     let data = std::env::var_os("XDG_DATA_DIRS").unwrap_or_else(|| "/usr/local/share:/usr/share".into());
-    std::env::split_paths(&data).chain([PathBuf::from("/etc")]).map(|folder| folder.join("vulkan/icd.d")).collect()
+    std::env::split_paths(&data)
+        .chain([PathBuf::from("/etc")])
+        .map(|folder| folder.join("vulkan/icd.d"))
+        .collect()
 }
 
 /// A GPU on the bus of the system under `root`, and its maker's Vulkan driver in one of `drivers` (folders or files).
 fn linux(root: &Path, drivers: &[PathBuf]) -> Result<String, String> {
-    let entries = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect::<Vec<_>>();
-    let named = |path: &Path| path.file_name().map_or_else(String::new, |name| name.to_string_lossy().to_lowercase());
-    let render = entries(&root.join("sys/class/drm")).into_iter().filter(|path| named(path).starts_with("renderd"));
-    let mut makers: Vec<String> = render.filter_map(|path| std::fs::read_to_string(path.join("device/vendor")).ok()).map(|v| v.trim().to_owned()).collect();
+    let entries = |folder: &Path| {
+        std::fs::read_dir(folder)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path())
+            .collect::<Vec<_>>()
+    };
+    let named =
+        |path: &Path| path.file_name().map_or_else(String::new, |name| name.to_string_lossy().to_lowercase());
+    let render =
+        entries(&root.join("sys/class/drm")).into_iter().filter(|path| named(path).starts_with("renderd"));
+    let mut makers: Vec<String> = render
+        .filter_map(|path| std::fs::read_to_string(path.join("device/vendor")).ok())
+        .map(|v| v.trim().to_owned())
+        .collect();
     // A container may see the GPU and not its node of the display system.
     if !entries(&root.join("proc/driver/nvidia/gpus")).is_empty() {
         makers.push("0x10de".into());
@@ -103,11 +137,18 @@ fn linux(root: &Path, drivers: &[PathBuf]) -> Result<String, String> {
     if makers.is_empty() {
         return Err("no GPU was found".into());
     }
-    let manifests: Vec<String> =
-        drivers.iter().flat_map(|place| if place.is_dir() { entries(place) } else { vec![place.clone()] }).map(|p| named(&p)).collect();
+    let manifests: Vec<String> = drivers
+        .iter()
+        .flat_map(|place| if place.is_dir() { entries(place) } else { vec![place.clone()] })
+        .map(|p| named(&p))
+        .collect();
     let known = DRIVERS.iter().filter(|(maker, _)| makers.iter().any(|found| found == maker));
-    let driver = known.flat_map(|(_, names)| names.iter()).find(|name| manifests.iter().any(|manifest| manifest.contains(*name)));
-    driver.map(|name| format!("a GPU with the Vulkan driver {name}")).ok_or_else(|| "the GPU has no Vulkan driver here".into())
+    let driver = known
+        .flat_map(|(_, names)| names.iter())
+        .find(|name| manifests.iter().any(|manifest| manifest.contains(*name)));
+    driver
+        .map(|name| format!("a GPU with the Vulkan driver {name}"))
+        .ok_or_else(|| "the GPU has no Vulkan driver here".into())
 }
 
 #[cfg(test)]
@@ -116,20 +157,39 @@ mod tests {
 
     fn chosen(words: &str, wish: Option<&str>, gpu: Result<&str, &str>) -> Choice {
         let words: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
-        choose(&words[0], &words[1..], wish.map(str::to_owned), || gpu.map(str::to_owned).map_err(str::to_owned))
+        choose(&words[0], &words[1..], wish.map(str::to_owned), || {
+            gpu.map(str::to_owned).map_err(str::to_owned)
+        })
     }
 
     #[test]
     fn only_training_on_a_gpu_builds_for_one() {
         let features = |words, gpu| chosen(words, None, gpu).features;
-        for reading in ["datasets", "import log.csv", "sessions log.csv", "simulate netflix", "fetch ml-1m", "reproduce --help", "tune -h"] {
-            assert_eq!(chosen(reading, None, Ok("a GPU")), Choice { features: String::new(), said: None }, "{reading}");
+        for reading in [
+            "datasets",
+            "import log.csv",
+            "sessions log.csv",
+            "simulate netflix",
+            "fetch ml-1m",
+            "reproduce --help",
+            "tune -h",
+        ] {
+            assert_eq!(
+                chosen(reading, None, Ok("a GPU")),
+                Choice { features: String::new(), said: None },
+                "{reading}"
+            );
         }
         for training in ["reproduce", "tune pmf", "automl", "recommend --user 4"] {
             assert_eq!(features(training, Ok("a GPU")), "wgpu", "{training}");
             assert_eq!(features(training, Err("no GPU")), "", "{training}");
         }
-        assert!(chosen("reproduce", None, Err("no GPU was found")).said.unwrap().contains("FORETASTE_FEATURES=wgpu"));
+        assert!(
+            chosen("reproduce", None, Err("no GPU was found"))
+                .said
+                .unwrap()
+                .contains("FORETASTE_FEATURES=wgpu")
+        );
         assert!(chosen("reproduce", None, Ok("Metal")).said.unwrap().contains("FORETASTE_FEATURES=none"));
     }
 
@@ -162,7 +222,10 @@ mod tests {
         std::fs::create_dir_all(&card).unwrap();
         std::fs::write(card.join("vendor"), "0x1002\n").unwrap();
         std::fs::write(icd.join("intel_icd.x86_64.json"), "{}").unwrap();
-        assert!(found().unwrap_err().contains("no Vulkan driver"), "a software driver and another maker's are none");
+        assert!(
+            found().unwrap_err().contains("no Vulkan driver"),
+            "a software driver and another maker's are none"
+        );
         std::fs::write(icd.join("radeon_icd.x86_64.json"), "{}").unwrap();
         assert!(found().unwrap().contains("radeon"));
         std::fs::remove_dir_all(root).unwrap();

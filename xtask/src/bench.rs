@@ -21,17 +21,26 @@ struct Peers {
 /// The comparison that a task names.
 fn named(task: &str) -> Option<Comparison> {
     let alone = |script| Comparison { script, peers: None };
-    let of = |script, requirements, environment| Comparison { script, peers: Some(Peers { requirements, options: &[], environment }) };
+    let of = |script, requirements, environment| Comparison {
+        script,
+        peers: Some(Peers { requirements, options: &[], environment }),
+    };
     // PyTorch's packages take 5 GB.
     let models = |script| Comparison {
         script,
-        peers: Some(Peers { requirements: "requirements-models.txt", options: &["--no-deps"], environment: "rivals-models-venv" }),
+        peers: Some(Peers {
+            requirements: "requirements-models.txt",
+            options: &["--no-deps"],
+            environment: "rivals-models-venv",
+        }),
     };
     Some(match task {
         // Sessions, biases and matrix factorization.
         "rivals" => of("run.py", "requirements.txt", "rivals-venv"),
         "rivals-size" => of("size.py", "requirements.txt", "rivals-venv"),
-        "rivals-factorization" => of("factorization.py", "requirements-factorization.txt", "rivals-factorization-venv"),
+        "rivals-factorization" => {
+            of("factorization.py", "requirements-factorization.txt", "rivals-factorization-venv")
+        }
         // The other rating models.
         "rivals-models" => models("models.py"),
         // HRNN's training.
@@ -72,9 +81,11 @@ pub fn criterion(sh: &Shell, arguments: &[String]) -> Outcome {
 /// measure in turn. Arguments go to it: `--data FOLDER` names where `ml-1m` lies.
 fn measure(sh: &Shell, comparison: &Comparison, arguments: &[String]) -> Outcome {
     let script = comparison.script;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| sh.current_dir().join("target"), PathBuf::from);
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| sh.current_dir().join("target"), PathBuf::from);
     // burn's own layers are built for the one comparison with them.
-    let stock: &[&str] = if script == "hrnn.py" { &["--features", "foretaste-benches/stock-gru"] } else { &[] };
+    let stock: &[&str] =
+        if script == "hrnn.py" { &["--features", "foretaste-benches/stock-gru"] } else { &[] };
     cmd!(sh, "cargo build --release --bins --examples {stock...}").run()?;
     let python = match &comparison.peers {
         None => PathBuf::from("python3"),
@@ -85,7 +96,8 @@ fn measure(sh: &Shell, comparison: &Comparison, arguments: &[String]) -> Outcome
     if script == "cluster.py" {
         // A workspace, and a build folder, of its own.
         cmd!(sh, "cargo build --release --manifest-path crates/cluster/Cargo.toml").run()?;
-        let own = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| sh.current_dir().join("crates/cluster/target"), PathBuf::from);
+        let own = std::env::var_os("CARGO_TARGET_DIR")
+            .map_or_else(|| sh.current_dir().join("crates/cluster/target"), PathBuf::from);
         more = vec!["--cluster".into(), own.join("release/foretaste-cluster")];
     }
     cmd!(sh, "{python} benches/rivals/{script} --foretaste {program} {more...} {arguments...}").run()?;
@@ -101,8 +113,11 @@ fn environment(sh: &Shell, target: &Path, peers: &Peers) -> Result<PathBuf, Box<
     if !python.is_file() {
         // LIBMF comes as source; so its own Makefile would build it.
         let _flags = cfg!(target_arch = "x86_64").then(|| sh.push_env("CFLAGS", "-O3 -mavx -DUSEAVX"));
-        cmd!(sh, "python3 -m venv {environment}").run().map_err(|e| format!("{e}\n  help: the peers need Python 3.11 or newer with the venv module"))?;
-        cmd!(sh, "{python} -m pip install --quiet {options...} --requirement benches/rivals/{requirements}").run()?;
+        cmd!(sh, "python3 -m venv {environment}")
+            .run()
+            .map_err(|e| format!("{e}\n  help: the peers need Python 3.11 or newer with the venv module"))?;
+        cmd!(sh, "{python} -m pip install --quiet {options...} --requirement benches/rivals/{requirements}")
+            .run()?;
     }
     Ok(python)
 }

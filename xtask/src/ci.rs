@@ -9,7 +9,9 @@ use xshell::{Shell, cmd};
 /// All tests, with nextest where it is installed. `FORETASTE_FEATURES` names a GPU's backend, which is then held to the CPU on
 /// a software driver; without, what it shares with others is held to the CPU.
 pub fn test(sh: &Shell, arguments: &[String]) -> Outcome {
-    let features = std::env::var("FORETASTE_FEATURES").ok().filter(|features| !features.is_empty() && features != "none");
+    let features = std::env::var("FORETASTE_FEATURES")
+        .ok()
+        .filter(|features| !features.is_empty() && features != "none");
     let features = features.unwrap_or_else(|| "burn".to_owned());
     let _driver = if features.contains("wgpu") { driver::in_use(sh)? } else { Vec::new() };
     let with = &["--features".to_owned(), features];
@@ -19,12 +21,16 @@ pub fn test(sh: &Shell, arguments: &[String]) -> Outcome {
     }
     // nextest leaves the examples in the docs out.
     if arguments.is_empty() {
-        step("tests in the docs", || Ok(cmd!(sh, "cargo test --workspace --doc --no-fail-fast {with...}").run()?))?;
+        step("tests in the docs", || {
+            Ok(cmd!(sh, "cargo test --workspace --doc --no-fail-fast {with...}").run()?)
+        })?;
     }
     step("building the tests", || Ok(cmd!(sh, "cargo nextest run --workspace --no-run {with...}").run()?))?;
     let report = sh.current_dir().join(slowest::REPORT);
     let _ = std::fs::remove_file(&report);
-    nextest(sh, &[&["--no-fail-fast".to_owned()], with.as_slice(), arguments].concat(), || slowest::tell(&report))
+    nextest(sh, &[&["--no-fail-fast".to_owned()], with.as_slice(), arguments].concat(), || {
+        slowest::tell(&report)
+    })
 }
 
 /// Runs nextest; `between` comes before its own count, which ends the output.
@@ -52,7 +58,10 @@ pub fn all(sh: &Shell, arguments: &[String]) -> Outcome {
     step("tidy", || tidy::check(sh))?;
     step("formatting", || Ok(cmd!(sh, "cargo fmt --all --check").run()?))?;
     // One check of all dependencies for both.
-    step("clippy", || Ok(cmd!(sh, "cargo clippy --workspace --features wgpu,stock-gru --all-targets -- -D warnings").run()?))?;
+    step("clippy", || {
+        Ok(cmd!(sh, "cargo clippy --workspace --features wgpu,stock-gru --all-targets -- -D warnings")
+            .run()?)
+    })?;
     step("docs", || {
         let _flags = sh.push_env("RUSTDOCFLAGS", "-D warnings");
         Ok(cmd!(sh, "cargo doc --workspace --features wgpu,stock-gru --no-deps").run()?)
@@ -70,7 +79,9 @@ pub fn all(sh: &Shell, arguments: &[String]) -> Outcome {
 /// Every crate as `cargo publish` would send it, built from what it holds; and no library brings data that is not ours.
 pub fn package(sh: &Shell) -> Outcome {
     for library in ["data", "metrics", "models", "hpo", "automl"] {
-        let tree = cmd!(sh, "cargo tree --package foretaste-{library} --edges normal --prefix none").quiet().read()?;
+        let tree = cmd!(sh, "cargo tree --package foretaste-{library} --edges normal --prefix none")
+            .quiet()
+            .read()?;
         if tree.contains("foretaste-ml-latest-small") {
             return Err(format!(
                 "foretaste-{library} brings MovieLens ratings by default\n  help: they are for the program alone; ask for the feature in dev-dependencies"
@@ -97,7 +108,11 @@ pub fn cluster(sh: &Shell) -> Outcome {
 fn step(name: &str, run: impl FnOnce() -> Outcome) -> Outcome {
     let clock = Instant::now();
     let outcome = run();
-    eprintln!("{name}: {} after {:.0} s", if outcome.is_ok() { "passed" } else { "failed" }, clock.elapsed().as_secs_f64());
+    eprintln!(
+        "{name}: {} after {:.0} s",
+        if outcome.is_ok() { "passed" } else { "failed" },
+        clock.elapsed().as_secs_f64()
+    );
     outcome
 }
 

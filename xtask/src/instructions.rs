@@ -25,12 +25,15 @@ pub fn check(sh: &Shell, arguments: &[String]) -> Outcome {
     if !write && !sh.path_exists(STORED) {
         return Err(format!("{STORED} is not there to compare with\n  help: --write makes it").into());
     }
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| sh.current_dir().join("target"), PathBuf::from);
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| sh.current_dir().join("target"), PathBuf::from);
     cmd!(sh, "cargo build --release --example kernels").run()?;
     let program = target.join("release/examples/kernels");
     let _threads = sh.push_env("RAYON_NUM_THREADS", "1");
     let count = |kernel: &str| -> Result<u64, Box<dyn std::error::Error>> {
-        let told = cmd!(sh, "valgrind --tool=callgrind --callgrind-out-file=/dev/null {program} {kernel}").quiet().output()?;
+        let told = cmd!(sh, "valgrind --tool=callgrind --callgrind-out-file=/dev/null {program} {kernel}")
+            .quiet()
+            .output()?;
         let told = String::from_utf8_lossy(&told.stderr).into_owned();
         collected(&told).ok_or_else(|| format!("valgrind told no count of {kernel}:\n{told}").into())
     };
@@ -42,7 +45,13 @@ pub fn check(sh: &Shell, arguments: &[String]) -> Outcome {
     if write {
         let lines = counts.iter().map(|(kernel, count)| format!("{kernel} {count}\n")).collect::<String>();
         let version = cmd!(sh, "rustc --version").read()?;
-        sh.write_file(STORED, format!("# cargo xtask bench instructions --write; {version}, {}\n{lines}", std::env::consts::ARCH))?;
+        sh.write_file(
+            STORED,
+            format!(
+                "# cargo xtask bench instructions --write; {version}, {}\n{lines}",
+                std::env::consts::ARCH
+            ),
+        )?;
         return Ok(());
     }
     let stored = parsed(&sh.read_file(STORED)?);
@@ -69,7 +78,11 @@ fn collected(told: &str) -> Option<u64> {
 
 /// Counts by kernel.
 fn parsed(stored: &str) -> BTreeMap<String, u64> {
-    stored.lines().filter_map(|line| line.split_once(' ')).filter_map(|(kernel, count)| Some((kernel.to_owned(), count.parse().ok()?))).collect()
+    stored
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .filter_map(|(kernel, count)| Some((kernel.to_owned(), count.parse().ok()?)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -78,8 +91,14 @@ mod tests {
 
     #[test]
     fn counts_are_read() {
-        assert_eq!(collected("==7== Callgrind\n==7== Events    : Ir\n==7== Collected : 31415\n"), Some(31_415));
+        assert_eq!(
+            collected("==7== Callgrind\n==7== Events    : Ir\n==7== Collected : 31415\n"),
+            Some(31_415)
+        );
         assert_eq!(collected("==7== killed"), None);
-        assert_eq!(parsed("# made by x\npmf 12\nread 7\n"), BTreeMap::from([("pmf".to_owned(), 12), ("read".to_owned(), 7)]));
+        assert_eq!(
+            parsed("# made by x\npmf 12\nread 7\n"),
+            BTreeMap::from([("pmf".to_owned(), 12), ("read".to_owned(), 7)])
+        );
     }
 }

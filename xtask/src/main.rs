@@ -62,9 +62,11 @@ type Outcome = Result<(), Box<dyn std::error::Error>>;
 #[allow(clippy::print_stderr, clippy::print_stdout)]
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (task, rest) = arguments.split_first().map_or(("help", [].as_slice()), |(task, rest)| (task.as_str(), rest));
+    let (task, rest) =
+        arguments.split_first().map_or(("help", [].as_slice()), |(task, rest)| (task.as_str(), rest));
     let outcome = match task {
-        "reproduce" | "tune" | "automl" | "recommend" | "import" | "sessions" | "simulate" | "fetch" | "datasets" => {
+        "reproduce" | "tune" | "automl" | "recommend" | "import" | "sessions" | "simulate" | "fetch"
+        | "datasets" => {
             return program(task, rest);
         }
         "test" => shell().and_then(|sh| ci::test(&sh, rest)),
@@ -74,8 +76,12 @@ fn main() -> ExitCode {
         "parity" => shell().and_then(|sh| ci::parity(&sh)),
         "cluster" => return cluster(rest),
         "test-cluster" => shell().and_then(|sh| ci::cluster(&sh)),
-        "bench" if rest.first().is_some_and(|what| what == "instructions") => shell().and_then(|sh| instructions::check(&sh, &rest[1..])),
-        "bench" => shell().and_then(|sh| bench::rivals(&sh, rest).unwrap_or_else(|| bench::criterion(&sh, rest))),
+        "bench" if rest.first().is_some_and(|what| what == "instructions") => {
+            shell().and_then(|sh| instructions::check(&sh, &rest[1..]))
+        }
+        "bench" => {
+            shell().and_then(|sh| bench::rivals(&sh, rest).unwrap_or_else(|| bench::criterion(&sh, rest)))
+        }
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             Ok(())
@@ -101,14 +107,16 @@ fn shell() -> Result<Shell, Box<dyn std::error::Error>> {
 /// The workspace's root: of the checkout that cargo runs us in, even when two checkouts share a build
 /// folder and this program was built in the other one.
 fn root() -> PathBuf {
-    let own = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    let own = std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
     own.join("..")
 }
 
 /// Builds and runs the `foretaste` program where the user stands.
 #[allow(clippy::print_stderr)]
 fn program(task: &str, arguments: &[String]) -> ExitCode {
-    let backend::Choice { features, said } = backend::choose(task, arguments, std::env::var("FORETASTE_FEATURES").ok(), backend::gpu);
+    let backend::Choice { features, said } =
+        backend::choose(task, arguments, std::env::var("FORETASTE_FEATURES").ok(), backend::gpu);
     if let Some(said) = said {
         eprintln!("{said}");
     }
@@ -126,7 +134,11 @@ fn program(task: &str, arguments: &[String]) -> ExitCode {
 /// Builds and runs the program of `crates/cluster`, which is a workspace of its own.
 fn cluster(arguments: &[String]) -> ExitCode {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(["run", "--release", "--manifest-path"]).arg(root().join("crates/cluster/Cargo.toml")).arg("--").args(arguments);
+    command
+        .args(["run", "--release", "--manifest-path"])
+        .arg(root().join("crates/cluster/Cargo.toml"))
+        .arg("--")
+        .args(arguments);
     in_place(command)
 }
 

@@ -19,9 +19,16 @@ pub fn tell(report: &Path) {
 
 /// Seconds and names, the slowest first.
 fn slowest(report: &str) -> Vec<(f64, String)> {
-    let attribute = |tag: &str, name: &str| Some(tag.split_once(&format!(" {name}=\""))?.1.split_once('"')?.0.to_owned());
-    let test = |tag: &str| Some((attribute(tag, "time")?.parse().ok()?, format!("{} {}", attribute(tag, "classname")?, attribute(tag, "name")?)));
-    let mut tests: Vec<(f64, String)> = report.split("<testcase").skip(1).filter_map(|rest| test(rest.split('>').next()?)).collect();
+    let attribute =
+        |tag: &str, name: &str| Some(tag.split_once(&format!(" {name}=\""))?.1.split_once('"')?.0.to_owned());
+    let test = |tag: &str| {
+        Some((
+            attribute(tag, "time")?.parse().ok()?,
+            format!("{} {}", attribute(tag, "classname")?, attribute(tag, "name")?),
+        ))
+    };
+    let mut tests: Vec<(f64, String)> =
+        report.split("<testcase").skip(1).filter_map(|rest| test(rest.split('>').next()?)).collect();
     tests.sort_by(|a, b| b.0.total_cmp(&a.0));
     tests.truncate(NAMED);
     tests
@@ -33,8 +40,15 @@ mod tests {
 
     #[test]
     fn the_slowest_come_first() {
-        let case = |n: usize| format!("<testcase name=\"t::{n}\" classname=\"crate\" timestamp=\"x\" time=\"{n}.5\">\n</testcase>");
-        let report = format!("<testsuites name=\"run\" time=\"99\">{}</testsuites>", (0..12).map(case).collect::<String>());
+        let case = |n: usize| {
+            format!(
+                "<testcase name=\"t::{n}\" classname=\"crate\" timestamp=\"x\" time=\"{n}.5\">\n</testcase>"
+            )
+        };
+        let report = format!(
+            "<testsuites name=\"run\" time=\"99\">{}</testsuites>",
+            (0..12).map(case).collect::<String>()
+        );
         let found = slowest(&report);
         assert_eq!((found.len(), found[0].clone()), (NAMED, (11.5, "crate t::11".to_owned())));
         assert!(slowest("no report").is_empty());

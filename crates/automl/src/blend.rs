@@ -104,7 +104,10 @@ pub fn selected(models: usize, rounds: usize, mut value: impl FnMut(&[u32]) -> f
             counts[model] -= 1;
             (model, value)
         });
-        let Some((model, best)) = tried.min_by(|a, b| a.1.total_cmp(&b.1)).filter(|(_, best)| *best < lowest) else { break };
+        let Some((model, best)) = tried.min_by(|a, b| a.1.total_cmp(&b.1)).filter(|(_, best)| *best < lowest)
+        else {
+            break;
+        };
         counts[model] += 1;
         lowest = best;
     }
@@ -116,14 +119,24 @@ fn among<T>(predictions: &Predictions, rows: &[usize], work: impl FnOnce(&Predic
     let pick = |column: &[f32]| rows.iter().map(|row| column[*row]).collect::<Vec<f32>>();
     let columns: Vec<Vec<f32>> = predictions.columns.iter().map(|column| pick(column)).collect();
     let users: Vec<u32> = rows.iter().map(|row| predictions.users[*row]).collect();
-    work(&Predictions { columns: columns.iter().map(Vec::as_slice).collect(), values: &pick(predictions.values), users: &users })
+    work(&Predictions {
+        columns: columns.iter().map(Vec::as_slice).collect(),
+        values: &pick(predictions.values),
+        users: &users,
+    })
 }
 
 impl Weights {
     /// The sum for one row.
     #[must_use]
     pub fn of(&self, predictions: &Predictions, row: usize) -> f32 {
-        (self.intercept + self.weights.iter().zip(&predictions.columns).map(|(w, column)| w * f64::from(column[row])).sum::<f64>()) as f32
+        (self.intercept
+            + self
+                .weights
+                .iter()
+                .zip(&predictions.columns)
+                .map(|(w, column)| w * f64::from(column[row]))
+                .sum::<f64>()) as f32
     }
 
     /// The models with a weight that is not zero.
@@ -139,9 +152,19 @@ fn greedy(predictions: &Predictions, rounds: usize) -> Weights {
     let (mut sum, mut lowest) = (vec![0.0_f64; n], f64::INFINITY);
     for round in 0..rounds {
         let share = 1.0 / (round as f64 + 1.0);
-        let error = |column: &&[f32]| (0..n).map(|row| ((sum[row] + f64::from(column[row])) * share - f64::from(predictions.values[row])).powi(2)).sum::<f64>();
+        let error = |column: &&[f32]| {
+            (0..n)
+                .map(|row| {
+                    ((sum[row] + f64::from(column[row])) * share - f64::from(predictions.values[row])).powi(2)
+                })
+                .sum::<f64>()
+        };
         let errors = predictions.columns.iter().map(error).enumerate();
-        let Some((chosen, error)) = errors.min_by(|a, b| a.1.total_cmp(&b.1)).filter(|(_, error)| *error < lowest) else { break };
+        let Some((chosen, error)) =
+            errors.min_by(|a, b| a.1.total_cmp(&b.1)).filter(|(_, error)| *error < lowest)
+        else {
+            break;
+        };
         lowest = error;
         counts[chosen] += 1;
         sum.iter_mut().zip(predictions.columns[chosen]).for_each(|(sum, p)| *sum += f64::from(*p));
@@ -166,7 +189,11 @@ fn stacked(predictions: &Predictions) -> Weights {
     let mut right = vec![0.0; m];
     let mut row_values = vec![0.0; m];
     for row in 0..n {
-        members.iter().zip(&means).zip(&mut row_values).for_each(|(((at, _), mean), out)| *out = f64::from(predictions.columns[*at][row]) - mean);
+        members
+            .iter()
+            .zip(&means)
+            .zip(&mut row_values)
+            .for_each(|(((at, _), mean), out)| *out = f64::from(predictions.columns[*at][row]) - mean);
         let greedy: f64 = members.iter().zip(&row_values).map(|((_, w), x)| w * x).sum();
         let left = f64::from(predictions.values[row]) - target - greedy;
         for i in 0..m {
@@ -180,7 +207,8 @@ fn stacked(predictions: &Predictions) -> Weights {
     let moves = solved(products, right);
     let mut weights = start.weights;
     members.iter().zip(&moves).for_each(|((at, _), step)| weights[*at] += step);
-    let intercept = target - members.iter().zip(&means).map(|((at, _), mean)| weights[*at] * mean).sum::<f64>();
+    let intercept =
+        target - members.iter().zip(&means).map(|((at, _), mean)| weights[*at] * mean).sum::<f64>();
     Weights { weights, intercept }
 }
 
@@ -208,21 +236,39 @@ mod tests {
     /// Three models: the truth and an error of their own each; a fourth is useless.
     fn example() -> (Vec<Vec<f32>>, Vec<f32>, Vec<u32>) {
         let noise = |row: u32, salt: u32| {
-            (row.wrapping_mul(2_654_435_761).wrapping_add(salt.wrapping_mul(0x85eb_ca6b)).rotate_left(salt % 31) % 1000) as f32 / 500.0 - 1.0
+            (row.wrapping_mul(2_654_435_761)
+                .wrapping_add(salt.wrapping_mul(0x85eb_ca6b))
+                .rotate_left(salt % 31)
+                % 1000) as f32
+                / 500.0
+                - 1.0
         };
         let values: Vec<f32> = (0..2000).map(|row| 3.0 + noise(row, 1)).collect();
-        let column = |salt: u32, size: f32| values.iter().enumerate().map(|(row, v)| v + size * noise(row as u32, salt)).collect::<Vec<f32>>();
-        (vec![column(7, 0.8), column(13, 0.9), column(17, 1.0), vec![0.0; 2000]], values, (0..2000).map(|row| row / 10).collect())
+        let column = |salt: u32, size: f32| {
+            values.iter().enumerate().map(|(row, v)| v + size * noise(row as u32, salt)).collect::<Vec<f32>>()
+        };
+        (
+            vec![column(7, 0.8), column(13, 0.9), column(17, 1.0), vec![0.0; 2000]],
+            values,
+            (0..2000).map(|row| row / 10).collect(),
+        )
     }
 
     #[test]
     fn joining_beats_the_best_alone() {
         let (columns, values, users) = example();
-        let predictions = Predictions { columns: columns.iter().map(Vec::as_slice).collect(), values: &values, users: &users };
+        let predictions = Predictions {
+            columns: columns.iter().map(Vec::as_slice).collect(),
+            values: &values,
+            users: &users,
+        };
         let judged = judged(&predictions, None);
         assert!(judged[1].1 < 0.85 * judged[0].1 && judged[2].1 <= judged[1].1 * 1.01, "{judged:?}");
         let weights = Method::Greedy.weights(&predictions);
-        assert!((weights.weights.iter().sum::<f64>() - 1.0).abs() < 1e-12 && weights.weights[3] == 0.0, "{weights:?}");
+        assert!(
+            (weights.weights.iter().sum::<f64>() - 1.0).abs() < 1e-12 && weights.weights[3] == 0.0,
+            "{weights:?}"
+        );
         assert_eq!(Method::Best.weights(&predictions).weights, [1.0, 0.0, 0.0, 0.0]);
     }
 
@@ -231,7 +277,11 @@ mod tests {
         // Lowest where the first model counts twice and the third once.
         let value = |counts: &[u32]| {
             let total = f64::from(counts.iter().sum::<u32>());
-            [2.0 / 3.0, 0.0, 1.0 / 3.0].iter().zip(counts).map(|(wanted, count)| (wanted - f64::from(*count) / total).powi(2)).sum()
+            [2.0 / 3.0, 0.0, 1.0 / 3.0]
+                .iter()
+                .zip(counts)
+                .map(|(wanted, count)| (wanted - f64::from(*count) / total).powi(2))
+                .sum()
         };
         let (counts, lowest) = selected(3, 20, value);
         assert_eq!(counts, [2, 0, 1]);

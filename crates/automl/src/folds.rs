@@ -1,6 +1,6 @@
 //! Predictions of training rows by models that did not see them.
 
-use crate::{Materials, Metric};
+use crate::{Metric, SelectionData};
 use foretaste_models::{ModelError, ModelSettings, Progress, Result};
 
 /// Folds that rows are dealt into.
@@ -11,19 +11,29 @@ pub const FOLDS: u64 = 4;
 ///
 /// # Errors
 /// What training meets; [`ModelError::Interrupted`] where `progress` says so.
-pub fn out_of_fold(materials: &Materials, metric: &Metric, settings: &[ModelSettings], seed: u64, progress: &dyn Progress) -> Result<Vec<Vec<f32>>> {
-    let rows = &materials.train;
+pub fn out_of_fold(
+    data: &SelectionData,
+    metric: &Metric,
+    settings: &[ModelSettings],
+    seed: u64,
+    progress: &dyn Progress,
+) -> Result<Vec<Vec<f32>>> {
+    let rows = &data.train;
     let fold = |row: usize| foretaste_data::stream_seed(seed, &format!("fold of row {row}")) % FOLDS;
     let folds: Vec<u64> = (0..rows.len()).map(fold).collect();
     let mut columns = vec![vec![0.0; rows.len()]; settings.len()];
     for held in 0..FOLDS {
-        let (known, asked) = (rows.of_rows(|_, row| folds[row] != held), rows.of_rows(|_, row| folds[row] == held));
+        let (known, asked) =
+            (rows.of_rows(|_, row| folds[row] != held), rows.of_rows(|_, row| folds[row] == held));
         for (settings, column) in settings.iter().zip(&mut columns) {
             if progress.cancelled() {
                 return Err(ModelError::Interrupted);
             }
             let membership = settings.is_transductive().then(|| asked.membership());
-            let context = foretaste_models::FitContext { membership: membership.as_ref(), ..materials.context(seed, progress, None) };
+            let context = foretaste_models::FitContext {
+                membership: membership.as_ref(),
+                ..data.context(seed, progress, None)
+            };
             let model = settings.fit(&known, None, &context)?.model;
             let predictions = metric.predictions(model.as_ref(), &known, &asked).unwrap_or_default();
             let places = (0..rows.len()).filter(|row| folds[*row] == held);

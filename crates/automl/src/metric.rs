@@ -1,5 +1,7 @@
 //! What models are judged by.
 
+use crate::{AutomlError, Result};
+use foretaste_bench::ranking;
 use foretaste_data::Histories;
 use foretaste_hpo::Direction;
 use foretaste_metrics::rmse;
@@ -30,6 +32,34 @@ impl Metric {
         Self { name: "RMSE".into(), direction: Direction::Minimize, reading, judge: None }
     }
 
+    /// The metric `name`: `rmse`, or one of [`ranking::METRICS`] over lists, in any case.
+    ///
+    /// # Errors
+    /// [`AutomlError::Nothing`] for an unknown name, with those that are known.
+    pub fn named(name: &str, reading: Reading) -> Result<Self> {
+        if name.eq_ignore_ascii_case("rmse") {
+            return Ok(Self::rmse(reading));
+        }
+        let known: Vec<String> = ranking::METRICS.iter().map(|m| m.name()).collect();
+        let found = known.iter().position(|metric| metric.eq_ignore_ascii_case(name));
+        let at = found.ok_or_else(|| {
+            AutomlError::Nothing(format!("unknown metric {name:?}; known are rmse, {}", known.join(", ")))
+        })?;
+        let judge =
+            move |model: &dyn Trained, [train, known]: [&Histories; 2], asked: &Histories, reading| {
+                let (figures, _) = ranking::evaluate(model, train, known, asked, reading);
+                figures.metrics[at].1
+            };
+        Ok(Self::new(&known[at], Direction::Maximize, reading, Arc::new(judge)))
+    }
+
+    /// The name of the metric that fits a model where none is named: RMSE for models of ratings, else the headline of
+    /// the ranking tables.
+    #[must_use]
+    pub fn usual(settings: &ModelSettings) -> String {
+        if settings.predicts_ratings() { "rmse".into() } else { ranking::HEADLINE.name() }
+    }
+
     /// Any other metric.
     #[must_use]
     pub fn new(name: &str, direction: Direction, reading: Reading, judge: Judge) -> Self {
@@ -49,26 +79,45 @@ impl Metric {
     }
 
     /// The predictions of `asked`; none where ratings are not judged.
-    pub(crate) fn predictions(&self, model: &dyn Trained, known: &Histories, asked: &Histories) -> Option<Vec<f32>> {
+    pub(crate) fn predictions(
+        &self,
+        model: &dyn Trained,
+        known: &Histories,
+        asked: &Histories,
+    ) -> Option<Vec<f32>> {
         Some(model.as_rating().filter(|_| self.judges_ratings())?.predict(known, asked, self.reading))
     }
 
     /// The figure of a model over the rows `asked`, given the rows that trained it and the rows that are known (more
     /// of them under some splits).
     #[must_use]
-    pub fn of(&self, model: &dyn Trained, [train, known]: [&Histories; 2], asked: &Histories, scale: Option<(f32, f32)>) -> f64 {
+    pub fn of(
+        &self,
+        model: &dyn Trained,
+        [train, known]: [&Histories; 2],
+        asked: &Histories,
+        scale: Option<(f32, f32)>,
+    ) -> f64 {
         match &self.judge {
             Some(judge) => judge(model, [train, known], asked, self.reading),
-            None => self.predictions(model, known, asked).map_or(f64::NAN, |predictions| clipped_rmse(&predictions, asked.values(), scale)),
+            None => self
+                .predictions(model, known, asked)
+                .map_or(f64::NAN, |predictions| clipped_rmse(&predictions, asked.values(), scale)),
         }
     }
 }
 
 /// RMSE of predictions moved into the scale.
 #[must_use]
-pub fn clipped_rmse<'a>(predictions: &[f32], values: impl IntoIterator<Item = &'a f32>, scale: Option<(f32, f32)>) -> f64 {
+pub fn clipped_rmse<'a>(
+    predictions: &[f32],
+    values: impl IntoIterator<Item = &'a f32>,
+    scale: Option<(f32, f32)>,
+) -> f64 {
     match scale {
-        Some((low, high)) => rmse(&predictions.iter().map(|p| p.clamp(low, high)).collect::<Vec<f32>>(), values),
+        Some((low, high)) => {
+            rmse(&predictions.iter().map(|p| p.clamp(low, high)).collect::<Vec<f32>>(), values)
+        }
         None => rmse(predictions, values),
     }
 }

@@ -1,6 +1,6 @@
 //! One configuration of one model: trained, judged, and ended early where it leads nowhere.
 
-use crate::{Materials, Metric, Result};
+use crate::{Metric, Result, SelectionData};
 use foretaste_hpo::{Configuration, Direction, Halt, Report, Running, Space, Trial, Value};
 use foretaste_models::{EpochReport, ModelError, ModelSettings, Progress, Trained};
 use std::path::Path;
@@ -33,7 +33,10 @@ impl Candidate {
     /// What of the settings is searched: the configuration of trial 0.
     #[must_use]
     pub fn default_configuration(&self) -> Configuration {
-        self.space.as_ref().map(|space| space.default_configuration(&values(&self.settings))).unwrap_or_default()
+        self.space
+            .as_ref()
+            .map(|space| space.default_configuration(&values(&self.settings)))
+            .unwrap_or_default()
     }
 
     /// The settings under a configuration.
@@ -104,7 +107,7 @@ pub struct Scored {
 /// Trains and judges configurations of one candidate.
 pub struct Objective<'a> {
     /// What may be learned from.
-    pub materials: &'a Materials<'a>,
+    pub data: &'a SelectionData<'a>,
     /// What counts.
     pub metric: &'a Metric,
     /// The model.
@@ -122,13 +125,16 @@ impl Objective<'_> {
         let seed = trial.seed();
         let checkpoint = folder.map(|folder| folder.join(format!("trial-{}", trial.number())));
         if let Some(folder) = &checkpoint {
-            std::fs::create_dir_all(folder).map_err(|e| Halt::Failed(format!("{}: cannot create: {e}", folder.display())))?;
+            std::fs::create_dir_all(folder)
+                .map_err(|e| Halt::Failed(format!("{}: cannot create: {e}", folder.display())))?;
         }
-        let reporter = Reporter { trial: Mutex::new(trial), halt: Mutex::new(None), direction: self.metric.direction };
+        let reporter =
+            Reporter { trial: Mutex::new(trial), halt: Mutex::new(None), direction: self.metric.direction };
         let scored = self.score(&settings, seed, &reporter, checkpoint.as_deref());
         let halt = reporter.halt.into_inner().unwrap_or_else(PoisonError::into_inner);
         // What was interrupted keeps its checkpoint, and what another worker has by now is that worker's.
-        let interrupted = matches!(scored, Err(ModelError::Interrupted)) && matches!(halt, None | Some(Halt::Interrupted | Halt::Lost));
+        let interrupted = matches!(scored, Err(ModelError::Interrupted))
+            && matches!(halt, None | Some(Halt::Interrupted | Halt::Lost));
         if let Some(folder) = checkpoint.filter(|_| !interrupted) {
             let _ = std::fs::remove_dir_all(folder);
         }
@@ -145,10 +151,16 @@ impl Objective<'_> {
     ///
     /// # Errors
     /// What training meets.
-    pub fn score(&self, settings: &ModelSettings, seed: u64, progress: &dyn Progress, checkpoint: Option<&Path>) -> Result<Scored, ModelError> {
-        let Materials { train, validation, scale, .. } = self.materials;
+    pub fn score(
+        &self,
+        settings: &ModelSettings,
+        seed: u64,
+        progress: &dyn Progress,
+        checkpoint: Option<&Path>,
+    ) -> Result<Scored, ModelError> {
+        let SelectionData { train, validation, scale, .. } = self.data;
         let clock = Instant::now();
-        let fitted = self.materials.fit(settings, seed, progress, checkpoint)?;
+        let fitted = self.data.fit(settings, seed, progress, checkpoint)?;
         let train_seconds = clock.elapsed().as_secs_f64();
         let clock = Instant::now();
         let predictions = self.metric.predictions(fitted.model.as_ref(), train, validation);
@@ -156,8 +168,16 @@ impl Objective<'_> {
             Some(predictions) => crate::metric::clipped_rmse(predictions, validation.values(), *scale),
             None => self.metric.of(fitted.model.as_ref(), [train, train], validation, *scale),
         };
-        let settings = if fitted.best_epoch > 0 { settings.clone().with_epochs(fitted.best_epoch) } else { settings.clone() };
-        Ok(Scored { value, settings, predictions, model: fitted.model, train_seconds, predict_seconds: clock.elapsed().as_secs_f64() })
+        let settings =
+            if fitted.best_epoch > 0 { settings.with_epochs(fitted.best_epoch) } else { settings.clone() };
+        Ok(Scored {
+            value,
+            settings,
+            predictions,
+            model: fitted.model,
+            train_seconds,
+            predict_seconds: clock.elapsed().as_secs_f64(),
+        })
     }
 }
 
@@ -181,6 +201,7 @@ impl Progress for Reporter<'_> {
     }
 
     fn cancelled(&self) -> bool {
-        self.halt.lock().unwrap_or_else(PoisonError::into_inner).is_some() || self.trial.lock().unwrap_or_else(PoisonError::into_inner).interrupted()
+        self.halt.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+            || self.trial.lock().unwrap_or_else(PoisonError::into_inner).interrupted()
     }
 }

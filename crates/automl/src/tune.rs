@@ -26,7 +26,9 @@ pub fn tune(study: &Study, objective: &Objective, tuning: &Tuning) -> Result<usi
     match study.enqueue(&objective.candidate.default_configuration()) {
         Ok(()) => {}
         // Defaults outside of what is searched are no trial; the search begins without them.
-        Err(HpoError::Setting { name, reason }) => tracing::warn!("the default settings are no trial: {name} {reason}"),
+        Err(HpoError::Setting { name, reason }) => {
+            tracing::warn!("the default settings are no trial: {name} {reason}")
+        }
         Err(error) => return Err(error.into()),
     }
     let threads = (tuning.threads / tuning.jobs.max(1)).max(1);

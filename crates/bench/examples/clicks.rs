@@ -7,7 +7,7 @@
 use foretaste_bench::{dataset, machine};
 use foretaste_data::{Attributes, Histories, ReadOptions, SplitRule};
 use foretaste_metrics::{auc, log_loss};
-use foretaste_models::{Device, EpochReport, FitContext, Kind, ModelSettings, Progress, deepfm};
+use foretaste_models::{Device, EpochReport, FitContext, Kind, Progress, deepfm};
 use std::fmt::Write;
 use std::path::Path;
 use std::sync::Mutex;
@@ -31,17 +31,25 @@ impl Progress for Clock {
 #[allow(clippy::print_stdout)]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [name, data, seed, rest @ ..] = arguments.as_slice() else { return Err("DATASET DATA SEED [csv FOLDER | SETTING=VALUE ..]".into()) };
+    let [name, data, seed, rest @ ..] = arguments.as_slice() else {
+        return Err("DATASET DATA SEED [csv FOLDER | SETTING=VALUE ..]".into());
+    };
     let seed: u64 = seed.parse()?;
-    let data = dataset::load(name, (data != "-").then(|| Path::new(data)), &ReadOptions::default(), false)?;
+    let data = dataset::load(name, (data != "-").then(|| Path::new(data)), &ReadOptions::default())?;
     let parts = SplitRule::HoldOut { test: 0.1 }.split(&data.table, seed, 1.0 / 9.0)?.parts(&data.table);
     if let [csv, folder] = rest
         && csv == "csv"
     {
-        return write(Path::new(folder), [&parts.train, &parts.validation, &parts.test], [data.user_attributes.as_ref(), data.item_attributes.as_ref()]);
+        return write(
+            Path::new(folder),
+            [&parts.train, &parts.validation, &parts.test],
+            [data.user_attributes.as_ref(), data.item_attributes.as_ref()],
+        );
     }
     let table: toml::Table = format!("objective = \"click\"\n{}", rest.join("\n")).parse()?;
-    let ModelSettings::Deepfm(settings) = Kind::Deepfm.settings(table)? else { return Err("other settings".into()) };
+    let Some(settings) = Kind::DEEPFM.settings(table)?.of::<deepfm::Settings>().cloned() else {
+        return Err("other settings".into());
+    };
     let device = Device::flex();
     let clock = Clock(Mutex::default());
     let context = FitContext {
@@ -58,7 +66,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let context = FitContext { progress: &clock, ..context };
     deepfm::train(&deepfm::Settings { epochs: 3, ..settings }, &parts.train, None, &context)?;
     let times = clock.0.lock().map_err(|e| e.to_string())?;
-    let seconds = times.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).fold(f64::INFINITY, f64::min);
+    let seconds =
+        times.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).fold(f64::INFINITY, f64::min);
     let best = curve.iter().filter_map(|e| e.validation_error).fold(f64::INFINITY, f64::min);
     println!(
         "{{\"auc\": {:.6}, \"log_loss\": {:.6}, \"validation\": {best:.6}, \"epochs\": {}, \"examples_per_second\": {:.0}, \"peak_mb\": {}}}",
@@ -73,20 +82,33 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 /// `rows.csv` (part, click, user, item, hour, weekday), and `users.csv` and `items.csv` with a column of codes for each
 /// column of attributes, `|` between several.
-fn write(folder: &Path, parts: [&Histories; 3], attributes: [Option<&Attributes>; 2]) -> Result<(), Box<dyn std::error::Error>> {
+fn write(
+    folder: &Path,
+    parts: [&Histories; 3],
+    attributes: [Option<&Attributes>; 2],
+) -> Result<(), Box<dyn std::error::Error>> {
     std::fs::create_dir_all(folder)?;
     let mut text = String::new();
     for (part, rows) in parts.into_iter().enumerate() {
         for (row, user) in rows.row_users().into_iter().enumerate() {
             let (value, time) = (rows.values()[row], rows.timestamps().at(row));
-            let (hour, weekday) = (time.rem_euclid(86_400) / 3600, (time.div_euclid(86_400) + 3).rem_euclid(7));
-            writeln!(text, "{part},{},{user},{},{hour},{weekday}", u8::from(value >= 4.0), rows.items()[row])?;
+            let (hour, weekday) =
+                (time.rem_euclid(86_400) / 3600, (time.div_euclid(86_400) + 3).rem_euclid(7));
+            writeln!(
+                text,
+                "{part},{},{user},{},{hour},{weekday}",
+                u8::from(value >= 4.0),
+                rows.items()[row]
+            )?;
         }
     }
     std::fs::write(folder.join("rows.csv"), text)?;
-    for (attributes, n, name) in [(attributes[0], parts[0].n_users(), "users.csv"), (attributes[1], parts[0].n_items(), "items.csv")] {
+    for (attributes, n, name) in
+        [(attributes[0], parts[0].n_users(), "users.csv"), (attributes[1], parts[0].n_items(), "items.csv")]
+    {
         let Some(attributes) = attributes else { continue };
-        let columns = (0..attributes.n_codes() as u32).map(|code| attributes.column(code)).max().map_or(0, |c| c + 1);
+        let columns =
+            (0..attributes.n_codes() as u32).map(|code| attributes.column(code)).max().map_or(0, |c| c + 1);
         let mut text = String::new();
         for owner in 0..n as u32 {
             let field = |column: u32| {

@@ -14,13 +14,16 @@ use std::path::Path;
 #[allow(clippy::print_stdout)]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [name, data, system, trials, rest @ ..] = arguments.as_slice() else { return Err("DATASET DATA SYSTEM TRIALS [SEED] [SETTING=LOW..HIGH ..]".into()) };
+    let [name, data, system, trials, rest @ ..] = arguments.as_slice() else {
+        return Err("DATASET DATA SYSTEM TRIALS [SEED] [SETTING=LOW..HIGH ..]".into());
+    };
     let seed: u64 = rest.first().map_or(Ok(0), |s| s.parse())?;
     let narrow = |setting: &str| -> Option<(f64, f64)> {
-        let (low, high) = rest.iter().find_map(|r| r.strip_prefix(setting)?.strip_prefix('='))?.split_once("..")?;
+        let (low, high) =
+            rest.iter().find_map(|r| r.strip_prefix(setting)?.strip_prefix('='))?.split_once("..")?;
         Some((low.parse().ok()?, high.parse().ok()?))
     };
-    let data = dataset::load(name, (data != "-").then(|| Path::new(data)), &ReadOptions::default(), false)?;
+    let data = dataset::load(name, (data != "-").then(|| Path::new(data)), &ReadOptions::default())?;
     let system = systems::select(std::slice::from_ref(system), systems::DEFAULT, &[])?.remove(0);
     let kind: Kind = system.settings.kind();
     let space: toml::Table = kind.search_space().parse()?;
@@ -32,23 +35,37 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for trial in 0..trials.parse::<usize>()? {
         let mut table = defaults.clone();
         for (setting, range) in &space {
-            let number = |end: &str| range[end].as_float().or_else(|| range[end].as_integer().map(|i| i as f64)).unwrap_or(0.0);
+            let number = |end: &str| {
+                range[end].as_float().or_else(|| range[end].as_integer().map(|i| i as f64)).unwrap_or(0.0)
+            };
             let (low, high) = narrow(setting).unwrap_or((number("low"), number("high")));
             let u: f64 = random.random_range(0.0..1.0);
             let log = range.get("log").and_then(toml::Value::as_bool) == Some(true);
-            let value = if log { (low.ln() + u * (high.ln() - low.ln())).exp() } else { low + u * (high - low) };
+            let value =
+                if log { (low.ln() + u * (high.ln() - low.ln())).exp() } else { low + u * (high - low) };
             // The default configuration is trial 0.
             if trial > 0 {
                 let integer = range["type"].as_str() == Some("integer");
-                table.insert(setting.clone(), if integer { toml::Value::Integer(value.round() as i64) } else { toml::Value::Float(value) });
+                table.insert(
+                    setting.clone(),
+                    if integer {
+                        toml::Value::Integer(value.round() as i64)
+                    } else {
+                        toml::Value::Float(value)
+                    },
+                );
             }
         }
         let shown: Vec<String> = space.keys().map(|k| format!("{k}={}", table[k])).collect();
-        let context =
-            FitContext { user_attributes: data.user_attributes.as_ref(), item_attributes: data.item_attributes.as_ref(), ..FitContext::new(seed, &device) };
+        let context = FitContext {
+            user_attributes: data.user_attributes.as_ref(),
+            item_attributes: data.item_attributes.as_ref(),
+            ..FitContext::new(seed, &device)
+        };
         match kind.settings(table)?.fit(&parts.train, Some(&parts.validation), &context) {
             Ok(fitted) => {
-                let best = fitted.curve.iter().filter_map(|e| e.validation_error).fold(f64::INFINITY, f64::min);
+                let best =
+                    fitted.curve.iter().filter_map(|e| e.validation_error).fold(f64::INFINITY, f64::min);
                 println!("{best:.5} epoch {} {}", fitted.best_epoch, shown.join(" "));
                 results.push((best, fitted.best_epoch, shown));
             }

@@ -45,7 +45,8 @@ fn sums(row: &Row, reading: Reading) -> BTreeMap<u32, (f64, f64)> {
 /// `None` where there is nothing to compare, or the systems' test rows differ.
 #[must_use]
 pub fn best_against_each(rows: &[Row], reading: Reading) -> Option<(String, Vec<Comparison>)> {
-    let all: Vec<Vec<(f64, f64)>> = rows.iter().map(|row| sums(row, reading).into_values().collect()).collect();
+    let all: Vec<Vec<(f64, f64)>> =
+        rows.iter().map(|row| sums(row, reading).into_values().collect()).collect();
     let counts = |of: &[(f64, f64)]| of.iter().map(|(_, n)| *n).collect::<Vec<f64>>();
     let users = all.first().map_or(0, Vec::len);
     if rows.len() < 2 || users < 2 || all.iter().any(|own| counts(own) != counts(&all[0])) {
@@ -57,7 +58,9 @@ pub fn best_against_each(rows: &[Row], reading: Reading) -> Option<(String, Vec<
         if rates { (sum / n).sqrt() } else { sum / n }
     };
     let whole: Vec<f64> = all.iter().map(|own| figure(own, &mut (0..users))).collect();
-    let better = |a: &usize, b: &usize| if rates { whole[*a].total_cmp(&whole[*b]) } else { whole[*b].total_cmp(&whole[*a]) };
+    let better = |a: &usize, b: &usize| {
+        if rates { whole[*a].total_cmp(&whole[*b]) } else { whole[*b].total_cmp(&whole[*a]) }
+    };
     let best = (0..rows.len()).min_by(better)?;
     let draws: Vec<Vec<f64>> = (0..DRAWS)
         .into_par_iter()
@@ -71,20 +74,31 @@ pub fn best_against_each(rows: &[Row], reading: Reading) -> Option<(String, Vec<
         let mut differences: Vec<f64> = draws.iter().map(|figures| figures[other] - figures[best]).collect();
         differences.sort_by(f64::total_cmp);
         let at = |share: f64| differences[((DRAWS - 1) as f64 * share).round() as usize];
-        Comparison { system: rows[other].first().system.clone(), difference: whole[other] - whole[best], interval: (at(0.025), at(0.975)) }
+        Comparison {
+            system: rows[other].first().system.clone(),
+            difference: whole[other] - whole[best],
+            interval: (at(0.025), at(0.975)),
+        }
     };
-    Some((rows[best].first().system.clone(), (0..rows.len()).filter(|other| *other != best).map(compare).collect()))
+    Some((
+        rows[best].first().system.clone(),
+        (0..rows.len()).filter(|other| *other != best).map(compare).collect(),
+    ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::results::sample_cell as cell;
     use crate::results::{ByUser, Cell};
-    use crate::table::tests::cell;
 
     fn with_users(system: &str, squares: Vec<f64>) -> Cell {
         let users = squares.len() as u32;
-        let by_user = ByUser { users: (0..users).collect(), rows: vec![vec![10; squares.len()]; 2], sums: vec![squares.clone(), squares] };
+        let by_user = ByUser {
+            users: (0..users).collect(),
+            rows: vec![vec![10; squares.len()]; 2],
+            sums: vec![squares.clone(), squares],
+        };
         Cell { by_user, ..cell(system, 0, 0.9) }
     }
 
@@ -94,9 +108,13 @@ mod tests {
     fn clear_and_unclear_differences() {
         let base: Vec<f64> = (0..200).map(|user| 8.0 + f64::from(user % 7)).collect();
         let worse = with_users("worse", base.iter().map(|s| s * 1.1).collect());
-        let mixed = with_users("mixed", base.iter().enumerate().map(|(user, s)| if user % 2 == 0 { s + 2.0 } else { s - 1.99 }).collect());
+        let mixed = with_users(
+            "mixed",
+            base.iter().enumerate().map(|(user, s)| if user % 2 == 0 { s + 2.0 } else { s - 1.99 }).collect(),
+        );
         let best = with_users("best", base);
-        let rows: Vec<Row> = [&worse, &best, &mixed].into_iter().map(|cell| Row { cells: vec![cell] }).collect();
+        let rows: Vec<Row> =
+            [&worse, &best, &mixed].into_iter().map(|cell| Row { cells: vec![cell] }).collect();
         let (name, comparisons) = best_against_each(&rows, Reading::Frozen).unwrap();
         assert_eq!(name, "best");
         assert!(comparisons[0].system == "worse" && comparisons[0].interval.0 > 0.0);

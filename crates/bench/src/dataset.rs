@@ -1,7 +1,9 @@
 //! From a name or a path to interactions.
 
 use crate::{BenchError, Result};
-use foretaste_data::{Attributes, EventTypes, Interactions, LoadReport, Manifest, ReadOptions, Vocabulary, embedded, simulate};
+use foretaste_data::{
+    Attributes, EventTypes, Interactions, LoadReport, Manifest, ReadOptions, Vocabulary, embedded, simulate,
+};
 use foretaste_models::SavedModel;
 use std::path::{Path, PathBuf};
 
@@ -46,23 +48,23 @@ pub fn home() -> PathBuf {
 /// its licence is accepted.
 ///
 /// # Errors
-/// [`BenchError::Data`] for what reading finds wrong, [`BenchError::Usage`] when a known data set is
+/// [`BenchError::Data`] for what reading finds wrong, [`BenchError::Request`] when a known data set is
 /// nowhere, [`BenchError::Fetch`] when fetching it fails.
-pub fn load(name: &str, data: Option<&Path>, options: &ReadOptions, accept: bool) -> Result<Dataset> {
+pub fn load(name: &str, data: Option<&Path>, options: &ReadOptions) -> Result<Dataset> {
     // A known name is the data set, whatever lies in the working folder under that name.
-    let known = !name.contains(['/', '\\', '.']) && (Manifest::find(name).is_ok() || !Path::new(name).exists());
+    let known =
+        !name.contains(['/', '\\', '.']) && (Manifest::find(name).is_ok() || !Path::new(name).exists());
     let manifest = if known { Some(Manifest::find(name)?) } else { None };
     if manifest.is_none() && data.is_some() {
-        return Err(BenchError::Usage(format!("{name} is a path already; --data tells where a known data set lies")));
+        return Err(BenchError::Request(format!(
+            "{name} is a path already; --data tells where a known data set lies"
+        )));
     }
     let mut remarks = Vec::new();
     let (table, report) = match &manifest {
         None => foretaste_data::read(Path::new(name), options)?,
         Some(manifest) => {
             let place = home().join(name);
-            if accept && data.is_none() && name != embedded::NAME && !place.is_dir() {
-                crate::fetch::fetch(manifest, &home(), true, manifest.archive.is_none(), None)?;
-            }
             let official = manifest.read_options()?;
             let own = ReadOptions { format: official.format, scale: official.scale, ..options.clone() };
             match data {
@@ -75,16 +77,19 @@ pub fn load(name: &str, data: Option<&Path>, options: &ReadOptions, accept: bool
                 Some(path) => foretaste_data::read(&manifest.locate(path)?, &own)?,
                 None if name == embedded::NAME => {
                     let table = embedded::load()?;
-                    let report = LoadReport { rows: table.len(), users: table.n_users(), items: table.n_items(), files: 1, ..LoadReport::default() };
+                    let report = LoadReport {
+                        rows: table.len(),
+                        users: table.n_users(),
+                        items: table.n_items(),
+                        files: 1,
+                        ..LoadReport::default()
+                    };
                     (table, report)
                 }
                 None if place.join(FETCHED).is_file() => foretaste_data::read(&place.join(FETCHED), options)?,
                 None if place.is_dir() => foretaste_data::read(&manifest.locate(&place)?, &own)?,
                 None => {
-                    return Err(BenchError::Usage(format!(
-                        "{name} is not on this machine\n  help: `cargo xtask fetch {name}` brings it (or --accept-licence here), or give its folder with --data (looked in {})",
-                        place.display()
-                    )));
+                    return Err(BenchError::Absent { name: name.to_owned(), place });
                 }
             }
         }
@@ -99,10 +104,15 @@ pub fn load(name: &str, data: Option<&Path>, options: &ReadOptions, accept: bool
         ));
     }
     if let Some(rejects) = &report.rejects {
-        remarks.push(format!("{} bad lines were left out; they stand in {}", report.rejected, rejects.display()));
+        remarks.push(format!(
+            "{} bad lines were left out; they stand in {}",
+            report.rejected,
+            rejects.display()
+        ));
     }
     let scale = manifest.as_ref().map(|m| (m.scale.min, m.scale.max)).or(options.scale);
-    let stem = Path::new(name).file_stem().map_or_else(|| name.to_owned(), |s| s.to_string_lossy().into_owned());
+    let stem =
+        Path::new(name).file_stem().map_or_else(|| name.to_owned(), |s| s.to_string_lossy().into_owned());
     let place = data.map(Path::to_path_buf).or_else(|| (!known).then(|| PathBuf::from(name)));
     let name = if known { name.to_owned() } else { stem };
     let hash = table.content_hash();
@@ -110,12 +120,30 @@ pub fn load(name: &str, data: Option<&Path>, options: &ReadOptions, accept: bool
     let truth = truth(place.as_deref(), &table)?;
     // A simulated log may have the counts of its original.
     let official = manifest.is_some() && remarks.is_empty() && truth.is_none();
-    Ok(Dataset { name, table, report, scale, manifest, official, hash, user_attributes, item_attributes, truth, remarks })
+    Ok(Dataset {
+        name,
+        table,
+        report,
+        scale,
+        manifest,
+        official,
+        hash,
+        user_attributes,
+        item_attributes,
+        truth,
+        remarks,
+    })
 }
 
 /// The expectations of a simulated log's ratings, where they lie in its folder.
 fn truth(place: Option<&Path>, table: &Interactions) -> Result<Option<(PathBuf, Vec<f32>)>> {
-    let beside = |place: &Path| [Some(place), place.parent()].into_iter().flatten().map(|folder| folder.join(simulate::TRUTH)).find(|file| file.is_file());
+    let beside = |place: &Path| {
+        [Some(place), place.parent()]
+            .into_iter()
+            .flatten()
+            .map(|folder| folder.join(simulate::TRUTH))
+            .find(|file| file.is_file())
+    };
     let Some(file) = place.and_then(beside) else { return Ok(None) };
     let values = simulate::truth(&file, table)?;
     Ok(Some((file, values)))
@@ -127,20 +155,25 @@ pub const MOVIELENS: &str = "movielens";
 /// The largest `MovieLens` that lies at `data` (or in [`home`]); the embedded one where there is none.
 ///
 /// # Errors
-/// [`BenchError::Usage`] when `data` holds none.
+/// [`BenchError::Request`] when `data` holds none.
 pub fn largest_movielens(data: Option<&Path>) -> Result<String> {
     const LARGEST_FIRST: [&str; 6] = ["ml-32m", "ml-25m", "ml-20m", "ml-10m", "ml-1m", "ml-100k"];
     // The talk's is ml-20m; some of its siblings' files have the same names.
     for name in std::iter::once("ml-20m").chain(LARGEST_FIRST) {
         let manifest = Manifest::find(name)?;
         let place = data.map_or_else(|| home().join(name), Path::to_path_buf);
-        let named = data.is_none() || place.to_string_lossy().contains(name) || !LARGEST_FIRST.iter().any(|n| place.to_string_lossy().contains(n));
+        let named = data.is_none()
+            || place.to_string_lossy().contains(name)
+            || !LARGEST_FIRST.iter().any(|n| place.to_string_lossy().contains(n));
         if named && (manifest.locate(&place).is_ok() || place.join(FETCHED).is_file()) {
             return Ok(name.to_owned());
         }
     }
     match data {
-        Some(data) => Err(BenchError::Usage(format!("{}: no MovieLens lies here; name the folder of its ratings file", data.display()))),
+        Some(data) => Err(BenchError::Request(format!(
+            "{}: no MovieLens lies here; name the folder of its ratings file",
+            data.display()
+        ))),
         None => Ok(embedded::NAME.to_owned()),
     }
 }
@@ -148,14 +181,15 @@ pub fn largest_movielens(data: Option<&Path>) -> Result<String> {
 /// Keeps the users whose id is a number in `range` (`FROM-TO`); `place` is where the data was loaded from.
 ///
 /// # Errors
-/// [`BenchError::Usage`] for a malformed range or one that holds no user.
+/// [`BenchError::Request`] for a malformed range or one that holds no user.
 pub fn restrict(data: Dataset, range: &str, place: Option<&Path>) -> Result<Dataset> {
-    let wrong = || BenchError::Usage(format!("--users {range}: write FROM-TO, for example 1-2999"));
+    let wrong = || BenchError::Request(format!("--users {range}: write FROM-TO, for example 1-2999"));
     let (low, high) = range.split_once('-').ok_or_else(wrong)?;
-    let (low, high): (u64, u64) = (low.trim().parse().map_err(|_| wrong())?, high.trim().parse().map_err(|_| wrong())?);
+    let (low, high): (u64, u64) =
+        (low.trim().parse().map_err(|_| wrong())?, high.trim().parse().map_err(|_| wrong())?);
     let table = data.table.of_users(|name| name.parse::<u64>().is_ok_and(|id| (low..=high).contains(&id)))?;
     if table.is_empty() {
-        return Err(BenchError::Usage(format!("--users {range}: {} has no such user", data.name)));
+        return Err(BenchError::Request(format!("--users {range}: {} has no such user", data.name)));
     }
     let hash = table.content_hash();
     // Ids changed, and attributes go by ids.
@@ -164,24 +198,38 @@ pub fn restrict(data: Dataset, range: &str, place: Option<&Path>) -> Result<Data
         Some((file, _)) => Some((file.clone(), simulate::truth(&file, &table)?)),
         None => None,
     };
-    Ok(Dataset { name: format!("{}-users-{low}-{high}", data.name), table, hash, official: false, user_attributes, item_attributes, truth, ..data })
+    Ok(Dataset {
+        name: format!("{}-users-{low}-{high}", data.name),
+        table,
+        hash,
+        official: false,
+        user_attributes,
+        item_attributes,
+        truth,
+        ..data
+    })
 }
 
 /// The data in a saved model's indices: its users and items keep theirs, further users follow, and rows of further items are left
 /// out, for the model knows nothing of them.
 ///
 /// # Errors
-/// [`BenchError::Usage`] where no row is left.
+/// [`BenchError::Request`] where no row is left.
 pub fn in_terms_of(data: Dataset, saved: &SavedModel, place: Option<&Path>) -> Result<Dataset> {
     let table = &data.table;
-    let strangers: Vec<&str> = table.user_ids.iter().filter(|name| saved.user_ids.index(name).is_none()).collect();
+    let strangers: Vec<&str> =
+        table.user_ids.iter().filter(|name| saved.user_ids.index(name).is_none()).collect();
     let user_ids: Vocabulary = saved.user_ids.iter().chain(strangers).collect();
     let users: Vec<Option<u32>> = table.user_ids.iter().map(|name| user_ids.index(name)).collect();
     let items: Vec<Option<u32>> = table.item_ids.iter().map(|name| saved.item_ids.index(name)).collect();
     let place_of = |row: usize| Some((users[table.users[row] as usize]?, items[table.items[row] as usize]?));
-    let mut rows: Vec<(u32, u32, usize)> = (0..table.len()).filter_map(|row| place_of(row).map(|(user, item)| (user, item, row))).collect();
+    let mut rows: Vec<(u32, u32, usize)> =
+        (0..table.len()).filter_map(|row| place_of(row).map(|(user, item)| (user, item, row))).collect();
     if rows.is_empty() {
-        return Err(BenchError::Usage(format!("{} has no item that the saved model knows; is it the data set it was trained on?", data.name)));
+        return Err(BenchError::Request(format!(
+            "{} has no item that the saved model knows; is it the data set it was trained on?",
+            data.name
+        )));
     }
     // Rows of a user stay in their order.
     rows.sort_by_key(|(user, _, _)| *user);
@@ -191,21 +239,39 @@ pub fn in_terms_of(data: Dataset, saved: &SavedModel, place: Option<&Path>) -> R
         items: rows.iter().map(|(_, item, _)| *item).collect(),
         timestamps: rows.iter().map(|(_, _, row)| table.timestamps.at(*row)).collect(),
         values: rows.iter().map(|(_, _, row)| table.values[*row]).collect(),
-        event_types: table.event_types.as_ref().map(|types| EventTypes { codes: pick(&types.codes), names: types.names.clone() }),
+        event_types: table
+            .event_types
+            .as_ref()
+            .map(|types| EventTypes { codes: pick(&types.codes), names: types.names.clone() }),
         extra: Vec::new(),
         user_ids,
         item_ids: saved.item_ids.clone(),
     };
     let mut remarks = data.remarks;
     if known.len() < table.len() {
-        remarks.push(format!("{} rows are of items that the saved model does not know", table.len() - known.len()));
+        remarks.push(format!(
+            "{} rows are of items that the saved model does not know",
+            table.len() - known.len()
+        ));
     }
     let (user_attributes, item_attributes) = attributes(data.manifest.as_ref(), place, &known)?;
-    Ok(Dataset { table: known, official: false, user_attributes, item_attributes, truth: None, remarks, ..data })
+    Ok(Dataset {
+        table: known,
+        official: false,
+        user_attributes,
+        item_attributes,
+        truth: None,
+        remarks,
+        ..data
+    })
 }
 
 /// Attributes of users and items from the tables a known data set has beside its ratings.
-fn attributes(manifest: Option<&Manifest>, data: Option<&Path>, table: &Interactions) -> Result<(Option<Attributes>, Option<Attributes>)> {
+fn attributes(
+    manifest: Option<&Manifest>,
+    data: Option<&Path>,
+    table: &Interactions,
+) -> Result<(Option<Attributes>, Option<Attributes>)> {
     let Some(manifest) = manifest else { return Ok((None, None)) };
     let place = data.map_or_else(|| home().join(&manifest.name), Path::to_path_buf);
     if manifest.name == embedded::NAME && data.is_none() {

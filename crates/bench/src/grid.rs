@@ -61,10 +61,15 @@ impl Protocol<'_> {
     /// [`BenchError::Interrupted`] after Ctrl-C; whatever splitting, training or writing meets first. Cells that are done
     /// stay in the folder either way.
     pub fn run(&self, tables: &[Table], jobs: usize) -> Result<Vec<Cell>> {
-        let slots: Vec<Vec<Slot>> = tables.iter().map(|table| table.seeds.iter().map(|_| Slot::new(table.systems.len())).collect()).collect();
+        let slots: Vec<Vec<Slot>> = tables
+            .iter()
+            .map(|table| table.seeds.iter().map(|_| Slot::new(table.systems.len())).collect())
+            .collect();
         let places: Vec<Place> = (0..tables.len())
             .flat_map(|table| (0..tables[table].systems.len()).map(move |system| (table, system)))
-            .flat_map(|(table, system)| (0..tables[table].seeds.len()).map(move |seed| Place { table, system, seed }))
+            .flat_map(|(table, system)| {
+                (0..tables[table].seeds.len()).map(move |seed| Place { table, system, seed })
+            })
             .collect();
         let done: Mutex<Vec<Option<Cell>>> = Mutex::new((0..places.len()).map(|_| None).collect());
         let (next, failed) = (AtomicUsize::new(0), Mutex::new(None));
@@ -79,7 +84,10 @@ impl Protocol<'_> {
                     Ok(cell) => {
                         let mut done = locked(&done);
                         done[at] = Some(cell);
-                        self.tell_row(&tables[place.table], &done[at - place.seed..][..tables[place.table].seeds.len()]);
+                        self.tell_row(
+                            &tables[place.table],
+                            &done[at - place.seed..][..tables[place.table].seeds.len()],
+                        );
                     }
                     Err(error) => {
                         locked(&failed).get_or_insert(error);
@@ -92,9 +100,16 @@ impl Protocol<'_> {
             work();
         } else {
             let threads = (rayon::current_num_threads() / jobs).max(1);
-            let pool = || rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(|e| BenchError::Usage(format!("no threads: {e}")));
+            let pool = || {
+                rayon::ThreadPoolBuilder::new()
+                    .num_threads(threads)
+                    .build()
+                    .map_err(|e| BenchError::Request(format!("no threads: {e}")))
+            };
             let pools = (0..jobs.min(places.len())).map(|_| pool()).collect::<Result<Vec<_>>>()?;
-            std::thread::scope(|scope| pools.iter().for_each(|pool| drop(scope.spawn(|| pool.install(work)))));
+            std::thread::scope(|scope| {
+                pools.iter().for_each(|pool| drop(scope.spawn(|| pool.install(work))))
+            });
         }
         if let Some(error) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
             return Err(error);
@@ -103,7 +118,7 @@ impl Protocol<'_> {
     }
 
     fn at(&self, table: &Table, place: Place, slot: &Slot, jobs: usize) -> Result<Cell> {
-        if crate::progress::stopping() {
+        if self.progress.cancelled() {
             return Err(BenchError::Interrupted);
         }
         let seed = table.seeds[place.seed];
@@ -118,8 +133,20 @@ impl Protocol<'_> {
     fn tell_row(&self, table: &Table, cells: &[Option<Cell>]) {
         let row: Vec<&Cell> = cells.iter().flatten().collect();
         if row.len() == table.seeds.len() {
-            let title = table.systems.iter().find(|s| s.name == row[0].outcome.system).map_or("", |s| s.title.as_str());
-            self.progress.row(&format!("{} · {} {} · {title}", table.data.name, table.rule.regime(), crate::runner::table_split(table.rule)), &row);
+            let title = table
+                .systems
+                .iter()
+                .find(|s| s.name == row[0].outcome.system)
+                .map_or("", |s| s.title.as_str());
+            self.progress.row(
+                &format!(
+                    "{} · {} {} · {title}",
+                    table.data.name,
+                    table.rule.regime(),
+                    crate::runner::table_split(table.rule)
+                ),
+                &row,
+            );
         }
     }
 }

@@ -28,7 +28,9 @@ impl Machine {
             platform: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
             processor: field("/proc/cpuinfo", "model name"),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
-            memory_mb: field("/proc/meminfo", "MemTotal").and_then(|kb| kb.split(' ').next()?.parse::<u64>().ok()).map(|kb| kb / 1024),
+            memory_mb: field("/proc/meminfo", "MemTotal")
+                .and_then(|kb| kb.split(' ').next()?.parse::<u64>().ok())
+                .map(|kb| kb / 1024),
         }
     }
 }

@@ -40,8 +40,13 @@ struct File {
 /// Never: a test parses the file that is compiled in.
 #[must_use]
 pub fn matching(dataset: &str, regime: Regime, split: &str) -> Vec<Published> {
-    let file: File = toml::from_str(PUBLISHED).unwrap_or_else(|e| panic!("published.toml is compiled in: {e}"));
-    let mut found: Vec<Published> = file.result.into_iter().filter(|p| p.dataset == dataset && p.regime == regime && p.split == split).collect();
+    let file: File =
+        toml::from_str(PUBLISHED).unwrap_or_else(|e| panic!("published.toml is compiled in: {e}"));
+    let mut found: Vec<Published> = file
+        .result
+        .into_iter()
+        .filter(|p| p.dataset == dataset && p.regime == regime && p.split == split)
+        .collect();
     found.sort_by(|a, b| a.rmse.total_cmp(&b.rmse));
     found
 }
@@ -59,6 +64,10 @@ mod tests {
         assert!(matching("ml-latest-small", Regime::Random, "90/10").is_empty());
         // RRN's figure printed under "6 months" belongs to the 3-month window.
         assert!(matching("netflix", Regime::Future, "netflix-6-months").iter().all(|p| p.system != "rrn"));
-        assert!(matching("netflix", Regime::Future, "netflix-3-months").iter().any(|p| p.system == "rrn" && p.rmse == 0.9427));
+        assert!(
+            matching("netflix", Regime::Future, "netflix-3-months")
+                .iter()
+                .any(|p| p.system == "rrn" && p.rmse == 0.9427)
+        );
     }
 }

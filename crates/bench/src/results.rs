@@ -50,7 +50,13 @@ pub struct Figures {
 impl Figures {
     /// Figures rounded to so many decimals as a JSON reader gives back exactly; `lists` as bytes.
     #[must_use]
-    pub fn new(reading: Reading, lists: usize, metrics: Vec<(String, f64)>, bytes: &[u8], lists_per_second: f64) -> Self {
+    pub fn new(
+        reading: Reading,
+        lists: usize,
+        metrics: Vec<(String, f64)>,
+        bytes: &[u8],
+        lists_per_second: f64,
+    ) -> Self {
         let metrics = metrics.into_iter().map(|(name, value)| (name, stated(value))).collect();
         Self { reading, lists, metrics, lists_sha256: hex(&Sha256::digest(bytes)), lists_per_second }
     }
@@ -62,7 +68,8 @@ pub(crate) fn stated(figure: f64) -> f64 {
 }
 
 /// Users by their number of training rows: name, fewest, most.
-pub const ACTIVITY: [(&str, usize, usize); 3] = [("cold", 0, 19), ("warm", 20, 199), ("hot", 200, usize::MAX)];
+pub const ACTIVITY: [(&str, usize, usize); 3] =
+    [("cold", 0, 19), ("warm", 20, 199), ("hot", 200, usize::MAX)];
 
 /// Sums by user, for comparisons over users.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -161,7 +168,13 @@ impl Row<'_> {
     /// Mean and deviation over seeds of `f` over the errors of `reading`.
     #[must_use]
     pub fn errors(&self, reading: Reading, f: impl Fn(&Errors) -> f64) -> Option<(f64, f64)> {
-        let values: Vec<f64> = self.cells.iter().flat_map(|c| &c.outcome.errors).filter(|e| e.reading == reading).map(f).collect();
+        let values: Vec<f64> = self
+            .cells
+            .iter()
+            .flat_map(|c| &c.outcome.errors)
+            .filter(|e| e.reading == reading)
+            .map(f)
+            .collect();
         (!values.is_empty()).then(|| mean_and_deviation(&values))
     }
 
@@ -169,7 +182,8 @@ impl Row<'_> {
     #[must_use]
     pub fn figure(&self, reading: Reading, name: &str) -> Option<(f64, f64)> {
         let figures = self.cells.iter().flat_map(|c| &c.outcome.figures).filter(|f| f.reading == reading);
-        let values: Vec<f64> = figures.flat_map(|f| &f.metrics).filter(|(n, _)| n == name).map(|(_, value)| *value).collect();
+        let values: Vec<f64> =
+            figures.flat_map(|f| &f.metrics).filter(|(n, _)| n == name).map(|(_, value)| *value).collect();
         (!values.is_empty()).then(|| mean_and_deviation(&values))
     }
 
@@ -228,8 +242,13 @@ pub fn write(cells: &[Cell], folder: &Path) -> Result<()> {
     write_parquet(&outcomes, &folder.join("results.parquet"))
 }
 
-pub(crate) fn json<T: Serialize>(value: &T) -> Result<Vec<u8>> {
-    let mut bytes = serde_json::to_vec_pretty(value).map_err(|e| BenchError::Usage(format!("a result is no JSON: {e}")))?;
+/// A value as indented JSON with a line end.
+///
+/// # Errors
+/// [`BenchError::Request`] for what JSON cannot hold.
+pub fn json<T: Serialize>(value: &T) -> Result<Vec<u8>> {
+    let mut bytes = serde_json::to_vec_pretty(value)
+        .map_err(|e| BenchError::Request(format!("a result is no JSON: {e}")))?;
     bytes.push(b'\n');
     Ok(bytes)
 }
@@ -240,24 +259,40 @@ fn write_parquet(outcomes: &[&Outcome], path: &Path) -> Result<()> {
     for outcome in outcomes {
         for e in &outcome.errors {
             let named = [("RMSE", Some(e.rmse)), ("MAE", Some(e.mae)), ("RMSE warm rows", e.warm_rmse)];
-            let by_activity = ACTIVITY.iter().zip(e.by_activity).map(|((name, ..), value)| (format!("RMSE {name} users"), value));
+            let by_activity = ACTIVITY
+                .iter()
+                .zip(e.by_activity)
+                .map(|((name, ..), value)| (format!("RMSE {name} users"), value));
             let all = named.into_iter().map(|(name, value)| (name.to_owned(), value)).chain(by_activity);
             lines.extend(all.map(|(name, value)| (*outcome, e.reading, name, value)));
         }
         for f in &outcome.figures {
-            lines.extend(f.metrics.iter().map(|(name, value)| (*outcome, f.reading, name.clone(), Some(*value))));
+            lines.extend(
+                f.metrics.iter().map(|(name, value)| (*outcome, f.reading, name.clone(), Some(*value))),
+            );
         }
     }
-    let text = |f: &dyn Fn(&Outcome) -> String| Arc::new(StringArray::from_iter_values(lines.iter().map(|(o, ..)| f(o)))) as ArrayRef;
-    let number = |f: &dyn Fn(&Outcome) -> u64| Arc::new(UInt64Array::from_iter_values(lines.iter().map(|(o, ..)| f(o)))) as ArrayRef;
+    let text = |f: &dyn Fn(&Outcome) -> String| {
+        Arc::new(StringArray::from_iter_values(lines.iter().map(|(o, ..)| f(o)))) as ArrayRef
+    };
+    let number = |f: &dyn Fn(&Outcome) -> u64| {
+        Arc::new(UInt64Array::from_iter_values(lines.iter().map(|(o, ..)| f(o)))) as ArrayRef
+    };
     let batch = RecordBatch::try_from_iter([
         ("dataset", text(&|o| o.dataset.clone())),
         ("regime", text(&|o| o.regime.to_string())),
         ("split", text(&|o| o.split.clone())),
         ("system", text(&|o| o.system.clone())),
         ("seed", number(&|o| o.seed)),
-        ("reading", Arc::new(StringArray::from_iter_values(lines.iter().map(|(_, reading, ..)| reading.name()))) as ArrayRef),
-        ("metric", Arc::new(StringArray::from_iter_values(lines.iter().map(|(_, _, name, _)| name))) as ArrayRef),
+        (
+            "reading",
+            Arc::new(StringArray::from_iter_values(lines.iter().map(|(_, reading, ..)| reading.name())))
+                as ArrayRef,
+        ),
+        (
+            "metric",
+            Arc::new(StringArray::from_iter_values(lines.iter().map(|(_, _, name, _)| name))) as ArrayRef,
+        ),
         ("value", Arc::new(lines.iter().map(|(.., value)| *value).collect::<Float64Array>()) as ArrayRef),
         ("train_rows", number(&|o| o.train_rows as u64)),
         ("test_rows", number(&|o| o.test_rows as u64)),
@@ -274,4 +309,55 @@ fn write_parquet(outcomes: &[&Outcome], path: &Path) -> Result<()> {
         writer.close().map_err(fail)?;
         Ok(())
     })?)
+}
+/// A cell of made-up figures over two users, for tests of what is made of cells.
+#[doc(hidden)]
+#[must_use]
+pub fn sample_cell(system: &str, seed: u64, rmse: f64) -> Cell {
+    let errors = |reading| Errors {
+        reading,
+        rmse,
+        mae: rmse - 0.2,
+        warm_rmse: None,
+        by_activity: [None, Some(rmse), Some(rmse - 0.02)],
+        predictions_sha256: String::new(),
+    };
+    Cell {
+        key: String::new(),
+        outcome: Outcome {
+            dataset: "ml-1m".into(),
+            regime: Regime::Random,
+            split: "90/10".into(),
+            system: system.into(),
+            seed,
+            train_rows: 900_189,
+            test_rows: 100_020,
+            cold_rows: 21,
+            lowest_rmse: None,
+            activity_rows: [0, 40_000, 60_020],
+            transductive: system == "fm",
+            parameters: 1_234_567,
+            epochs: 3,
+            weights_sha256: String::new(),
+            errors: Reading::ALL.map(errors).to_vec(),
+            figures: Vec::new(),
+            curve: Vec::new(),
+        },
+        measured: Measured {
+            device: "flex".into(),
+            train_seconds: 1.5,
+            events_per_second: 2e6,
+            selection_seconds: 1.0,
+            predict_seconds: 0.1,
+            lists_per_second: None,
+            peak_memory_mb: Some(120),
+            jobs: 1,
+            threads: 2,
+        },
+        by_user: ByUser {
+            users: vec![0, 3],
+            rows: vec![vec![40_000, 60_020]; 2],
+            sums: vec![vec![rmse * rmse * 40_000.0, rmse * rmse * 60_020.0]; 2],
+        },
+    }
 }

@@ -1,8 +1,8 @@
 //! Runs cells: one system, split and seed each; finished ones are kept, interrupted ones go on.
 
+use crate::RunProgress;
 use crate::dataset::Dataset;
 use crate::machine;
-use crate::progress::RunProgress;
 use crate::results::{ACTIVITY, ByUser, Cell, Errors, Figures, Measured, Outcome, json, stated};
 use crate::systems::System;
 use crate::{BenchError, Result, ranking};
@@ -45,7 +45,7 @@ pub struct Protocol<'a> {
     /// Whether splits are written as CSV.
     pub save_splits: bool,
     /// Who hears of progress.
-    pub progress: &'a RunProgress,
+    pub progress: &'a dyn RunProgress,
 }
 
 /// The training, choosing and test rows of one seed.
@@ -86,7 +86,11 @@ impl Protocol<'_> {
     /// Whatever splitting meets, or writing the split where it is saved.
     pub(crate) fn prepare(&self, data: &Dataset, rule: &SplitRule, seed: u64) -> Result<Prepared> {
         let (rule, split_seed) = of_seed(rule, seed);
-        let split = rule.split(&data.table, split_seed, if published_validation(&rule) { 0.0 } else { self.validation })?;
+        let split = rule.split(
+            &data.table,
+            split_seed,
+            if published_validation(&rule) { 0.0 } else { self.validation },
+        )?;
         let prepared = Prepared { rule, split, rows: OnceLock::new() };
         if self.save_splits {
             self.write_split(data, &prepared.rule, seed, self.rows(data, &prepared))?;
@@ -98,19 +102,28 @@ impl Protocol<'_> {
     ///
     /// # Errors
     /// Whatever training or writing meets.
-    pub(crate) fn cell_of(&self, data: &Dataset, prepared: &Prepared, system: &System, seed: u64, jobs: usize) -> Result<Cell> {
+    pub(crate) fn cell_of(
+        &self,
+        data: &Dataset,
+        prepared: &Prepared,
+        system: &System,
+        seed: u64,
+        jobs: usize,
+    ) -> Result<Cell> {
         let Prepared { rule, split, .. } = prepared;
-        let name = format!("{} · {} {} · {} · seed {seed}", data.name, rule.regime(), rule.name(), system.title);
+        let name =
+            format!("{} · {} {} · {} · seed {seed}", data.name, rule.regime(), rule.name(), system.title);
         self.progress.begin(&name);
         let key = self.key(data, split, system, seed);
         let file = self.folder.join("cells").join(format!("{key}.json"));
-        let cell = if let Some(cell) = self.finished(&file, &key, &self.model_folder(data, rule, system, seed)) {
-            cell
-        } else {
-            let cell = self.cell(data, rule, system, seed, &key, self.rows(data, prepared), jobs)?;
-            atomic::write(&file, &json(&cell)?)?;
-            cell
-        };
+        let cell =
+            if let Some(cell) = self.finished(&file, &key, &self.model_folder(data, rule, system, seed)) {
+                cell
+            } else {
+                let cell = self.cell(data, rule, system, seed, &key, self.rows(data, prepared), jobs)?;
+                atomic::write(&file, &json(&cell)?)?;
+                cell
+            };
         self.progress.done(&name, &headline(&cell.outcome));
         Ok(cell)
     }
@@ -156,7 +169,11 @@ impl Protocol<'_> {
     }
 
     fn model_folder(&self, data: &Dataset, rule: &SplitRule, system: &System, seed: u64) -> PathBuf {
-        self.folder.join("models").join(format!("{}-{}-seed-{seed}", file_stem(&data.name, rule.regime(), &table_split(rule)), system.name))
+        self.folder.join("models").join(format!(
+            "{}-{}-seed-{seed}",
+            file_stem(&data.name, rule.regime(), &table_split(rule)),
+            system.name
+        ))
     }
 
     /// The rows of a split, copied out when the first cell needs them.
@@ -169,19 +186,34 @@ impl Protocol<'_> {
         // Rules with a validation part of their own choose epochs on it and, as published, train on
         // the training part alone; the others train on all rows that do not test.
         let chosen = self.validation > 0.0 && !validation.is_empty();
-        let (known, rest) = if published_validation(&split.rule) { (train, None) } else { (train.merged(&validation), Some(train)) };
+        let (known, rest) = if published_validation(&split.rule) {
+            (train, None)
+        } else {
+            (train.merged(&validation), Some(train))
+        };
         let selection = chosen.then_some((rest, validation));
         let with_given = (!given.is_empty()).then(|| known.merged(&given));
         let lowest_rmse = data.truth.as_ref().map(|(_, expected)| {
-            let rows = (0..data.table.len()).filter(|row| split.roles[*row] == Role::Test && expected[*row].is_finite());
-            let (expected, values): (Vec<f32>, Vec<f32>) = rows.map(|row| (expected[row], data.table.values[row])).unzip();
+            let rows = (0..data.table.len())
+                .filter(|row| split.roles[*row] == Role::Test && expected[*row].is_finite());
+            let (expected, values): (Vec<f32>, Vec<f32>) =
+                rows.map(|row| (expected[row], data.table.values[row])).unzip();
             stated(rmse(&expected, &values))
         });
         Rows { train: known, given, with_given, test, lowest_rmse, selection }
     }
 
     #[allow(clippy::too_many_arguments)] // One caller, which has all of it.
-    fn cell(&self, data: &Dataset, rule: &SplitRule, system: &System, seed: u64, key: &str, rows: &Rows, jobs: usize) -> Result<Cell> {
+    fn cell(
+        &self,
+        data: &Dataset,
+        rule: &SplitRule,
+        system: &System,
+        seed: u64,
+        key: &str,
+        rows: &Rows,
+        jobs: usize,
+    ) -> Result<Cell> {
         // Where the system cannot forget a peak, a cell's figure is that of the run so far. Of cells side by side none has
         // a peak of its own.
         let alone = jobs <= 1;
@@ -191,7 +223,7 @@ impl Protocol<'_> {
         let checkpoints = self.folder.join("checkpoints").join(key);
         let context = |name: &str| {
             let folder = checkpoints.join(name);
-            std::fs::create_dir_all(&folder).map(|()| folder).map_err(|e| BenchError::Usage(format!("{}: cannot create: {e}", checkpoints.display())))
+            std::fs::create_dir_all(&folder).map(|()| folder).map_err(BenchError::io(&checkpoints, "create"))
         };
         if !self.resume {
             let _ = std::fs::remove_dir_all(&checkpoints);
@@ -202,19 +234,26 @@ impl Protocol<'_> {
         let clock = Instant::now();
         let mut settings = system.settings.clone();
         let mut curve = Vec::new();
-        let has_epochs = settings.clone().with_epochs(usize::MAX) != settings;
+        let has_epochs = settings.with_epochs(usize::MAX) != settings;
         let selection = rows.selection.as_ref().filter(|_| has_epochs);
         // Where the same rows train to choose and in the end, one training does both.
-        let validation = selection.filter(|(rest, _)| rest.is_none() && !settings.is_transductive()).map(|(_, validation)| validation);
+        let validation = selection
+            .filter(|(rest, _)| rest.is_none() && !settings.is_transductive())
+            .map(|(_, validation)| validation);
         if let Some((rest, validation)) = selection.filter(|_| validation.is_none()) {
             let train = rest.as_ref().unwrap_or(&rows.train);
             let choice_file = chosen.join("choice.json");
-            let choice: Option<(usize, Vec<foretaste_models::EpochReport>)> = std::fs::read(&choice_file).ok().and_then(|b| serde_json::from_slice(&b).ok());
+            let choice: Option<(usize, Vec<foretaste_models::EpochReport>)> =
+                std::fs::read(&choice_file).ok().and_then(|b| serde_json::from_slice(&b).ok());
             let (epochs, found) = if let Some(choice) = choice.filter(|_| self.resume) {
                 choice
             } else {
                 let membership = settings.is_transductive().then(|| validation.membership());
-                let fitted = settings.fit(train, Some(validation), &self.fit_context(data, membership.as_ref(), seed, &chosen))?;
+                let fitted = settings.fit(
+                    train,
+                    Some(validation),
+                    &self.fit_context(data, membership.as_ref(), seed, &chosen),
+                )?;
                 let choice = (fitted.best_epoch, fitted.curve);
                 atomic::write(&choice_file, &json(&choice)?)?;
                 choice
@@ -225,7 +264,11 @@ impl Protocol<'_> {
         let selection_seconds = clock.elapsed().as_secs_f64();
         let clock = Instant::now();
         let membership = settings.is_transductive().then(|| rows.test.membership());
-        let fitted = settings.fit(&rows.train, validation, &self.fit_context(data, membership.as_ref(), seed, &trained))?;
+        let fitted = settings.fit(
+            &rows.train,
+            validation,
+            &self.fit_context(data, membership.as_ref(), seed, &trained),
+        )?;
         let train_seconds = clock.elapsed().as_secs_f64();
         let passes = fitted.curve.len();
         let epochs = if validation.is_some() { fitted.best_epoch } else { passes };
@@ -246,7 +289,13 @@ impl Protocol<'_> {
                     by_user.sums.push(sums);
                 }
                 Task::Ranking => {
-                    let (found, own) = ranking::evaluate(fitted.model.as_ref(), &rows.train, rows.known(), &rows.test, reading);
+                    let (found, own) = ranking::evaluate(
+                        fitted.model.as_ref(),
+                        &rows.train,
+                        rows.known(),
+                        &rows.test,
+                        reading,
+                    );
                     figures.push(found);
                     by_user.rows.push(own.iter().map(|(lists, _)| *lists as u32).collect());
                     by_user.sums.push(own.iter().map(|(_, sum)| stated(*sum)).collect());
@@ -255,7 +304,12 @@ impl Protocol<'_> {
         }
         let predict_seconds = clock.elapsed().as_secs_f64();
         if self.save_models {
-            save(fitted.model.as_ref(), &data.table.user_ids, &data.table.item_ids, &self.model_folder(data, rule, system, seed))?;
+            save(
+                fitted.model.as_ref(),
+                &data.table.user_ids,
+                &data.table.item_ids,
+                &self.model_folder(data, rule, system, seed),
+            )?;
         }
         let outcome = Outcome {
             dataset: data.name.clone(),
@@ -267,7 +321,9 @@ impl Protocol<'_> {
             test_rows: rows.test.len(),
             cold_rows: groups.warm.iter().filter(|w| !**w).count(),
             lowest_rmse: rows.lowest_rmse,
-            activity_rows: std::array::from_fn(|group| groups.activity.iter().filter(|g| usize::from(**g) == group).count()),
+            activity_rows: std::array::from_fn(|group| {
+                groups.activity.iter().filter(|g| usize::from(**g) == group).count()
+            }),
             transductive: settings.is_transductive(),
             parameters: fitted.model.parameters(),
             epochs,
@@ -283,7 +339,11 @@ impl Protocol<'_> {
             events_per_second: events / train_seconds.max(1e-9),
             selection_seconds,
             predict_seconds,
-            lists_per_second: outcome.figures.iter().find(|f| f.reading == Reading::Streaming).map(|f: &Figures| f.lists_per_second),
+            lists_per_second: outcome
+                .figures
+                .iter()
+                .find(|f| f.reading == Reading::Streaming)
+                .map(|f: &Figures| f.lists_per_second),
             peak_memory_mb: machine::peak_memory_mb().filter(|_| alone),
             jobs: jobs.max(1),
             threads: rayon::current_num_threads(),
@@ -292,7 +352,13 @@ impl Protocol<'_> {
         Ok(Cell { key: key.to_owned(), outcome, measured, by_user })
     }
 
-    fn fit_context<'a>(&'a self, data: &'a Dataset, membership: Option<&'a Membership>, seed: u64, checkpoint: &'a Path) -> FitContext<'a> {
+    fn fit_context<'a>(
+        &'a self,
+        data: &'a Dataset,
+        membership: Option<&'a Membership>,
+        seed: u64,
+        checkpoint: &'a Path,
+    ) -> FitContext<'a> {
         FitContext {
             progress: self.progress,
             checkpoint: Some(checkpoint),
@@ -304,11 +370,23 @@ impl Protocol<'_> {
     }
 
     /// The errors, and the sum of squared errors of each user with test rows.
-    fn errors(&self, data: &Dataset, model: &dyn RatingModel, rows: &Rows, groups: &Groups, reading: Reading) -> (Errors, Vec<f64>) {
+    fn errors(
+        &self,
+        data: &Dataset,
+        model: &dyn RatingModel,
+        rows: &Rows,
+        groups: &Groups,
+        reading: Reading,
+    ) -> (Errors, Vec<f64>) {
         let mut predictions = model.predict(rows.known(), &rows.test, reading);
         if self.clip {
             // Where nobody states the scale, the known ratings show it; the test ratings must not.
-            let known = || rows.known().values().iter().fold((f32::MAX, f32::MIN), |(low, high), v| (low.min(*v), high.max(*v)));
+            let known = || {
+                rows.known()
+                    .values()
+                    .iter()
+                    .fold((f32::MAX, f32::MIN), |(low, high), v| (low.min(*v), high.max(*v)))
+            };
             let (low, high) = data.scale.unwrap_or_else(known);
             for prediction in &mut predictions {
                 *prediction = prediction.clamp(low, high);
@@ -316,7 +394,14 @@ impl Protocol<'_> {
         }
         let values = rows.test.values().to_vec();
         let among = |belongs: &dyn Fn(usize) -> bool| {
-            let pick = |column: &[f32]| column.iter().enumerate().filter(|(row, _)| belongs(*row)).map(|(_, v)| *v).collect::<Vec<f32>>();
+            let pick = |column: &[f32]| {
+                column
+                    .iter()
+                    .enumerate()
+                    .filter(|(row, _)| belongs(*row))
+                    .map(|(_, v)| *v)
+                    .collect::<Vec<f32>>()
+            };
             let (predictions, values) = (pick(&predictions), pick(&values));
             (!values.is_empty()).then(|| stated(rmse(&predictions, &values)))
         };
@@ -326,11 +411,14 @@ impl Protocol<'_> {
             rmse: stated(rmse(&predictions, &values)),
             mae: stated(mae(&predictions, &values)),
             warm_rmse: among(&|row| groups.warm[row]),
-            by_activity: std::array::from_fn(|group| among(&|row| usize::from(groups.activity[row]) == group)),
+            by_activity: std::array::from_fn(|group| {
+                among(&|row| usize::from(groups.activity[row]) == group)
+            }),
             predictions_sha256: hex(&Sha256::digest(&bytes)),
         };
         let square = |row: usize| (f64::from(predictions[row]) - f64::from(values[row])).powi(2);
-        let squares = groups.users.iter().map(|user| stated(rows.test.range(*user).map(square).sum())).collect();
+        let squares =
+            groups.users.iter().map(|user| stated(rows.test.range(*user).map(square).sum())).collect();
         (errors, squares)
     }
 
@@ -339,16 +427,30 @@ impl Protocol<'_> {
             if histories.is_empty() {
                 continue;
             }
-            let path = self.folder.join("splits").join(format!("{}-seed-{seed}-{part}.csv", file_stem(&data.name, rule.regime(), &table_split(rule))));
+            let path = self.folder.join("splits").join(format!(
+                "{}-seed-{seed}-{part}.csv",
+                file_stem(&data.name, rule.regime(), &table_split(rule))
+            ));
             atomic::write_with(&path, |file| {
                 use std::io::Write;
-                let fail = |e| foretaste_data::DataError::Io { path: path.display().to_string(), action: "write", source: e };
+                let fail = |e| foretaste_data::DataError::Io {
+                    path: path.display().to_string(),
+                    action: "write",
+                    source: e,
+                };
                 writeln!(file, "user,item,rating,timestamp").map_err(fail)?;
                 for user in 0..histories.n_users() as u32 {
                     let history = histories.user(user);
                     for row in 0..history.len() {
-                        let (user, item) = (data.table.user_ids.name(user), data.table.item_ids.name(history.items[row]));
-                        writeln!(file, "{user},{item},{},{}", history.values[row], history.timestamps.at(row)).map_err(fail)?;
+                        let (user, item) =
+                            (data.table.user_ids.name(user), data.table.item_ids.name(history.items[row]));
+                        writeln!(
+                            file,
+                            "{user},{item},{},{}",
+                            history.values[row],
+                            history.timestamps.at(row)
+                        )
+                        .map_err(fail)?;
                     }
                 }
                 Ok(())
@@ -362,8 +464,13 @@ impl Protocol<'_> {
 fn headline(outcome: &Outcome) -> String {
     let errors = outcome.errors.iter().map(|e| format!("RMSE {:.4} {}", e.rmse, e.reading.name()));
     let metric = ranking::HEADLINE.name();
-    let figure = |f: &Figures| f.metrics.iter().find(|(name, _)| *name == metric).map_or(f64::NAN, |(_, value)| *value);
-    errors.chain(outcome.figures.iter().map(|f| format!("{metric} {:.4} {}", figure(f), f.reading.name()))).collect::<Vec<_>>().join(", ")
+    let figure = |f: &Figures| {
+        f.metrics.iter().find(|(name, _)| *name == metric).map_or(f64::NAN, |(_, value)| *value)
+    };
+    errors
+        .chain(outcome.figures.iter().map(|f| format!("{metric} {:.4} {}", figure(f), f.reading.name())))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// The rule as it stands for one seed, and the seed it splits by: seed `s` is fold `s` of the folds of seed 0, and `{}` in
@@ -372,7 +479,12 @@ fn headline(outcome: &Outcome) -> String {
 pub fn of_seed(rule: &SplitRule, seed: u64) -> (SplitRule, u64) {
     match rule {
         SplitRule::KFold { folds, .. } => (SplitRule::KFold { folds: *folds, fold: seed as usize }, 0),
-        SplitRule::FoldFile { test } => (SplitRule::FoldFile { test: test.to_string_lossy().replace("{}", &(seed + 1).to_string()).into() }, seed),
+        SplitRule::FoldFile { test } => (
+            SplitRule::FoldFile {
+                test: test.to_string_lossy().replace("{}", &(seed + 1).to_string()).into(),
+            },
+            seed,
+        ),
         rule => (rule.clone(), seed),
     }
 }
@@ -384,7 +496,10 @@ fn published_validation(rule: &SplitRule) -> bool {
 /// A table's name in file names.
 #[must_use]
 pub fn file_stem(dataset: &str, regime: Regime, split: &str) -> String {
-    format!("{dataset}-{regime}-{split}").chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '.' { c } else { '_' }).collect()
+    format!("{dataset}-{regime}-{split}")
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '.' { c } else { '_' })
+        .collect()
 }
 
 /// A split's name in tables: folds of one run share theirs.
@@ -415,10 +530,20 @@ impl Groups {
             items[*item as usize] = true;
         }
         let of_rows = test.row_users();
-        let activity = |user: u32| ACTIVITY.iter().position(|(_, low, high)| (*low..=*high).contains(&known.range(user).len())).unwrap_or(0) as u8;
-        let users: Vec<u32> = (0..test.n_users() as u32).filter(|user| !test.range(*user).is_empty()).collect();
+        let activity = |user: u32| {
+            ACTIVITY
+                .iter()
+                .position(|(_, low, high)| (*low..=*high).contains(&known.range(user).len()))
+                .unwrap_or(0) as u8
+        };
+        let users: Vec<u32> =
+            (0..test.n_users() as u32).filter(|user| !test.range(*user).is_empty()).collect();
         Self {
-            warm: of_rows.iter().zip(test.items()).map(|(user, item)| !known.range(*user).is_empty() && items[*item as usize]).collect(),
+            warm: of_rows
+                .iter()
+                .zip(test.items())
+                .map(|(user, item)| !known.range(*user).is_empty() && items[*item as usize])
+                .collect(),
             activity: of_rows.iter().map(|user| activity(*user)).collect(),
             rows: users.iter().map(|user| test.range(*user).len() as u32).collect(),
             users,

@@ -37,6 +37,22 @@ struct Entry {
     at: BTreeMap<String, toml::Table>,
 }
 
+impl Entry {
+    /// The system of an algorithm that the program registered: its defaults, in the runs of its kind.
+    fn of(kind: Kind) -> Self {
+        let runs: &[&str] =
+            if kind.defaults().predicts_ratings() { &[DEFAULT, "automl"] } else { &["ranking"] };
+        Self {
+            name: kind.name().into(),
+            title: kind.title().into(),
+            model: kind.name().into(),
+            runs: runs.iter().map(|run| (*run).to_owned()).collect(),
+            settings: toml::Table::new(),
+            at: BTreeMap::new(),
+        }
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -47,31 +63,36 @@ struct File {
 /// settings at that run, and `overrides` like `pmf.factors=32` applied.
 ///
 /// # Errors
-/// [`BenchError::Usage`] for an unknown system or a malformed override,
+/// [`BenchError::Request`] for an unknown system or a malformed override,
 /// [`BenchError::Model`] for a setting that does not exist or is out of range.
 pub fn select(names: &[String], run: &str, overrides: &[String]) -> Result<Vec<System>> {
-    let file: File = toml::from_str(SYSTEMS).map_err(|e| BenchError::Usage(format!("systems.toml: {e}")))?;
+    let mut file: File =
+        toml::from_str(SYSTEMS).map_err(|e| BenchError::Request(format!("systems.toml: {e}")))?;
+    file.system.extend(Kind::all()[Kind::BUILT_IN.len()..].iter().map(|kind| Entry::of(*kind)));
     let known: Vec<&str> = file.system.iter().map(|s| s.name.as_str()).collect();
     let check = |name: &str| {
         if known.contains(&name) || name == "all" {
             return Ok(());
         }
-        Err(BenchError::Usage(format!("unknown model {name:?}; known are {}, and all", known.join(", "))))
+        Err(BenchError::Request(format!("unknown model {name:?}; known are {}, and all", known.join(", "))))
     };
     names.iter().try_for_each(|name| check(name))?;
     let mut changes = Vec::new();
     for change in overrides {
-        let parsed =
-            change.split_once('=').and_then(|(path, value)| path.split_once('.').map(|(system, setting)| (system.trim(), setting.trim(), value.trim())));
+        let parsed = change.split_once('=').and_then(|(path, value)| {
+            path.split_once('.').map(|(system, setting)| (system.trim(), setting.trim(), value.trim()))
+        });
         let Some((system, setting, value)) = parsed else {
-            return Err(BenchError::Usage(format!("--set {change}: write MODEL.SETTING=VALUE, for example pmf.factors=32")));
+            return Err(BenchError::Request(format!(
+                "--set {change}: write MODEL.SETTING=VALUE, for example pmf.factors=32"
+            )));
         };
         check(system)?;
         // A bare word is a string to TOML only within quotes.
         let table: toml::Table = format!("{setting} = {value}")
             .parse()
             .or_else(|_| format!("{setting} = {value:?}").parse())
-            .map_err(|e: toml::de::Error| BenchError::Usage(format!("--set {change}: {}", e.message())))?;
+            .map_err(|e: toml::de::Error| BenchError::Request(format!("--set {change}: {}", e.message())))?;
         changes.push((system.to_owned(), table));
     }
     let wanted = |entry: &&Entry| match names {
@@ -82,7 +103,7 @@ pub fn select(names: &[String], run: &str, overrides: &[String]) -> Result<Vec<S
         .iter()
         .filter(wanted)
         .map(|entry| {
-            let kind: Kind = entry.model.parse().map_err(BenchError::Usage)?;
+            let kind: Kind = entry.model.parse().map_err(BenchError::Request)?;
             let mut table = entry.settings.clone();
             table.extend(entry.at.get(run).cloned().unwrap_or_default());
             for (system, change) in &changes {
@@ -90,7 +111,11 @@ pub fn select(names: &[String], run: &str, overrides: &[String]) -> Result<Vec<S
                     table.extend(change.clone());
                 }
             }
-            Ok(System { name: entry.name.clone(), title: entry.title.clone(), settings: kind.settings(table)? })
+            Ok(System {
+                name: entry.name.clone(),
+                title: entry.title.clone(),
+                settings: kind.settings(table)?,
+            })
         })
         .collect()
 }
@@ -98,6 +123,7 @@ pub fn select(names: &[String], run: &str, overrides: &[String]) -> Result<Vec<S
 #[cfg(test)]
 mod tests {
     use super::*;
+    use foretaste_models::{pmf, tsvd};
 
     #[test]
     fn systems_parse_and_overrides_are_checked() {
@@ -107,13 +133,14 @@ mod tests {
             let titles: Vec<String> = select(&[], run, &[]).unwrap().into_iter().map(|s| s.title).collect();
             assert!(titles.len() >= least && titles[0] == "Rolling Average", "{run}: {titles:?}");
         }
-        let drifting = |run: &str| match &select(&["t-svd".into()], run, &[]).unwrap()[0].settings {
-            ModelSettings::Tsvd(settings) => settings.day_factors,
-            other => panic!("{other:?}"),
+        let drifting = |run: &str| {
+            let systems = select(&["t-svd".into()], run, &[]).unwrap();
+            systems[0].settings.of::<tsvd::Settings>().unwrap().day_factors
         };
         assert!(drifting(DEFAULT) && !drifting("netflix"));
         let changed = select(&["pmf".into()], DEFAULT, &["pmf.factors=7".into()]).unwrap();
-        assert!(matches!(&changed[0].settings, ModelSettings::Pmf(s) if s.factors == 7 && !s.biases));
+        let settings = changed[0].settings.of::<pmf::Settings>().unwrap();
+        assert!(settings.factors == 7 && !settings.biases);
         for bad in ["pmf.factors", "pmf.factor=3", "pmff.factors=3", "pmf.factors=many", "pmf.factors=0"] {
             assert!(select(&[], DEFAULT, &[bad.into()]).is_err(), "{bad}");
         }

@@ -18,7 +18,12 @@ fn an_interrupted_run_goes_on() {
     let cells = |name: &str| std::fs::read_dir(folder.join(name).join("cells")).map_or(0, Iterator::count);
     // A file: a pipe that nobody reads would stop the run.
     let log = folder.join("killed.log");
-    let mut child = foretaste(folder, &arguments).args(["--out", "killed"]).stdout(Stdio::null()).stderr(std::fs::File::create(&log).unwrap()).spawn().unwrap();
+    let mut child = foretaste(folder, &arguments)
+        .args(["--out", "killed"])
+        .stdout(Stdio::null())
+        .stderr(std::fs::File::create(&log).unwrap())
+        .spawn()
+        .unwrap();
     // Rolling Average, Biases, PMF and PMF with biases end at once, on both seeds; the RNN would take long.
     let begin = Instant::now();
     while cells("killed") < 8 && begin.elapsed().as_secs() < 120 {
@@ -29,18 +34,29 @@ fn an_interrupted_run_goes_on() {
     let status = child.wait().unwrap();
     let said = std::fs::read_to_string(&log).unwrap();
     assert_eq!(status.code(), Some(130), "{said}");
-    assert!(said.contains("--resume goes on where it stood") && said.lines().all(|l| l.starts_with('{')), "{said}");
+    assert!(
+        said.contains("--resume goes on where it stood") && said.lines().all(|l| l.starts_with('{')),
+        "{said}"
+    );
     assert_eq!(cells("killed"), 8);
     assert!(!folder.join("killed/results.json").exists(), "an unfinished run shows no results");
 
-    let short = arguments.replace("rnn.epochs=4000", "rnn.epochs=2").replace("rnn.patience=4000", "rnn.patience=1");
+    let short =
+        arguments.replace("rnn.epochs=4000", "rnn.epochs=2").replace("rnn.patience=4000", "rnn.patience=1");
     let resumed = run(folder, &format!("{short} --out killed --resume"));
     assert!(resumed.status.success(), "{}", text(&resumed.stderr));
     let epochs = text(&resumed.stderr).lines().filter(|l| l.contains("\"model\":\"pmf\"")).count();
-    let expected = text(&run(folder, &format!("{short} --out straight")).stderr).lines().filter(|l| l.contains("\"model\":\"pmf\"")).count();
+    let expected = text(&run(folder, &format!("{short} --out straight")).stderr)
+        .lines()
+        .filter(|l| l.contains("\"model\":\"pmf\""))
+        .count();
     assert!(epochs < expected, "finished cells were not run again: {epochs} of {expected} epochs");
     for file in ["results.json", "results.parquet"] {
-        assert_eq!(std::fs::read(folder.join("killed").join(file)).unwrap(), std::fs::read(folder.join("straight").join(file)).unwrap(), "{file}");
+        assert_eq!(
+            std::fs::read(folder.join("killed").join(file)).unwrap(),
+            std::fs::read(folder.join("straight").join(file)).unwrap(),
+            "{file}"
+        );
     }
 }
 
@@ -92,21 +108,30 @@ fn a_killed_run_ends_in_the_same_bytes() {
     let whole = begin.elapsed();
     let compare = |turn: u32| {
         for file in ["results.json", "results.parquet"] {
-            let [killed, straight] = ["killed", "straight"].map(|run| std::fs::read(folder.join(run).join(file)).unwrap());
+            let [killed, straight] =
+                ["killed", "straight"].map(|run| std::fs::read(folder.join(run).join(file)).unwrap());
             assert!(killed == straight, "turn {turn}: {file}");
         }
         let weights = |run: &str| -> Vec<(String, Vec<u8>)> {
             let models = folder.join(run).join("models");
             // What a kill left of a save goes with a save a minute later.
             let names = list(&models).into_iter().filter(|name| !name.starts_with('.'));
-            names.map(|name| (name.clone(), std::fs::read(models.join(name).join("weights.safetensors")).unwrap())).collect()
+            names
+                .map(|name| {
+                    (name.clone(), std::fs::read(models.join(name).join("weights.safetensors")).unwrap())
+                })
+                .collect()
         };
         assert!(weights("killed") == weights("straight"), "turn {turn}: weights");
     };
     let mut ended = 0;
     for turn in 0..20_u32 {
         // From a moment after the start to a third of the whole run's time.
-        if ends_within(folder, &format!("{words} --out killed --resume"), whole / 3 * (turn * 7 % 20 + 1) / 20) {
+        if ends_within(
+            folder,
+            &format!("{words} --out killed --resume"),
+            whole / 3 * (turn * 7 % 20 + 1) / 20,
+        ) {
             ended += 1;
             compare(turn);
             std::fs::remove_dir_all(folder.join("killed")).unwrap();

@@ -12,8 +12,18 @@ fn a_run_leaves_its_folder_and_threads_change_no_byte() {
     let temporary = tempfile::tempdir().unwrap();
     let folder = temporary.path();
     ratings(folder);
-    let shown = succeed(folder, &format!("reproduce ./ratings.csv --seeds 2 --regime random,per-user,future --out a --threads 1 --save-models {SMALL}"));
-    assert!(shown.contains("ratings, random 90/10") && shown.contains("leaks no time") && shown.contains("PMF with biases"), "{shown}");
+    let shown = succeed(
+        folder,
+        &format!(
+            "reproduce ./ratings.csv --seeds 2 --regime random,per-user,future --out a --threads 1 --save-models {SMALL}"
+        ),
+    );
+    assert!(
+        shown.contains("ratings, random 90/10")
+            && shown.contains("leaks no time")
+            && shown.contains("PMF with biases"),
+        "{shown}"
+    );
     assert!(shown.contains("report: a/report.html"));
     let files = list(&folder.join("a"));
     for expected in [
@@ -33,14 +43,31 @@ fn a_run_leaves_its_folder_and_threads_change_no_byte() {
     }
     assert!(!files.iter().any(|f| f.starts_with('.') || f == "checkpoints"), "{files:?}");
     let report = std::fs::read_to_string(folder.join("a/report.html")).unwrap();
-    assert!(report.contains("<svg") && !report.contains("http-equiv") && !report.contains(" src=\"http"), "the report needs no network");
+    assert!(
+        report.contains("<svg") && !report.contains("http-equiv") && !report.contains(" src=\"http"),
+        "the report needs no network"
+    );
     let png = std::fs::read(folder.join("a/rmse-ratings-random-90_10.png")).unwrap();
     assert!(png.starts_with(b"\x89PNG"));
     foretaste_models::load(&folder.join("a/models/ratings-future-last_10__-rnn-seed-1")).unwrap();
 
-    succeed(folder, &format!("reproduce ./ratings.csv --seeds 2 --regime random,per-user,future --out b --threads 3 {SMALL}"));
-    for file in ["results.json", "results.parquet", "rmse-ratings-future-last_10__.png", "curves-ratings-random-90_10.svg"] {
-        assert_eq!(std::fs::read(folder.join("a").join(file)).unwrap(), std::fs::read(folder.join("b").join(file)).unwrap(), "{file}");
+    succeed(
+        folder,
+        &format!(
+            "reproduce ./ratings.csv --seeds 2 --regime random,per-user,future --out b --threads 3 {SMALL}"
+        ),
+    );
+    for file in [
+        "results.json",
+        "results.parquet",
+        "rmse-ratings-future-last_10__.png",
+        "curves-ratings-random-90_10.svg",
+    ] {
+        assert_eq!(
+            std::fs::read(folder.join("a").join(file)).unwrap(),
+            std::fs::read(folder.join("b").join(file)).unwrap(),
+            "{file}"
+        );
     }
 }
 
@@ -53,7 +80,8 @@ fn netflix(folder: &Path) -> PathBuf {
         for user in 1..=120_u32 {
             let roll = (user * 7919 + movie * 104_729) % 97;
             if roll < 55 {
-                let (year, month) = if roll < 12 { (2005, 12) } else { (2003 + roll % 3, 1 + (roll * 5) % 11) };
+                let (year, month) =
+                    if roll < 12 { (2005, 12) } else { (2003 + roll % 3, 1 + (roll * 5) % 11) };
                 let rating = 1 + (user % 3 + movie % 2 * 2 + (user * movie) % 2) % 5;
                 text.push_str(&format!("{},{rating},{year}-{month:02}-{:02}\n", user * 11, 1 + roll % 28));
             }
@@ -71,13 +99,30 @@ fn the_netflix_chart_on_files_in_its_format() {
     let folder = temporary.path();
     let data = netflix(folder);
     let small = "--set t-svd.factors=4 --set t-svd.epochs=3 --set pmf.factors=4 --set pmf.epochs=3 --set rrn.size=6 --set rrn.epochs=2 --set rrn.user_days=60 --set rrn.item_days=60 --set deeprec.layers=[8,6] --set deeprec.epochs=3 --set fm-sgd.iterations=3 --set fm-sgd.factors=4 --set hrnn-alone.size=6 --set hrnn-alone.rows=8 --set hrnn-alone.epochs=2";
-    let shown = succeed(folder, &format!("reproduce netflix --data {} --seeds 2 --device flex --out run {small}", data.display()));
+    let shown = succeed(
+        folder,
+        &format!("reproduce netflix --data {} --seeds 2 --device flex --out run {small}", data.display()),
+    );
     assert!(shown.contains("netflix, future netflix-full") && shown.contains("leaks no time"), "{shown}");
-    for title in ["Rolling Average", "T-SVD", "PMF", "FM, by gradient descent", "RRN", "DeepRec", "HRNN, network alone"] {
-        let line = shown.lines().find(|l| l.starts_with(&format!("│ {title} "))).unwrap_or_else(|| panic!("{title} in {shown}"));
+    for title in [
+        "Rolling Average",
+        "T-SVD",
+        "PMF",
+        "FM, by gradient descent",
+        "RRN",
+        "DeepRec",
+        "HRNN, network alone",
+    ] {
+        let line = shown
+            .lines()
+            .find(|l| l.starts_with(&format!("│ {title} ")))
+            .unwrap_or_else(|| panic!("{title} in {shown}"));
         assert_eq!(line.split('┆').nth(5).unwrap().trim(), "-", "a foreign number stands beside {title}");
     }
-    assert!(shown.contains("paired bootstrap") && shown.contains("RMSE by the user's number of training ratings"), "{shown}");
+    assert!(
+        shown.contains("paired bootstrap") && shown.contains("RMSE by the user's number of training ratings"),
+        "{shown}"
+    );
     let report = std::fs::read_to_string(folder.join("run/report.html")).unwrap();
     assert!(report.contains("paired bootstrap") && !report.contains("Published test RMSE"));
 }
@@ -86,11 +131,18 @@ fn the_netflix_chart_on_files_in_its_format() {
 fn the_movielens_chart_takes_what_is_there() {
     let temporary = tempfile::tempdir().unwrap();
     let folder = temporary.path();
-    let output = run(folder, "reproduce movielens --models rolling-average --regime random --seeds 1 --device flex --out run");
+    let output = run(
+        folder,
+        "reproduce movielens --models rolling-average --regime random --seeds 1 --device flex --out run",
+    );
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert!(text(&output.stderr).contains("the talk's MovieLens chart on ml-latest-small"));
     let output = run(folder, "reproduce movielens --data . --seeds 1");
-    assert!(!output.status.success() && text(&output.stderr).contains("no MovieLens lies here"), "{}", text(&output.stderr));
+    assert!(
+        !output.status.success() && text(&output.stderr).contains("no MovieLens lies here"),
+        "{}",
+        text(&output.stderr)
+    );
 }
 
 /// `hrnn-init` less its session states is `rnn`, so that tables that have both tell what session states bring. On real
@@ -100,7 +152,9 @@ fn rnn_with_session_states_differs_in_nothing_else() {
     let temporary = tempfile::tempdir().unwrap();
     let folder = temporary.path();
     let errors = |system: &str, settings: &str, out: &str| {
-        let words = format!("reproduce --models {system} {settings} --regime random --seeds 1 --device flex --json --out {out}");
+        let words = format!(
+            "reproduce --models {system} {settings} --regime random --seeds 1 --device flex --json --out {out}"
+        );
         let result: serde_json::Value = serde_json::from_str(&succeed(folder, &words)).unwrap();
         result["cells"][0]["outcome"]["errors"].clone()
     };
@@ -115,8 +169,15 @@ fn users_can_be_picked() {
     let temporary = tempfile::tempdir().unwrap();
     let folder = temporary.path();
     ratings(folder);
-    let shown = succeed(folder, "reproduce ./ratings.csv --users 10-29 --models biases --regime random --seeds 1 --device flex");
-    assert!(shown.contains("ratings-users-10-29, random 90/10") && shown.contains("360 training and 40 test ratings"), "{shown}");
+    let shown = succeed(
+        folder,
+        "reproduce ./ratings.csv --users 10-29 --models biases --regime random --seeds 1 --device flex",
+    );
+    assert!(
+        shown.contains("ratings-users-10-29, random 90/10")
+            && shown.contains("360 training and 40 test ratings"),
+        "{shown}"
+    );
     let refused = run(folder, "reproduce ./ratings.csv --users 10 --models biases");
     assert!(text(&refused.stderr).contains("write FROM-TO"), "{}", text(&refused.stderr));
 }
@@ -128,7 +189,12 @@ fn leaks_are_printed() {
     let folder = temporary.path();
     ratings(folder);
     let small = "--set fm.iterations=8 --set fm.burn_in=2 --set fm-transductive.iterations=8 --set fm-transductive.burn_in=2";
-    let shown = succeed(folder, &format!("reproduce ./ratings.csv --models fm,fm-transductive --regime random --seeds 1 --device flex --out run {small}"));
+    let shown = succeed(
+        folder,
+        &format!(
+            "reproduce ./ratings.csv --models fm,fm-transductive --regime random --seeds 1 --device flex --out run {small}"
+        ),
+    );
     let leak = "FM, transductive bags knew who rates what in the test part";
     assert_eq!(shown.matches(leak).count(), 1, "{shown}");
     for file in ["run/table.md", "run/report.html"] {
@@ -140,12 +206,19 @@ fn leaks_are_printed() {
 fn json_is_json_on_both_streams() {
     let temporary = tempfile::tempdir().unwrap();
     ratings(temporary.path());
-    let output = run(temporary.path(), "reproduce ./ratings.csv --seeds 1 --models biases,pmf --regime future --json --device flex");
+    let output = run(
+        temporary.path(),
+        "reproduce ./ratings.csv --seeds 1 --models biases,pmf --regime future --json --device flex",
+    );
     let result: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(result["cells"].as_array().unwrap().len(), 2);
     assert!(result["cells"][0]["outcome"]["errors"][0]["rmse"].as_f64().unwrap() > 0.0);
     let lines = text(&output.stderr);
-    assert!(lines.lines().count() > 3 && lines.lines().all(|l| serde_json::from_str::<serde_json::Value>(l).is_ok()), "{lines}");
+    assert!(
+        lines.lines().count() > 3
+            && lines.lines().all(|l| serde_json::from_str::<serde_json::Value>(l).is_ok()),
+        "{lines}"
+    );
 }
 
 #[test]
@@ -155,7 +228,8 @@ fn sessions_and_import_write_parquet() {
     ratings(folder);
     let told = succeed(folder, "sessions ratings.csv --gaps 1m,1h --out s.parquet");
     assert_eq!(told, "s.parquet: 1200 interactions, 60 users, 40 items, 2001-09-09 to 2001-09-11\n");
-    let report: serde_json::Value = serde_json::from_str(&succeed(folder, "import s.parquet --out i.parquet --json")).unwrap();
+    let report: serde_json::Value =
+        serde_json::from_str(&succeed(folder, "import s.parquet --out i.parquet --json")).unwrap();
     assert_eq!(report["report"]["rows"], 1200);
     assert_eq!(list(folder), ["i.parquet", "ratings.csv", "s.parquet"]);
 }
@@ -207,32 +281,58 @@ fn wrong_usage_has_its_message() {
         assert!(!output.status.success(), "{arguments}");
         assert_eq!(text(&output.stdout), "", "{arguments}");
         let said = text(&output.stderr).replace(&folder.display().to_string(), "FOLDER");
-        golden.push_str(&format!("$ foretaste {arguments}\n{said}exit {}\n\n", output.status.code().unwrap()));
+        golden
+            .push_str(&format!("$ foretaste {arguments}\n{said}exit {}\n\n", output.status.code().unwrap()));
     }
     insta::assert_snapshot!(golden);
-    assert_eq!(list(folder).iter().filter(|f| *f != "runs").collect::<Vec<_>>(), ["implicit.csv", "ratings.csv"], "nothing half-written stays");
+    assert_eq!(
+        list(folder).iter().filter(|f| *f != "runs").collect::<Vec<_>>(),
+        ["implicit.csv", "ratings.csv"],
+        "nothing half-written stays"
+    );
 }
 
 #[test]
 fn recommendations_keep_to_the_filter() {
     let temporary = tempfile::tempdir().unwrap();
     let ask = |filter: &str| -> Vec<String> {
-        let output = foretaste(temporary.path(), "recommend --user 42 --json --device flex --filter").arg(filter).output().unwrap();
+        let output = foretaste(temporary.path(), "recommend --user 42 --json --device flex --filter")
+            .arg(filter)
+            .output()
+            .unwrap();
         assert!(output.status.success(), "{}", text(&output.stderr));
         let list: serde_json::Value = serde_json::from_str(text(&output.stdout).trim()).unwrap();
         assert_eq!(list["user"], "42");
-        list["items"].as_array().unwrap().iter().map(|item| item["item"].as_str().unwrap().to_owned()).collect()
+        list["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|item| item["item"].as_str().unwrap().to_owned())
+            .collect()
     };
-    let data = foretaste_bench::dataset::load("ml-latest-small", None, &foretaste_data::ReadOptions::default(), false).unwrap();
+    let data =
+        foretaste_bench::dataset::load("ml-latest-small", None, &foretaste_data::ReadOptions::default())
+            .unwrap();
     let genres = data.item_attributes.unwrap();
     let comedies = |items: &[String]| {
-        let of = |item: &String| genres.of(data.table.item_ids.index(item).unwrap()).iter().any(|code| genres.name(*code) == "genres=Comedy");
+        let of = |item: &String| {
+            genres
+                .of(data.table.item_ids.index(item).unwrap())
+                .iter()
+                .any(|code| genres.name(*code) == "genres=Comedy")
+        };
         items.iter().filter(|item| of(item)).count()
     };
-    let (with, without) = (ask(r#"INCLUDE ItemID WHERE Items.GENRES = "Comedy""#), ask(r#"EXCLUDE ItemID WHERE Items.GENRES = "Comedy""#));
+    let (with, without) = (
+        ask(r#"INCLUDE ItemID WHERE Items.GENRES = "Comedy""#),
+        ask(r#"EXCLUDE ItemID WHERE Items.GENRES = "Comedy""#),
+    );
     assert_eq!((with.len(), comedies(&with), without.len(), comedies(&without)), (10, 10, 10, 0));
     let similar = succeed(temporary.path(), "recommend --item 260 --top 3 --device flex");
-    assert!(similar.starts_with("like item 260:\n  1196 ("), "The Empire Strikes Back goes with Star Wars: {similar}");
+    assert!(
+        similar.starts_with("like item 260:\n  1196 ("),
+        "The Empire Strikes Back goes with Star Wars: {similar}"
+    );
 }
 
 #[test]
@@ -252,19 +352,28 @@ fn accuracy_holds() {
     let temporary = tempfile::tempdir().unwrap();
     let folder = temporary.path();
     let check = |arguments: &str, bars: &[(&str, f64)]| {
-        let result: serde_json::Value = serde_json::from_str(&succeed(folder, &format!("reproduce {arguments} --json --device flex"))).unwrap();
+        let result: serde_json::Value =
+            serde_json::from_str(&succeed(folder, &format!("reproduce {arguments} --json --device flex")))
+                .unwrap();
         for (system, bar) in bars {
             let cells = result["cells"].as_array().unwrap();
-            let errors: Vec<f64> =
-                cells.iter().filter(|c| c["outcome"]["system"] == *system).map(|c| c["outcome"]["errors"][0]["rmse"].as_f64().unwrap()).collect();
+            let errors: Vec<f64> = cells
+                .iter()
+                .filter(|c| c["outcome"]["system"] == *system)
+                .map(|c| c["outcome"]["errors"][0]["rmse"].as_f64().unwrap())
+                .collect();
             let mean = errors.iter().sum::<f64>() / errors.len() as f64;
             assert!(mean <= *bar, "{system}: {mean} > {bar} ({arguments})");
         }
     };
     // A regression check: a hundredth above what docs/results/ml-latest-small.md states.
-    check("--seeds 2 --regime random", &[("rolling-average", 0.955), ("biases", 0.888), ("pmf", 0.91), ("biased-mf", 0.876), ("rnn", 0.90)]);
-    let data =
-        std::env::var_os("FORETASTE_DATA").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"), PathBuf::from).join("ml-1m");
+    check(
+        "--seeds 2 --regime random",
+        &[("rolling-average", 0.955), ("biases", 0.888), ("pmf", 0.91), ("biased-mf", 0.876), ("rnn", 0.90)],
+    );
+    let data = std::env::var_os("FORETASTE_DATA")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"), PathBuf::from)
+        .join("ml-1m");
     if !data.is_dir() {
         eprintln!("skipped: no data");
         return;
@@ -285,13 +394,27 @@ fn a_simulated_log_is_one_like_any_other() {
     let folder = temporary.path();
     for (shape, log) in [("netflix", "log/training_set"), ("movielens-20m", "log/ratings.csv")] {
         let told = succeed(folder, &format!("simulate {shape} --scale 0.001 --out log"));
-        assert!(told.contains("lowest RMSE that any model can expect") && told.contains("ratings of a user, median"), "{told}");
-        let shown =
-            succeed(folder, &format!("reproduce {log} --models biases,biased-mf --set biased-mf.epochs=4 --regime random --seeds 1 --device flex --out run"));
-        assert!(shown.contains("no model can expect a lower RMSE") && shown.contains("above lowest"), "{shown}");
+        assert!(
+            told.contains("lowest RMSE that any model can expect")
+                && told.contains("ratings of a user, median"),
+            "{told}"
+        );
+        let shown = succeed(
+            folder,
+            &format!(
+                "reproduce {log} --models biases,biased-mf --set biased-mf.epochs=4 --regime random --seeds 1 --device flex --out run"
+            ),
+        );
+        assert!(
+            shown.contains("no model can expect a lower RMSE") && shown.contains("above lowest"),
+            "{shown}"
+        );
         succeed(folder, &format!("sessions {log} --out whole.parquet"));
         succeed(folder, &format!("sessions {log} --memory-limit 64MB --out limited.parquet"));
-        assert_eq!(std::fs::read(folder.join("whole.parquet")).unwrap(), std::fs::read(folder.join("limited.parquet")).unwrap());
+        assert_eq!(
+            std::fs::read(folder.join("whole.parquet")).unwrap(),
+            std::fs::read(folder.join("limited.parquet")).unwrap()
+        );
         let refused = run(folder, &format!("simulate {shape} --scale 0.001 --out log"));
         assert!(text(&refused.stderr).contains("is there already"), "{}", text(&refused.stderr));
         std::fs::remove_dir_all(folder.join("log")).unwrap();
@@ -302,6 +425,10 @@ fn a_simulated_log_is_one_like_any_other() {
         ("sessions x.csv --memory-limit big", "write a size"),
     ] {
         let output = run(folder, wrong);
-        assert!(!output.status.success() && text(&output.stderr).contains(reason), "{wrong}: {}", text(&output.stderr));
+        assert!(
+            !output.status.success() && text(&output.stderr).contains(reason),
+            "{wrong}: {}",
+            text(&output.stderr)
+        );
     }
 }

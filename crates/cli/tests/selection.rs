@@ -16,23 +16,38 @@ fn json(folder: &Path, file: &str) -> serde_json::Value {
     serde_json::from_slice(&std::fs::read(folder.join(file)).unwrap()).unwrap()
 }
 
-const PMF: &str =
-    "tune biased-mf --device flex --set biased-mf.epochs=6 --set biased-mf.factors=12 --space factors=8..16 --only factors,learning_rate,regularization";
+const PMF: &str = "tune biased-mf --device flex --set biased-mf.epochs=6 --set biased-mf.factors=12 --space factors=8..16 --only factors,learning_rate,regularization";
 
 #[test]
 fn a_search_ends_with_a_report_and_goes_on() {
     let temporary = tempfile::tempdir().unwrap();
     let folder = temporary.path();
     let said = succeed(folder, &format!("{PMF} --trials 6 --out found"));
-    assert!(said.contains("6 trials") && said.contains("| defaults |") && said.contains("learning_rate ="), "{said}");
-    for file in
-        ["tuned.json", "table.md", "settings.toml", "report.html", "study.sqlite", "history.svg", "slices.png", "importance.svg", "parallel.svg", "curves.svg"]
-    {
+    assert!(
+        said.contains("6 trials") && said.contains("| defaults |") && said.contains("learning_rate ="),
+        "{said}"
+    );
+    for file in [
+        "tuned.json",
+        "table.md",
+        "settings.toml",
+        "report.html",
+        "study.sqlite",
+        "history.svg",
+        "slices.png",
+        "importance.svg",
+        "parallel.svg",
+        "curves.svg",
+    ] {
         assert!(folder.join("found").join(file).is_file(), "{file}");
     }
     let tuned = json(folder, "found/tuned.json");
-    assert!(tuned["best"].as_f64() <= tuned["default"].as_f64() && tuned["best_test"].as_f64().unwrap() < 1.0, "{tuned}");
-    let settings: toml::Table = std::fs::read_to_string(folder.join("found/settings.toml")).unwrap().parse().unwrap();
+    assert!(
+        tuned["best"].as_f64() <= tuned["default"].as_f64() && tuned["best_test"].as_f64().unwrap() < 1.0,
+        "{tuned}"
+    );
+    let settings: toml::Table =
+        std::fs::read_to_string(folder.join("found/settings.toml")).unwrap().parse().unwrap();
     assert!((8..=16).contains(&settings["factors"].as_integer().unwrap()));
 
     // A study that is there is not run over; going on keeps its trials and comes to what one run comes to.
@@ -42,7 +57,10 @@ fn a_search_ends_with_a_report_and_goes_on() {
     succeed(folder, &format!("{PMF} --trials 8 --out straight --threads 1"));
     let outcome = |name: &str| {
         let trials = json(folder, &format!("{name}/tuned.json"))["trials"].as_array().unwrap().clone();
-        trials.iter().map(|t| (t["configuration"].clone(), t["value"].clone(), t["reports"].clone())).collect::<Vec<_>>()
+        trials
+            .iter()
+            .map(|t| (t["configuration"].clone(), t["value"].clone(), t["reports"].clone()))
+            .collect::<Vec<_>>()
     };
     assert_eq!(outcome("found"), outcome("straight"));
 }
@@ -59,7 +77,10 @@ fn wrong_searches_are_refused() {
     refused(folder, "tune biased-mf --budget soon --device flex", "write a time");
     refused(folder, "automl --models ease", "ease predicts no ratings");
     refused(folder, "automl --budget 0", "write a time");
-    assert_eq!(std::fs::read_dir(folder).unwrap().filter(|e| e.as_ref().unwrap().file_name() != "runs").count(), 0);
+    assert_eq!(
+        std::fs::read_dir(folder).unwrap().filter(|e| e.as_ref().unwrap().file_name() != "runs").count(),
+        0
+    );
 }
 
 const RACE: &str = "automl --device flex --models rolling-average,biases,biased-mf --trials 3 --budget 10m --set biased-mf.epochs=6 --set biased-mf.factors=8";
@@ -71,24 +92,33 @@ fn a_race_joins_tests_and_saves_its_winner() {
     let said = succeed(folder, &format!("{RACE} --out race"));
     assert!(said.contains("winner: ") && said.contains("asked once: 0."), "{said}");
     let board = json(folder, "race/leaderboard.json");
-    let values: Vec<f64> = board["lines"].as_array().unwrap().iter().map(|line| line["value"].as_f64().unwrap()).collect();
+    let values: Vec<f64> =
+        board["lines"].as_array().unwrap().iter().map(|line| line["value"].as_f64().unwrap()).collect();
     assert!(values.len() == 3 && values.windows(2).all(|pair| pair[0] <= pair[1]), "{values:?}");
     // What validation chose is tested, and saved as any model.
     let members = board["members"].as_array().unwrap().len();
     let saved = foretaste_models::load(&folder.join("race/model")).unwrap();
     assert_eq!(saved.model.settings().to_toml(), board["settings"].as_str().unwrap());
-    assert!(members == 1 || saved.model.settings().kind() == foretaste_models::Kind::Ensemble);
+    assert!(members == 1 || saved.model.settings().kind() == foretaste_models::Kind::ENSEMBLE);
     for file in ["leaderboard.md", "settings.toml", "time-line.svg", "report.html"] {
         assert!(folder.join("race").join(file).is_file(), "{file}");
     }
     // And it recommends, to users it knows and of a log it has not seen.
     let list = succeed(folder, "recommend --from race/model --user 42 --top 5 --device flex");
     assert!(list.starts_with("for user 42:") && list.lines().count() == 6, "{list}");
-    std::fs::write(folder.join("new.csv"), "user,item,rating,timestamp\nnew,260,5,1000000000\nnew,nothing,1,1000000001\n").unwrap();
+    std::fs::write(
+        folder.join("new.csv"),
+        "user,item,rating,timestamp\nnew,260,5,1000000000\nnew,nothing,1,1000000001\n",
+    )
+    .unwrap();
     let list = succeed(folder, "recommend ./new.csv --from race/model --user new --top 3 --device flex");
     assert!(list.lines().count() == 4 && !list.contains("\n  260 "), "{list}");
     let output = run(folder, "recommend --from nowhere --user 42");
-    assert!(!output.status.success() && text(&output.stderr).contains("nowhere: is no saved model"), "{}", text(&output.stderr));
+    assert!(
+        !output.status.success() && text(&output.stderr).contains("nowhere: is no saved model"),
+        "{}",
+        text(&output.stderr)
+    );
     refused(folder, &format!("{RACE} --out race"), "--resume goes on");
     let again = succeed(folder, &format!("{RACE} --out race --resume --json"));
     assert_eq!(serde_json::from_str::<serde_json::Value>(again.trim()).unwrap()["test"], board["test"]);
@@ -120,17 +150,24 @@ fn an_interrupted_race_shows_how_it_stands() {
 fn a_table_of_tuned_systems_goes_on_and_holds_what_was_joined() {
     let temporary = tempfile::tempdir().unwrap();
     let folder = temporary.path();
-    let run =
-        "reproduce --tune=3 --models biases,biased-mf --regime random --seeds 1 --device flex --set biased-mf.epochs=6 --set biased-mf.factors=8 --out tuned";
+    let run = "reproduce --tune=3 --models biases,biased-mf --regime random --seeds 1 --device flex --set biased-mf.epochs=6 --set biased-mf.factors=8 --out tuned";
     let said = succeed(folder, run);
-    assert!(said.contains("PMF with biases, tuned") && said.contains("AutoML") && !said.contains("AutoML, tuned"), "{said}");
+    assert!(
+        said.contains("PMF with biases, tuned") && said.contains("AutoML") && !said.contains("AutoML, tuned"),
+        "{said}"
+    );
     let manifest = json(folder, "tuned/manifest.json");
     let systems = manifest["tuned"][0]["systems"].as_array().unwrap();
-    assert_eq!(systems.iter().map(|s| s["name"].as_str().unwrap()).collect::<Vec<_>>(), ["biases", "biased-mf", "automl"]);
+    assert_eq!(
+        systems.iter().map(|s| s["name"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["biases", "biased-mf", "automl"]
+    );
     let board = folder.join("tuned/tuning/ml-latest-small-random-90_10-seed-0/leaderboard.json");
     assert!(board.is_file(), "{board:?}");
     let again = succeed(folder, &format!("{run} --resume"));
-    let figures = |text: &str| text.lines().filter(|l| l.contains("0.8") || l.contains("0.9")).map(str::to_owned).collect::<Vec<_>>();
+    let figures = |text: &str| {
+        text.lines().filter(|l| l.contains("0.8") || l.contains("0.9")).map(str::to_owned).collect::<Vec<_>>()
+    };
     assert_eq!(figures(&said), figures(&again));
 }
 

@@ -10,7 +10,10 @@ use tempfile::NamedTempFile;
 ///
 /// # Errors
 /// Whatever `fill` returns; [`DataError::Io`] when the folder cannot be written or is full.
-pub fn write_with<T>(path: &Path, fill: impl FnOnce(&mut BufWriter<&mut std::fs::File>) -> Result<T>) -> Result<T> {
+pub fn write_with<T>(
+    path: &Path,
+    fill: impl FnOnce(&mut BufWriter<&mut std::fs::File>) -> Result<T>,
+) -> Result<T> {
     if path.is_dir() {
         return Err(DataError::file(path.display(), "is a folder, not a file", "name a file to write"));
     }
@@ -21,7 +24,8 @@ pub fn write_with<T>(path: &Path, fill: impl FnOnce(&mut BufWriter<&mut std::fs:
     std::fs::create_dir_all(folder).map_err(|e| DataError::io(folder, "create", e))?;
     let prefix = format!(".writing-{}-", path.file_name().unwrap_or_default().to_string_lossy());
     clear(folder, &prefix);
-    let mut temporary = NamedTempFile::with_prefix_in(&prefix, folder).map_err(|e| DataError::io(path, "create", e))?;
+    let mut temporary =
+        NamedTempFile::with_prefix_in(&prefix, folder).map_err(|e| DataError::io(path, "create", e))?;
     // Held while it is written: who else looks sees that it is not left over. Where files cannot be locked, none is cleared.
     let _ = temporary.as_file().lock();
     let value = {
@@ -35,7 +39,10 @@ pub fn write_with<T>(path: &Path, fill: impl FnOnce(&mut BufWriter<&mut std::fs:
     {
         use std::os::unix::fs::PermissionsExt;
         let mode = std::fs::metadata(path).map_or(0o644, |m| m.permissions().mode());
-        temporary.as_file().set_permissions(std::fs::Permissions::from_mode(mode)).map_err(|e| DataError::io(path, "write", e))?;
+        temporary
+            .as_file()
+            .set_permissions(std::fs::Permissions::from_mode(mode))
+            .map_err(|e| DataError::io(path, "write", e))?;
     }
     temporary.persist(path).map_err(|e| DataError::io(path, "rename into place", e.error))?;
     Ok(value)
@@ -46,7 +53,10 @@ pub fn write_with<T>(path: &Path, fill: impl FnOnce(&mut BufWriter<&mut std::fs:
 pub fn clear(folder: &Path, prefix: &str) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix)) {
-        let old = entry.metadata().and_then(|m| m.modified()).is_ok_and(|time| time.elapsed().is_ok_and(|age| age.as_secs() >= 60));
+        let old = entry
+            .metadata()
+            .and_then(|m| m.modified())
+            .is_ok_and(|time| time.elapsed().is_ok_and(|age| age.as_secs() >= 60));
         if old && std::fs::File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
             let path = entry.path();
             let _ = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
@@ -75,13 +85,23 @@ mod tests {
             file.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(age)).unwrap();
             file
         };
-        let (old, held, fresh, other) =
-            (left(".writing-result.txt-a", 600), left(".writing-result.txt-b", 600), left(".writing-result.txt-c", 1), left(".writing-other-d", 600));
+        let (old, held, fresh, other) = (
+            left(".writing-result.txt-a", 600),
+            left(".writing-result.txt-b", 600),
+            left(".writing-result.txt-c", 1),
+            left(".writing-other-d", 600),
+        );
         held.lock().unwrap();
         write(&path, b"whole").unwrap();
-        let mut names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<_> = std::fs::read_dir(folder.path())
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.sort();
-        assert_eq!(names, [".writing-other-d", ".writing-result.txt-b", ".writing-result.txt-c", "result.txt"]);
+        assert_eq!(
+            names,
+            [".writing-other-d", ".writing-result.txt-b", ".writing-result.txt-c", "result.txt"]
+        );
         drop((old, held, fresh, other));
     }
 

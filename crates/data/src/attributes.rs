@@ -27,7 +27,13 @@ impl Attributes {
     /// Never: the columns of a catalogue table are text.
     #[must_use]
     pub fn from_table(table: &RecordBatch, ids: &Vocabulary) -> Option<Self> {
-        let text = |column: usize| table.column(column).as_any().downcast_ref::<StringArray>().unwrap_or_else(|| panic!("catalogue columns are text"));
+        let text = |column: usize| {
+            table
+                .column(column)
+                .as_any()
+                .downcast_ref::<StringArray>()
+                .unwrap_or_else(|| panic!("catalogue columns are text"))
+        };
         let rows: Vec<Option<u32>> = text(0).iter().map(|id| id.and_then(|id| ids.index(id))).collect();
         let (mut columns, mut names) = (Vec::new(), Vec::new());
         let mut owned: Vec<Vec<u32>> = vec![Vec::new(); ids.len()];
@@ -39,7 +45,10 @@ impl Attributes {
             for part in values.iter().flatten().flat_map(|field| field.split('|')).filter(|p| !p.is_empty()) {
                 categories.insert(part, 0);
             }
-            if categories.len() < 2 || categories.len() > MOST_CATEGORIES || 2 * categories.len() > table.num_rows() {
+            if categories.len() < 2
+                || categories.len() > MOST_CATEGORIES
+                || 2 * categories.len() > table.num_rows()
+            {
                 continue;
             }
             let place = columns.iter().copied().max().map_or(0, |c: u32| c + 1);
@@ -70,7 +79,11 @@ impl Attributes {
     #[must_use]
     pub fn of(&self, index: u32) -> &[u32] {
         let index = index as usize;
-        if index + 1 < self.offsets.len() { &self.codes[self.offsets[index]..self.offsets[index + 1]] } else { &[] }
+        if index + 1 < self.offsets.len() {
+            &self.codes[self.offsets[index]..self.offsets[index + 1]]
+        } else {
+            &[]
+        }
     }
 
     /// Number of codes.
@@ -113,7 +126,8 @@ mod tests {
 
     #[test]
     fn categories_by_hand() {
-        let column = |values: [&str; 4]| Arc::new(StringArray::from(values.to_vec())) as arrow_array::ArrayRef;
+        let column =
+            |values: [&str; 4]| Arc::new(StringArray::from(values.to_vec())) as arrow_array::ArrayRef;
         let table = RecordBatch::try_from_iter([
             ("item_id", column(["7", "3", "9", "5"])),
             ("title", column(["A", "B", "C", "D"])),

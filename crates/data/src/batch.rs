@@ -50,7 +50,14 @@ impl<'a> Batches<'a> {
 
     /// The same over the users in `users` alone.
     #[must_use]
-    pub fn of_users(histories: &'a Histories, mut users: Vec<u32>, rows: usize, window: usize, seed: u64, epoch: u64) -> Self {
+    pub fn of_users(
+        histories: &'a Histories,
+        mut users: Vec<u32>,
+        rows: usize,
+        window: usize,
+        seed: u64,
+        epoch: u64,
+    ) -> Self {
         users.shuffle(&mut rng(seed, &format!("batches {epoch}")));
         // Long histories first keep the rows busy to the end; within a power of two the order is random.
         users.sort_by_key(|u| std::cmp::Reverse(histories.range(*u).len().ilog2()));

@@ -36,9 +36,20 @@ impl Drop for Folder {
 /// # Errors
 /// Those of [`read`](crate::read()) and of writing; [`DataError::Setting`] for a limit below [`LEAST`], and where `go_on` says no;
 /// [`DataError::File`] for an input with further columns, which are not carried.
-pub fn convert(path: &Path, options: &ReadOptions, gaps: Option<&IdleGaps>, out: &Path, limit: u64, go_on: &mut dyn FnMut(&str) -> bool) -> Result<LoadReport> {
+pub fn convert(
+    path: &Path,
+    options: &ReadOptions,
+    gaps: Option<&IdleGaps>,
+    out: &Path,
+    limit: u64,
+    go_on: &mut dyn FnMut(&str) -> bool,
+) -> Result<LoadReport> {
     if limit < LEAST {
-        return Err(DataError::Setting(format!("a memory limit of {} MB is too small; at least {} MB are needed", limit >> 20, LEAST >> 20)));
+        return Err(DataError::Setting(format!(
+            "a memory limit of {} MB is too small; at least {} MB are needed",
+            limit >> 20,
+            LEAST >> 20
+        )));
     }
     by_ranges(path, options, gaps, out, ((limit / 8 / RECORD as u64) as usize, limit / 2 / WORKING), go_on)
 }
@@ -73,11 +84,18 @@ fn by_ranges(
     let files_of_ranges = arrived.deal(&folder.0, &ranges, &user_rank, &item_rank, go_on)?;
     drop((user_rank, item_rank));
 
-    let mut report = LoadReport { users: user_ids.len(), items: item_ids.len(), files, ..LoadReport::default() };
+    let mut report =
+        LoadReport { users: user_ids.len(), items: item_ids.len(), files, ..LoadReport::default() };
     report.rejected = rejects.as_ref().map_or(0, |(_, rows)| *rows);
     report.rejects = rejects.map(|(path, _)| path);
     atomic::write_with(out, |file| {
-        let writer = RowGroups::new(file, out, Vec::new(), gaps, [Some(&user_ids), Some(&item_ids), event_ids.as_ref()])?;
+        let writer = RowGroups::new(
+            file,
+            out,
+            Vec::new(),
+            gaps,
+            [Some(&user_ids), Some(&item_ids), event_ids.as_ref()],
+        )?;
         let mut waiting = Waiting { writer, rows: Columns::default(), marks: Vec::new() };
         for (range, file) in files_of_ranges.iter().enumerate() {
             tell(go_on, &format!("range {} of {}", range + 1, files_of_ranges.len()))?;
@@ -117,7 +135,10 @@ struct Arrived {
 impl Arrived {
     fn new(folder: &Path, room: usize) -> Result<Self> {
         let path = folder.join("arrived");
-        let file = BufWriter::with_capacity(1 << 20, File::create(&path).map_err(|e| DataError::io(&path, "create", e))?);
+        let file = BufWriter::with_capacity(
+            1 << 20,
+            File::create(&path).map_err(|e| DataError::io(&path, "create", e))?,
+        );
         Ok(Self { path, file, room, rows: 0, counts: Vec::new() })
     }
 
@@ -128,7 +149,14 @@ impl Arrived {
             self.counts[columns.users[row] as usize] += 1;
             // A log without event types has no codes.
             let code = columns.event_codes.get(row).copied().unwrap_or(EventTypes::NULL);
-            put(&mut record, columns.users[row], columns.items[row], columns.timestamps.at(row), columns.values[row], code);
+            put(
+                &mut record,
+                columns.users[row],
+                columns.items[row],
+                columns.timestamps.at(row),
+                columns.values[row],
+                code,
+            );
             self.file.write_all(&record).map_err(|e| DataError::io(&self.path, "write", e))?;
         }
         self.rows += columns.users.len() as u64;
@@ -141,20 +169,36 @@ impl Arrived {
     }
 
     /// Deals the rows to one file a range, with final indices, and removes this one.
-    fn deal(mut self, folder: &Path, ranges: &Ranges, user_rank: &[u32], item_rank: &[u32], go_on: &mut dyn FnMut(&str) -> bool) -> Result<Vec<PathBuf>> {
+    fn deal(
+        mut self,
+        folder: &Path,
+        ranges: &Ranges,
+        user_rank: &[u32],
+        item_rank: &[u32],
+        go_on: &mut dyn FnMut(&str) -> bool,
+    ) -> Result<Vec<PathBuf>> {
         self.file.flush().map_err(|e| DataError::io(&self.path, "write", e))?;
         let n = ranges.first_users.len() - 1;
         let paths: Vec<PathBuf> = (0..n).map(|range| folder.join(format!("range-{range}"))).collect();
-        let create = |path: &PathBuf| Ok(BufWriter::with_capacity(1 << 17, File::create(path).map_err(|e| DataError::io(path, "create", e))?));
+        let create = |path: &PathBuf| {
+            Ok(BufWriter::with_capacity(
+                1 << 17,
+                File::create(path).map_err(|e| DataError::io(path, "create", e))?,
+            ))
+        };
         let mut files: Vec<BufWriter<File>> = paths.iter().map(create).collect::<Result<_>>()?;
-        let mut from = BufReader::with_capacity(1 << 20, File::open(&self.path).map_err(|e| DataError::io(&self.path, "open", e))?);
+        let mut from = BufReader::with_capacity(
+            1 << 20,
+            File::open(&self.path).map_err(|e| DataError::io(&self.path, "open", e))?,
+        );
         let mut record = [0; RECORD];
         for row in 0..self.rows {
             if row % (1 << 24) == 0 {
                 tell(go_on, &format!("{row} of {} rows dealt to ranges of users", self.rows))?;
             }
             from.read_exact(&mut record).map_err(|e| DataError::io(&self.path, "read", e))?;
-            let (user, item) = (user_rank[number(&record, 0) as usize], item_rank[number(&record, 4) as usize]);
+            let (user, item) =
+                (user_rank[number(&record, 0) as usize], item_rank[number(&record, 4) as usize]);
             record[..4].copy_from_slice(&user.to_le_bytes());
             record[4..8].copy_from_slice(&item.to_le_bytes());
             let range = ranges.of_user[user as usize] as usize;
@@ -232,7 +276,9 @@ fn load(path: &Path, first: u32, events: bool) -> Result<Columns> {
         file.read_exact(&mut record).map_err(fail)?;
         columns.users.push(number(&record, 0) - first);
         columns.items.push(number(&record, 4));
-        columns.timestamps.push((u64::from(number(&record, 12)) << 32 | u64::from(number(&record, 8))) as i64);
+        columns
+            .timestamps
+            .push((u64::from(number(&record, 12)) << 32 | u64::from(number(&record, 8))) as i64);
         columns.values.push(f32::from_bits(number(&record, 16)));
         if events {
             columns.codes.push(number(&record, 20));
@@ -297,10 +343,22 @@ mod tests {
 
     /// Rows of many users, out of order, with duplicates; event types where asked.
     fn log(folder: &Path, rows: u32, events: bool) -> PathBuf {
-        let mut text = String::from(if events { "USER_ID,ITEM_ID,EVENT_TYPE,TIMESTAMP\n" } else { "user,item,rating,timestamp\n" });
+        let mut text = String::from(if events {
+            "USER_ID,ITEM_ID,EVENT_TYPE,TIMESTAMP\n"
+        } else {
+            "user,item,rating,timestamp\n"
+        });
         for row in 0..rows {
-            let (user, item, time) = (row.wrapping_mul(7919) % 5000, row.wrapping_mul(104_729) % 300, 1_000_000_000 + row.wrapping_mul(31_337) % 90_000 * 40);
-            let middle = if events { ["click", "watch", ""][row as usize % 3].to_owned() } else { format!("{}", 1 + row % 5) };
+            let (user, item, time) = (
+                row.wrapping_mul(7919) % 5000,
+                row.wrapping_mul(104_729) % 300,
+                1_000_000_000 + row.wrapping_mul(31_337) % 90_000 * 40,
+            );
+            let middle = if events {
+                ["click", "watch", ""][row as usize % 3].to_owned()
+            } else {
+                format!("{}", 1 + row % 5)
+            };
             text.push_str(&format!("u{user},{item},{middle},{time}\n"));
             if row % 50 == 0 {
                 text.push_str(&format!("u{user},{item},{middle},{time}\n"));
@@ -319,27 +377,54 @@ mod tests {
             let options = ReadOptions::default();
             for gaps in [None, Some(IdleGaps::new(vec![60, 86_400]).unwrap())] {
                 let (table, expected) = read(&input, &options).unwrap();
-                let (whole, bounded) = (folder.path().join("whole.parquet"), folder.path().join("bounded.parquet"));
+                let (whole, bounded) =
+                    (folder.path().join("whole.parquet"), folder.path().join("bounded.parquet"));
                 match &gaps {
                     None => store::write_interactions(&table, &whole).unwrap(),
                     Some(gaps) => store::write_sessions(&table, gaps, &whole).unwrap(),
                 }
                 let mut told = 0;
                 // The text as it came, and Parquet that is sorted already.
-                for (input, sizes) in [(&input, (100_000, 100_000)), (&input, (700, 4_000)), (&whole, (100_000, 100_000)), (&whole, (700, 4_000))] {
+                for (input, sizes) in [
+                    (&input, (100_000, 100_000)),
+                    (&input, (700, 4_000)),
+                    (&whole, (100_000, 100_000)),
+                    (&whole, (700, 4_000)),
+                ] {
                     let report = by_ranges(input, &options, gaps.as_ref(), &bounded, sizes, &mut |_| {
                         told += 1;
                         true
                     });
                     // What was written has its duplicates behind it.
-                    let dropped = if input == &whole { (0, 0) } else { (expected.duplicates, expected.conflicting_duplicates) };
-                    assert_eq!(report.unwrap(), LoadReport { duplicates: dropped.0, conflicting_duplicates: dropped.1, ..expected.clone() });
-                    assert_eq!(std::fs::read(&bounded).unwrap(), std::fs::read(&whole).unwrap(), "events {events}, {gaps:?}, {sizes:?}");
+                    let dropped = if input == &whole {
+                        (0, 0)
+                    } else {
+                        (expected.duplicates, expected.conflicting_duplicates)
+                    };
+                    assert_eq!(
+                        report.unwrap(),
+                        LoadReport {
+                            duplicates: dropped.0,
+                            conflicting_duplicates: dropped.1,
+                            ..expected.clone()
+                        }
+                    );
+                    assert_eq!(
+                        std::fs::read(&bounded).unwrap(),
+                        std::fs::read(&whole).unwrap(),
+                        "events {events}, {gaps:?}, {sizes:?}"
+                    );
                 }
                 assert!(told > 15, "several ranges");
             }
         }
-        assert!(std::fs::read_dir(folder.path()).unwrap().all(|e| !e.unwrap().file_name().to_string_lossy().starts_with('.')));
+        assert!(
+            std::fs::read_dir(folder.path()).unwrap().all(|e| !e
+                .unwrap()
+                .file_name()
+                .to_string_lossy()
+                .starts_with('.'))
+        );
     }
 
     #[test]
@@ -354,7 +439,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let input = log(folder.path(), 2_000, false);
         let out = folder.path().join("out.parquet");
-        let run = |limit, go_on: &mut dyn FnMut(&str) -> bool| convert(&input, &ReadOptions::default(), None, &out, limit, go_on).unwrap_err().to_string();
+        let run = |limit, go_on: &mut dyn FnMut(&str) -> bool| {
+            convert(&input, &ReadOptions::default(), None, &out, limit, go_on).unwrap_err().to_string()
+        };
         assert!(run(1 << 20, &mut |_| true).contains("at least 64 MB"));
         assert!(run(LEAST, &mut |_| false).contains("nothing is left"));
         std::fs::write(&input, "user,item,rating,timestamp\n1,2,3,x\n").unwrap();

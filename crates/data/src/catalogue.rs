@@ -46,12 +46,20 @@ pub fn read(path: &Path) -> Result<RecordBatch> {
     open_text(path)?.read_to_end(&mut bytes).map_err(|e| DataError::io(path, "read", e))?;
     match bare.as_str() {
         "u.item" => flags(path, &latin1(&bytes)),
-        "u.user" => plain(path, &latin1(&bytes), "|", &["user_id", "age", "gender", "occupation", "zip_code"]),
+        "u.user" => {
+            plain(path, &latin1(&bytes), "|", &["user_id", "age", "gender", "occupation", "zip_code"])
+        }
         "movies.dat" => plain(path, &text_or_latin1(&bytes), "::", &["item_id", "title", "genres"]),
-        "users.dat" => plain(path, &latin1(&bytes), "::", &["user_id", "gender", "age", "occupation", "zip_code"]),
+        "users.dat" => {
+            plain(path, &latin1(&bytes), "::", &["user_id", "gender", "age", "occupation", "zip_code"])
+        }
         // Titles hold unquoted commas, so only the first two divide.
-        "movie_titles.txt" | "movie_titles.csv" => plain(path, &latin1(&bytes), ",", &["item_id", "year", "title"]),
-        _ if [".csv", ".tsv", ".item", ".user"].iter().any(|end| bare.ends_with(end)) => headed(path, &bytes, &bare),
+        "movie_titles.txt" | "movie_titles.csv" => {
+            plain(path, &latin1(&bytes), ",", &["item_id", "year", "title"])
+        }
+        _ if [".csv", ".tsv", ".item", ".user"].iter().any(|end| bare.ends_with(end)) => {
+            headed(path, &bytes, &bare)
+        }
         _ => Err(DataError::file(
             path.display(),
             "is no known item or user table",
@@ -86,7 +94,11 @@ fn numbered(text: &str) -> impl Iterator<Item = (usize, &str)> {
 }
 
 fn malformed(path: &Path, number: usize, line: &str, expected: &str) -> DataError {
-    DataError::file(format!("{}:{number}", path.display()), format!("too few fields\n  text: {}", line.escape_debug()), format!("a line is {expected}"))
+    DataError::file(
+        format!("{}:{number}", path.display()),
+        format!("too few fields\n  text: {}", line.escape_debug()),
+        format!("a line is {expected}"),
+    )
 }
 
 fn flags(path: &Path, text: &str) -> Result<RecordBatch> {
@@ -95,7 +107,12 @@ fn flags(path: &Path, text: &str) -> Result<RecordBatch> {
         if fields.len() != 5 + GENRES_100K.len() {
             return Err(malformed(path, number, line, "id|title|date|video date|url and 19 genre flags"));
         }
-        let genres: Vec<&str> = GENRES_100K.iter().zip(&fields[5..]).filter(|(_, flag)| **flag == "1").map(|(genre, _)| *genre).collect();
+        let genres: Vec<&str> = GENRES_100K
+            .iter()
+            .zip(&fields[5..])
+            .filter(|(_, flag)| **flag == "1")
+            .map(|(genre, _)| *genre)
+            .collect();
         Ok(vec![fields[0].to_owned(), fields[1].to_owned(), genres.join("|"), fields[2].to_owned()])
     });
     table(["item_id", "title", "genres", "release_date"].map(str::to_owned).to_vec(), rows)
@@ -104,7 +121,10 @@ fn flags(path: &Path, text: &str) -> Result<RecordBatch> {
 fn headed(path: &Path, bytes: &[u8], name: &str) -> Result<RecordBatch> {
     let tabs = !name.ends_with(".csv");
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let mut reader = csv::ReaderBuilder::new().delimiter(if tabs { b'\t' } else { b',' }).quoting(!tabs || name.ends_with(".tsv")).from_reader(bytes);
+    let mut reader = csv::ReaderBuilder::new()
+        .delimiter(if tabs { b'\t' } else { b',' })
+        .quoting(!tabs || name.ends_with(".tsv"))
+        .from_reader(bytes);
     let fail = |e: csv::Error| DataError::file(path.display(), e.to_string(), "mend the line");
     let header: Vec<String> = reader
         .headers()
@@ -116,11 +136,16 @@ fn headed(path: &Path, bytes: &[u8], name: &str) -> Result<RecordBatch> {
             other => other.to_owned(),
         })
         .collect();
-    let rows = reader.records().map(|record| Ok(record.map_err(fail)?.iter().map(str::to_owned).collect::<Vec<_>>()));
+    let rows = reader
+        .records()
+        .map(|record| Ok(record.map_err(fail)?.iter().map(str::to_owned).collect::<Vec<_>>()));
     table(header, rows)
 }
 
-fn table<S: AsRef<str>>(names: Vec<String>, rows: impl Iterator<Item = Result<Vec<S>>>) -> Result<RecordBatch> {
+fn table<S: AsRef<str>>(
+    names: Vec<String>,
+    rows: impl Iterator<Item = Result<Vec<S>>>,
+) -> Result<RecordBatch> {
     let mut columns: Vec<Vec<String>> = vec![Vec::new(); names.len()];
     for row in rows {
         for (column, field) in columns.iter_mut().zip(row?) {
@@ -128,7 +153,8 @@ fn table<S: AsRef<str>>(names: Vec<String>, rows: impl Iterator<Item = Result<Ve
         }
     }
     let fields: Vec<Field> = names.into_iter().map(|name| Field::new(name, DataType::Utf8, true)).collect();
-    let arrays: Vec<ArrayRef> = columns.into_iter().map(|column| Arc::new(StringArray::from(column)) as ArrayRef).collect();
+    let arrays: Vec<ArrayRef> =
+        columns.into_iter().map(|column| Arc::new(StringArray::from(column)) as ArrayRef).collect();
     RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).map_err(|e| DataError::Setting(e.to_string()))
 }
 
@@ -152,11 +178,15 @@ mod tests {
     fn every_known_table() {
         let movies = read_as("movies.dat", b"1::Caf\xe9 (1995)::Drama|War\n").unwrap();
         assert_eq!(cell(&movies, "title", 0), "Café (1995)");
-        let movies = read_as("movies.csv", b"movieId,title,genres\n1,\"Net, The (1995)\",Action|Crime\n").unwrap();
+        let movies =
+            read_as("movies.csv", b"movieId,title,genres\n1,\"Net, The (1995)\",Action|Crime\n").unwrap();
         assert_eq!(cell(&movies, "title", 0), "Net, The (1995)");
         let titles = read_as("movie_titles.txt", b"72,1996,At Home, Among Strangers\n").unwrap();
         assert_eq!(cell(&titles, "title", 0), "At Home, Among Strangers");
-        let item = format!("267|unknown||||{}\n", ["1"].iter().chain(["0"; 18].iter()).copied().collect::<Vec<_>>().join("|"));
+        let item = format!(
+            "267|unknown||||{}\n",
+            ["1"].iter().chain(["0"; 18].iter()).copied().collect::<Vec<_>>().join("|")
+        );
         assert_eq!(cell(&read_as("u.item", item.as_bytes()).unwrap(), "genres", 0), "unknown");
         let users = read_as("users.dat", b"1::F::1::10::48067\n").unwrap();
         assert_eq!(cell(&users, "occupation", 0), "10");

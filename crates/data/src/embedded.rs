@@ -29,8 +29,11 @@ pub fn load() -> Result<Interactions> {
     let folder = scratch()?;
     let path = folder.path().join("interactions.parquet");
     crate::atomic::write(&path, ratings)?;
-    let options =
-        crate::ReadOptions { format: Some(crate::Format::Parquet), scale: Manifest::find(NAME)?.read_options()?.scale, ..crate::ReadOptions::default() };
+    let options = crate::ReadOptions {
+        format: Some(crate::Format::Parquet),
+        scale: Manifest::find(NAME)?.read_options()?.scale,
+        ..crate::ReadOptions::default()
+    };
     Ok(crate::read(&path, &options)?.0)
 }
 

@@ -73,7 +73,10 @@ impl DataError {
         let mut cause: Option<&(dyn Error + 'static)> = source.source();
         while let Some(error) = cause {
             if let Some(error) = error.downcast_ref::<io::Error>() {
-                let copy = error.raw_os_error().map_or_else(|| io::Error::new(error.kind(), error.to_string()), io::Error::from_raw_os_error);
+                let copy = error.raw_os_error().map_or_else(
+                    || io::Error::new(error.kind(), error.to_string()),
+                    io::Error::from_raw_os_error,
+                );
                 return Self::io(path, "read or write", copy);
             }
             cause = error.source();
@@ -158,20 +161,32 @@ impl BadRow {
 
     fn help(&self, allowed: usize) -> String {
         let hint = match self.case {
-            RowCase::TimeInFuture => "are the time stamps in milliseconds? then pass --time-unit ms; otherwise ",
-            RowCase::MissingField | RowCase::ExtraField => "if the file has other columns or another delimiter, pass --format csv with --delimiter; otherwise ",
+            RowCase::TimeInFuture => {
+                "are the time stamps in milliseconds? then pass --time-unit ms; otherwise "
+            }
+            RowCase::MissingField | RowCase::ExtraField => {
+                "if the file has other columns or another delimiter, pass --format csv with --delimiter; otherwise "
+            }
             _ => "",
         };
         if allowed == 0 {
-            format!("{hint}mend the line, or pass --skip-bad-rows N to move up to N such lines into a rejects file")
+            format!(
+                "{hint}mend the line, or pass --skip-bad-rows N to move up to N such lines into a rejects file"
+            )
         } else {
-            format!("{hint}more than the {allowed} lines allowed by --skip-bad-rows are bad; nothing was written")
+            format!(
+                "{hint}more than the {allowed} lines allowed by --skip-bad-rows are bad; nothing was written"
+            )
         }
     }
 }
 
 impl fmt::Display for BadRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}\n  text: {}\n  expected: {}", self.file, self.line, self.case, self.text, self.expected)
+        write!(
+            f,
+            "{}:{}: {}\n  text: {}\n  expected: {}",
+            self.file, self.line, self.case, self.text, self.expected
+        )
     }
 }

@@ -48,7 +48,11 @@ impl Membership {
     #[must_use]
     pub fn of(&self, user: u32) -> &[u32] {
         let user = user as usize;
-        if user + 1 < self.offsets.len() { &self.items[self.offsets[user]..self.offsets[user + 1]] } else { &[] }
+        if user + 1 < self.offsets.len() {
+            &self.items[self.offsets[user]..self.offsets[user + 1]]
+        } else {
+            &[]
+        }
     }
 
     /// One offset a user, and the total.
@@ -84,7 +88,13 @@ impl Histories {
     /// # Panics
     /// When the columns differ in length or the offsets do not cover them.
     #[must_use]
-    pub fn new(offsets: Vec<usize>, items: Vec<u32>, values: impl Into<Values>, timestamps: impl Into<Timestamps>, n_items: usize) -> Self {
+    pub fn new(
+        offsets: Vec<usize>,
+        items: Vec<u32>,
+        values: impl Into<Values>,
+        timestamps: impl Into<Timestamps>,
+        n_items: usize,
+    ) -> Self {
         let (values, timestamps) = (values.into(), timestamps.into());
         assert_eq!(offsets.last().copied(), Some(items.len()), "offsets cover the rows");
         assert!(items.len() == values.len() && items.len() == timestamps.len(), "columns are of one length");
@@ -119,7 +129,11 @@ impl Histories {
     #[must_use]
     pub fn user(&self, user: u32) -> History<'_> {
         let range = self.range(user);
-        History { items: &self.items[range.clone()], values: self.values.slice(range.clone()), timestamps: self.timestamps.slice(range) }
+        History {
+            items: &self.items[range.clone()],
+            values: self.values.slice(range.clone()),
+            timestamps: self.timestamps.slice(range),
+        }
     }
 
     /// One user's row numbers; empty for a user index beyond the space.

@@ -84,7 +84,11 @@ pub(crate) struct RawColumns {
 impl RawColumns {
     /// Columns of a whole log, whose ids come millions of times.
     pub fn of_all() -> Self {
-        Self { user_names: VocabularyBuilder::of_numbers(), item_names: VocabularyBuilder::of_numbers(), ..Self::default() }
+        Self {
+            user_names: VocabularyBuilder::of_numbers(),
+            item_names: VocabularyBuilder::of_numbers(),
+            ..Self::default()
+        }
     }
 }
 
@@ -122,7 +126,13 @@ impl Interactions {
     /// All rows as histories, one a user.
     #[must_use]
     pub fn histories(&self) -> Histories {
-        Histories::new(self.user_offsets(), self.items.clone(), self.values.clone(), self.timestamps.clone(), self.n_items())
+        Histories::new(
+            self.user_offsets(),
+            self.items.clone(),
+            self.values.clone(),
+            self.timestamps.clone(),
+            self.n_items(),
+        )
     }
 
     /// The rows of the users whose name `keep` takes; users and items without rows lose their indices.
@@ -131,7 +141,8 @@ impl Interactions {
     /// [`DataError::Setting`] when a further column cannot be cut.
     pub fn of_users(&self, keep: impl Fn(&str) -> bool) -> Result<Self> {
         let kept: Vec<bool> = self.user_ids.iter().map(keep).collect();
-        let rows: Vec<u32> = (0..self.len() as u32).filter(|row| kept[self.users[*row as usize] as usize]).collect();
+        let rows: Vec<u32> =
+            (0..self.len() as u32).filter(|row| kept[self.users[*row as usize] as usize]).collect();
         // Names keep their order, so that new indices are ranks among what stays.
         let renumber = |column: &[u32], ids: &Vocabulary| {
             let mut there = vec![false; ids.len()];
@@ -141,11 +152,16 @@ impl Interactions {
                 Some(next.saturating_sub(1))
             };
             let ranks: Vec<u32> = there.iter().scan(0, rank).collect();
-            let names: Vocabulary = (0..ids.len() as u32).filter(|id| there[*id as usize]).map(|id| ids.name(id)).collect();
+            let names: Vocabulary =
+                (0..ids.len() as u32).filter(|id| there[*id as usize]).map(|id| ids.name(id)).collect();
             (rows.iter().map(|row| ranks[column[*row as usize] as usize]).collect::<Vec<u32>>(), names)
         };
-        let ((users, user_ids), (items, item_ids)) = (renumber(&self.users, &self.user_ids), renumber(&self.items, &self.item_ids));
-        let event_types = self.event_types.as_ref().map(|types| EventTypes { codes: gather(&types.codes, &rows), names: types.names.clone() });
+        let ((users, user_ids), (items, item_ids)) =
+            (renumber(&self.users, &self.user_ids), renumber(&self.items, &self.item_ids));
+        let event_types = self
+            .event_types
+            .as_ref()
+            .map(|types| EventTypes { codes: gather(&types.codes, &rows), names: types.names.clone() });
         let (timestamps, values) = (self.timestamps.gathered(&rows), self.values.gathered(&rows));
         let rows = UInt32Array::from(rows);
         let cut = |(name, column): &(String, ArrayRef)| match arrow_select::take::take(column, &rows, None) {
@@ -186,7 +202,13 @@ impl Interactions {
                 }
             }
         };
-        feed(&mut self.users.iter().zip(&self.items).map(|(u, i)| (u64::from(*u) << 32 | u64::from(*i)).to_le_bytes()));
+        feed(
+            &mut self
+                .users
+                .iter()
+                .zip(&self.items)
+                .map(|(u, i)| (u64::from(*u) << 32 | u64::from(*i)).to_le_bytes()),
+        );
         feed(&mut self.timestamps.iter().map(i64::to_le_bytes));
         feed(&mut self.values.iter().map(|v| u64::from(v.to_bits()).to_le_bytes()));
         hasher.update(&buffer);
@@ -200,9 +222,22 @@ impl Interactions {
     /// Sorts and deduplicates what a reader collected. Returns the counts of dropped duplicates
     /// (all, and those with another value).
     pub(crate) fn from_raw(raw: RawColumns) -> Result<(Self, usize, usize)> {
-        let RawColumns { mut users, mut items, timestamps, values, event_codes, user_names, item_names, event_names, extra } = raw;
+        let RawColumns {
+            mut users,
+            mut items,
+            timestamps,
+            values,
+            event_codes,
+            user_names,
+            item_names,
+            event_names,
+            extra,
+        } = raw;
         if users.len() >= u32::MAX as usize {
-            return Err(DataError::Setting(format!("{} rows are more than one table holds (2^32 - 2); split the input", users.len())));
+            return Err(DataError::Setting(format!(
+                "{} rows are more than one table holds (2^32 - 2); split the input",
+                users.len()
+            )));
         }
         let (user_ids, user_rank) = user_names.finish_sorted();
         let (item_ids, item_rank) = item_names.finish_sorted();
@@ -255,7 +290,13 @@ mod tests {
 
     #[test]
     fn sorted_by_user_time_arrival() {
-        let (table, dropped, _) = Interactions::from_raw(raw(&[("10", "a", 5, 1.0), ("9", "b", 7, 2.0), ("10", "c", 5, 3.0), ("10", "d", 1, 4.0)])).unwrap();
+        let (table, dropped, _) = Interactions::from_raw(raw(&[
+            ("10", "a", 5, 1.0),
+            ("9", "b", 7, 2.0),
+            ("10", "c", 5, 3.0),
+            ("10", "d", 1, 4.0),
+        ]))
+        .unwrap();
         assert_eq!(dropped, 0);
         assert_eq!(table.user_ids.iter().collect::<Vec<_>>(), ["9", "10"]);
         assert_eq!(table.users, [0, 1, 1, 1]);
@@ -265,8 +306,14 @@ mod tests {
 
     #[test]
     fn last_of_equal_user_item_time_wins() {
-        let (table, dropped, conflicts) =
-            Interactions::from_raw(raw(&[("1", "a", 5, 1.0), ("1", "b", 5, 2.0), ("1", "a", 5, 3.0), ("1", "b", 5, 2.0), ("1", "a", 6, 4.0)])).unwrap();
+        let (table, dropped, conflicts) = Interactions::from_raw(raw(&[
+            ("1", "a", 5, 1.0),
+            ("1", "b", 5, 2.0),
+            ("1", "a", 5, 3.0),
+            ("1", "b", 5, 2.0),
+            ("1", "a", 6, 4.0),
+        ]))
+        .unwrap();
         assert_eq!((dropped, conflicts), (2, 1));
         assert_eq!(table.values.all().to_vec(), [3.0, 2.0, 4.0]);
     }

@@ -100,8 +100,16 @@ macro_rules! manifests {
     };
 }
 
-const FILES: &[&str] =
-    manifests!["ml-latest-small.toml", "ml-100k.toml", "ml-1m.toml", "ml-10m.toml", "ml-20m.toml", "ml-25m.toml", "ml-32m.toml", "netflix.toml",];
+const FILES: &[&str] = manifests![
+    "ml-latest-small.toml",
+    "ml-100k.toml",
+    "ml-1m.toml",
+    "ml-10m.toml",
+    "ml-20m.toml",
+    "ml-25m.toml",
+    "ml-32m.toml",
+    "netflix.toml",
+];
 
 impl Manifest {
     /// All known data sets, the embedded default first.
@@ -110,7 +118,12 @@ impl Manifest {
     /// Never: a test parses every file that is compiled in.
     #[must_use]
     pub fn all() -> Vec<Self> {
-        FILES.iter().map(|text| toml::from_str(text).unwrap_or_else(|e| panic!("a compiled-in manifest does not parse: {e}"))).collect()
+        FILES
+            .iter()
+            .map(|text| {
+                toml::from_str(text).unwrap_or_else(|e| panic!("a compiled-in manifest does not parse: {e}"))
+            })
+            .collect()
     }
 
     /// The data set of this name.
@@ -134,7 +147,11 @@ impl Manifest {
     /// [`DataError::Setting`] when the manifest names an unknown format.
     pub fn read_options(&self) -> Result<ReadOptions> {
         let format: Format = self.format.parse().map_err(DataError::Setting)?;
-        Ok(ReadOptions { format: Some(format), scale: Some((self.scale.min, self.scale.max)), ..ReadOptions::default() })
+        Ok(ReadOptions {
+            format: Some(format),
+            scale: Some((self.scale.min, self.scale.max)),
+            ..ReadOptions::default()
+        })
     }
 
     /// Where the ratings lie at `path`: the file itself, or one of [`files`](Self::files) in a folder.
@@ -169,9 +186,11 @@ impl Manifest {
     #[must_use]
     pub fn differences(&self, table: &Interactions) -> Vec<String> {
         let mut differences = Vec::new();
-        for (what, found, official) in
-            [("ratings", table.len(), self.counts.ratings), ("users", table.n_users(), self.counts.users), ("items", table.n_items(), self.counts.items)]
-        {
+        for (what, found, official) in [
+            ("ratings", table.len(), self.counts.ratings),
+            ("users", table.n_users(), self.counts.users),
+            ("items", table.n_items(), self.counts.items),
+        ] {
             if found != official {
                 differences.push(format!("{} has {found} {what}, officially {official}", self.name));
             }

@@ -23,16 +23,23 @@ impl Columns {
         let mut order = grouped_rows(&users, &offsets);
         // Users follow from the offsets.
         drop(users);
-        per_user(&mut order, &offsets).into_par_iter().for_each_init(Vec::new, |timed, rows| by_time(rows, &timestamps, timed));
+        per_user(&mut order, &offsets)
+            .into_par_iter()
+            .for_each_init(Vec::new, |timed, rows| by_time(rows, &timestamps, timed));
         let mut sorted = Self { users: Vec::new(), items, timestamps, values, codes }.gathered(&order);
         sorted.users.reserve(order.len());
-        offsets.windows(2).enumerate().for_each(|(user, range)| sorted.users.extend(std::iter::repeat_n(user as u32, range[1] - range[0])));
+        offsets.windows(2).enumerate().for_each(|(user, range)| {
+            sorted.users.extend(std::iter::repeat_n(user as u32, range[1] - range[0]))
+        });
 
-        let repeated: Vec<Repeated> = offsets.par_windows(2).flat_map_iter(|range| sorted.repeated(range[0]..range[1])).collect();
+        let repeated: Vec<Repeated> =
+            offsets.par_windows(2).flat_map_iter(|range| sorted.repeated(range[0]..range[1])).collect();
         let conflicts = repeated.iter().filter(|row| row.conflicts).count();
         if !repeated.is_empty() {
             let dropped: Vec<u32> = repeated.iter().map(|row| row.place).collect();
-            [&mut order, &mut sorted.users, &mut sorted.items, &mut sorted.codes].into_iter().for_each(|column| without(column, &dropped));
+            [&mut order, &mut sorted.users, &mut sorted.items, &mut sorted.codes]
+                .into_iter()
+                .for_each(|column| without(column, &dropped));
             sorted.timestamps.drop_rows(&dropped);
             sorted.values.drop_rows(&dropped);
         }
@@ -46,21 +53,32 @@ impl Columns {
         let column = |old: Vec<u32>| if old.is_empty() { old } else { gather(&old, order) };
         let times = |old: Timestamps| old.gathered(order);
         let numbers = |old: Values| old.gathered(order);
-        Self { users: column(users), items: column(items), timestamps: times(timestamps), values: numbers(values), codes: column(codes) }
+        Self {
+            users: column(users),
+            items: column(items),
+            timestamps: times(timestamps),
+            values: numbers(values),
+            codes: column(codes),
+        }
     }
 
     /// Rows of one user that come again later with the same item and time: the last one counts.
     fn repeated(&self, rows: std::ops::Range<usize>) -> Vec<Repeated> {
         let (mut found, mut at_once, mut start) = (Vec::new(), Vec::new(), rows.start);
         while start < rows.end {
-            let end = (start + 1..rows.end).find(|row| self.timestamps.at(*row) != self.timestamps.at(start)).unwrap_or(rows.end);
+            let end = (start + 1..rows.end)
+                .find(|row| self.timestamps.at(*row) != self.timestamps.at(start))
+                .unwrap_or(rows.end);
             if end - start > 1 {
                 at_once.clear();
                 at_once.extend((start..end).map(|row| (self.items[row], row)));
                 at_once.sort_unstable();
                 for pair in at_once.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
                     let (a, b) = (self.values[pair[0].1], self.values[pair[1].1]);
-                    found.push(Repeated { place: pair[0].1 as u32, conflicts: a != b && !(a.is_nan() && b.is_nan()) });
+                    found.push(Repeated {
+                        place: pair[0].1 as u32,
+                        conflicts: a != b && !(a.is_nan() && b.is_nan()),
+                    });
                 }
             }
             start = end;
@@ -105,19 +123,24 @@ pub(crate) fn per_user<'a, T>(mut rows: &'a mut [T], offsets: &[usize]) -> Vec<&
 fn grouped_rows(users: &[u32], offsets: &[usize]) -> Vec<u32> {
     let n_users = offsets.len() - 1;
     let tasks = rayon::current_num_threads().min(8);
-    let mut firsts: Vec<usize> = (0..tasks).map(|task| offsets.partition_point(|offset| *offset < users.len() * task / tasks)).collect();
+    let mut firsts: Vec<usize> = (0..tasks)
+        .map(|task| offsets.partition_point(|offset| *offset < users.len() * task / tasks))
+        .collect();
     firsts.push(n_users);
     let bounds: Vec<usize> = firsts.iter().map(|first| offsets[*first]).collect();
     let mut order = vec![0; users.len()];
-    per_user(&mut order, &bounds).into_par_iter().zip(firsts.par_windows(2)).zip(&bounds).for_each(|((places, range), before)| {
-        let mut next: Vec<usize> = offsets[range[0]..range[1]].iter().map(|offset| offset - before).collect();
-        for (row, user) in users.iter().enumerate() {
-            if let Some(next) = next.get_mut((*user as usize).wrapping_sub(range[0])) {
-                places[*next] = row as u32;
-                *next += 1;
+    per_user(&mut order, &bounds).into_par_iter().zip(firsts.par_windows(2)).zip(&bounds).for_each(
+        |((places, range), before)| {
+            let mut next: Vec<usize> =
+                offsets[range[0]..range[1]].iter().map(|offset| offset - before).collect();
+            for (row, user) in users.iter().enumerate() {
+                if let Some(next) = next.get_mut((*user as usize).wrapping_sub(range[0])) {
+                    places[*next] = row as u32;
+                    *next += 1;
+                }
             }
-        }
-    });
+        },
+    );
     order
 }
 

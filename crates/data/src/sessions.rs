@@ -24,10 +24,15 @@ impl IdleGaps {
             return Err(DataError::Setting(format!("idle gap {bad} s is not positive")));
         }
         if let Some([short, long, ..]) = seconds.windows(2).find(|p| p[0] >= p[1]) {
-            return Err(DataError::Setting(format!("idle gaps must grow, and {long} s does not follow {short} s; give the shortest first")));
+            return Err(DataError::Setting(format!(
+                "idle gaps must grow, and {long} s does not follow {short} s; give the shortest first"
+            )));
         }
         if seconds.len() > 255 {
-            return Err(DataError::Setting(format!("{} idle gaps; at most 255 levels are possible", seconds.len())));
+            return Err(DataError::Setting(format!(
+                "{} idle gaps; at most 255 levels are possible",
+                seconds.len()
+            )));
         }
         Ok(Self(seconds))
     }
@@ -61,15 +66,17 @@ impl IdleGaps {
     #[must_use]
     pub fn marks(&self, timestamps: TimeSlice, offsets: &[usize]) -> Vec<u8> {
         let mut marks = vec![0; timestamps.len()];
-        per_user(&mut marks, offsets).into_par_iter().zip(offsets.par_windows(2)).for_each(|(marks, range)| {
-            let times = timestamps.slice(range[0]..range[1]);
-            if let Some(first) = marks.first_mut() {
-                *first = self.levels() as u8;
-            }
-            for ((mark, time), before) in marks.iter_mut().zip(times).skip(1).zip(times) {
-                *mark = self.crossed(time - before);
-            }
-        });
+        per_user(&mut marks, offsets).into_par_iter().zip(offsets.par_windows(2)).for_each(
+            |(marks, range)| {
+                let times = timestamps.slice(range[0]..range[1]);
+                if let Some(first) = marks.first_mut() {
+                    *first = self.levels() as u8;
+                }
+                for ((mark, time), before) in marks.iter_mut().zip(times).skip(1).zip(times) {
+                    *mark = self.crossed(time - before);
+                }
+            },
+        );
         marks
     }
 }
@@ -81,7 +88,8 @@ impl std::str::FromStr for IdleGaps {
     fn from_str(text: &str) -> Result<Self> {
         let gaps = text.split(',').map(|part| {
             let part = part.trim();
-            let (digits, unit) = part.split_at(part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len()));
+            let (digits, unit) =
+                part.split_at(part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len()));
             let scale = match unit {
                 "" | "s" => 1,
                 "m" | "min" => 60,
@@ -91,7 +99,9 @@ impl std::str::FromStr for IdleGaps {
             };
             match digits.parse::<i64>() {
                 Ok(n) if scale > 0 => Ok(n.saturating_mul(scale)),
-                _ => Err(DataError::Setting(format!("idle gap {part:?} is not understood; write seconds or 30s, 1m, 2h, 30d"))),
+                _ => Err(DataError::Setting(format!(
+                    "idle gap {part:?} is not understood; write seconds or 30s, 1m, 2h, 30d"
+                ))),
             }
         });
         Self::new(gaps.collect::<Result<_>>()?)
@@ -102,13 +112,15 @@ impl std::str::FromStr for IdleGaps {
 #[must_use]
 pub fn numbers(marks: &[u8], offsets: &[usize], level: usize) -> Vec<i32> {
     let mut numbers = vec![0; marks.len()];
-    per_user(&mut numbers, offsets).into_par_iter().zip(offsets.par_windows(2)).for_each(|(numbers, range)| {
-        let mut session = -1;
-        for (number, mark) in numbers.iter_mut().zip(&marks[range[0]..range[1]]) {
-            session += i32::from(usize::from(*mark) > level);
-            *number = session;
-        }
-    });
+    per_user(&mut numbers, offsets).into_par_iter().zip(offsets.par_windows(2)).for_each(
+        |(numbers, range)| {
+            let mut session = -1;
+            for (number, mark) in numbers.iter_mut().zip(&marks[range[0]..range[1]]) {
+                session += i32::from(usize::from(*mark) > level);
+                *number = session;
+            }
+        },
+    );
     numbers
 }
 

@@ -15,10 +15,14 @@
 //! it can derive.
 
 use crate::vocabulary::compare_names;
-use crate::{DataError, EventTypes, IdleGaps, Interactions, Result, TimeSlice, ValueSlice, Vocabulary, atomic};
+use crate::{
+    DataError, EventTypes, IdleGaps, Interactions, Result, TimeSlice, ValueSlice, Vocabulary, atomic,
+};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type};
-use arrow_array::{ArrayRef, BooleanArray, DictionaryArray, Float32Array, Int32Array, Int64Array, RecordBatch, StringArray};
+use arrow_array::{
+    ArrayRef, BooleanArray, DictionaryArray, Float32Array, Int32Array, Int64Array, RecordBatch, StringArray,
+};
 use arrow_buffer::{BooleanBuffer, NullBuffer, ScalarBuffer};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -67,35 +71,66 @@ pub fn write_sessions(table: &Interactions, gaps: &IdleGaps, path: &Path) -> Res
 ///
 /// # Errors
 /// [`DataError::File`] for a batch of other columns and for rows out of order, what `next` answers, and [`DataError::Io`] when the file cannot be written.
-pub fn write_session_batches(path: &Path, gaps: &IdleGaps, next: &mut dyn FnMut() -> Result<Option<RecordBatch>>) -> Result<u64> {
+pub fn write_session_batches(
+    path: &Path,
+    gaps: &IdleGaps,
+    next: &mut dyn FnMut() -> Result<Option<RecordBatch>>,
+) -> Result<u64> {
     let schema = schema(Vec::new(), Some(gaps));
     let fail = |e: ParquetError| DataError::parquet(path, e);
     atomic::write_with(path, |file| {
-        let mut writer = ArrowWriter::try_new(file, schema.clone(), Some(properties(SESSIONS, Some(gaps)).as_ref().clone())).map_err(fail)?;
+        let mut writer = ArrowWriter::try_new(
+            file,
+            schema.clone(),
+            Some(properties(SESSIONS, Some(gaps)).as_ref().clone()),
+        )
+        .map_err(fail)?;
         let mut rows = 0;
         // Before all: "0" is the first name.
         let mut last = ("0".to_owned(), i64::MIN);
         while let Some(batch) = next()? {
-            let names = |schema: &Schema| schema.fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>();
+            let names =
+                |schema: &Schema| schema.fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>();
             if names(&batch.schema()) != names(&schema) {
-                let reason = format!("would get the columns {} instead of {}", names(&batch.schema()).join(", "), names(&schema).join(", "));
-                return Err(DataError::file(path.display(), reason, "hand over the columns of the session schema, in its order"));
+                let reason = format!(
+                    "would get the columns {} instead of {}",
+                    names(&batch.schema()).join(", "),
+                    names(&schema).join(", ")
+                );
+                return Err(DataError::file(
+                    path.display(),
+                    reason,
+                    "hand over the columns of the session schema, in its order",
+                ));
             }
-            let columns = batch.columns().iter().zip(schema.fields()).map(|(column, field)| arrow_cast::cast(column, field.data_type()));
+            let columns = batch
+                .columns()
+                .iter()
+                .zip(schema.fields())
+                .map(|(column, field)| arrow_cast::cast(column, field.data_type()));
             let columns: Vec<ArrayRef> = columns.collect::<Result<_, _>>().map_err(|e| fail(e.into()))?;
             let (users, times) = (columns[0].as_string::<i32>(), columns[2].as_primitive::<Int64Type>());
             for row in 0..batch.num_rows() {
                 let (user, time) = (users.value(row), times.value(row));
                 if compare_names(last.0.as_bytes(), user.as_bytes()).then(last.1.cmp(&time)).is_gt() {
-                    let reason = format!("would get user {user} at {time} after user {} at {}: rows out of order", last.0, last.1);
-                    return Err(DataError::file(path.display(), reason, "nothing was written; run the command again"));
+                    let reason = format!(
+                        "would get user {user} at {time} after user {} at {}: rows out of order",
+                        last.0, last.1
+                    );
+                    return Err(DataError::file(
+                        path.display(),
+                        reason,
+                        "nothing was written; run the command again",
+                    ));
                 }
                 if last.0 != user {
                     user.clone_into(&mut last.0);
                 }
                 last.1 = time;
             }
-            writer.write(&RecordBatch::try_new(schema.clone(), columns).map_err(|e| fail(e.into()))?).map_err(fail)?;
+            writer
+                .write(&RecordBatch::try_new(schema.clone(), columns).map_err(|e| fail(e.into()))?)
+                .map_err(fail)?;
             rows += batch.num_rows() as u64;
         }
         writer.close().map_err(fail)?;
@@ -106,14 +141,16 @@ pub fn write_session_batches(path: &Path, gaps: &IdleGaps, next: &mut dyn FnMut(
 fn write(table: &Interactions, gaps: Option<&IdleGaps>, path: &Path) -> Result<()> {
     let offsets = table.user_offsets();
     let marks = gaps.map(|gaps| gaps.marks(table.timestamps.all(), &offsets)).unwrap_or_default();
-    let extra: Vec<Field> = table.extra.iter().map(|(name, column)| Field::new(name, column.data_type().clone(), true)).collect();
+    let extra: Vec<Field> =
+        table.extra.iter().map(|(name, column)| Field::new(name, column.data_type().clone(), true)).collect();
     let names = [Some(&table.user_ids), Some(&table.item_ids), table.event_types.as_ref().map(|e| &e.names)];
     atomic::write_with(path, |file| {
         let mut writer = RowGroups::new(file, path, extra, gaps, names)?;
         let mut start = 0;
         while start < table.len() {
             let rows = start..(start + ROW_GROUP).min(table.len());
-            let extra: Vec<ArrayRef> = table.extra.iter().map(|(_, column)| column.slice(rows.start, rows.len())).collect();
+            let extra: Vec<ArrayRef> =
+                table.extra.iter().map(|(_, column)| column.slice(rows.start, rows.len())).collect();
             writer.write(&Rows {
                 users: &table.users[rows.clone()],
                 items: &table.items[rows.clone()],
@@ -157,11 +194,26 @@ pub(crate) struct RowGroups<'a, W: std::io::Write + Send> {
 
 impl<'a, W: std::io::Write + Send> RowGroups<'a, W> {
     /// Into `file`, whose name is `path`; names are those of users, items and event types.
-    pub fn new(file: W, path: &'a Path, extra: Vec<Field>, gaps: Option<&IdleGaps>, of: [Option<&Vocabulary>; 3]) -> Result<Self> {
+    pub fn new(
+        file: W,
+        path: &'a Path,
+        extra: Vec<Field>,
+        gaps: Option<&IdleGaps>,
+        of: [Option<&Vocabulary>; 3],
+    ) -> Result<Self> {
         let schema = schema(extra, gaps);
-        if let Some((_, field)) = schema.fields().iter().enumerate().find(|(at, f)| schema.fields()[..*at].iter().any(|other| other.name() == f.name())) {
+        if let Some((_, field)) = schema
+            .fields()
+            .iter()
+            .enumerate()
+            .find(|(at, f)| schema.fields()[..*at].iter().any(|other| other.name() == f.name()))
+        {
             let reason = format!("would hold two columns named {}", field.name());
-            return Err(DataError::file(path.display(), reason, "rename that column of the input, or leave it out"));
+            return Err(DataError::file(
+                path.display(),
+                reason,
+                "rename that column of the input, or leave it out",
+            ));
         }
         let fail = |e: ParquetError| DataError::parquet(path, e);
         let properties = properties(if gaps.is_some() { SESSIONS } else { INTERACTIONS }, gaps);
@@ -194,7 +246,13 @@ impl<'a, W: std::io::Write + Send> RowGroups<'a, W> {
                     if at.is_multiple_of(2) {
                         Arc::new(Int32Array::from_iter_values(numbers[at / 2].iter().copied()))
                     } else {
-                        Arc::new(BooleanArray::new(rows.marks.iter().map(|mark| usize::from(*mark) > at / 2).collect::<BooleanBuffer>(), None))
+                        Arc::new(BooleanArray::new(
+                            rows.marks
+                                .iter()
+                                .map(|mark| usize::from(*mark) > at / 2)
+                                .collect::<BooleanBuffer>(),
+                            None,
+                        ))
                     }
                 }
             }
@@ -295,12 +353,17 @@ fn properties(schema: &str, gaps: Option<&IdleGaps>) -> WriterPropertiesPtr {
     // Sorted numbers shrink as differences; a dictionary of them would only cost time.
     let mut delta = vec!["timestamp".to_owned()];
     if let Some(gaps) = gaps {
-        metadata.push(KeyValue::new(GAPS_KEY.into(), Some(gaps.seconds().iter().map(i64::to_string).collect::<Vec<_>>().join(","))));
+        metadata.push(KeyValue::new(
+            GAPS_KEY.into(),
+            Some(gaps.seconds().iter().map(i64::to_string).collect::<Vec<_>>().join(",")),
+        ));
         delta.extend((0..gaps.levels()).map(|level| format!("session_{level}")));
     }
     for name in delta {
         let column = ColumnPath::from(name);
-        builder = builder.set_column_dictionary_enabled(column.clone(), false).set_column_encoding(column, Encoding::DELTA_BINARY_PACKED);
+        builder = builder
+            .set_column_dictionary_enabled(column.clone(), false)
+            .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED);
     }
     Arc::new(builder.set_key_value_metadata(Some(metadata)).build())
 }
@@ -310,15 +373,24 @@ fn names(vocabulary: &Vocabulary) -> ArrayRef {
 }
 
 fn strings(codes: &[u32], names: &ArrayRef) -> ArrayRef {
-    let nulls = codes.contains(&EventTypes::NULL).then(|| codes.iter().map(|c| *c != EventTypes::NULL).collect::<NullBuffer>());
-    let keys = Int32Array::new(codes.iter().map(|c| if *c == EventTypes::NULL { 0 } else { *c as i32 }).collect::<ScalarBuffer<i32>>(), nulls);
+    let nulls = codes
+        .contains(&EventTypes::NULL)
+        .then(|| codes.iter().map(|c| *c != EventTypes::NULL).collect::<NullBuffer>());
+    let keys = Int32Array::new(
+        codes
+            .iter()
+            .map(|c| if *c == EventTypes::NULL { 0 } else { *c as i32 })
+            .collect::<ScalarBuffer<i32>>(),
+        nulls,
+    );
     // Codes come from the vocabulary, so they are in range.
     let array = DictionaryArray::<Int32Type>::try_new(keys, names.clone());
     array.map_or_else(|_| Arc::new(StringArray::new_null(codes.len())) as ArrayRef, |a| Arc::new(a))
 }
 
 fn floats(values: ValueSlice) -> ArrayRef {
-    let nulls = values.iter().any(|v| v.is_nan()).then(|| values.iter().map(|v| !v.is_nan()).collect::<NullBuffer>());
+    let nulls =
+        values.iter().any(|v| v.is_nan()).then(|| values.iter().map(|v| !v.is_nan()).collect::<NullBuffer>());
     Arc::new(Float32Array::new(values.iter().copied().collect::<ScalarBuffer<f32>>(), nulls))
 }
 
@@ -370,7 +442,9 @@ pub fn write_vocabulary(path: &Path, user_ids: &Vocabulary, item_ids: &Vocabular
     let fail = |e: ParquetError| DataError::parquet(path, e);
     let batch = RecordBatch::try_new(schema.clone(), columns).map_err(|e| fail(e.into()))?;
     atomic::write_with(path, |file| {
-        let mut writer = ArrowWriter::try_new(file, schema, Some(properties(VOCABULARY, None).as_ref().clone())).map_err(fail)?;
+        let mut writer =
+            ArrowWriter::try_new(file, schema, Some(properties(VOCABULARY, None).as_ref().clone()))
+                .map_err(fail)?;
         writer.write(&batch).map_err(fail)?;
         writer.close().map_err(fail)?;
         Ok(())
@@ -383,7 +457,9 @@ pub fn write_vocabulary(path: &Path, user_ids: &Vocabulary, item_ids: &Vocabular
 /// [`DataError::Io`], [`DataError::Parquet`], and [`DataError::File`] for another schema.
 pub fn read_vocabulary(path: &Path) -> Result<(Vocabulary, Vocabulary)> {
     let file = std::fs::File::open(path).map_err(|e| DataError::io(path, "open", e))?;
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file).and_then(ParquetRecordBatchReaderBuilder::build).map_err(|e| DataError::parquet(path, e))?;
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file)
+        .and_then(ParquetRecordBatchReaderBuilder::build)
+        .map_err(|e| DataError::parquet(path, e))?;
     let (mut users, mut items) = (Vec::new(), Vec::new());
     for batch in reader {
         let batch = batch.map_err(|e| DataError::parquet(path, e.into()))?;
@@ -392,7 +468,8 @@ pub fn read_vocabulary(path: &Path) -> Result<(Vocabulary, Vocabulary)> {
             return Err(DataError::file(path.display(), "is no vocabulary", "save the model again"));
         };
         for (field, name) in fields.iter().zip(names.iter()) {
-            if field == Some("user_id") { &mut users } else { &mut items }.push(name.unwrap_or_default().to_owned());
+            if field == Some("user_id") { &mut users } else { &mut items }
+                .push(name.unwrap_or_default().to_owned());
         }
     }
     let collect = |names: &[String]| names.iter().map(String::as_str).collect();

@@ -54,7 +54,9 @@ pub fn format_date(timestamp: i64) -> String {
 /// Parses `2005-09-06`, with an optional time of day that is kept (`T12:30:05` or ` 12:30:05`), to Unix seconds.
 pub(crate) fn parse_date(text: &[u8]) -> Option<i64> {
     let number = |range: std::ops::Range<usize>| -> Option<u32> {
-        text.get(range)?.iter().try_fold(0_u32, |n, b| b.is_ascii_digit().then(|| n * 10 + u32::from(b - b'0')))
+        text.get(range)?
+            .iter()
+            .try_fold(0_u32, |n, b| b.is_ascii_digit().then(|| n * 10 + u32::from(b - b'0')))
     };
     if text.len() < 10 || text[4] != b'-' || text[7] != b'-' {
         return None;
@@ -92,7 +94,9 @@ mod tests {
         assert_eq!(parse_date(b"1970-01-02"), Some(86_400));
         assert_eq!(parse_date(b"1970-01-01T00:01:05"), Some(65));
         assert_eq!(parse_date(b"1970-01-01 01:00:00Z"), Some(3600));
-        for bad in [&b"2005-13-01"[..], b"2005-9-06", b"2005/09/06", b"2005-09-06x", b"", b"2005-09-06T25:00:00"] {
+        for bad in
+            [&b"2005-13-01"[..], b"2005-9-06", b"2005/09/06", b"2005-09-06x", b"", b"2005-09-06T25:00:00"]
+        {
             assert_eq!(parse_date(bad), None, "{}", String::from_utf8_lossy(bad));
         }
     }

@@ -141,16 +141,24 @@ impl VocabularyBuilder {
     }
 
     /// Takes over what `part` gave out: the indices that its `codes` have here.
-    pub(crate) fn take<'a>(&'a mut self, part: &Self, codes: &'a [u32]) -> impl ExactSizeIterator<Item = u32> + 'a {
+    pub(crate) fn take<'a>(
+        &'a mut self,
+        part: &Self,
+        codes: &'a [u32],
+    ) -> impl ExactSizeIterator<Item = u32> + 'a {
         let names: Vec<u32> = part.names().map(|name| self.intern(name)).collect();
         let first = if part.numbers == Numbers::Themselves { SMALL } else { 0 };
-        codes.iter().map(move |code| if *code < first { self.number(*code) } else { names[(*code - first) as usize] })
+        codes
+            .iter()
+            .map(move |code| if *code < first { self.number(*code) } else { names[(*code - first) as usize] })
     }
 
     /// The index of a small whole number.
     fn number(&mut self, value: u32) -> u32 {
         match &self.numbers {
-            Numbers::Found(known) if known.get(value as usize).is_some_and(|index| *index != u32::MAX) => known[value as usize],
+            Numbers::Found(known) if known.get(value as usize).is_some_and(|index| *index != u32::MAX) => {
+                known[value as usize]
+            }
             _ => self.intern(value.to_string().as_bytes()),
         }
     }
@@ -216,9 +224,15 @@ impl VocabularyBuilder {
     /// its new one: indices then depend on the names alone, not on the order of rows or files.
     pub(crate) fn finish_sorted(self) -> (Vocabulary, Vec<u32>) {
         let mut order: Vec<u32> = (0..self.ends.len() as u32).collect();
-        order.sort_unstable_by(|a, b| compare_names(slice(&self.bytes, &self.ends, *a), slice(&self.bytes, &self.ends, *b)));
+        order.sort_unstable_by(|a, b| {
+            compare_names(slice(&self.bytes, &self.ends, *a), slice(&self.bytes, &self.ends, *b))
+        });
         let mut rank = vec![0; order.len()];
-        let mut sorted = Vocabulary { bytes: Vec::with_capacity(self.bytes.len()), ends: Vec::with_capacity(order.len()), table: OnceLock::new() };
+        let mut sorted = Vocabulary {
+            bytes: Vec::with_capacity(self.bytes.len()),
+            ends: Vec::with_capacity(order.len()),
+            table: OnceLock::new(),
+        };
         for (new, &old) in order.iter().enumerate() {
             rank[old as usize] = new as u32;
             sorted.bytes.extend_from_slice(slice(&self.bytes, &self.ends, old));
@@ -230,7 +244,8 @@ impl VocabularyBuilder {
 
 /// The house order of ids: whole numbers by value, before all other names, those byte by byte.
 pub(crate) fn compare_names(a: &[u8], b: &[u8]) -> Ordering {
-    let canonical = |s: &[u8]| !s.is_empty() && s.iter().all(u8::is_ascii_digit) && (s.len() == 1 || s[0] != b'0');
+    let canonical =
+        |s: &[u8]| !s.is_empty() && s.iter().all(u8::is_ascii_digit) && (s.len() == 1 || s[0] != b'0');
     match (canonical(a), canonical(b)) {
         (true, true) => a.len().cmp(&b.len()).then_with(|| a.cmp(b)),
         (true, false) => Ordering::Less,
@@ -247,7 +262,10 @@ mod tests {
     #[test]
     fn numbers_are_names() {
         let (mut plain, mut numbers) = (VocabularyBuilder::default(), VocabularyBuilder::of_numbers());
-        for name in ["7", "07", "4194303", "4194304", "x", "0", "00", "", "7", "12345678", "4194303", "-1", "07", "x", "\u{661}"] {
+        for name in [
+            "7", "07", "4194303", "4194304", "x", "0", "00", "", "7", "12345678", "4194303", "-1", "07", "x",
+            "\u{661}",
+        ] {
             assert_eq!(plain.intern(name.as_bytes()), numbers.intern(name.as_bytes()), "{name:?}");
         }
         assert!(plain.names().eq(numbers.names()));
@@ -257,7 +275,13 @@ mod tests {
         all.intern(b"3");
         let codes: Vec<u32> = given.iter().map(|name| part.intern(name.as_bytes())).collect();
         let taken: Vec<u32> = all.take(&part, &codes).collect();
-        assert!(taken.iter().zip(given).all(|(index, name)| all.names().nth(*index as usize) == Some(name.as_bytes())), "{taken:?}");
+        assert!(
+            taken
+                .iter()
+                .zip(given)
+                .all(|(index, name)| all.names().nth(*index as usize) == Some(name.as_bytes())),
+            "{taken:?}"
+        );
         assert_eq!(all.len(), 5);
         assert_eq!(plain.finish_sorted(), numbers.finish_sorted());
         assert_eq!(small_number(b"4194303").zip(small_number(b"0")), Some((4_194_303, 0)));

@@ -52,12 +52,19 @@ fn cases() -> Vec<(&'static str, &'static str, Vec<u8>, ReadOptions)> {
         whole[..whole.len() - 20].to_vec()
     };
     let numbers = || -> arrow_array::ArrayRef { Arc::new(arrow_array::Int64Array::from(vec![1, 2])) };
-    let words = || -> arrow_array::ArrayRef { Arc::new(arrow_array::StringArray::from(vec!["yesterday", "today"])) };
+    let words =
+        || -> arrow_array::ArrayRef { Arc::new(arrow_array::StringArray::from(vec!["yesterday", "today"])) };
     let lists = || -> arrow_array::ArrayRef {
-        Arc::new(arrow_array::ListArray::from_iter_primitive::<arrow_array::types::Int64Type, _, _>([Some([Some(1)]), Some([Some(2)])]))
+        Arc::new(arrow_array::ListArray::from_iter_primitive::<arrow_array::types::Int64Type, _, _>([
+            Some([Some(1)]),
+            Some([Some(2)]),
+        ]))
     };
     let named = |format: Format| ReadOptions { format: Some(format), ..options() };
-    let column = |user: &str| ReadOptions { columns: foretaste_data::ColumnMapping { user: Some(user.into()), ..Default::default() }, ..options() };
+    let column = |user: &str| ReadOptions {
+        columns: foretaste_data::ColumnMapping { user: Some(user.into()), ..Default::default() },
+        ..options()
+    };
     vec![
         ("truncated gzip", "ratings.dat.gz", truncated_gzip, options()),
         ("no gzip at all", "ratings.dat.gz", text(DAT), options()),
@@ -90,21 +97,46 @@ fn cases() -> Vec<(&'static str, &'static str, Vec<u8>, ReadOptions)> {
         ("open quote", "x.csv", text("user,item,rating,timestamp\n1,\"two,3,978300760\n"), options()),
         ("a binary file", "ratings.dat", vec![0x7f, b'E', b'L', b'F', 0, 1, 2, 3], options()),
         ("unknown ending", "ratings.xlsx", text("PK"), options()),
-        ("Netflix: rating before a movie", "mv_0000001.txt", text("1488844,3,2005-09-06\n1:\n1,2,2005-09-06\n"), scaled()),
+        (
+            "Netflix: rating before a movie",
+            "mv_0000001.txt",
+            text("1488844,3,2005-09-06\n1:\n1,2,2005-09-06\n"),
+            scaled(),
+        ),
         ("Netflix: no such date", "mv_0000001.txt", text("1:\n1488844,3,2005-02-30\n"), scaled()),
         ("Netflix: rating 7", "mv_0000001.txt", text("1:\n1488844,7,2005-09-06\n"), scaled()),
         ("Netflix: movie is a word", "mv_0000001.txt", text("one:\n1488844,7,2005-09-06\n"), scaled()),
         ("Netflix: user is a word", "mv_0000001.txt", text("1:\nbob,3,2005-09-06\n"), scaled()),
         ("cut Parquet", "x.parquet", cut_parquet, options()),
-        ("foreign Parquet without times", "x.parquet", foreign(vec![("user", numbers()), ("item", numbers()), ("rating", numbers())]), options()),
-        ("foreign Parquet, times in words", "x.parquet", foreign(vec![("user", numbers()), ("item", numbers()), ("timestamp", words())]), options()),
+        (
+            "foreign Parquet without times",
+            "x.parquet",
+            foreign(vec![("user", numbers()), ("item", numbers()), ("rating", numbers())]),
+            options(),
+        ),
+        (
+            "foreign Parquet, times in words",
+            "x.parquet",
+            foreign(vec![("user", numbers()), ("item", numbers()), ("timestamp", words())]),
+            options(),
+        ),
         (
             "foreign Parquet, ratings in words",
             "x.parquet",
-            foreign(vec![("user", words()), ("item", words()), ("rating", words()), ("timestamp", numbers())]),
+            foreign(vec![
+                ("user", words()),
+                ("item", words()),
+                ("rating", words()),
+                ("timestamp", numbers()),
+            ]),
             options(),
         ),
-        ("foreign Parquet, users in lists", "x.parquet", foreign(vec![("user", lists()), ("item", words()), ("timestamp", numbers())]), options()),
+        (
+            "foreign Parquet, users in lists",
+            "x.parquet",
+            foreign(vec![("user", lists()), ("item", words()), ("timestamp", numbers())]),
+            options(),
+        ),
         (
             "foreign Parquet, a further column of lists",
             "x.parquet",
@@ -116,7 +148,10 @@ fn cases() -> Vec<(&'static str, &'static str, Vec<u8>, ReadOptions)> {
 }
 
 fn message(error: &DataError, folder: &Path) -> String {
-    error.to_string().replace(&format!("{}/", folder.display()), "").replace(&folder.display().to_string(), "FOLDER")
+    error
+        .to_string()
+        .replace(&format!("{}/", folder.display()), "")
+        .replace(&folder.display().to_string(), "FOLDER")
 }
 
 #[test]
@@ -149,7 +184,10 @@ fn places_that_cannot_be_read_have_their_message() {
     std::fs::write(folder.path().join("c.csv"), "user,item,rating,when,timestamp\n1,2,3,4,5\n").unwrap();
     let when = foretaste_data::ColumnMapping { timestamp: Some("when".into()), ..Default::default() };
     let (table, _) = read(&folder.path().join("c.csv"), &ReadOptions { columns: when, ..options() }).unwrap();
-    tell("a second time stamp column", store::write_interactions(&table, &folder.path().join("c.parquet")).unwrap_err());
+    tell(
+        "a second time stamp column",
+        store::write_interactions(&table, &folder.path().join("c.parquet")).unwrap_err(),
+    );
     tell("a folder as Parquet", read(folder.path(), &parquet).map(|_| ()).unwrap_err());
     let parts = folder.path().join("parts");
     std::fs::create_dir(&parts).unwrap();
@@ -157,13 +195,21 @@ fn places_that_cannot_be_read_have_their_message() {
         std::fs::write(folder.path().join("d.csv"), text).unwrap();
         read(&folder.path().join("d.csv"), &options()).unwrap().0
     };
-    store::write_interactions(&plain("user,item,rating,timestamp\n1,2,3,4\n"), &parts.join("part-0.parquet")).unwrap();
-    store::write_interactions(&plain("user,item,rating,timestamp,colour\n1,2,3,4,red\n"), &parts.join("part-1.parquet")).unwrap();
+    store::write_interactions(&plain("user,item,rating,timestamp\n1,2,3,4\n"), &parts.join("part-0.parquet"))
+        .unwrap();
+    store::write_interactions(
+        &plain("user,item,rating,timestamp,colour\n1,2,3,4,red\n"),
+        &parts.join("part-1.parquet"),
+    )
+    .unwrap();
     tell("parts with other columns", read(&parts, &options()).map(|_| ()).unwrap_err());
     std::fs::create_dir(parts.join("_temporary")).unwrap();
     tell("the folder of a job that has not ended", read(&parts, &options()).map(|_| ()).unwrap_err());
     tell("a folder as an item table", catalogue::read(folder.path()).unwrap_err());
-    tell("a data set's folder without its files", Manifest::find("ml-1m").unwrap().locate(folder.path()).unwrap_err());
+    tell(
+        "a data set's folder without its files",
+        Manifest::find("ml-1m").unwrap().locate(folder.path()).unwrap_err(),
+    );
     insta::assert_snapshot!(golden);
 }
 
@@ -193,7 +239,11 @@ fn no_permission_is_said() {
 fn a_full_disk_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let input = folder.path().join("ratings.dat");
-    let long: String = (0..60_000).map(|i| format!("{}::{}::{}::{}\n", i / 20, i * 7919 % 5003, 1 + i % 5, 978_300_760 + i * 7919 % 90_001)).collect();
+    let long: String = (0..60_000)
+        .map(|i| {
+            format!("{}::{}::{}::{}\n", i / 20, i * 7919 % 5003, 1 + i % 5, 978_300_760 + i * 7919 % 90_001)
+        })
+        .collect();
     std::fs::write(&input, long).unwrap();
     let (table, _) = read(&input, &options()).unwrap();
     let out = folder.path().join("sessions.parquet");
@@ -232,7 +282,11 @@ fn bad_rows_move_into_the_rejects_file_up_to_the_allowed_number() {
     let (table, report) = read(&path, &with(2)).unwrap();
     assert_eq!((table.len(), report.rejected, report.rejects), (2, 2, Some(rejects.clone())));
     let text = std::fs::read_to_string(&rejects).unwrap();
-    assert!(text.contains("ratings.dat:2\ttoo few fields\tbroken\n") && text.contains("ratings.dat:3\trating off the scale"), "{text}");
+    assert!(
+        text.contains("ratings.dat:2\ttoo few fields\tbroken\n")
+            && text.contains("ratings.dat:3\trating off the scale"),
+        "{text}"
+    );
 }
 
 /// Line numbers count through blocks, whatever their size and the number of threads.

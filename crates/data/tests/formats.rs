@@ -1,13 +1,22 @@
 //! Every supported format and wrapping gives the same interactions.
 
-use foretaste_data::{Format, Histories, IdleGaps, Interactions, Manifest, ReadOptions, Role, SplitRule, read, sessions, split::Window, store};
+use foretaste_data::{
+    Format, Histories, IdleGaps, Interactions, Manifest, ReadOptions, Role, SplitRule, read, sessions,
+    split::Window, store,
+};
 use proptest::prelude::*;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// (user, item, rating, date) rows; dates, since the Netflix Prize knows no seconds.
-const ROWS: [(u32, u32, u32, &str); 6] =
-    [(7, 1, 3, "2005-09-06"), (7, 2, 5, "2005-12-01"), (8, 1, 4, "2005-05-13"), (8, 3, 1, "2005-05-14"), (12, 3, 2, "2003-01-02"), (12, 1, 5, "2003-01-03")];
+const ROWS: [(u32, u32, u32, &str); 6] = [
+    (7, 1, 3, "2005-09-06"),
+    (7, 2, 5, "2005-12-01"),
+    (8, 1, 4, "2005-05-13"),
+    (8, 3, 1, "2005-05-14"),
+    (12, 3, 2, "2003-01-02"),
+    (12, 1, 5, "2003-01-03"),
+];
 
 fn seconds(date: &str) -> i64 {
     let part = |range: std::ops::Range<usize>| date[range].parse::<u32>().unwrap();
@@ -19,7 +28,8 @@ fn lines(f: impl Fn(u32, u32, u32, i64) -> String) -> String {
 }
 
 fn netflix(movie: u32) -> String {
-    let ratings: String = ROWS.iter().filter(|r| r.1 == movie).map(|(u, _, r, d)| format!("{u},{r},{d}\n")).collect();
+    let ratings: String =
+        ROWS.iter().filter(|r| r.1 == movie).map(|(u, _, r, d)| format!("{u},{r},{d}\n")).collect();
     format!("{movie}:\n{ratings}")
 }
 
@@ -48,15 +58,25 @@ fn all_formats_agree() {
     let expected = load(&file(f, "a/ratings.dat", dat.as_bytes()));
     assert_eq!(expected.len(), 6);
 
-    assert_equal(&file(f, "b/u.data", lines(|u, i, r, t| format!("{u}\t{i}\t{r}\t{t}\n")).as_bytes()), &expected);
-    let csv = format!("userId,movieId,rating,timestamp\n{}", lines(|u, i, r, t| format!("{u},{i},{r}.0,{t}\n")));
+    assert_equal(
+        &file(f, "b/u.data", lines(|u, i, r, t| format!("{u}\t{i}\t{r}\t{t}\n")).as_bytes()),
+        &expected,
+    );
+    let csv =
+        format!("userId,movieId,rating,timestamp\n{}", lines(|u, i, r, t| format!("{u},{i},{r}.0,{t}\n")));
     assert_equal(&file(f, "c/ratings.csv", csv.as_bytes()), &expected);
     assert_equal(&f.join("c"), &expected);
     file(f, "c/genome-scores.csv", b"movieId,tagId,relevance\n1,1,0.5\n");
     assert_equal(&f.join("c"), &expected);
-    let inter = format!("user_id:token\titem_id:token\trating:float\ttimestamp:float\n{}", lines(|u, i, r, t| format!("{u}\t{i}\t{r}.0\t{t}.0\n")));
+    let inter = format!(
+        "user_id:token\titem_id:token\trating:float\ttimestamp:float\n{}",
+        lines(|u, i, r, t| format!("{u}\t{i}\t{r}.0\t{t}.0\n"))
+    );
     assert_equal(&file(f, "x.inter", inter.as_bytes()), &expected);
-    let personalize = format!("USER_ID,ITEM_ID,TIMESTAMP,EVENT_TYPE,EVENT_VALUE\n{}", lines(|u, i, r, t| format!("{u},{i},{t},watch,{r}\n")));
+    let personalize = format!(
+        "USER_ID,ITEM_ID,TIMESTAMP,EVENT_TYPE,EVENT_VALUE\n{}",
+        lines(|u, i, r, t| format!("{u},{i},{t},watch,{r}\n"))
+    );
     let path = file(f, "personalize.csv", personalize.as_bytes());
     assert_equal(&path, &expected);
     let events = load(&path).event_types.unwrap();
@@ -72,7 +92,9 @@ fn all_formats_agree() {
     assert_equal(&file(f, "g/ratings.dat.gz", &gz.finish().unwrap()), &expected);
     assert_equal(&file(f, "h/ratings.dat.zst", &zstd::encode_all(dat.as_bytes(), 3).unwrap()), &expected);
     let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-    for (name, text) in [("ml/README", "hello"), ("ml/ratings.dat", &dat), ("ml/movies.dat", "1::A (1990)::Drama\n")] {
+    for (name, text) in
+        [("ml/README", "hello"), ("ml/ratings.dat", &dat), ("ml/movies.dat", "1::A (1990)::Drama\n")]
+    {
         zip.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
         zip.write_all(text.as_bytes()).unwrap();
     }
@@ -101,7 +123,14 @@ fn all_formats_agree() {
     let names = ["training_set/mv_0000001.txt", "training_set/mv_0000002.txt", "training_set/mv_0000003.txt"];
     let inner = tar(&names.iter().zip(1..).map(|(n, m)| (*n, netflix(m).into_bytes())).collect::<Vec<_>>());
     assert_equal(&file(f, "training_set.tar", &inner), &expected);
-    assert_equal(&file(f, "nf_prize_dataset.tar", &tar(&[("download/probe.txt", b"1:\n7\n".to_vec()), ("download/training_set.tar", inner)])), &expected);
+    assert_equal(
+        &file(
+            f,
+            "nf_prize_dataset.tar",
+            &tar(&[("download/probe.txt", b"1:\n7\n".to_vec()), ("download/training_set.tar", inner)]),
+        ),
+        &expected,
+    );
 
     // Our own Parquet, both schemas, and Parquet with columns by other names.
     store::write_interactions(&expected, &f.join("i.parquet")).unwrap();
@@ -129,9 +158,16 @@ fn sessions_of_other_engines_are_checked() {
     let folder = tempfile::tempdir().unwrap();
     let (ours, theirs) = (folder.path().join("ours.parquet"), folder.path().join("theirs.parquet"));
     let gaps: IdleGaps = "1m,1d".parse().unwrap();
-    let table = load(&file(folder.path(), "ratings.dat", lines(|u, i, r, t| format!("{u}::{i}::{r}::{t}\n")).as_bytes()));
+    let table = load(&file(
+        folder.path(),
+        "ratings.dat",
+        lines(|u, i, r, t| format!("{u}::{i}::{r}::{t}\n")).as_bytes(),
+    ));
     store::write_sessions(&table, &gaps, &ours).unwrap();
-    let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(&ours).unwrap()).unwrap();
+    let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(
+        std::fs::File::open(&ours).unwrap(),
+    )
+    .unwrap();
     let batch = reader.build().unwrap().next().unwrap().unwrap();
     let written = |batches: Vec<arrow_array::RecordBatch>| {
         let mut batches = batches.into_iter();
@@ -150,7 +186,11 @@ fn sessions_of_other_engines_are_checked() {
 #[test]
 fn columns_can_be_named_and_further_ones_are_kept() {
     let folder = tempfile::tempdir().unwrap();
-    let path = file(folder.path(), "log.tsv", b"who\tdevice\twhat\twhen\tstars\nb\tphone\tx\t2000\t4\na\t\ty\t1000\t5\n");
+    let path = file(
+        folder.path(),
+        "log.tsv",
+        b"who\tdevice\twhat\twhen\tstars\nb\tphone\tx\t2000\t4\na\t\ty\t1000\t5\n",
+    );
     let columns = foretaste_data::ColumnMapping {
         user: Some("who".into()),
         item: Some("what".into()),
@@ -173,7 +213,9 @@ fn columns_can_be_named_and_further_ones_are_kept() {
 #[test]
 fn ids_may_lie_far_apart() {
     let folder = tempfile::tempdir().unwrap();
-    let ids: Vec<u128> = (0..3000).map(|row: u128| row * 1_000_000_007 * if row.is_multiple_of(2) { 1 } else { 1_000_000_009_000 }).collect();
+    let ids: Vec<u128> = (0..3000)
+        .map(|row: u128| row * 1_000_000_007 * if row.is_multiple_of(2) { 1 } else { 1_000_000_009_000 })
+        .collect();
     let text: String = ids.iter().map(|id| format!("{id}::{}::3::978300760\n", id / 7)).collect();
     let table = load(&file(folder.path(), "ratings.dat", text.as_bytes()));
     let mut sorted = ids.clone();
@@ -201,7 +243,8 @@ fn a_newer_schema_is_refused() {
 fn a_data_sets_own_folds_split_it() {
     let folder = tempfile::tempdir().unwrap();
     let f = folder.path();
-    let rows: Vec<String> = (0..20).map(|i| format!("{}\t{}\t{}\t{}\n", i / 5 + 1, i % 7 + 1, i % 5 + 1, 1000 + i)).collect();
+    let rows: Vec<String> =
+        (0..20).map(|i| format!("{}\t{}\t{}\t{}\n", i / 5 + 1, i % 7 + 1, i % 5 + 1, 1000 + i)).collect();
     let data = load(&file(f, "u.data", rows.concat().as_bytes()));
     let test = file(f, "u1.test", rows[3..7].concat().as_bytes());
     let rule = SplitRule::FoldFile { test: test.clone() };
@@ -232,17 +275,34 @@ fn netflix_windows_follow_the_published_rule() {
             }
             let days = foretaste_data::days_from_civil(1999, 11, 25).unwrap() + draw(2_230) as i64;
             // Every third rating lies within a week of one of the edges.
-            let edges = [(1999, 12, 1), (2004, 6, 1), (2005, 5, 31), (2005, 6, 30), (2005, 9, 1), (2005, 11, 30), (2005, 12, 31)];
+            let edges = [
+                (1999, 12, 1),
+                (2004, 6, 1),
+                (2005, 5, 31),
+                (2005, 6, 30),
+                (2005, 9, 1),
+                (2005, 11, 30),
+                (2005, 12, 31),
+            ];
             let (y, m, d) = edges[draw(7) as usize];
-            let days = if draw(3) == 0 { foretaste_data::days_from_civil(y, m, d).unwrap() + draw(5) as i64 - 2 } else { days };
-            text.push_str(&format!("{user},{},{}\n", draw(5) + 1, foretaste_data::format_date(days * 86_400)));
+            let days = if draw(3) == 0 {
+                foretaste_data::days_from_civil(y, m, d).unwrap() + draw(5) as i64 - 2
+            } else {
+                days
+            };
+            text.push_str(&format!(
+                "{user},{},{}\n",
+                draw(5) + 1,
+                foretaste_data::format_date(days * 86_400)
+            ));
         }
         file(folder.path(), &format!("mv_{movie:07}.txt"), text.as_bytes());
     }
     let data = load(folder.path());
     for window in Window::ALL {
         let roles = SplitRule::Window(window).split(&data, 4, 0.0).unwrap().roles;
-        let [first, last, test_first, test_last] = window.days().map(|(y, m, d)| foretaste_data::days_from_civil(y, m, d).unwrap() * 86_400);
+        let [first, last, test_first, test_last] =
+            window.days().map(|(y, m, d)| foretaste_data::days_from_civil(y, m, d).unwrap() * 86_400);
         let in_train = |r: usize| data.timestamps.at(r) >= first && data.timestamps.at(r) <= last;
         let in_test = |r: usize| data.timestamps.at(r) >= test_first && data.timestamps.at(r) <= test_last;
         let (mut held, mut seen) = ([0, 0], 0);
@@ -267,7 +327,8 @@ fn netflix_windows_follow_the_published_rule() {
 /// The real samples, where they are.
 #[test]
 fn real_files_have_their_counts() {
-    let root = std::env::var_os("FORETASTE_DATA").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"), PathBuf::from);
+    let root = std::env::var_os("FORETASTE_DATA")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"), PathBuf::from);
     if !root.join("ml-1m").is_dir() {
         eprintln!("skipped: no data");
         return;
@@ -276,11 +337,14 @@ fn real_files_have_their_counts() {
     let (table, report, differences) = manifest.load(&root.join("ml-1m")).unwrap();
     assert_eq!(differences, Vec::<String>::new());
     assert_eq!((report.duplicates, report.rejected), (0, 0));
-    let stars: Vec<usize> = (1..=5).map(|s| table.values.iter().filter(|v| **v == s as f32).count()).collect();
+    let stars: Vec<usize> =
+        (1..=5).map(|s| table.values.iter().filter(|v| **v == s as f32).count()).collect();
     assert_eq!(stars, [56_174, 107_557, 261_197, 348_971, 226_310]);
     let movies = foretaste_data::catalogue::read(&root.join("ml-1m/movies.dat")).unwrap();
     assert_eq!(movies.num_rows(), 3_883);
-    let (netflix, report) = read(&root.join("netflix-sample"), &Manifest::find("netflix").unwrap().read_options().unwrap()).unwrap();
+    let (netflix, report) =
+        read(&root.join("netflix-sample"), &Manifest::find("netflix").unwrap().read_options().unwrap())
+            .unwrap();
     assert_eq!((netflix.n_items(), report.files, netflix.len()), (10, 10, 20_352));
 }
 

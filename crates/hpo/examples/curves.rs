@@ -25,7 +25,11 @@ fn main() -> Outcome {
 
 /// The space of a function; the other tools' programs have the same bounds.
 fn space(function: &str) -> Outcome<Space> {
-    let floats = |n: usize, low: f64, high: f64| (0..n).map(|i| format!("x{i} = {{ type = \"float\", low = {low:?}, high = {high:?} }}\n")).collect::<String>();
+    let floats = |n: usize, low: f64, high: f64| {
+        (0..n)
+            .map(|i| format!("x{i} = {{ type = \"float\", low = {low:?}, high = {high:?} }}\n"))
+            .collect::<String>()
+    };
     Ok(match function {
         "branin" => "x0 = { type = \"float\", low = -5.0, high = 10.0 }\nx1 = { type = \"float\", low = 0.0, high = 15.0 }".parse()?,
         "hartmann6" => floats(6, 0.0, 1.0).parse()?,
@@ -60,10 +64,18 @@ fn value(function: &str, at: &Configuration, table: Option<&serde_json::Value>) 
     let number = |name: &str| at.get(name).and_then(Value::number).unwrap_or(f64::NAN);
     let x: Vec<f64> = (0..).map_while(|i| at.get(&format!("x{i}")).and_then(Value::number)).collect();
     match function {
-        "branin" => (x[1] - 5.1 / (4.0 * PI * PI) * x[0] * x[0] + 5.0 / PI * x[0] - 6.0).powi(2) + 10.0 * (1.0 - 1.0 / (8.0 * PI)) * x[0].cos() + 10.0,
+        "branin" => {
+            (x[1] - 5.1 / (4.0 * PI * PI) * x[0] * x[0] + 5.0 / PI * x[0] - 6.0).powi(2)
+                + 10.0 * (1.0 - 1.0 / (8.0 * PI)) * x[0].cos()
+                + 10.0
+        }
         "hartmann6" => {
-            const A: [[f64; 6]; 4] =
-                [[10.0, 3.0, 17.0, 3.5, 1.7, 8.0], [0.05, 10.0, 17.0, 0.1, 8.0, 14.0], [3.0, 3.5, 1.7, 10.0, 17.0, 8.0], [17.0, 8.0, 0.05, 10.0, 0.1, 14.0]];
+            const A: [[f64; 6]; 4] = [
+                [10.0, 3.0, 17.0, 3.5, 1.7, 8.0],
+                [0.05, 10.0, 17.0, 0.1, 8.0, 14.0],
+                [3.0, 3.5, 1.7, 10.0, 17.0, 8.0],
+                [17.0, 8.0, 0.05, 10.0, 0.1, 14.0],
+            ];
             const P: [[f64; 6]; 4] = [
                 [1312.0, 1696.0, 5569.0, 124.0, 8283.0, 5886.0],
                 [2329.0, 4135.0, 8307.0, 3736.0, 1004.0, 9991.0],
@@ -74,31 +86,43 @@ fn value(function: &str, at: &Configuration, table: Option<&serde_json::Value>) 
             -[1.0, 1.2, 3.0, 3.2].iter().enumerate().map(|(i, a)| a * (-hill(i)).exp()).sum::<f64>()
         }
         "ackley10" => {
-            let (squares, waves) = (x.iter().map(|v| v * v).sum::<f64>() / 10.0, x.iter().map(|v| (2.0 * PI * v).cos()).sum::<f64>() / 10.0);
+            let (squares, waves) = (
+                x.iter().map(|v| v * v).sum::<f64>() / 10.0,
+                x.iter().map(|v| (2.0 * PI * v).cos()).sum::<f64>() / 10.0,
+            );
             -20.0 * (-0.2 * squares.sqrt()).exp() - waves.exp() + 20.0 + 1f64.exp()
         }
-        "rosenbrock4" => x.windows(2).map(|w| 100.0 * (w[1] - w[0] * w[0]).powi(2) + (1.0 - w[0]).powi(2)).sum(),
+        "rosenbrock4" => {
+            x.windows(2).map(|w| 100.0 * (w[1] - w[0] * w[0]).powi(2) + (1.0 - w[0]).powi(2)).sum()
+        }
         "mixed" => {
-            let text = |name: &str| if let Some(Value::Text(text)) = at.get(name) { text.as_str() } else { "" };
+            let text =
+                |name: &str| if let Some(Value::Text(text)) = at.get(name) { text.as_str() } else { "" };
             let rate = number("rate").log10();
             match text("kind") {
                 "linear" => 0.35 + 0.05 * (rate + 1.0).powi(2) + 0.3 * (number("penalty") - 0.2).powi(2),
                 "tree" => 0.3 + 0.04 * (number("leaves").log2() - 5.0).powi(2),
                 _ => {
                     let depth = number("depth");
-                    let second = if depth >= 2.0 { 0.02 * (number("size_2").log2() - 6.0).powi(2) } else { 0.08 };
+                    let second =
+                        if depth >= 2.0 { 0.02 * (number("size_2").log2() - 6.0).powi(2) } else { 0.08 };
                     let activation = match text("activation") {
                         "relu" => 0.05,
                         "gelu" => 0.0,
                         _ => 0.12,
                     };
-                    0.1 + 0.08 * (rate + 2.5).powi(2) + 0.03 * (depth - 3.0).powi(2) + 0.02 * (number("size").log2() - 7.0).powi(2) + second + activation
+                    0.1 + 0.08 * (rate + 2.5).powi(2)
+                        + 0.03 * (depth - 3.0).powi(2)
+                        + 0.02 * (number("size").log2() - 7.0).powi(2)
+                        + second
+                        + activation
                 }
             }
         }
         _ => {
             let part = |name: &str| at.get(name).map_or("-".to_owned(), ToString::to_string);
-            let key = ["depth", "size", "dropout", "factors", "learning_rate", "weight_decay"].map(part).join(",");
+            let key =
+                ["depth", "size", "dropout", "factors", "learning_rate", "weight_decay"].map(part).join(",");
             table.and_then(|t| t.get("values")?.get(&key)?.as_f64()).unwrap_or(f64::NAN)
         }
     }
@@ -110,37 +134,58 @@ fn noise(function: &str, seed: u64) -> f64 {
         return 0.0;
     }
     let unit = |s: u64| ((s >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
-    (-2.0 * unit(seed).ln()).sqrt() * (2.0 * PI * unit(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29) ^ 0x5851_f42d_4c95_7f2d)).cos()
+    (-2.0 * unit(seed).ln()).sqrt()
+        * (2.0 * PI * unit(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29) ^ 0x5851_f42d_4c95_7f2d))
+            .cos()
 }
 
 fn quality(sampler: &str, function: &str, seeds: u64, trials: usize, table: Option<&str>) -> Outcome {
-    let table: Option<serde_json::Value> = table.map(|path| -> Outcome<_> { Ok(serde_json::from_slice(&std::fs::read(path)?)?) }).transpose()?;
+    let table: Option<serde_json::Value> =
+        table.map(|path| -> Outcome<_> { Ok(serde_json::from_slice(&std::fs::read(path)?)?) }).transpose()?;
     let mut out = std::io::stdout().lock();
     for seed in 0..seeds {
         let settings = StudySettings { sampler: sampler.parse()?, seed, ..StudySettings::default() };
         let study = Study::in_memory(space(function)?, settings)?;
         let clock = Instant::now();
-        let observed = |trial: &mut Running| Ok(value(function, trial.configuration(), table.as_ref()) + noise(function, trial.seed()));
+        let observed = |trial: &mut Running| {
+            Ok(value(function, trial.configuration(), table.as_ref()) + noise(function, trial.seed()))
+        };
         study.optimize(&Budget::trials(trials), observed)?;
         let seconds = clock.elapsed().as_secs_f64();
-        let rows: Vec<_> = study.trials()?.iter().map(|t| (t.configuration.clone(), t.value, value(function, &t.configuration, table.as_ref()))).collect();
+        let rows: Vec<_> = study
+            .trials()?
+            .iter()
+            .map(|t| (t.configuration.clone(), t.value, value(function, &t.configuration, table.as_ref())))
+            .collect();
         writeln!(out, "{}", serde_json::json!({ "seed": seed, "seconds": seconds, "trials": rows }))?;
     }
     Ok(())
 }
 
 fn sphere(trial: &mut Running) -> Result<f64, foretaste_hpo::Halt> {
-    trial.configuration().values().map(|v| v.number().map(|v| (v - 0.3).powi(2))).sum::<Option<f64>>().ok_or(foretaste_hpo::Halt::Interrupted)
+    trial
+        .configuration()
+        .values()
+        .map(|v| v.number().map(|v| (v - 0.3).powi(2)))
+        .sum::<Option<f64>>()
+        .ok_or(foretaste_hpo::Halt::Interrupted)
 }
 
 fn unit_cube(dimensions: usize) -> Outcome<Space> {
-    Ok((0..dimensions).map(|i| format!("x{i} = {{ type = \"float\", low = 0.0, high = 1.0 }}\n")).collect::<String>().parse()?)
+    Ok((0..dimensions)
+        .map(|i| format!("x{i} = {{ type = \"float\", low = 0.0, high = 1.0 }}\n"))
+        .collect::<String>()
+        .parse()?)
 }
 
 /// Random trials up to the one that is asked for, then the time of asking: five times, the middle one.
 fn speed(sampler: &str, trial: usize, dimensions: usize) -> Outcome {
-    let study =
-        |name: &str| -> Outcome<Study> { Ok(Study::in_memory(unit_cube(dimensions)?, StudySettings { sampler: name.parse()?, ..StudySettings::default() })?) };
+    let study = |name: &str| -> Outcome<Study> {
+        Ok(Study::in_memory(
+            unit_cube(dimensions)?,
+            StudySettings { sampler: name.parse()?, ..StudySettings::default() },
+        )?)
+    };
     // As in a search of its own, the last parameters of the process are at hand.
     let searched = study(sampler)?;
     let random = study("random")?;
@@ -165,7 +210,10 @@ fn speed(sampler: &str, trial: usize, dimensions: usize) -> Outcome {
 }
 
 fn memory(trials: usize) -> Outcome {
-    let study = Study::in_memory(unit_cube(10)?, StudySettings { sampler: "random".parse()?, ..StudySettings::default() })?;
+    let study = Study::in_memory(
+        unit_cube(10)?,
+        StudySettings { sampler: "random".parse()?, ..StudySettings::default() },
+    )?;
     study.optimize(&Budget::trials(trials), sphere)?;
     let status = std::fs::read_to_string("/proc/self/status")?;
     let peak = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or("VmHWM: unknown");

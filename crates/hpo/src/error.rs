@@ -22,7 +22,9 @@ pub enum HpoError {
     #[error("{0}")]
     Usage(String),
     /// Returned when a storage cannot be opened, read or written, after retries.
-    #[error("{storage}: {reason}\n  help: the study is whole as far as it was written; run the same command again once the storage answers")]
+    #[error(
+        "{storage}: {reason}\n  help: the study is whole as far as it was written; run the same command again once the storage answers"
+    )]
     Storage {
         /// File or address, without password.
         storage: String,

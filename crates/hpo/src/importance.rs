@@ -18,7 +18,10 @@ pub fn importance(space: &Space, history: &History) -> Vec<(String, f64)> {
         return Vec::new();
     }
     // A setting that does not exist stands in the middle: only where it exists can it explain anything.
-    let points: Vec<Vec<f64>> = losses.iter().map(|(point, _)| point.iter().map(|x| if x.is_nan() { 0.5 } else { *x }).collect()).collect();
+    let points: Vec<Vec<f64>> = losses
+        .iter()
+        .map(|(point, _)| point.iter().map(|x| if x.is_nan() { 0.5 } else { *x }).collect())
+        .collect();
     let values: Vec<f64> = losses.iter().map(|(_, loss)| *loss).collect();
     let mut sums = vec![0.0; space.len()];
     let mut trees = 0.0;
@@ -33,7 +36,8 @@ pub fn importance(space: &Space, history: &History) -> Vec<(String, f64)> {
         }
     }
     let names = space.parameters().iter().map(|p| p.name.clone());
-    let mut shares: Vec<(String, f64)> = names.zip(sums.iter().map(|sum| sum / f64::max(trees, 1.0))).collect();
+    let mut shares: Vec<(String, f64)> =
+        names.zip(sums.iter().map(|sum| sum / f64::max(trees, 1.0))).collect();
     shares.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     shares
 }
@@ -42,7 +46,14 @@ pub fn importance(space: &Space, history: &History) -> Vec<(String, f64)> {
 type Leaf = (Vec<(f64, f64)>, f64);
 
 /// Splits `rows` where the squared error falls most, over a random share of the settings, down to single trials.
-fn grow(points: &[Vec<f64>], values: &[f64], rows: Vec<usize>, bounds: Vec<(f64, f64)>, rng: &mut ChaCha8Rng, leaves: &mut Vec<Leaf>) {
+fn grow(
+    points: &[Vec<f64>],
+    values: &[f64],
+    rows: Vec<usize>,
+    bounds: Vec<(f64, f64)>,
+    rng: &mut ChaCha8Rng,
+    leaves: &mut Vec<Leaf>,
+) {
     let mean = rows.iter().map(|r| values[*r]).sum::<f64>() / rows.len() as f64;
     let mut best: Option<(f64, usize, f64)> = None;
     let d = bounds.len();
@@ -52,7 +63,8 @@ fn grow(points: &[Vec<f64>], values: &[f64], rows: Vec<usize>, bounds: Vec<(f64,
         let other = rng.random_range(taken..d);
         settings.swap(taken, other);
         let setting = settings[taken];
-        let mut sorted: Vec<(f64, f64)> = rows.iter().map(|r| (points[*r][setting], values[*r] - mean)).collect();
+        let mut sorted: Vec<(f64, f64)> =
+            rows.iter().map(|r| (points[*r][setting], values[*r] - mean)).collect();
         sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
         let total: f64 = sorted.iter().map(|(_, v)| v).sum();
         let mut left = 0.0;
@@ -90,12 +102,17 @@ fn explained(leaves: &[Leaf], d: usize) -> Option<Vec<f64>> {
         return None;
     }
     let share = |setting: usize| {
-        let mut edges: Vec<f64> = leaves.iter().flat_map(|(bounds, _)| [bounds[setting].0, bounds[setting].1]).collect();
+        let mut edges: Vec<f64> =
+            leaves.iter().flat_map(|(bounds, _)| [bounds[setting].0, bounds[setting].1]).collect();
         edges.sort_by(f64::total_cmp);
         edges.dedup();
         let piece = |ends: &[f64]| {
-            let within = leaves.iter().filter(|(bounds, _)| bounds[setting].0 <= ends[0] && ends[1] <= bounds[setting].1);
-            let marginal: f64 = within.map(|(bounds, value)| value * volume(bounds) / (bounds[setting].1 - bounds[setting].0)).sum();
+            let within = leaves
+                .iter()
+                .filter(|(bounds, _)| bounds[setting].0 <= ends[0] && ends[1] <= bounds[setting].1);
+            let marginal: f64 = within
+                .map(|(bounds, value)| value * volume(bounds) / (bounds[setting].1 - bounds[setting].0))
+                .sum();
             (ends[1] - ends[0]) * (marginal - mean).powi(2)
         };
         edges.windows(2).map(piece).sum::<f64>() / variance
@@ -114,8 +131,15 @@ mod tests {
         assert_eq!(explained(&leaves, 2).unwrap(), [1.0, 0.0]);
         // The second splits the upper half: mean 1.75, variance 0.75 * 0.75^2 + 0.25 * 2.25^2 = 1.6875; the halves
         // of either setting have means 1 and 2.5, 0.75 from the mean.
-        let leaves = vec![(vec![(0.0, 0.5), (0.0, 1.0)], 1.0), (vec![(0.5, 1.0), (0.0, 0.5)], 1.0), (vec![(0.5, 1.0), (0.5, 1.0)], 4.0)];
+        let leaves = vec![
+            (vec![(0.0, 0.5), (0.0, 1.0)], 1.0),
+            (vec![(0.5, 1.0), (0.0, 0.5)], 1.0),
+            (vec![(0.5, 1.0), (0.5, 1.0)], 4.0),
+        ];
         let shares = explained(&leaves, 2).unwrap();
-        assert!((shares[0] - 0.5625 / 1.6875).abs() < 1e-12 && (shares[1] - 0.5625 / 1.6875).abs() < 1e-12, "{shares:?}");
+        assert!(
+            (shares[0] - 0.5625 / 1.6875).abs() < 1e-12 && (shares[1] - 0.5625 / 1.6875).abs() < 1e-12,
+            "{shares:?}"
+        );
     }
 }

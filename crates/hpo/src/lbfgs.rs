@@ -9,7 +9,14 @@ const MEMORY: usize = 8;
 ///
 /// Coordinates at a bound that the gradient pushes outward stand still; the others take the quasi-Newton
 /// step, halved until Armijo's condition holds. A start whose value is no number stays where it is.
-pub(crate) fn minimize(mut f: impl FnMut(&[f64], &mut [f64]) -> f64, x: &mut [f64], low: &[f64], high: &[f64], iterations: usize, tolerance: f64) -> f64 {
+pub(crate) fn minimize(
+    mut f: impl FnMut(&[f64], &mut [f64]) -> f64,
+    x: &mut [f64],
+    low: &[f64],
+    high: &[f64],
+    iterations: usize,
+    tolerance: f64,
+) -> f64 {
     let d = x.len();
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
     let (mut gradient, mut next, mut next_gradient) = (vec![0.0; d], vec![0.0; d], vec![0.0; d]);
@@ -19,7 +26,9 @@ pub(crate) fn minimize(mut f: impl FnMut(&[f64], &mut [f64]) -> f64, x: &mut [f6
         if !value.is_finite() {
             break;
         }
-        let free = |i: usize, x: &[f64], gradient: &[f64]| !((x[i] <= low[i] && gradient[i] > 0.0) || (x[i] >= high[i] && gradient[i] < 0.0));
+        let free = |i: usize, x: &[f64], gradient: &[f64]| {
+            !((x[i] <= low[i] && gradient[i] > 0.0) || (x[i] >= high[i] && gradient[i] < 0.0))
+        };
         let held: Vec<bool> = (0..d).map(|i| !free(i, x, &gradient)).collect();
         let steepest: Vec<f64> = (0..d).map(|i| if held[i] { 0.0 } else { gradient[i] }).collect();
         if steepest.iter().all(|g| g.abs() < 1e-8) {

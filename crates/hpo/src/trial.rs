@@ -91,32 +91,50 @@ impl History<'_> {
     /// one as the worst.
     #[must_use]
     pub fn losses(&self) -> Vec<(&[f64], f64)> {
-        let (best, worst) = self.complete().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), (_, v)| (low.min(v), high.max(v)));
+        let (best, worst) = self
+            .complete()
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), (_, v)| (low.min(v), high.max(v)));
         // Many trials end at one step: what others still came down from there is gathered once.
         let mut falls: BTreeMap<u64, Vec<(usize, f64)>> = BTreeMap::new();
         let mut loss = |trial: &Trial| match trial.state {
             State::Complete => trial.value.map(|v| v * self.sign),
-            State::Pruned => self.forecast(trial, &mut falls).map(|forecast| if best.is_finite() { forecast.max(best) } else { forecast }),
+            State::Pruned => self
+                .forecast(trial, &mut falls)
+                .map(|forecast| if best.is_finite() { forecast.max(best) } else { forecast }),
             State::Failed => worst.is_finite().then_some(worst),
             State::Waiting | State::Running => None,
         };
-        self.trials.iter().zip(self.points).filter_map(|(trial, point)| loss(trial).filter(|l| l.is_finite()).map(|loss| (point.as_slice(), loss))).collect()
+        self.trials
+            .iter()
+            .zip(self.points)
+            .filter_map(|(trial, point)| {
+                loss(trial).filter(|l| l.is_finite()).map(|loss| (point.as_slice(), loss))
+            })
+            .collect()
     }
 
     /// Complete trials and their losses.
     fn complete(&self) -> impl Iterator<Item = (&Trial, f64)> {
-        self.trials.iter().filter(|t| t.state == State::Complete).filter_map(|t| Some((t, t.value? * self.sign)))
+        self.trials
+            .iter()
+            .filter(|t| t.state == State::Complete)
+            .filter_map(|t| Some((t, t.value? * self.sign)))
     }
 
     /// The lowest loss that a trial reported up to `step`; none before its first report.
     pub(crate) fn lowest(&self, trial: &Trial, step: u64) -> Option<f64> {
-        let losses = trial.reports.iter().filter(|r| r.step <= step).map(|r| if r.value.is_nan() { f64::INFINITY } else { r.value * self.sign });
+        let losses = trial
+            .reports
+            .iter()
+            .filter(|r| r.step <= step)
+            .map(|r| if r.value.is_nan() { f64::INFINITY } else { r.value * self.sign });
         losses.min_by(f64::total_cmp)
     }
 
     /// How far each complete trial still came down after `step`, with its loss.
     pub(crate) fn falls(&self, step: u64) -> impl Iterator<Item = (&Trial, f64, f64)> {
-        self.complete().filter_map(move |(trial, loss)| Some((trial, (self.lowest(trial, step)? - loss).max(0.0), loss)))
+        self.complete()
+            .filter_map(move |(trial, loss)| Some((trial, (self.lowest(trial, step)? - loss).max(0.0), loss)))
     }
 
     /// The loss that a trial can be thought to have come to, had it gone on: the lowest it reported, less what complete trials
@@ -126,7 +144,10 @@ impl History<'_> {
         let step = trial.reports.last()?.step;
         let own = self.lowest(trial, step)?;
         let (mut sum, mut weights) = (0.0, 0.0);
-        for (other, fall) in falls.entry(step).or_insert_with(|| self.falls(step).map(|(other, fall, _)| (other.number, fall)).collect()) {
+        for (other, fall) in falls
+            .entry(step)
+            .or_insert_with(|| self.falls(step).map(|(other, fall, _)| (other.number, fall)).collect())
+        {
             let weight = (squared(self.points.get(trial.number)?, self.points.get(*other)?) + 1e-4).powi(-2);
             sum += weight * *fall;
             weights += weight;
@@ -137,7 +158,12 @@ impl History<'_> {
     /// Points of trials whose outcome is not known yet.
     #[must_use]
     pub fn pending(&self) -> Vec<&[f64]> {
-        self.trials.iter().zip(self.points).filter(|(trial, _)| !trial.state.ended()).map(|(_, point)| point.as_slice()).collect()
+        self.trials
+            .iter()
+            .zip(self.points)
+            .filter(|(trial, _)| !trial.state.ended())
+            .map(|(_, point)| point.as_slice())
+            .collect()
     }
 }
 
@@ -169,7 +195,11 @@ mod tests {
             enqueued: false,
             configuration: Configuration::new(),
             value,
-            reports: reports.iter().enumerate().map(|(i, v)| Report { step: i as u64 + 1, value: *v }).collect(),
+            reports: reports
+                .iter()
+                .enumerate()
+                .map(|(i, v)| Report { step: i as u64 + 1, value: *v })
+                .collect(),
             seconds: 0.0,
             attempts: 1,
             worker: String::new(),
@@ -186,7 +216,11 @@ mod tests {
         ];
         let losses = |points: [f64; 6]| -> Vec<f64> {
             let points = points.map(|x| vec![x]);
-            History { trials: &trials, points: &points, sign: 1.0, seed: 0 }.losses().into_iter().map(|(_, loss)| loss).collect()
+            History { trials: &trials, points: &points, sign: 1.0, seed: 0 }
+                .losses()
+                .into_iter()
+                .map(|(_, loss)| loss)
+                .collect()
         };
         // After step 2 the first still came down by 0.2, the second by nothing; both are as near to the pruned one.
         let found = losses([0.0, 1.0, 0.5, 0.0, 0.0, 0.0]);

@@ -14,7 +14,10 @@ const KILLS: usize = 50;
 const ADDRESS: &str = "FORETASTE_TEST_STORAGE";
 
 fn join(address: &str) -> Study {
-    let space = "x = { type = \"float\", low = -1.0, high = 1.0 }\nk = { type = \"integer\", low = 1, high = 9 }".parse().unwrap();
+    let space =
+        "x = { type = \"float\", low = -1.0, high = 1.0 }\nk = { type = \"integer\", low = 1, high = 9 }"
+            .parse()
+            .unwrap();
     let settings = StudySettings {
         name: "faults".into(),
         seed: 11,
@@ -60,7 +63,11 @@ impl Workers {
         } else {
             Command::new(program)
         };
-        command.args(["--exact", "worker_process"]).env(ADDRESS, &self.address).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+            .args(["--exact", "worker_process"])
+            .env(ADDRESS, &self.address)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         self.processes.push(command.spawn().unwrap());
     }
 }
@@ -76,7 +83,12 @@ impl Drop for Workers {
 
 /// Kills and replaces workers until all is done; `meanwhile` is called once, in the middle.
 fn torment(address: &str, meanwhile: impl FnOnce()) {
-    let skewed = Command::new("faketime").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success());
+    let skewed = Command::new("faketime")
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|s| s.success());
     let mut workers = Workers { address: address.to_owned(), skewed, processes: Vec::new() };
     (0..WORKERS).for_each(|_| workers.start());
     let watcher = join(address);
@@ -108,9 +120,14 @@ fn torment(address: &str, meanwhile: impl FnOnce()) {
     assert!(trials.iter().all(|t| t.reports.len() == 4), "reports are those of one attempt");
     ended_once(address);
     // The same study by one worker alone, undisturbed.
-    let alone = Study::in_memory(watcher.space().clone(), StudySettings { seed: 11, sampler: Box::new(sampler::Random), ..StudySettings::default() }).unwrap();
+    let alone = Study::in_memory(
+        watcher.space().clone(),
+        StudySettings { seed: 11, sampler: Box::new(sampler::Random), ..StudySettings::default() },
+    )
+    .unwrap();
     alone.optimize(&Budget::trials(TRIALS), |trial| Ok((trial.seed() % 1000) as f64)).unwrap();
-    let outcome = |trials: Vec<Trial>| trials.into_iter().map(|t| (t.configuration, t.value)).collect::<Vec<_>>();
+    let outcome =
+        |trials: Vec<Trial>| trials.into_iter().map(|t| (t.configuration, t.value)).collect::<Vec<_>>();
     assert_eq!(outcome(trials), outcome(alone.trials().unwrap()));
 }
 
@@ -118,7 +135,10 @@ fn torment(address: &str, meanwhile: impl FnOnce()) {
 fn ended_once(address: &str) {
     let events = storage::open(address).unwrap().read("faults", 0).unwrap();
     for number in 0..TRIALS {
-        let ends = events.iter().filter(|e| e.contains("\"event\":\"ended\"") && e.contains(&format!("\"trial\":{number},"))).count();
+        let ends = events
+            .iter()
+            .filter(|e| e.contains("\"event\":\"ended\"") && e.contains(&format!("\"trial\":{number},")))
+            .count();
         assert_eq!(ends, 1, "trial {number}");
     }
 }

@@ -30,7 +30,12 @@ impl Judged {
     /// Judges `list` by the distinct items `relevant`.
     #[must_use]
     pub fn new(list: &[u32], relevant: &[u32]) -> Self {
-        let ranks = list.iter().enumerate().filter(|(_, item)| relevant.contains(item)).map(|(place, _)| place + 1).collect();
+        let ranks = list
+            .iter()
+            .enumerate()
+            .filter(|(_, item)| relevant.contains(item))
+            .map(|(place, _)| place + 1)
+            .collect();
         Self { ranks, relevant: relevant.len() }
     }
 
@@ -98,7 +103,9 @@ impl Metric {
                 let gain: f64 = judged.ranks[..judged.hits(k)].iter().map(|rank| discount(*rank)).sum();
                 gain / (1..=k.min(n)).map(discount).sum::<f64>()
             }
-            Self::Mrr(k) => judged.ranks.first().filter(|rank| **rank <= k).map_or(0.0, |rank| 1.0 / *rank as f64),
+            Self::Mrr(k) => {
+                judged.ranks.first().filter(|rank| **rank <= k).map_or(0.0, |rank| 1.0 / *rank as f64)
+            }
             Self::Map(k) => {
                 let hits = judged.ranks[..judged.hits(k)].iter().enumerate();
                 hits.map(|(before, rank)| (before + 1) as f64 / *rank as f64).sum::<f64>() / k.min(n) as f64
@@ -139,7 +146,11 @@ impl Spread {
         let n = items.max(counts.len());
         let never = n - counts.len();
         let total: u64 = counts.iter().sum();
-        let weighted: f64 = counts.iter().enumerate().map(|(at, count)| (2.0 * (never + at + 1) as f64 - n as f64 - 1.0) * *count as f64).sum();
+        let weighted: f64 = counts
+            .iter()
+            .enumerate()
+            .map(|(at, count)| (2.0 * (never + at + 1) as f64 - n as f64 - 1.0) * *count as f64)
+            .sum();
         weighted / (n as f64 * total.max(1) as f64)
     }
 
@@ -150,7 +161,9 @@ impl Spread {
     pub fn novelty(&self, takers: &[u32], users: usize) -> f64 {
         let mut counts: Vec<(u32, u64)> = self.counts.iter().map(|(item, count)| (*item, *count)).collect();
         counts.sort_unstable();
-        let bits = |item: u32| (users.max(1) as f64 / f64::from(takers.get(item as usize).copied().unwrap_or(0).max(1))).log2();
+        let bits = |item: u32| {
+            (users.max(1) as f64 / f64::from(takers.get(item as usize).copied().unwrap_or(0).max(1))).log2()
+        };
         let total: u64 = counts.iter().map(|(_, count)| count).sum();
         counts.iter().map(|(item, count)| bits(*item) * *count as f64).sum::<f64>() / total.max(1) as f64
     }
@@ -179,7 +192,12 @@ mod tests {
             (Metric::Map(2), 0.5),
         ];
         for (metric, expected) in expected {
-            assert!((metric.of(&judged) - expected).abs() < 1e-12, "{}: {} {expected}", metric.name(), metric.of(&judged));
+            assert!(
+                (metric.of(&judged) - expected).abs() < 1e-12,
+                "{}: {} {expected}",
+                metric.name(),
+                metric.of(&judged)
+            );
         }
         assert_eq!(Metric::Ndcg(5).of(&Judged::new(&[1], &[])), 0.0);
     }

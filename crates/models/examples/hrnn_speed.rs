@@ -30,7 +30,8 @@ impl Progress for Clock {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let usage = "hrnn_speed USERS ITEMS EVENTS SIZE WINDOW EPOCHS [csv FILE]";
-    let numbers: Vec<usize> = words.iter().take(6).map(|w| w.parse()).collect::<Result<_, _>>().map_err(|_| usage)?;
+    let numbers: Vec<usize> =
+        words.iter().take(6).map(|w| w.parse()).collect::<Result<_, _>>().map_err(|_| usage)?;
     let [users, items, events, size, window, epochs] = numbers[..] else { return Err(usage.into()) };
     let histories = Simulation { users, items, events }.run(1);
     if words.get(6).is_some_and(|word| word == "csv") {
@@ -56,7 +57,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let device = Device::flex();
     let clock = Clock(Mutex::new(vec![Instant::now()]));
-    let fitted = ModelSettings::Hrnn(settings).fit(&histories, None, &FitContext { progress: &clock, ..FitContext::new(0, &device) })?;
+    let fitted = ModelSettings::from(settings).fit(
+        &histories,
+        None,
+        &FitContext { progress: &clock, ..FitContext::new(0, &device) },
+    )?;
     let times = clock.0.lock().map_err(|_| "a clock is poisoned")?.clone();
     tell(events, &times, fitted.curve.last().map_or(0.0, |e| e.train_error))
 }
@@ -65,8 +70,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn tell(events: usize, times: &[Instant], train_error: f64) -> Result<(), Box<dyn std::error::Error>> {
     let seconds: Vec<f64> = times.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect();
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let peak = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).and_then(|l| l.split_whitespace().next()?.parse::<f64>().ok());
-    println!("{}", serde_json::json!({"events": events, "seconds": seconds, "train_rmse": train_error, "peak_mb": peak.map(|kb| kb * 1024.0 / 1e6)}));
+    let peak = status
+        .lines()
+        .find_map(|l| l.strip_prefix("VmHWM:"))
+        .and_then(|l| l.split_whitespace().next()?.parse::<f64>().ok());
+    println!(
+        "{}",
+        serde_json::json!({"events": events, "seconds": seconds, "train_rmse": train_error, "peak_mb": peak.map(|kb| kb * 1024.0 / 1e6)})
+    );
     std::io::stdout().flush()?;
     Ok(())
 }
@@ -77,7 +88,13 @@ fn write(histories: &Histories, path: &str) -> Result<(), Box<dyn std::error::Er
     for user in 0..histories.n_users() as u32 {
         let history = histories.user(user);
         for row in 0..history.len() {
-            writeln!(file, "{user},{},{},{}", history.items[row], history.values[row], history.timestamps.at(row))?;
+            writeln!(
+                file,
+                "{user},{},{},{}",
+                history.items[row],
+                history.values[row],
+                history.timestamps.at(row)
+            )?;
         }
     }
     Ok(file.flush()?)

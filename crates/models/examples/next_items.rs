@@ -24,7 +24,9 @@ impl Progress for Shown {
 #[allow(clippy::print_stdout)]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let [file, name, epochs @ ..] = &words[..] else { return Err("usage: next_items FILE USER [EPOCHS]".into()) };
+    let [file, name, epochs @ ..] = &words[..] else {
+        return Err("usage: next_items FILE USER [EPOCHS]".into());
+    };
     let epochs = epochs.first().map_or(Ok(5), |word| word.parse())?;
 
     // Read and check the file: rows come out sorted by user and time.
@@ -32,16 +34,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let user = table.user_ids.index(name).ok_or_else(|| format!("{file} has no user {name}"))?;
 
     // Two levels of sessions, half an hour and a day of idleness apart; next items as the objective.
-    let settings = "objective = \"next-item\"\nheight = 2\nsessions = [1800, 86400]\nsize = 64\nitem_factors = 64";
-    let settings = Kind::Hrnn.settings(settings.parse()?)?.with_epochs(epochs);
+    let settings =
+        "objective = \"next-item\"\nheight = 2\nsessions = [1800, 86400]\nsize = 64\nitem_factors = 64";
+    let settings = Kind::HRNN.settings(settings.parse()?)?.with_epochs(epochs);
     let histories = table.histories();
     let device = Device::open("auto")?;
-    let fitted = settings.fit(&histories, None, &FitContext { progress: &Shown, ..FitContext::new(0, &device) })?;
+    let fitted =
+        settings.fit(&histories, None, &FitContext { progress: &Shown, ..FitContext::new(0, &device) })?;
 
     // Ten items the user has not had, an hour after the last one.
     let known = histories.user(user);
     let now = known.timestamps.iter().next_back().map_or(0, |last| last + 3600);
-    for (place, best) in Recommend::new(fitted.model.as_ref(), table.n_items()).for_user(user, known, now).iter().enumerate() {
+    for (place, best) in
+        Recommend::new(fitted.model.as_ref(), table.n_items()).for_user(user, known, now).iter().enumerate()
+    {
         println!("{:>2}. {} ({:.2})", place + 1, table.item_ids.name(best.item), best.score);
     }
     Ok(())

@@ -35,7 +35,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let usage = "ranking_speed FILE | simulate:USERS,ITEMS,EVENTS [csv OUT]";
     let source = words.first().ok_or(usage)?;
     let histories = if let Some(sizes) = source.strip_prefix("simulate:") {
-        let sizes: Vec<usize> = sizes.split(',').map(str::parse).collect::<Result<_, _>>().map_err(|_| usage)?;
+        let sizes: Vec<usize> =
+            sizes.split(',').map(str::parse).collect::<Result<_, _>>().map_err(|_| usage)?;
         let [users, items, events] = sizes[..] else { return Err(usage.into()) };
         Simulation { users, items, events }.run(1)
     } else {
@@ -52,19 +53,26 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let device = Device::flex();
     let clock = Instant::now();
-    let knn = Kind::Sims.settings(KNN.parse()?)?.fit(&histories, None, &FitContext::new(0, &device))?.model;
-    let mut found =
-        serde_json::json!({ "rows": histories.len(), "users": histories.n_users(), "items": histories.n_items(), "threads": rayon::current_num_threads() });
+    let knn = Kind::SIMS.settings(KNN.parse()?)?.fit(&histories, None, &FitContext::new(0, &device))?.model;
+    let mut found = serde_json::json!({ "rows": histories.len(), "users": histories.n_users(), "items": histories.n_items(), "threads": rayon::current_num_threads() });
     found["knn_fit"] = clock.elapsed().as_secs_f64().into();
     found["knn_top10"] = lists(knn.as_ref(), &histories).into();
     for factors in [64, 128] {
         let begin = Instant::now();
         let clock = Clock(Mutex::new(vec![begin]));
-        let settings = Kind::Ials.settings(format!("factors = {factors}\nepochs = 6\nunobserved = 1.0\nexponent = 0.0\nregularization = 0.01").parse()?)?;
-        let model = settings.fit(&histories, None, &FitContext { progress: &clock, ..FitContext::new(0, &device) })?.model;
+        let settings = Kind::IALS.settings(
+            format!(
+                "factors = {factors}\nepochs = 6\nunobserved = 1.0\nexponent = 0.0\nregularization = 0.01"
+            )
+            .parse()?,
+        )?;
+        let model = settings
+            .fit(&histories, None, &FitContext { progress: &clock, ..FitContext::new(0, &device) })?
+            .model;
         let whole = begin.elapsed().as_secs_f64();
         let times = clock.0.lock().map_err(|_| "a clock is poisoned")?.clone();
-        let mut seconds: Vec<f64> = times.windows(2).skip(1).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect();
+        let mut seconds: Vec<f64> =
+            times.windows(2).skip(1).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect();
         seconds.sort_by(f64::total_cmp);
         found[format!("als{factors}_iteration")] = seconds[seconds.len() / 2].into();
         found[format!("als{factors}_fit")] = whole.into();

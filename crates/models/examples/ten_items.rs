@@ -17,9 +17,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let context = FitContext::new(0, &device);
 
     // Who took what: factors, and their inner products.
-    let fitted = Kind::Ials.defaults().fit(&histories, None, &context)?;
+    let fitted = Kind::IALS.defaults().fit(&histories, None, &context)?;
     println!("for user {}:", table.user_ids.name(user));
-    for best in Recommend::new(fitted.model.as_ref(), table.n_items()).for_user(user, histories.user(user), 0) {
+    for best in Recommend::new(fitted.model.as_ref(), table.n_items()).for_user(user, histories.user(user), 0)
+    {
         println!("  {} ({:.3})", table.item_ids.name(best.item), best.score);
     }
 

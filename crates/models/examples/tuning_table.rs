@@ -66,12 +66,15 @@ fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let open = Mutex::new(std::fs::OpenOptions::new().create(true).append(true).open(&partial)?);
     let left: Vec<_> = grid().into_iter().filter(|(key, _)| !values.contains_key(key)).collect();
     let device = Device::flex();
-    let found = left.par_iter().map(|(key, settings)| -> Result<(String, f64), Box<dyn std::error::Error + Send + Sync>> {
-        let fitted = deepfm::fit(settings, &parts.train, Some(&parts.validation), &FitContext::new(0, &device))?;
-        let value = fitted.curve[fitted.best_epoch - 1].validation_error.ok_or("no validation")?;
-        writeln!(open.lock().map_err(|e| e.to_string())?, "{key} {value}")?;
-        Ok((key.clone(), value))
-    });
+    let found = left.par_iter().map(
+        |(key, settings)| -> Result<(String, f64), Box<dyn std::error::Error + Send + Sync>> {
+            let fitted =
+                deepfm::fit(settings, &parts.train, Some(&parts.validation), &FitContext::new(0, &device))?;
+            let value = fitted.curve[fitted.best_epoch - 1].validation_error.ok_or("no validation")?;
+            writeln!(open.lock().map_err(|e| e.to_string())?, "{key} {value}")?;
+            Ok((key.clone(), value))
+        },
+    );
     values.extend(found.collect::<Result<Vec<_>, _>>()?);
     let table = serde_json::json!({
         "what": "validation RMSE of DeepFM on the embedded ratings, 80/10/10 at random, seed 0; keys are places in the lists below, - where there are no layers",

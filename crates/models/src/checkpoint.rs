@@ -34,9 +34,20 @@ pub(crate) struct Checkpoint {
 
 impl Checkpoint {
     /// The checkpoint of training `settings` on `train` (and `validation`) under the context's seed and device.
-    pub fn new(settings: &ModelSettings, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Self {
+    pub fn new(
+        settings: &ModelSettings,
+        train: &Histories,
+        validation: Option<&Histories>,
+        context: &FitContext,
+    ) -> Self {
         let Some(folder) = context.checkpoint else {
-            return Self { files: None, key: String::new(), every: Duration::MAX, last: Cell::new(Instant::now()), cost: Cell::default() };
+            return Self {
+                files: None,
+                key: String::new(),
+                every: Duration::MAX,
+                last: Cell::new(Instant::now()),
+                cost: Cell::default(),
+            };
         };
         let mut hasher = Sha256::new();
         hasher.update(settings.to_toml());
@@ -54,7 +65,13 @@ impl Checkpoint {
             membership.items().iter().for_each(|item| hasher.update(item.to_le_bytes()));
         }
         let files = Some((folder.join("checkpoint.json"), folder.join("checkpoint.safetensors")));
-        Self { files, key: hex(&hasher.finalize()), every: context.checkpoint_every, last: Cell::new(Instant::now()), cost: Cell::default() }
+        Self {
+            files,
+            key: hex(&hasher.finalize()),
+            every: context.checkpoint_every,
+            last: Cell::new(Instant::now()),
+            cost: Cell::default(),
+        }
     }
 
     /// The last epoch's tensors and curve, when there is a whole checkpoint of this very training.
@@ -70,7 +87,11 @@ impl Checkpoint {
 
     /// Writes the state after an epoch, unless the last one was written a moment ago. The JSON file,
     /// written last, makes it valid.
-    pub fn store(&self, tensors: impl FnOnce() -> Result<Vec<NamedTensor>>, stopping: &EarlyStopping) -> Result<()> {
+    pub fn store(
+        &self,
+        tensors: impl FnOnce() -> Result<Vec<NamedTensor>>,
+        stopping: &EarlyStopping,
+    ) -> Result<()> {
         let Some((state_path, tensors_path)) = &self.files else { return Ok(()) };
         // At most a twentieth of the time goes into checkpoints, unless each epoch was asked for.
         let pause = if self.every.is_zero() { self.every } else { self.every.max(self.cost.get() * 20) };
@@ -78,7 +99,11 @@ impl Checkpoint {
             return Ok(());
         }
         let clock = Instant::now();
-        let state = State { key: self.key.clone(), tensors: tensors::write_file(&tensors()?, tensors_path)?, curve: stopping.curve.clone() };
+        let state = State {
+            key: self.key.clone(),
+            tensors: tensors::write_file(&tensors()?, tensors_path)?,
+            curve: stopping.curve.clone(),
+        };
         let json = serde_json::to_vec(&state).map_err(|e| ModelError::saved(state_path, e.to_string()))?;
         atomic::write(state_path, &json)?;
         self.last.set(Instant::now());

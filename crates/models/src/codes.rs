@@ -27,6 +27,10 @@ impl Codes {
 
     /// Codes of one user or item; none for an index beyond the space.
     pub fn of(&self, index: usize) -> &[u32] {
-        if index + 1 < self.offsets.len() { &self.ids[self.offsets[index]..self.offsets[index + 1]] } else { &[] }
+        if index + 1 < self.offsets.len() {
+            &self.ids[self.offsets[index]..self.offsets[index + 1]]
+        } else {
+            &[]
+        }
     }
 }

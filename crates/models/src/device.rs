@@ -15,8 +15,11 @@ pub struct Device {
 /// What `vulkan` asks burn for: Vulkan with SPIR-V where that is compiled in; else whatever API the
 /// adapter has, which was found through Vulkan.
 #[cfg(feature = "wgpu")]
-const VULKAN: burn_tensor::wgpu::WgpuBackend =
-    if cfg!(feature = "vulkan") { burn_tensor::wgpu::WgpuBackend::Vulkan } else { burn_tensor::wgpu::WgpuBackend::Auto };
+const VULKAN: burn_tensor::wgpu::WgpuBackend = if cfg!(feature = "vulkan") {
+    burn_tensor::wgpu::WgpuBackend::Vulkan
+} else {
+    burn_tensor::wgpu::WgpuBackend::Auto
+};
 
 impl Device {
     /// The CPU, always there.
@@ -43,7 +46,9 @@ impl Device {
             _ => match name.strip_prefix("cuda").map(|rest| rest.strip_prefix(':').unwrap_or(rest)) {
                 Some("") => Self::cuda(name, 0),
                 Some(index) if index.parse::<usize>().is_ok() => Self::cuda(name, index.parse().unwrap_or(0)),
-                _ => Err(ModelError::device(name, "unknown; known are auto, flex, vulkan, wgpu, cuda, cuda:N")),
+                _ => {
+                    Err(ModelError::device(name, "unknown; known are auto, flex, vulkan, wgpu, cuda, cuda:N"))
+                }
             },
         }
     }
@@ -65,13 +70,22 @@ impl Device {
         if self.is_flex() {
             return work();
         }
-        let failed =
-            |told: &str| Err(ModelError::device(&self.name, format!("failed in the middle; when it is back, the same command with --resume goes on ({told})")));
+        let failed = |told: &str| {
+            Err(ModelError::device(
+                &self.name,
+                format!(
+                    "failed in the middle; when it is back, the same command with --resume goes on ({told})"
+                ),
+            ))
+        };
         match catch_unwind(AssertUnwindSafe(work)) {
             Ok(Err(ModelError::Device { device, reason })) if device.is_empty() => failed(&reason),
             Ok(outcome) => outcome,
             Err(panic) => {
-                let told = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+                let told = panic
+                    .downcast_ref::<String>()
+                    .map(String::as_str)
+                    .or_else(|| panic.downcast_ref::<&str>().copied());
                 failed(told.unwrap_or("no reason given"))
             }
         }
@@ -88,16 +102,27 @@ impl Device {
         use burn_tensor::wgpu::WgpuBackend;
         // A real GPU first; a software driver only because it was asked for by name.
         match adapters::all().into_iter().next() {
-            Some(adapter) => Self::init(name, adapter.kind, if name == "vulkan" { VULKAN } else { WgpuBackend::Auto }, &adapter.name),
-            None if name == "vulkan" => {
-                Err(ModelError::device(name, "there is no Vulkan driver with an adapter; use --device flex, or install the GPU's driver"))
-            }
+            Some(adapter) => Self::init(
+                name,
+                adapter.kind,
+                if name == "vulkan" { VULKAN } else { WgpuBackend::Auto },
+                &adapter.name,
+            ),
+            None if name == "vulkan" => Err(ModelError::device(
+                name,
+                "there is no Vulkan driver with an adapter; use --device flex, or install the GPU's driver",
+            )),
             None => Self::init(name, DeviceKind::DefaultDevice, WgpuBackend::Auto, ""),
         }
     }
 
     #[cfg(feature = "wgpu")]
-    fn init(name: &str, kind: burn_tensor::DeviceKind, api: burn_tensor::wgpu::WgpuBackend, adapter: &str) -> Result<Self> {
+    fn init(
+        name: &str,
+        kind: burn_tensor::DeviceKind,
+        api: burn_tensor::wgpu::WgpuBackend,
+        adapter: &str,
+    ) -> Result<Self> {
         use std::sync::Mutex;
         // A selector can be initialized once in a process; later calls get the same device.
         static OPENED: Mutex<Vec<(String, burn_tensor::Device)>> = Mutex::new(Vec::new());
@@ -109,11 +134,17 @@ impl Device {
                 .device_kind(kind)
                 .graphics_api(api)
                 .init()
-                .map_err(|e| ModelError::device(name, format!("{e}; without a GPU and its driver use --device flex")))?;
+                .map_err(|e| {
+                    ModelError::device(name, format!("{e}; without a GPU and its driver use --device flex"))
+                })?;
             opened.push((name.to_owned(), device.clone()));
             device
         };
-        let adapter = if adapter.is_empty() { inner.identity().map_or_else(String::new, |i| i.name) } else { adapter.to_owned() };
+        let adapter = if adapter.is_empty() {
+            inner.identity().map_or_else(String::new, |i| i.name)
+        } else {
+            adapter.to_owned()
+        };
         Ok(Self { name: format!("{name} ({adapter})"), inner })
     }
 
@@ -163,26 +194,30 @@ mod adapters {
 
     /// Real GPUs first, discrete before integrated before virtual; software drivers last.
     pub fn all() -> Vec<Adapter> {
-        let instance = Instance::new(InstanceDescriptor { backends: Backends::VULKAN, ..InstanceDescriptor::new_without_display_handle() });
+        let instance = Instance::new(InstanceDescriptor {
+            backends: Backends::VULKAN,
+            ..InstanceDescriptor::new_without_display_handle()
+        });
         let (mut discrete, mut integrated, mut virtual_gpus) = (0, 0, 0);
         let count = |n: &mut usize| {
             *n += 1;
             *n - 1
         };
-        let mut found: Vec<(u8, Adapter)> = burn_tensor::read_sync(instance.enumerate_adapters(Backends::VULKAN))
-            .iter()
-            .filter_map(|adapter| {
-                let info = adapter.get_info();
-                let (order, kind) = match info.device_type {
-                    DeviceType::DiscreteGpu => (0, DeviceKind::DiscreteGpu(count(&mut discrete))),
-                    DeviceType::IntegratedGpu => (1, DeviceKind::IntegratedGpu(count(&mut integrated))),
-                    DeviceType::VirtualGpu => (2, DeviceKind::VirtualGpu(count(&mut virtual_gpus))),
-                    DeviceType::Cpu => (3, DeviceKind::Cpu),
-                    DeviceType::Other => return None,
-                };
-                Some((order, Adapter { kind, name: info.name, software: order == 3 }))
-            })
-            .collect();
+        let mut found: Vec<(u8, Adapter)> =
+            burn_tensor::read_sync(instance.enumerate_adapters(Backends::VULKAN))
+                .iter()
+                .filter_map(|adapter| {
+                    let info = adapter.get_info();
+                    let (order, kind) = match info.device_type {
+                        DeviceType::DiscreteGpu => (0, DeviceKind::DiscreteGpu(count(&mut discrete))),
+                        DeviceType::IntegratedGpu => (1, DeviceKind::IntegratedGpu(count(&mut integrated))),
+                        DeviceType::VirtualGpu => (2, DeviceKind::VirtualGpu(count(&mut virtual_gpus))),
+                        DeviceType::Cpu => (3, DeviceKind::Cpu),
+                        DeviceType::Other => return None,
+                    };
+                    Some((order, Adapter { kind, name: info.name, software: order == 3 }))
+                })
+                .collect();
         found.sort_by_key(|(order, _)| *order);
         found.into_iter().map(|(_, adapter)| adapter).collect()
     }
@@ -217,7 +252,10 @@ mod tests {
         let device = Device { name: "gpu".into(), ..Device::flex() };
         let told = |work: fn() -> Result<()>| device.guard(work).unwrap_err().to_string();
         let panicked = told(|| panic!("out of memory"));
-        assert!(panicked.starts_with("device gpu: failed in the middle") && panicked.contains("out of memory"), "{panicked}");
+        assert!(
+            panicked.starts_with("device gpu: failed in the middle") && panicked.contains("out of memory"),
+            "{panicked}"
+        );
         assert!(told(|| Err(ModelError::device("", "gone"))).starts_with("device gpu: failed in the middle"));
         assert_eq!(told(|| Err(ModelError::Interrupted)), "interrupted");
     }
@@ -235,7 +273,17 @@ mod tests {
     fn matrix_products_parity() {
         use burn_tensor::{Tensor, TensorData};
         let Some(other) = Device::for_parity() else { return };
-        for (m, k, n) in [(2, 3, 3), (4, 4, 4), (12, 6, 3), (16, 16, 16), (64, 32, 96), (64, 64, 1), (64, 1, 64), (2048, 66, 64), (300, 64, 33)] {
+        for (m, k, n) in [
+            (2, 3, 3),
+            (4, 4, 4),
+            (12, 6, 3),
+            (16, 16, 16),
+            (64, 32, 96),
+            (64, 64, 1),
+            (64, 1, 64),
+            (2048, 66, 64),
+            (300, 64, 33),
+        ] {
             let product = |device: &Device| {
                 let wave = |rows: usize, columns: usize, step: f32| -> Tensor<2> {
                     let values: Vec<f32> = (0..rows * columns).map(|i| (i as f32 * step).sin()).collect();
@@ -243,7 +291,11 @@ mod tests {
                 };
                 wave(m, k, 0.31).matmul(wave(k, n, 0.17)).try_into_vec_as::<f32>().unwrap()
             };
-            let worst = product(&Device::flex()).iter().zip(product(&other)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            let worst = product(&Device::flex())
+                .iter()
+                .zip(product(&other))
+                .map(|(a, b)| (a - b).abs())
+                .fold(0.0, f32::max);
             assert!(worst < 1e-4, "{m} x {k} x {n}: off by {worst}");
         }
     }

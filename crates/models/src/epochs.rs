@@ -3,18 +3,22 @@
 use crate::checkpoint::Checkpoint;
 use crate::fit::EarlyStopping;
 use crate::tensors::{NamedTensor, Tensors};
-use crate::{EpochReport, FitContext, Fitted, ModelError, ModelSettings, Reading, Result, Trained};
+use crate::{
+    EpochReport, FitContext, Fitted, ModelError, ModelSettings, Predictor, Reading, Result, Trained,
+};
 use foretaste_data::Histories;
 use foretaste_metrics::rmse;
 
 /// A model in training.
 pub(crate) trait Trainer {
     /// What it becomes.
-    type Model: Trained + 'static;
+    type Model: Predictor;
 
     /// Error of a candidate over the validation rows.
     fn validate(&self, model: &Self::Model, train: &Histories, validation: &Histories) -> f64 {
-        model.as_rating().map_or(f64::NAN, |model| rmse(&model.predict(train, validation, Reading::Frozen), validation.values()))
+        model.as_rating().map_or(f64::NAN, |model| {
+            rmse(&model.predict(train, validation, Reading::Frozen), validation.values())
+        })
     }
 
     /// One pass over the training rows; answers the sum of squared errors (or losses) met on the way.
@@ -70,7 +74,9 @@ pub(crate) fn train_model<T: Trainer>(
         best = validation.map(|_| trainer.saved(&tensors)).transpose()?;
         stopping = curve;
     }
-    let over = |stopping: &EarlyStopping| stopping.curve.len() >= epochs || validation.is_some() && stopping.exhausted(patience);
+    let over = |stopping: &EarlyStopping| {
+        stopping.curve.len() >= epochs || validation.is_some() && stopping.exhausted(patience)
+    };
     while !over(&stopping) {
         let epoch = stopping.curve.len();
         let sum = trainer.epoch(epoch, context)?;
@@ -80,7 +86,10 @@ pub(crate) fn train_model<T: Trainer>(
             return Err(ModelError::Training { model: name, reason });
         }
         let candidate = validation.map(|_| trainer.model(train_error)).transpose()?;
-        let validation_error = candidate.as_ref().zip(validation).map(|(model, validation)| trainer.validate(model, train, validation));
+        let validation_error = candidate
+            .as_ref()
+            .zip(validation)
+            .map(|(model, validation)| trainer.validate(model, train, validation));
         let report = EpochReport::new(epoch + 1, epochs, train_error, validation_error);
         stopping.curve.push(report);
         if stopping.improved() {
@@ -89,7 +98,7 @@ pub(crate) fn train_model<T: Trainer>(
         context.progress.epoch(name, &report);
         let state = || -> Result<Vec<NamedTensor>> {
             let mut state = trainer.state()?;
-            state.extend(best.iter().flat_map(Trained::tensors));
+            state.extend(best.iter().flat_map(Predictor::tensors));
             Ok(state)
         };
         // Nothing goes on from the last epoch.

@@ -47,6 +47,9 @@ pub enum ModelError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Returned when bytes are no state of the model they were handed to.
+    #[error("the stored state {0}")]
+    State(String),
     /// Returned when reading or writing data fails.
     #[error(transparent)]
     Data(#[from] foretaste_data::DataError),
@@ -62,10 +65,20 @@ impl ModelError {
     }
 }
 
-/// Checks that `value` lies in `range`; the message names both.
-pub(crate) fn within<T: PartialOrd + std::fmt::Display + Copy>(model: &'static str, setting: &str, value: T, low: T, high: T) -> Result<()> {
+/// Checks that the setting `value` of `model` lies in `low..=high`.
+///
+/// # Errors
+/// [`ModelError::Setting`] naming value and range.
+pub fn within<T: PartialOrd + std::fmt::Display + Copy>(
+    model: &'static str,
+    setting: &str,
+    value: T,
+    low: T,
+    high: T,
+) -> Result<()> {
     if value >= low && value <= high {
         return Ok(());
     }
-    Err(ModelError::Setting { model, setting: setting.to_owned(), reason: format!("{value} is not in [{low}, {high}]") })
+    let reason = format!("{value} is not in [{low}, {high}]");
+    Err(ModelError::Setting { model, setting: setting.to_owned(), reason })
 }

@@ -110,7 +110,11 @@ pub(crate) struct EarlyStopping {
 impl EarlyStopping {
     /// The best epoch so far: lowest validation error, the earliest of equals; the last epoch without validation.
     pub fn best_epoch(&self) -> usize {
-        let best = self.curve.iter().filter_map(|e| e.validation_error.map(|v| (v, e.epoch))).min_by(|a, b| a.0.total_cmp(&b.0));
+        let best = self
+            .curve
+            .iter()
+            .filter_map(|e| e.validation_error.map(|v| (v, e.epoch)))
+            .min_by(|a, b| a.0.total_cmp(&b.0));
         best.map_or(self.curve.len(), |(_, epoch)| epoch)
     }
 
@@ -133,7 +137,12 @@ mod tests {
     fn stopping_by_hand() {
         let mut stopping = EarlyStopping::default();
         for (epoch, validation) in [0.9, 0.8, 0.85, 0.81].into_iter().enumerate() {
-            stopping.curve.push(EpochReport { epoch: epoch + 1, epochs: 9, train_error: 1.0, validation_error: Some(validation) });
+            stopping.curve.push(EpochReport {
+                epoch: epoch + 1,
+                epochs: 9,
+                train_error: 1.0,
+                validation_error: Some(validation),
+            });
         }
         assert_eq!(stopping.best_epoch(), 2);
         assert!(stopping.exhausted(2) && !stopping.exhausted(3) && !stopping.improved());

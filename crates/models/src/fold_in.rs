@@ -75,7 +75,7 @@ impl Population {
 }
 
 /// A user's parameters and what is not known of them.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Regression {
     /// The parameters.
     pub theta: Vec<f64>,
@@ -91,6 +91,11 @@ impl Regression {
     /// Whether the covariance is there.
     pub fn is_open(&self) -> bool {
         self.covariance.is_some()
+    }
+
+    /// Whether it has `n` parameters.
+    pub fn fits(&self, n: usize) -> bool {
+        self.theta.len() == n && self.covariance.as_ref().is_none_or(|covariance| covariance.len() == n * n)
     }
 
     /// Starts from the prior variances and takes in `known` observations without moving `theta`,
@@ -173,7 +178,11 @@ mod tests {
         let b = [0.2 / 0.5 + (y[0] + y[1]) / s, -0.1 / 2.0 + (0.5 * y[0] - y[1]) / s];
         let det = a[0][0] * a[1][1] - a[0][1] * a[1][0];
         let theta = [(b[0] * a[1][1] - b[1] * a[0][1]) / det, (a[0][0] * b[1] - a[1][0] * b[0]) / det];
-        assert!((regression.theta[0] - theta[0]).abs() < 1e-9 && (regression.theta[1] - theta[1]).abs() < 1e-9, "{:?} {theta:?}", regression.theta);
+        assert!(
+            (regression.theta[0] - theta[0]).abs() < 1e-9 && (regression.theta[1] - theta[1]).abs() < 1e-9,
+            "{:?} {theta:?}",
+            regression.theta
+        );
     }
 
     /// A level that drifts by as much as an observation took away stays as uncertain, and moves half the way each time.
@@ -192,7 +201,12 @@ mod tests {
     fn population_by_hand() {
         let theta = [[1.0, 4.0], [9.0, 9.0], [3.0, 4.0]];
         let population = Population::of(2, vec![true, false, true], 0.0, |user, c| theta[user][c]);
-        assert_eq!((population.mean.as_slice(), population.variance.as_slice()), ([2.0, 4.0].as_slice(), [1.0, 0.0].as_slice()));
-        assert!(population.knows(0) && !population.knows(1) && !population.knows(9) && population.noise > 0.0);
+        assert_eq!(
+            (population.mean.as_slice(), population.variance.as_slice()),
+            ([2.0, 4.0].as_slice(), [1.0, 0.0].as_slice())
+        );
+        assert!(
+            population.knows(0) && !population.knows(1) && !population.knows(9) && population.noise > 0.0
+        );
     }
 }

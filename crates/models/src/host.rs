@@ -22,7 +22,13 @@ pub(crate) struct HostParameter {
 impl HostParameter {
     /// A parameter with these values.
     pub fn new(name: impl Into<String>, value: Vec<f32>, shape: [usize; 2]) -> Self {
-        Self { name: name.into(), first: vec![0.0; value.len()], second: vec![0.0; value.len()], value, shape }
+        Self {
+            name: name.into(),
+            first: vec![0.0; value.len()],
+            second: vec![0.0; value.len()],
+            value,
+            shape,
+        }
     }
 
     /// Length of a row.
@@ -42,7 +48,11 @@ impl HostParameter {
 
     /// One Adam step.
     pub fn adam(&mut self, gradient: &[f32], step: AdamStep) {
-        let parts = self.value.par_chunks_mut(TASK).zip(self.first.par_chunks_mut(TASK)).zip(self.second.par_chunks_mut(TASK));
+        let parts = self
+            .value
+            .par_chunks_mut(TASK)
+            .zip(self.first.par_chunks_mut(TASK))
+            .zip(self.second.par_chunks_mut(TASK));
         parts.zip(gradient.par_chunks(TASK)).for_each(|(((value, first), second), gradient)| {
             adam(value, first, second, gradient, step.rate, step.corrections());
         });
@@ -51,14 +61,22 @@ impl HostParameter {
     /// One Adam step of the rows `ids` (ascending); `gradient` has one row for each.
     pub fn adam_rows(&mut self, ids: &[u32], gradient: &[f32], step: AdamStep) {
         if !ids.is_empty() {
-            step_rows([&mut self.value, &mut self.first, &mut self.second], self.shape[1], ids, gradient, step);
+            step_rows(
+                [&mut self.value, &mut self.first, &mut self.second],
+                self.shape[1],
+                ids,
+                gradient,
+                step,
+            );
         }
     }
 
     /// One step of gradient descent with momentum.
     pub fn descend(&mut self, gradient: &[f32], rate: f32, momentum: f32) {
         let parts = self.value.par_chunks_mut(TASK).zip(self.first.par_chunks_mut(TASK));
-        parts.zip(gradient.par_chunks(TASK)).for_each(|((value, first), gradient)| descend(value, first, gradient, rate, momentum));
+        parts
+            .zip(gradient.par_chunks(TASK))
+            .for_each(|((value, first), gradient)| descend(value, first, gradient, rate, momentum));
     }
 
     /// Value and moments, for a checkpoint: as a device's parameter writes them.

@@ -55,7 +55,12 @@ pub(crate) fn add_outer(table: &[f32], rows: &[(u32, f32)], x: &[f32], target: f
     for four in whole {
         let [a, b, c, d] = four.map(|(row, _)| &table[row as usize * k..][..k]);
         let mut lanes = [[0.0_f32; 16]; 4];
-        let rows = a.as_chunks::<16>().0.iter().zip(b.as_chunks::<16>().0).zip(c.as_chunks::<16>().0.iter().zip(d.as_chunks::<16>().0));
+        let rows = a
+            .as_chunks::<16>()
+            .0
+            .iter()
+            .zip(b.as_chunks::<16>().0)
+            .zip(c.as_chunks::<16>().0.iter().zip(d.as_chunks::<16>().0));
         for (x, ((a, b), (c, d))) in x16.iter().zip(rows) {
             for lane in 0..16 {
                 lanes[0][lane] += a[lane] * x[lane];
@@ -65,7 +70,10 @@ pub(crate) fn add_outer(table: &[f32], rows: &[(u32, f32)], x: &[f32], target: f
             }
         }
         let from = k - x_rest.len();
-        let weight = |r: usize, row: &[f32]| (halved(lanes[r]) + row[from..].iter().zip(x_rest).map(|(v, x)| v * x).sum::<f32>() - target) * four[r].1;
+        let weight = |r: usize, row: &[f32]| {
+            (halved(lanes[r]) + row[from..].iter().zip(x_rest).map(|(v, x)| v * x).sum::<f32>() - target)
+                * four[r].1
+        };
         let (wa, wb, wc, wd) = (weight(0, a), weight(1, b), weight(2, c), weight(3, d));
         for (((out, a), b), (c, d)) in out.iter_mut().zip(a).zip(b).zip(c.iter().zip(d)) {
             *out += wa * a + wb * b + (wc * c + wd * d);
@@ -96,7 +104,14 @@ pub(crate) fn add_rows(matrix: &[f32], x: &[f32], out: &mut [f32]) {
 
 /// One Adam step of a row of values, given its gradient.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx2", "x86_64+avx2", "aarch64+neon"))]
-pub(crate) fn adam(value: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32], rate: f32, (c1, c2): (f32, f32)) {
+pub(crate) fn adam(
+    value: &mut [f32],
+    first: &mut [f32],
+    second: &mut [f32],
+    gradient: &[f32],
+    rate: f32,
+    (c1, c2): (f32, f32),
+) {
     const B1: f32 = crate::optimizer::BETA_1;
     const B2: f32 = crate::optimizer::BETA_2;
     for (((value, first), second), g) in value.iter_mut().zip(first).zip(second).zip(gradient) {
@@ -152,7 +167,9 @@ impl<'a> Matrix<'a> {
 
     /// Whether every entry lies within `values`.
     fn fits(self) -> bool {
-        self.rows == 0 || self.columns == 0 || (self.rows - 1) * self.stride + self.columns <= self.values.len()
+        self.rows == 0
+            || self.columns == 0
+            || (self.rows - 1) * self.stride + self.columns <= self.values.len()
     }
 }
 
@@ -169,7 +186,14 @@ pub(crate) fn product(a: Matrix, b: Matrix) -> Vec<f32> {
     out
 }
 
-fn multiply(out: &mut [f32], stride: usize, a: Matrix, b: Matrix, accumulate: bool, parallelism: Parallelism) {
+fn multiply(
+    out: &mut [f32],
+    stride: usize,
+    a: Matrix,
+    b: Matrix,
+    accumulate: bool,
+    parallelism: Parallelism,
+) {
     let ((m, k), (inner, n)) = (a.shape(), b.shape());
     assert!(k == inner && a.fits() && b.fits(), "sizes agree");
     if m == 0 || n == 0 {
@@ -215,7 +239,10 @@ mod tests {
         // [1 2 3; 4 5 6] times [1 0; 2 1; 0 3].
         assert_eq!(product(Matrix::new(&a, 3), Matrix::new(&b, 2)), [5.0, 11.0, 14.0, 23.0]);
         // [1 4; 2 5; 3 6] times [1 0 2; 1 0 3].
-        assert_eq!(product(Matrix::new(&a, 3).t(), Matrix::new(&b, 3)), [5.0, 0.0, 14.0, 7.0, 0.0, 19.0, 9.0, 0.0, 24.0]);
+        assert_eq!(
+            product(Matrix::new(&a, 3).t(), Matrix::new(&b, 3)),
+            [5.0, 0.0, 14.0, 7.0, 0.0, 19.0, 9.0, 0.0, 24.0]
+        );
         assert_eq!(product(Matrix::new(&a, 3), Matrix::new(&b, 3).t()), [7.0, 10.0, 16.0, 22.0]);
         let long: Vec<f32> = (0..70).map(|i| i as f32).collect();
         assert_eq!(dot(&long, &long), 111_895.0);
@@ -226,14 +253,18 @@ mod tests {
         let k = 37;
         let table: Vec<f32> = (0..9 * k).map(|i| (i as f32 * 0.3).sin()).collect();
         let x: Vec<f32> = (0..k).map(|i| (i as f32 * 0.7).cos()).collect();
-        let rows: Vec<(u32, f32)> = [3, 0, 8, 1, 3, 5, 2].into_iter().enumerate().map(|(at, row)| (row, at as f32 - 2.0)).collect();
+        let rows: Vec<(u32, f32)> =
+            [3, 0, 8, 1, 3, 5, 2].into_iter().enumerate().map(|(at, row)| (row, at as f32 - 2.0)).collect();
         let mut out = vec![1.0; k];
         add_outer(&table, &rows, &x, 0.25, &mut out);
         for (at, out) in out.iter().enumerate() {
             let row = |row: u32| &table[row as usize * k..(row as usize + 1) * k];
             let expected: f64 = rows
                 .iter()
-                .map(|(r, weight)| f64::from(weight * row(*r)[at]) * (row(*r).iter().zip(&x).map(|(a, b)| f64::from(a * b)).sum::<f64>() - 0.25))
+                .map(|(r, weight)| {
+                    f64::from(weight * row(*r)[at])
+                        * (row(*r).iter().zip(&x).map(|(a, b)| f64::from(a * b)).sum::<f64>() - 0.25)
+                })
                 .sum();
             assert!((f64::from(*out) - 1.0 - expected).abs() < 1e-4, "{at}: {out} {expected}");
         }

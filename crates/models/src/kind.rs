@@ -1,225 +1,176 @@
-//! The models by name, and their settings as one type.
+//! The algorithms by name: those of this crate, and those that a program registers.
 
-use crate::{FitContext, Fitted, ModelError, Result, Trained, tensors::Tensors};
-use crate::{autorec, biases, deepfm, deeprec, ease, ensemble, fm, hrnn, ials, pmf, popularity, rnn, rolling_average, rrn, sessionknn, sims, tsvd, userknn};
-use foretaste_data::Histories;
-use serde::de::DeserializeOwned;
+use crate::algorithm::parse;
+use crate::{Algorithm, ModelError, ModelSettings, Result};
+use crate::{
+    autorec, biases, deepfm, deeprec, ease, ensemble, fm, hrnn, ials, pmf, popularity, rnn, rolling_average,
+    rrn, sessionknn, sims, tsvd, userknn,
+};
+use std::hash::{Hash, Hasher};
+use std::sync::{PoisonError, RwLock};
 
-macro_rules! models {
-    ($($variant:ident, $module:ident, $name:literal, $title:literal;)*) => {
-        /// The models of this crate.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum Kind {
-            $(#[doc = $title] $variant,)*
-        }
+/// What is known of an algorithm without its type.
+struct Entry {
+    name: &'static str,
+    title: &'static str,
+    search_space: &'static str,
+    defaults: fn() -> ModelSettings,
+    settings: fn(&toml::Table) -> Result<ModelSettings>,
+}
 
-        /// A model with its settings: all that decides a training besides data, seed and device.
-        #[derive(Debug, Clone, PartialEq, serde::Serialize)]
-        #[serde(untagged)]
-        pub enum ModelSettings {
-            $(#[doc = $title] $variant($module::Settings),)*
-        }
+/// Every algorithm's entry.
+trait HasEntry {
+    const ENTRY: Entry;
+}
 
+impl<A: Algorithm> HasEntry for A {
+    const ENTRY: Entry = Entry {
+        name: A::NAME,
+        title: A::TITLE,
+        search_space: A::SEARCH_SPACE,
+        defaults: || A::default().into(),
+        settings: parse::<A>,
+    };
+}
+
+/// An algorithm by its name.
+#[derive(Clone, Copy)]
+pub struct Kind(&'static Entry);
+
+macro_rules! built_in {
+    ($($constant:ident, $module:ident;)*) => {
         impl Kind {
-            /// All models, simplest first.
-            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+            /// The algorithms of this crate, simplest first.
+            pub const BUILT_IN: &'static [Self] = &[$(Self::$constant,)*];
 
-            /// The name in arguments and files.
-            #[must_use]
-            pub fn name(self) -> &'static str {
-                match self { $(Self::$variant => $name,)* }
-            }
-
-            /// The name in tables.
-            #[must_use]
-            pub fn title(self) -> &'static str {
-                match self { $(Self::$variant => $title,)* }
-            }
-
-            /// The settings worth searching, as the model's `search.toml` has them.
-            #[must_use]
-            pub fn search_space(self) -> &'static str {
-                match self { $(Self::$variant => include_str!(concat!(stringify!($module), "/search.toml")),)* }
-            }
-
-            /// Default settings.
-            #[must_use]
-            pub fn defaults(self) -> ModelSettings {
-                match self { $(Self::$variant => ModelSettings::$variant($module::Settings::default()),)* }
-            }
-
-            /// Settings from a TOML table; what it does not name keeps its default.
-            ///
-            /// # Errors
-            /// [`ModelError::Setting`] for an unknown setting, a wrong type or a value out of range.
-            pub fn settings(self, table: toml::Table) -> Result<ModelSettings> {
-                let settings = match self { $(Self::$variant => ModelSettings::$variant(parse::<$module::Settings>($name, &table)?),)* };
-                settings.check()?;
-                Ok(settings)
-            }
-
-            /// Builds a trained model from its settings and saved weights.
-            pub(crate) fn restore(self, settings: &ModelSettings, tensors: &Tensors) -> Result<Box<dyn Trained>> {
-                match settings {
-                    $(ModelSettings::$variant(settings) if self == Self::$variant => Ok(Box::new($module::Model::restore(settings.clone(), tensors)?)),)*
-                    _ => Err(ModelError::Setting { model: self.name(), setting: "kind".into(), reason: "settings of another model".into() }),
-                }
-            }
-        }
-
-        impl ModelSettings {
-            /// Which model these settings are of.
-            #[must_use]
-            pub fn kind(&self) -> Kind {
-                match self { $(Self::$variant(_) => Kind::$variant,)* }
-            }
-
-            /// Checks every setting against its range.
-            ///
-            /// # Errors
-            /// [`ModelError::Setting`] naming the setting and its range.
-            pub fn check(&self) -> Result<()> {
-                match self { $(Self::$variant(settings) => settings.check(),)* }
-            }
-
-            /// Trains on `train`. With `validation` rows the curve has their error and the weights
-            /// of the best epoch are kept.
-            ///
-            /// # Errors
-            /// [`ModelError::Setting`] before anything is trained, [`ModelError::Training`] when the
-            /// rows cannot train the model, [`ModelError::Interrupted`] when asked to stop, [`ModelError::Device`] when the
-            /// device fails.
-            pub fn fit(&self, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Result<Fitted> {
-                self.check()?;
-                context.device.guard(|| match self { $(Self::$variant(settings) => $module::fit(settings, train, validation, context),)* })
-            }
+            $(
+                #[doc = concat!("[`", stringify!($module), "`].")]
+                pub const $constant: Self = Self::of::<$module::Settings>();
+            )*
         }
     };
 }
 
-models! {
-    RollingAverage, rolling_average, "rolling-average", "Rolling Average";
-    Biases, biases, "biases", "Biases";
-    Pmf, pmf, "pmf", "PMF";
-    Tsvd, tsvd, "tsvd", "T-SVD";
-    Fm, fm, "fm", "FM";
-    Autorec, autorec, "autorec", "AutoRec";
-    Deeprec, deeprec, "deeprec", "DeepRec";
-    Deepfm, deepfm, "deepfm", "DeepFM";
-    Rrn, rrn, "rrn", "RRN";
-    Rnn, rnn, "rnn", "RNN";
-    Hrnn, hrnn, "hrnn", "HRNN";
-    Popularity, popularity, "popularity", "Popularity";
-    Sims, sims, "sims", "SIMS";
-    UserKnn, userknn, "user-knn", "User-kNN";
-    SessionKnn, sessionknn, "session-knn", "VMIS-kNN";
-    Ials, ials, "ials", "iALS";
-    Ease, ease, "ease", "EASE";
-    Ensemble, ensemble, "ensemble", "Ensemble";
+built_in! {
+    ROLLING_AVERAGE, rolling_average;
+    BIASES, biases;
+    PMF, pmf;
+    TSVD, tsvd;
+    FM, fm;
+    AUTOREC, autorec;
+    DEEPREC, deeprec;
+    DEEPFM, deepfm;
+    RRN, rrn;
+    RNN, rnn;
+    HRNN, hrnn;
+    POPULARITY, popularity;
+    SIMS, sims;
+    USER_KNN, userknn;
+    SESSION_KNN, sessionknn;
+    IALS, ials;
+    EASE, ease;
+    ENSEMBLE, ensemble;
 }
 
-impl ModelSettings {
-    /// The same settings trained for `epochs` epochs; models without epochs stay as they are.
-    #[must_use]
-    pub fn with_epochs(mut self, epochs: usize) -> Self {
-        match &mut self {
-            Self::Pmf(settings) => settings.epochs = epochs,
-            Self::Tsvd(settings) => settings.epochs = epochs,
-            Self::Autorec(settings) => settings.epochs = epochs,
-            Self::Deeprec(settings) => settings.epochs = epochs,
-            Self::Deepfm(settings) => settings.epochs = epochs,
-            Self::Rrn(settings) => settings.epochs = epochs,
-            Self::Rnn(settings) => settings.epochs = epochs,
-            Self::Hrnn(settings) => settings.epochs = epochs,
-            // Draws are averaged: more of them never hurt.
-            Self::Fm(settings) if settings.learner == fm::Learner::Mcmc => {}
-            Self::Fm(settings) => settings.iterations = epochs,
-            Self::Ials(settings) => settings.epochs = epochs,
-            Self::RollingAverage(_)
-            | Self::Biases(_)
-            | Self::Popularity(_)
-            | Self::Sims(_)
-            | Self::UserKnn(_)
-            | Self::SessionKnn(_)
-            | Self::Ease(_)
-            | Self::Ensemble(_) => {}
-        }
-        self
-    }
+/// What programs registered.
+static REGISTERED: RwLock<Vec<Kind>> = RwLock::new(Vec::new());
 
-    /// The same settings with this share of their training's length, at least one pass each; models that are trained in
-    /// no passes stay as they are.
-    #[must_use]
-    pub fn shortened(self, share: f64) -> Self {
-        let part = |n: usize| ((n as f64 * share).round() as usize).max(1);
-        match self {
-            Self::Fm(settings) => {
-                Self::Fm(fm::Settings { iterations: part(settings.iterations), burn_in: part(settings.burn_in), kept: part(settings.kept), ..settings })
-            }
-            Self::Hrnn(settings) => Self::Hrnn(hrnn::Settings { epochs: part(settings.epochs), fm_iterations: part(settings.fm_iterations), ..settings }),
-            Self::Pmf(pmf::Settings { epochs, .. })
-            | Self::Tsvd(tsvd::Settings { epochs, .. })
-            | Self::Autorec(autorec::Settings { epochs, .. })
-            | Self::Deeprec(deeprec::Settings { epochs, .. })
-            | Self::Deepfm(deepfm::Settings { epochs, .. })
-            | Self::Rrn(rrn::Settings { epochs, .. })
-            | Self::Rnn(rnn::Settings { epochs, .. })
-            | Self::Ials(ials::Settings { epochs, .. }) => self.with_epochs(part(epochs)),
-            other => other,
+/// Makes an algorithm known by its name: to saved models, ensembles, systems and searches of this program.
+/// Registering it again changes nothing.
+///
+/// # Errors
+/// [`ModelError::Setting`] where another algorithm has the name.
+pub fn register<A: Algorithm>() -> Result<()> {
+    let kind = Kind::of::<A>();
+    let mut registered = REGISTERED.write().unwrap_or_else(PoisonError::into_inner);
+    match Kind::BUILT_IN.iter().chain(registered.iter()).find(|other| **other == kind) {
+        None => registered.push(kind),
+        Some(other) if other.defaults().of::<A>().is_some() => {}
+        Some(other) => {
+            let reason = format!("is the name of {} already; choose another", other.title());
+            return Err(ModelError::Setting { model: A::NAME, setting: "NAME".into(), reason });
         }
     }
+    Ok(())
+}
 
-    /// Whether the model predicts ratings.
+impl Kind {
+    /// The kind of an algorithm, registered or not.
     #[must_use]
-    pub fn predicts_ratings(&self) -> bool {
-        match self {
-            Self::Popularity(_) | Self::Sims(_) | Self::UserKnn(_) | Self::SessionKnn(_) | Self::Ials(_) | Self::Ease(_) => false,
-            Self::Deepfm(settings) => settings.objective == deepfm::Objective::Rating,
-            Self::Hrnn(settings) => settings.objective != hrnn::Objective::NextItem,
-            Self::Ensemble(settings) => settings.by == ensemble::By::Ratings,
-            _ => true,
-        }
+    pub const fn of<A: Algorithm>() -> Self {
+        Self(&<A as HasEntry>::ENTRY)
     }
 
-    /// Whether the model must know who rates what (not how) in the rows to be predicted: a leak that
-    /// tables have to tell.
+    /// All algorithms known by name: those of this crate, then those registered, in their order.
     #[must_use]
-    pub fn is_transductive(&self) -> bool {
-        match self {
-            Self::Fm(settings) => settings.is_transductive(),
-            Self::Ensemble(settings) => settings.member_settings().is_ok_and(|members| members.iter().any(Self::is_transductive)),
-            _ => false,
-        }
+    pub fn all() -> Vec<Self> {
+        let registered = REGISTERED.read().unwrap_or_else(PoisonError::into_inner);
+        Self::BUILT_IN.iter().chain(registered.iter()).copied().collect()
     }
 
-    /// The settings as TOML text.
+    /// The name in arguments and files.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.0.name
+    }
+
+    /// The name in tables.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        self.0.title
+    }
+
+    /// The settings worth searching, as TOML.
+    #[must_use]
+    pub fn search_space(self) -> &'static str {
+        self.0.search_space
+    }
+
+    /// Default settings.
+    #[must_use]
+    pub fn defaults(self) -> ModelSettings {
+        (self.0.defaults)()
+    }
+
+    /// Settings from a TOML table; what it does not name keeps its default.
     ///
-    /// # Panics
-    /// Never: settings are flat tables of numbers, words, flags and lists of numbers.
-    #[must_use]
-    pub fn to_toml(&self) -> String {
-        toml::to_string(self).unwrap_or_else(|e| panic!("settings are plain: {e}"))
+    /// # Errors
+    /// [`ModelError::Setting`] for an unknown setting, a wrong type or a value out of range.
+    #[allow(clippy::needless_pass_by_value)] // Callers parse a table for this call.
+    pub fn settings(self, table: toml::Table) -> Result<ModelSettings> {
+        (self.0.settings)(&table)
     }
 }
 
-fn parse<T: DeserializeOwned>(model: &'static str, table: &toml::Table) -> Result<T> {
-    let names: Vec<String> = table.keys().cloned().collect();
-    table.clone().try_into().map_err(|e: toml::de::Error| {
-        let reason = e.message().to_owned();
-        // serde names an unknown field in the message, and a mistyped one not at all.
-        let unknown = reason.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next()).map(str::to_owned);
-        let alone = |name: &String| toml::Table::from_iter([(name.clone(), table[name].clone())]).try_into::<T>().is_err();
-        let setting = unknown.or_else(|| names.into_iter().find(alone)).unwrap_or_else(|| "?".into());
-        ModelError::Setting { model, setting, reason }
-    })
+impl PartialEq for Kind {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name()
+    }
+}
+
+impl Eq for Kind {}
+
+impl Hash for Kind {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name().hash(state);
+    }
+}
+
+impl std::fmt::Debug for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 impl std::str::FromStr for Kind {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        let known = || Self::ALL.iter().map(|k| k.name()).collect::<Vec<_>>().join(", ");
-        Self::ALL.iter().copied().find(|k| k.name() == name).ok_or_else(|| format!("unknown model {name:?}; known are {}", known()))
+        let all = Self::all();
+        all.iter().copied().find(|kind| kind.name() == name).ok_or_else(|| {
+            let known: Vec<&str> = all.iter().map(|kind| kind.name()).collect();
+            format!("unknown model {name:?}; known are {}", known.join(", "))
+        })
     }
 }
 
@@ -230,20 +181,26 @@ mod tests {
     /// Every search space names real settings, and the default lies within it.
     #[test]
     fn search_spaces_fit_the_settings() {
-        for kind in Kind::ALL {
+        for kind in Kind::BUILT_IN {
             let space: toml::Table = kind.search_space().parse().unwrap();
             let defaults: toml::Table = kind.defaults().to_toml().parse().unwrap();
-            assert!(!space.is_empty() || *kind == Kind::Ensemble, "{}", kind.name());
+            assert!(!space.is_empty() || *kind == Kind::ENSEMBLE, "{}", kind.name());
             for (name, range) in &space {
-                let number = |value: &toml::Value| value.as_float().or_else(|| value.as_integer().map(|i| i as f64));
-                let default = defaults.get(name).unwrap_or_else(|| panic!("{}.{name} is no setting", kind.name()));
+                let number =
+                    |value: &toml::Value| value.as_float().or_else(|| value.as_integer().map(|i| i as f64));
+                let default =
+                    defaults.get(name).unwrap_or_else(|| panic!("{}.{name} is no setting", kind.name()));
                 if range["type"].as_str() == Some("bool") {
                     assert!(default.is_bool());
                     continue;
                 }
                 let (low, high) = (number(&range["low"]).unwrap(), number(&range["high"]).unwrap());
                 let default = number(default).unwrap();
-                assert!(low < high && (low..=high).contains(&default), "{}.{name}: {default} in [{low}, {high}]", kind.name());
+                assert!(
+                    low < high && (low..=high).contains(&default),
+                    "{}.{name}: {default} in [{low}, {high}]",
+                    kind.name()
+                );
                 for end in ["low", "high"] {
                     let table = toml::Table::from_iter([(name.clone(), range[end].clone())]);
                     assert!(kind.settings(table).is_ok(), "{}.{name} {end}", kind.name());
@@ -254,11 +211,18 @@ mod tests {
 
     #[test]
     fn unknown_and_mistyped_settings_are_named() {
-        let error = Kind::Pmf.settings("factor = 3".parse().unwrap()).unwrap_err().to_string();
+        let error = Kind::PMF.settings("factor = 3".parse().unwrap()).unwrap_err().to_string();
         assert!(error.contains("pmf.factor") && error.contains("factors"), "{error}");
-        let error = Kind::Pmf.settings("biases = true\nfactors = \"many\"".parse().unwrap()).unwrap_err().to_string();
+        let error =
+            Kind::PMF.settings("biases = true\nfactors = \"many\"".parse().unwrap()).unwrap_err().to_string();
         assert!(error.contains("pmf.factors: invalid type"), "{error}");
-        let error = Kind::Pmf.settings("factors = 0".parse().unwrap()).unwrap_err().to_string();
+        let error = Kind::PMF.settings("factors = 0".parse().unwrap()).unwrap_err().to_string();
         assert!(error.contains("pmf.factors: 0 is not in [1, 4096]"), "{error}");
+    }
+
+    #[test]
+    fn a_name_is_registered_once() {
+        register::<pmf::Settings>().unwrap();
+        assert_eq!(Kind::all().len(), Kind::BUILT_IN.len(), "what is built in stays as it is");
     }
 }

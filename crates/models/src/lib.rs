@@ -2,11 +2,14 @@
 // Without burn there is one form alone.
 #![cfg_attr(not(feature = "burn"), allow(irrefutable_let_patterns))]
 
+mod algorithm;
 pub mod autoencoder;
 pub mod autorec;
 pub mod biases;
 mod checkpoint;
 mod codes;
+#[cfg(feature = "contract")]
+pub mod contract;
 pub mod deepfm;
 pub mod deeprec;
 mod device;
@@ -40,19 +43,32 @@ mod saved;
 mod sequence;
 pub mod sessionknn;
 pub mod sims;
+pub mod state;
 mod tensors;
 pub mod tsvd;
 #[cfg(feature = "burn")]
 mod unrolled;
 pub mod userknn;
 
+pub use algorithm::{Algorithm, ModelSettings};
 pub use device::Device;
-pub use error::{ModelError, Result};
+pub use error::{ModelError, Result, within};
 pub use filter::{Allowed, Facts, Filter, FilterError};
 pub use fit::{EpochReport, FitContext, Fitted, NoProgress, Progress};
-pub use kind::{Kind, ModelSettings};
-pub use model::{RatingModel, Reading, Trained, UserState};
-pub use ranking::{InnerProducts, Query, RankingState, Recommender, mean_reciprocal_rank, rank_of, top_k};
+pub use kind::{Kind, register};
+pub use model::{BoxedModel, Predictor, RatingModel, Reading, Recommender, Trained};
+pub use ranking::{InnerProducts, Query, RowScorer, mean_reciprocal_rank, rank_of, top_k};
 pub use recommend::{Recommend, Recommended};
 pub use saved::{SavedModel, load, save, weights_hash};
-pub use tensors::NamedTensor;
+pub use state::UserState;
+pub use tensors::{NamedTensor, Tensors};
+
+/// What the author of a model needs, and nothing that stands in the way: `use foretaste_models::author::*`. Of
+/// [`Predictor`] and [`Trained`], which have methods of the same names, only the former is among it.
+pub mod author {
+    pub use crate::state;
+    pub use crate::{
+        Algorithm, BoxedModel, FitContext, Fitted, ModelError, ModelSettings, NamedTensor, Predictor, Result,
+        RowScorer, Tensors, within,
+    };
+}

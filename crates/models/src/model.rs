@@ -1,6 +1,7 @@
-//! What every trained model can do: tell what it is, predict ratings, rank items.
+//! What every trained model can do: tell what it is, predict ratings, rank items, and keep each user as a value.
 
-use crate::ranking::{ByRating, RankingState, Recommender};
+use crate::ranking::InnerProducts;
+use crate::state::UserState;
 use crate::tensors::NamedTensor;
 use crate::{ModelError, ModelSettings, Result};
 use foretaste_data::{Histories, History};
@@ -12,7 +13,7 @@ use rayon::prelude::*;
 pub enum Reading {
     /// Only the known ratings are ever known: the published way.
     Frozen,
-    /// After each prediction the true rating is revealed and may move that user's state; weights stay.
+    /// After each prediction the true rating updates that user's state; weights stay.
     Streaming,
 }
 
@@ -30,19 +31,100 @@ impl Reading {
     }
 }
 
-/// What a model knows of one user at one moment.
-pub trait UserState {
-    /// The expected rating of `item` by this user at `timestamp` (Unix seconds).
-    ///
-    /// An item without training rows, or beyond the index space, is answered by the model's stated
-    /// fallback.
-    fn predict(&self, item: u32, timestamp: i64) -> f32;
+/// A trained model, as its author writes it. [`Trained`] is the same without the types, and what everyone else
+/// uses.
+///
+/// A state is what the model knows of one user at one moment: a value apart from the model, so that a service can
+/// keep, copy, store and restore millions of them beside one model.
+pub trait Predictor: Send + Sync + 'static {
+    /// One user at one moment.
+    type State: Clone + Send + Sync + 'static;
 
-    /// Takes in one more interaction of this user. Weights never change.
-    fn reveal(&mut self, item: u32, value: f32, timestamp: i64);
+    /// The settings it was trained with.
+    fn settings(&self) -> ModelSettings;
+
+    /// Number of trained parameters.
+    fn parameters(&self) -> usize;
+
+    /// All weights, by name: what [`crate::Algorithm::restore`] builds the model from.
+    fn tensors(&self) -> Vec<NamedTensor>;
+
+    /// Whether [`predict`](Self::predict) is meant: as [`crate::Algorithm::predicts_ratings`] of the settings.
+    fn rates(&self) -> bool {
+        true
+    }
+
+    /// Whether [`scores`](Self::scores) is what the model was trained for. All others rank by expected rating.
+    fn ranks(&self) -> bool {
+        !self.rates()
+    }
+
+    /// The state of `user` after the rows `known`, which are those the model was trained on (for a user of the
+    /// training part) or those known of a new user. A user without rows, or unknown to the model, has the state the
+    /// model states for new users.
+    fn start(&self, user: u32, known: History<'_>) -> Self::State;
+
+    /// Takes in one more interaction of this user at `timestamp` (Unix seconds). Weights never change. A value that
+    /// is not known is NaN where the model rates nothing.
+    fn update(&self, state: &mut Self::State, item: u32, value: f32, timestamp: i64);
+
+    /// The expected rating of `item` at `timestamp` (Unix seconds). An item without training rows, or beyond the
+    /// index space, has the model's stated fallback. Of a model that rates nothing it is NaN.
+    fn predict(&self, state: &Self::State, item: u32, timestamp: i64) -> f32 {
+        let _ = (state, item, timestamp);
+        f32::NAN
+    }
+
+    /// Writes a score for each item, from item 0 on: the higher, the sooner the user is expected to take it at
+    /// `timestamp` (Unix seconds). What a score means is the model's to say; by default it is the expected rating.
+    /// Scores depend on nothing that comes at or after `timestamp` but that moment itself.
+    fn scores(&self, state: &Self::State, timestamp: i64, out: &mut [f32]) {
+        scores_by_rating(self, state, timestamp, out);
+    }
+
+    /// Predicts the rows `asked` of one user, in time order, into `out` (one rating a row).
+    fn predict_user(
+        &self,
+        user: u32,
+        known: History<'_>,
+        asked: History<'_>,
+        reading: Reading,
+        out: &mut [f32],
+    ) {
+        let mut state = self.start(user, known);
+        for (row, out) in out.iter_mut().enumerate() {
+            *out = self.predict(&state, asked.items[row], asked.timestamps.at(row));
+            // An update after the last row would move nothing.
+            if reading == Reading::Streaming && row + 1 < asked.len() {
+                self.update(&mut state, asked.items[row], asked.values[row], asked.timestamps.at(row));
+            }
+        }
+    }
+
+    /// The scores as inner products, where they are: what many users are ranked by at once.
+    fn inner_products(&self) -> Option<InnerProducts<'_>> {
+        None
+    }
+
+    /// A state as bytes; [`crate::state::to_bytes`] does it for a state that is [`serde::Serialize`].
+    fn write_state(&self, state: &Self::State) -> Vec<u8>;
+
+    /// A state from [`write_state`](Self::write_state)'s bytes; none where they are of a model of another shape.
+    /// [`crate::state::from_bytes`] reads it; sizes are the model's to check.
+    fn read_state(&self, bytes: &[u8]) -> Option<Self::State>;
 }
 
-/// A trained model.
+/// Scores by expected rating.
+pub(crate) fn scores_by_rating<M: Predictor + ?Sized>(
+    model: &M,
+    state: &M::State,
+    timestamp: i64,
+    out: &mut [f32],
+) {
+    out.iter_mut().enumerate().for_each(|(item, out)| *out = model.predict(state, item as u32, timestamp));
+}
+
+/// A trained model of any type. Every [`Predictor`] is one.
 pub trait Trained: Send + Sync {
     /// The settings it was trained with.
     fn settings(&self) -> ModelSettings;
@@ -54,13 +136,89 @@ pub trait Trained: Send + Sync {
     fn tensors(&self) -> Vec<NamedTensor>;
 
     /// The model as one of ratings, if it predicts them.
-    fn as_rating(&self) -> Option<&dyn RatingModel> {
-        None
-    }
+    fn as_rating(&self) -> Option<&dyn RatingModel>;
 
     /// The model as one that ranks items by what it was trained for, if it does.
+    fn as_recommender(&self) -> Option<&dyn Recommender>;
+
+    /// The state of `user` after the rows `known`: as [`Predictor::start`].
+    fn start(&self, user: u32, known: History<'_>) -> UserState;
+
+    /// Takes one more interaction into a state: as [`Predictor::update`].
+    ///
+    /// # Panics
+    /// Where the state is of a model of another kind.
+    fn update(&self, state: &mut UserState, item: u32, value: f32, timestamp: i64);
+
+    /// A score for each item from item 0 on: by what the model was trained for, or by the rating it expects.
+    ///
+    /// # Panics
+    /// Where the state is of a model of another kind.
+    fn scores(&self, state: &UserState, timestamp: i64, out: &mut [f32]);
+
+    /// A state as bytes, with the format's version and the model's name.
+    ///
+    /// # Panics
+    /// Where the state is of a model of another kind.
+    fn state_to_bytes(&self, state: &UserState) -> Vec<u8>;
+
+    /// A state from [`state_to_bytes`](Self::state_to_bytes)'s bytes. It goes on as the state they were made of, if
+    /// the model has the same weights.
+    ///
+    /// # Errors
+    /// [`ModelError::State`] for bytes of another format or version, of another kind of model, of a model of another
+    /// shape, or cut short.
+    fn state_from_bytes(&self, bytes: &[u8]) -> Result<UserState>;
+}
+
+/// A trained model of any type, owned.
+pub type BoxedModel = Box<dyn Trained>;
+
+impl<M: Predictor> Trained for M {
+    fn settings(&self) -> ModelSettings {
+        Predictor::settings(self)
+    }
+
+    fn parameters(&self) -> usize {
+        Predictor::parameters(self)
+    }
+
+    fn tensors(&self) -> Vec<NamedTensor> {
+        Predictor::tensors(self)
+    }
+
+    fn as_rating(&self) -> Option<&dyn RatingModel> {
+        self.rates().then_some(self)
+    }
+
     fn as_recommender(&self) -> Option<&dyn Recommender> {
-        None
+        self.ranks().then_some(self)
+    }
+
+    fn start(&self, user: u32, known: History<'_>) -> UserState {
+        UserState::new(Predictor::start(self, user, known))
+    }
+
+    fn update(&self, state: &mut UserState, item: u32, value: f32, timestamp: i64) {
+        Predictor::update(self, state.get_mut(), item, value, timestamp);
+    }
+
+    fn scores(&self, state: &UserState, timestamp: i64, out: &mut [f32]) {
+        Predictor::scores(self, state.get(), timestamp, out);
+    }
+
+    fn state_to_bytes(&self, state: &UserState) -> Vec<u8> {
+        let mut bytes = crate::state::header(Predictor::settings(self).kind().name());
+        bytes.extend(self.write_state(state.get()));
+        bytes
+    }
+
+    fn state_from_bytes(&self, bytes: &[u8]) -> Result<UserState> {
+        let body = crate::state::body(Predictor::settings(self).kind().name(), bytes)?;
+        let state = self.read_state(body).ok_or_else(|| {
+            ModelError::State("is of a model of another shape, or cut short; start the user anew".into())
+        })?;
+        Ok(UserState::new(state))
     }
 }
 
@@ -71,44 +229,50 @@ impl dyn Trained + '_ {
     /// [`ModelError::Setting`] for a model that predicts none.
     pub fn ratings(&self) -> Result<&dyn RatingModel> {
         self.as_rating().ok_or_else(|| {
-            let reason = "predicts no ratings; take a rating model, or the ranking table (`reproduce ranking`)".into();
+            let reason = "predicts no ratings; take a rating model, or compare lists".into();
             ModelError::Setting { model: self.settings().kind().name(), setting: "objective".into(), reason }
         })
-    }
-
-    /// The state from which items are ranked for `user` after the rows `known`: the model's own way, or
-    /// for a model of ratings alone by the rating it expects of each item.
-    #[must_use]
-    pub fn rank<'a>(&'a self, user: u32, known: History<'_>) -> Box<dyn RankingState + 'a> {
-        match (self.as_recommender(), self.as_rating()) {
-            (Some(recommender), _) => recommender.ranking(user, known),
-            (None, Some(ratings)) => Box::new(ByRating(ratings.start(user, known))),
-            (None, None) => unreachable!("a model predicts ratings or ranks items"),
-        }
     }
 }
 
 /// A trained model of ratings.
 pub trait RatingModel: Trained {
-    /// The state of `user` after the rows `known`, which are those the model was trained on (for a
-    /// user of the training part) or those known of a new user.
-    fn start<'a>(&'a self, user: u32, known: History<'_>) -> Box<dyn UserState + 'a>;
+    /// The expected rating of `item`: as [`Predictor::predict`].
+    ///
+    /// # Panics
+    /// Where the state is of a model of another kind.
+    fn expected(&self, state: &UserState, item: u32, timestamp: i64) -> f32;
 
-    /// Predicts the rows `asked` of one user, in time order, into `out`.
-    fn predict_user(&self, user: u32, known: History<'_>, asked: History<'_>, reading: Reading, out: &mut [f32]) {
-        let mut state = self.start(user, known);
-        for (row, out) in out.iter_mut().enumerate() {
-            *out = state.predict(asked.items[row], asked.timestamps.at(row));
-            // What is revealed after the last row would move nothing.
-            if reading == Reading::Streaming && row + 1 < asked.len() {
-                state.reveal(asked.items[row], asked.values[row], asked.timestamps.at(row));
-            }
-        }
+    /// Predicts the rows `asked` of one user: as [`Predictor::predict_user`].
+    fn predict_user(
+        &self,
+        user: u32,
+        known: History<'_>,
+        asked: History<'_>,
+        reading: Reading,
+        out: &mut [f32],
+    );
+}
+
+impl<M: Predictor> RatingModel for M {
+    fn expected(&self, state: &UserState, item: u32, timestamp: i64) -> f32 {
+        Predictor::predict(self, state.get(), item, timestamp)
+    }
+
+    fn predict_user(
+        &self,
+        user: u32,
+        known: History<'_>,
+        asked: History<'_>,
+        reading: Reading,
+        out: &mut [f32],
+    ) {
+        Predictor::predict_user(self, user, known, asked, reading, out);
     }
 }
 
 impl dyn RatingModel + '_ {
-    /// Predicts all rows of `asked`, given the rows `known` of the same users, in row order.
+    /// Predicts all rows of `asked`, given the rows `known` of the same users: one rating a row, in row order.
     ///
     /// Users are independent and run in parallel; the result does not depend on the number of threads.
     #[must_use]
@@ -123,16 +287,32 @@ impl dyn RatingModel + '_ {
                 users.push((user, out));
             }
         }
-        users.into_par_iter().for_each(|(user, out)| self.predict_user(user, known.user(user), asked.user(user), reading, out));
+        users.into_par_iter().for_each(|(user, out)| {
+            self.predict_user(user, known.user(user), asked.user(user), reading, out);
+        });
         predictions
     }
 }
 
-/// Checks what every rating model needs of its training part and answers the mean rating.
+/// A trained model that ranks items by what it was trained for.
+pub trait Recommender: Trained {
+    /// The scores as inner products, where they are: what many users are ranked by at once.
+    fn inner_products(&self) -> Option<InnerProducts<'_>>;
+}
+
+impl<M: Predictor> Recommender for M {
+    fn inner_products(&self) -> Option<InnerProducts<'_>> {
+        Predictor::inner_products(self)
+    }
+}
+
+/// Checks what every rating model needs of its training part; returns the mean rating.
 pub(crate) fn training_mean(model: &'static str, train: &Histories) -> Result<f32> {
     let fail = |reason: String| Err(ModelError::Training { model, reason });
     if let Some(row) = train.values().iter().position(|v| !v.is_finite()) {
-        return fail(format!("training row {row} has no rating; rating models need an event value in every row"));
+        return fail(format!(
+            "training row {row} has no rating; rating models need an event value in every row"
+        ));
     }
     match train.mean() {
         Some(mean) => Ok(mean as f32),

@@ -24,7 +24,8 @@ impl Mask {
         let keep = self.keep();
         let key = mix(self.seed ^ mix(stream)) as u32;
         for (at, value) in values.iter_mut().enumerate() {
-            *value *= if scramble(key ^ (at as u32).wrapping_mul(0x9e37_79b9)) < threshold { 0.0 } else { keep };
+            *value *=
+                if scramble(key ^ (at as u32).wrapping_mul(0x9e37_79b9)) < threshold { 0.0 } else { keep };
         }
     }
 }

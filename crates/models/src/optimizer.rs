@@ -32,7 +32,13 @@ impl AdamStep {
 
 /// Adam's step on the rows `ids` (ascending) of a table on the host, given as value and moments; `gradient` has one row
 /// for each.
-pub(crate) fn step_rows(tensors: [&mut [f32]; 3], width: usize, ids: &[u32], gradient: &[f32], step: AdamStep) {
+pub(crate) fn step_rows(
+    tensors: [&mut [f32]; 3],
+    width: usize,
+    ids: &[u32],
+    gradient: &[f32],
+    step: AdamStep,
+) {
     /// Rows a task.
     const TASK: usize = 256;
     let corrections = step.corrections();
@@ -57,7 +63,14 @@ pub(crate) fn step_rows(tensors: [&mut [f32]; 3], width: usize, ids: &[u32], gra
             if step.weight_decay > 0.0 {
                 value[at.clone()].iter_mut().for_each(|v| *v *= 1.0 - step.rate * step.weight_decay);
             }
-            adam(&mut value[at.clone()], &mut first[at.clone()], &mut second[at], gradient, step.rate, corrections);
+            adam(
+                &mut value[at.clone()],
+                &mut first[at.clone()],
+                &mut second[at],
+                gradient,
+                step.rate,
+                corrections,
+            );
         }
     });
 }

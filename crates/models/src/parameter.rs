@@ -19,7 +19,14 @@ pub(crate) struct Parameter {
 
 impl AdamStep {
     /// New moments and the change of the value.
-    fn apply(self, value: Tensor<2>, first: Tensor<2>, second: Tensor<2>, gradient: Tensor<2>, decay: f32) -> [Tensor<2>; 3] {
+    fn apply(
+        self,
+        value: Tensor<2>,
+        first: Tensor<2>,
+        second: Tensor<2>,
+        gradient: Tensor<2>,
+        decay: f32,
+    ) -> [Tensor<2>; 3] {
         let first = first * BETA_1 + gradient.clone() * (1.0 - BETA_1);
         let second = second * BETA_2 + gradient.clone() * gradient * (1.0 - BETA_2);
         let (c1, c2) = self.corrections();
@@ -54,10 +61,19 @@ impl Parameter {
 
     /// Adam's step on the rows `rows` (distinct) alone.
     pub fn adam_rows(self, rows: &Tensor<1, Int>, gradient: Tensor<2>, step: AdamStep) -> Self {
-        let [old_value, old_first, old_second] = [&self.value, &self.first, &self.second].map(|t| t.clone().select(0, rows.clone()));
-        let [change, first, second] = step.apply(old_value, old_first.clone(), old_second.clone(), gradient, step.weight_decay);
-        let add = |table: Tensor<2>, change: Tensor<2>| table.select_assign(0, rows.clone(), change, IndexingUpdateOp::Add);
-        Self { name: self.name, value: add(self.value, change), first: add(self.first, first - old_first), second: add(self.second, second - old_second) }
+        let [old_value, old_first, old_second] =
+            [&self.value, &self.first, &self.second].map(|t| t.clone().select(0, rows.clone()));
+        let [change, first, second] =
+            step.apply(old_value, old_first.clone(), old_second.clone(), gradient, step.weight_decay);
+        let add = |table: Tensor<2>, change: Tensor<2>| {
+            table.select_assign(0, rows.clone(), change, IndexingUpdateOp::Add)
+        };
+        Self {
+            name: self.name,
+            value: add(self.value, change),
+            first: add(self.first, first - old_first),
+            second: add(self.second, second - old_second),
+        }
     }
 
     /// Value and moments, for a checkpoint.
@@ -70,7 +86,8 @@ impl Parameter {
     pub fn restore(&mut self, tensors: &Tensors, device: &Device) -> Result<()> {
         let shape = self.value.dims();
         let get = |kind: &str| -> Result<Tensor<2>> {
-            let values = tensors.values(&format!("{kind}.{}", self.name), &[Some(shape[0]), Some(shape[1])])?;
+            let values =
+                tensors.values(&format!("{kind}.{}", self.name), &[Some(shape[0]), Some(shape[1])])?;
             Ok(on_device(values, shape, device))
         };
         (self.value, self.first, self.second) = (get("now")?, get("first")?, get("second")?);
@@ -91,7 +108,9 @@ pub(crate) fn ids(ids: Vec<i32>, device: &Device) -> Tensor<1, Int> {
 
 /// A tensor's values; whose device failed, `Device::guard` knows.
 pub(crate) fn values(tensor: Tensor<2>) -> Result<Vec<f32>> {
-    tensor.try_into_vec_as::<f32>().map_err(|e| ModelError::device("", format!("reading a tensor back failed: {e}")))
+    tensor
+        .try_into_vec_as::<f32>()
+        .map_err(|e| ModelError::device("", format!("reading a tensor back failed: {e}")))
 }
 
 /// A tensor's values under a name.

@@ -3,33 +3,12 @@
 //! **Ties.** Of two items with equal scores the one with the smaller index stands first, everywhere.
 
 use crate::kernels::{Matrix, add, product_into};
-use crate::{ModelError, Result, Trained, UserState};
+use crate::state::Rows;
+use crate::tensors::NamedTensor;
+use crate::{ModelError, ModelSettings, Predictor, Result, Trained};
 use foretaste_data::{Histories, History};
 use rayon::prelude::*;
 use std::cmp::Ordering;
-
-/// What a model knows of one user at one moment, to rank items by.
-pub trait RankingState {
-    /// Writes a score for each item, from item 0 on: the higher, the sooner the user is expected to take
-    /// it at `timestamp` (Unix seconds). What a score means is the model's to say. Scores depend on
-    /// nothing that comes at or after `timestamp` but that moment itself.
-    fn scores(&self, timestamp: i64, out: &mut [f32]);
-
-    /// Takes in one more interaction of this user. Weights never change. A value that is not known is NaN.
-    fn reveal(&mut self, item: u32, value: f32, timestamp: i64);
-}
-
-/// A trained model that ranks items.
-pub trait Recommender: Trained {
-    /// The state of `user` after the rows `known`. A user without rows, or unknown to the model, has the
-    /// answer the model states for strangers.
-    fn ranking<'a>(&'a self, user: u32, known: History<'_>) -> Box<dyn RankingState + 'a>;
-
-    /// The scores as inner products, where they are: what many users are ranked by at once.
-    fn inner_products(&self) -> Option<InnerProducts<'_>> {
-        None
-    }
-}
 
 /// A user's query for the items' vectors, from the user, what is known of the user, and the time.
 pub type Query<'a> = Box<dyn Fn(u32, History<'_>, i64) -> Vec<f32> + Sync + 'a>;
@@ -51,37 +30,79 @@ pub struct InnerProducts<'a> {
 impl InnerProducts<'_> {
     /// The scores of all items for several users, one user after the other.
     pub(crate) fn scores(&self, known: &Histories, users: &[(u32, i64)], out: &mut [f32]) {
-        let queries: Vec<f32> = users.iter().flat_map(|(user, timestamp)| (self.query)(*user, known.user(*user), *timestamp)).collect();
+        let queries: Vec<f32> = users
+            .iter()
+            .flat_map(|(user, timestamp)| (self.query)(*user, known.user(*user), *timestamp))
+            .collect();
         let n = self.items.len() / self.width;
-        product_into(&mut out[..users.len() * n], n, Matrix::new(&queries, self.width), Matrix::new(self.items, self.width).t(), false);
+        product_into(
+            &mut out[..users.len() * n],
+            n,
+            Matrix::new(&queries, self.width),
+            Matrix::new(self.items, self.width).t(),
+            false,
+        );
         if !self.offsets.is_empty() {
-            out.chunks_exact_mut(n).take(users.len()).for_each(|scores| add(scores, self.offsets, self.scale));
+            out.chunks_exact_mut(n)
+                .take(users.len())
+                .for_each(|scores| add(scores, self.offsets, self.scale));
         }
     }
 }
 
-/// Ranks by expected rating.
-pub(crate) struct ByRating<'a>(pub Box<dyn UserState + 'a>);
+/// A model whose scores follow from a user's rows alone: all there is to write for such a [`Predictor`]. Its states are
+/// [`Rows`].
+pub trait RowScorer: Send + Sync + 'static {
+    /// As [`Predictor::settings`].
+    fn settings(&self) -> ModelSettings;
 
-impl RankingState for ByRating<'_> {
-    fn scores(&self, timestamp: i64, out: &mut [f32]) {
-        out.iter_mut().enumerate().for_each(|(item, out)| *out = self.0.predict(item as u32, timestamp));
-    }
+    /// As [`Predictor::parameters`].
+    fn parameters(&self) -> usize;
 
-    fn reveal(&mut self, item: u32, value: f32, timestamp: i64) {
-        self.0.reveal(item, value, timestamp);
-    }
-}
+    /// As [`Predictor::tensors`].
+    fn tensors(&self) -> Vec<NamedTensor>;
 
-/// A model whose scores follow from a user's rows, which is all that makes it a [`Recommender`].
-pub(crate) trait Scorer: Trained {
-    /// As [`RankingState::scores`], for `user` after the rows `known`.
+    /// As [`Predictor::scores`], for `user` after the rows `known`.
     fn score(&self, user: u32, known: History<'_>, timestamp: i64, out: &mut [f32]);
 }
 
-impl<S: Scorer> Recommender for S {
-    fn ranking<'a>(&'a self, user: u32, known: History<'_>) -> Box<dyn RankingState + 'a> {
-        Box::new(Remembered { scorer: self, user, items: known.items.to_vec(), values: known.values.to_vec(), timestamps: known.timestamps.to_vec() })
+impl<S: RowScorer> Predictor for S {
+    type State = Rows;
+
+    fn settings(&self) -> ModelSettings {
+        RowScorer::settings(self)
+    }
+
+    fn parameters(&self) -> usize {
+        RowScorer::parameters(self)
+    }
+
+    fn tensors(&self) -> Vec<NamedTensor> {
+        RowScorer::tensors(self)
+    }
+
+    fn rates(&self) -> bool {
+        false
+    }
+
+    fn start(&self, user: u32, known: History<'_>) -> Rows {
+        Rows::new(user, known)
+    }
+
+    fn update(&self, rows: &mut Rows, item: u32, value: f32, timestamp: i64) {
+        rows.push(item, value, timestamp);
+    }
+
+    fn scores(&self, rows: &Rows, timestamp: i64, out: &mut [f32]) {
+        self.score(rows.user, rows.history(), timestamp, out);
+    }
+
+    fn write_state(&self, rows: &Rows) -> Vec<u8> {
+        crate::state::to_bytes(rows)
+    }
+
+    fn read_state(&self, bytes: &[u8]) -> Option<Rows> {
+        Rows::from_bytes(bytes)
     }
 }
 
@@ -126,28 +147,6 @@ pub(crate) fn by_item(offsets: &[usize], items: &[u32], n: usize) -> (Vec<usize>
     (starts, entries)
 }
 
-/// A user's rows, remembered for a [`Scorer`].
-struct Remembered<'a, S> {
-    scorer: &'a S,
-    user: u32,
-    items: Vec<u32>,
-    values: Vec<f32>,
-    timestamps: Vec<i64>,
-}
-
-impl<S: Scorer> RankingState for Remembered<'_, S> {
-    fn scores(&self, timestamp: i64, out: &mut [f32]) {
-        let known = History { items: &self.items, values: self.values.as_slice().into(), timestamps: self.timestamps.as_slice().into() };
-        self.scorer.score(self.user, known, timestamp, out);
-    }
-
-    fn reveal(&mut self, item: u32, value: f32, timestamp: i64) {
-        self.items.push(item);
-        self.values.push(value);
-        self.timestamps.push(timestamp);
-    }
-}
-
 /// Which of two items stands first.
 fn order(scores: &[f32], a: u32, b: u32) -> Ordering {
     scores[b as usize].total_cmp(&scores[a as usize]).then(a.cmp(&b))
@@ -158,7 +157,11 @@ pub(crate) const NEVER: f32 = f32::NEG_INFINITY;
 
 /// Checks what every model that ranks items needs of its training part.
 pub(crate) fn require_rows(model: &'static str, train: &Histories) -> Result<()> {
-    if train.is_empty() { Err(ModelError::Training { model, reason: "there are no training rows".into() }) } else { Ok(()) }
+    if train.is_empty() {
+        Err(ModelError::Training { model, reason: "there are no training rows".into() })
+    } else {
+        Ok(())
+    }
 }
 
 /// The `k` items of the highest scores, best first; items with a score of minus infinity are left out.
@@ -188,10 +191,11 @@ pub fn top_k(scores: &[f32], k: usize) -> Vec<u32> {
 pub fn rank_of(scores: &[f32], item: u32) -> usize {
     let own = scores[item as usize];
     let (before, after) = scores.split_at(item as usize);
-    1 + before.iter().filter(|s| s.total_cmp(&own).is_ge()).count() + after.iter().filter(|s| s.total_cmp(&own).is_gt()).count()
+    1 + before.iter().filter(|s| s.total_cmp(&own).is_ge()).count()
+        + after.iter().filter(|s| s.total_cmp(&own).is_gt()).count()
 }
 
-/// Mean over all rows of `asked` of `1 / rank` of the row's item among all items, each row revealed after
+/// Mean over all rows of `asked` of `1 / rank` of the row's item among all items, each row taken in after
 /// it was asked for; 0 without rows.
 #[must_use]
 pub fn mean_reciprocal_rank(model: &dyn Trained, known: &Histories, asked: &Histories) -> f64 {
@@ -202,12 +206,17 @@ pub fn mean_reciprocal_rank(model: &dyn Trained, known: &Histories, asked: &Hist
             || vec![0.0; asked.n_items()],
             |scores, user| {
                 let history = asked.user(user);
-                let mut state = model.rank(user, known.user(user));
+                let mut state = model.start(user, known.user(user));
                 let mut sum = 0.0;
                 for row in 0..history.len() {
-                    state.scores(history.timestamps.at(row), scores);
+                    model.scores(&state, history.timestamps.at(row), scores);
                     sum += 1.0 / rank_of(scores, history.items[row]) as f64;
-                    state.reveal(history.items[row], history.values[row], history.timestamps.at(row));
+                    model.update(
+                        &mut state,
+                        history.items[row],
+                        history.values[row],
+                        history.timestamps.at(row),
+                    );
                 }
                 sum
             },

@@ -62,30 +62,49 @@ impl<'a> Recommend<'a> {
     /// users there are, memory holds the lists of a few thousand of them. Where a model's scores are inner
     /// products, many users are scored at once, and a score may differ in its last digit from
     /// [`for_user`](Self::for_user)'s.
-    pub fn for_users(&self, known: &Histories, users: &[(u32, i64)], mut take: impl FnMut(u32, Vec<Recommended>)) {
+    pub fn for_users(
+        &self,
+        known: &Histories,
+        users: &[(u32, i64)],
+        mut take: impl FnMut(u32, Vec<Recommended>),
+    ) {
         /// Users whose lists stand in memory at once.
         const BLOCK: usize = 4096;
         /// Scores that stand in memory at once, on each thread.
         const SCORES: usize = 1 << 22;
         let together = (SCORES / self.n_items.max(1)).clamp(1, 128);
-        let products = self.model.as_recommender().and_then(Recommender::inner_products).filter(|p| p.items.len() == self.n_items * p.width);
+        let products = self
+            .model
+            .as_recommender()
+            .and_then(Recommender::inner_products)
+            .filter(|p| p.items.len() == self.n_items * p.width);
         for block in users.chunks(BLOCK) {
             let of = |scores: &mut Vec<f32>, users: &[(u32, i64)]| -> Vec<Vec<Recommended>> {
                 match &products {
-                    None => users.iter().map(|(user, timestamp)| self.with(&mut scores[..self.n_items], *user, known.user(*user), *timestamp)).collect(),
+                    None => users
+                        .iter()
+                        .map(|(user, timestamp)| {
+                            self.with(&mut scores[..self.n_items], *user, known.user(*user), *timestamp)
+                        })
+                        .collect(),
                     Some(products) => {
                         products.scores(known, users, scores);
-                        users.iter().zip(scores.chunks_exact_mut(self.n_items)).map(|((user, _), scores)| self.best(scores, known.user(*user))).collect()
+                        users
+                            .iter()
+                            .zip(scores.chunks_exact_mut(self.n_items))
+                            .map(|((user, _), scores)| self.best(scores, known.user(*user)))
+                            .collect()
                     }
                 }
             };
-            let lists: Vec<Vec<Vec<Recommended>>> = block.par_chunks(together).map_init(|| vec![0.0; together * self.n_items], of).collect();
+            let lists: Vec<Vec<Vec<Recommended>>> =
+                block.par_chunks(together).map_init(|| vec![0.0; together * self.n_items], of).collect();
             block.iter().zip(lists.into_iter().flatten()).for_each(|((user, _), list)| take(*user, list));
         }
     }
 
     fn with(&self, scores: &mut [f32], user: u32, known: History<'_>, timestamp: i64) -> Vec<Recommended> {
-        self.model.rank(user, known).scores(timestamp, scores);
+        self.model.scores(&self.model.start(user, known), timestamp, scores);
         self.best(scores, known)
     }
 
@@ -93,7 +112,11 @@ impl<'a> Recommend<'a> {
     fn best(&self, scores: &mut [f32], known: History<'_>) -> Vec<Recommended> {
         if let Some(allowed) = self.allowed {
             let allowed = allowed.iter().copied().chain(std::iter::repeat(false));
-            scores.iter_mut().zip(allowed).filter(|(_, allowed)| !allowed).for_each(|(score, _)| *score = NEVER);
+            scores
+                .iter_mut()
+                .zip(allowed)
+                .filter(|(_, allowed)| !allowed)
+                .for_each(|(score, _)| *score = NEVER);
         }
         if !self.seen {
             known.items.iter().for_each(|item| {
@@ -102,7 +125,10 @@ impl<'a> Recommend<'a> {
                 }
             });
         }
-        top_k(scores, self.k).into_iter().map(|item| Recommended { item, score: scores[item as usize] }).collect()
+        top_k(scores, self.k)
+            .into_iter()
+            .map(|item| Recommended { item, score: scores[item as usize] })
+            .collect()
     }
 }
 
@@ -114,11 +140,15 @@ mod tests {
     #[test]
     fn lists_by_hand() {
         // Popularity: item 0 three times, 1 twice, 2 once, 3 never.
-        let known = Histories::new(vec![0, 2, 4, 6], vec![0, 2, 0, 1, 0, 1], vec![f32::NAN; 6], vec![0; 6], 4);
+        let known =
+            Histories::new(vec![0, 2, 4, 6], vec![0, 2, 0, 1, 0, 1], vec![f32::NAN; 6], vec![0; 6], 4);
         let device = Device::flex();
-        let model = Kind::Popularity.defaults().fit(&known, None, &FitContext::new(0, &device)).unwrap().model;
+        let model =
+            Kind::POPULARITY.defaults().fit(&known, None, &FitContext::new(0, &device)).unwrap().model;
         let ask = Recommend::new(model.as_ref(), 4);
-        let items = |ask: &Recommend, user: u32| ask.for_user(user, known.user(user), 9).iter().map(|r| r.item).collect::<Vec<_>>();
+        let items = |ask: &Recommend, user: u32| {
+            ask.for_user(user, known.user(user), 9).iter().map(|r| r.item).collect::<Vec<_>>()
+        };
         assert_eq!(items(&ask, 0), [1, 3]);
         assert_eq!(items(&ask, u32::MAX), [0, 1, 2, 3], "a stranger has seen nothing");
         assert_eq!(items(&ask.clone().with_seen(true).top(2), 0), [0, 1]);
@@ -142,15 +172,23 @@ mod tests {
         );
         let device = Device::flex();
         for settings in ["factors = 8", "objective = \"next-item\"\nepochs = 1\nsize = 6"] {
-            let kind = if settings.starts_with("factors") { Kind::Ials } else { Kind::Hrnn };
-            let model = kind.settings(settings.parse().unwrap()).unwrap().fit(&known, None, &FitContext::new(0, &device)).unwrap().model;
+            let kind = if settings.starts_with("factors") { Kind::IALS } else { Kind::HRNN };
+            let model = kind
+                .settings(settings.parse().unwrap())
+                .unwrap()
+                .fit(&known, None, &FitContext::new(0, &device))
+                .unwrap()
+                .model;
             assert!(model.as_recommender().unwrap().inner_products().is_some());
             let ask = Recommend::new(model.as_ref(), n as usize).top(5);
             let wanted: Vec<(u32, i64)> = (0..users).map(|user| (user, 2000)).collect();
             let mut met = 0;
             ask.for_users(&known, &wanted, |user, list| {
                 let alone = ask.for_user(user, known.user(user), 2000);
-                assert!(list.iter().zip(&alone).all(|(a, b)| (a.score - b.score).abs() < 1e-4), "{list:?} {alone:?}");
+                assert!(
+                    list.iter().zip(&alone).all(|(a, b)| (a.score - b.score).abs() < 1e-4),
+                    "{list:?} {alone:?}"
+                );
                 met += list.len();
             });
             assert_eq!(met, 400);

@@ -91,7 +91,8 @@ impl CellWeights {
                     accumulate(out, hidden, &self.hidden[gate]);
                 }
                 for (unit, (h, c)) in hidden.iter_mut().zip(memory).enumerate() {
-                    *c = plain_sigmoid(gates[1][unit]) * *c + plain_sigmoid(gates[0][unit]) * gates[3][unit].tanh();
+                    *c = plain_sigmoid(gates[1][unit]) * *c
+                        + plain_sigmoid(gates[0][unit]) * gates[3][unit].tanh();
                     *h = plain_sigmoid(gates[2][unit]) * c.tanh();
                 }
             }

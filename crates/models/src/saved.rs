@@ -33,7 +33,8 @@ pub struct SavedModel {
 #[must_use]
 pub fn weights_hash(model: &dyn Trained) -> String {
     let mut hashing = Hashing::new(std::io::sink());
-    tensors::write(&model.tensors(), &mut hashing).unwrap_or_else(|e| unreachable!("nothing is written: {e}"));
+    tensors::write(&model.tensors(), &mut hashing)
+        .unwrap_or_else(|e| unreachable!("nothing is written: {e}"));
     hashing.finish()
 }
 
@@ -55,7 +56,11 @@ pub fn save(model: &dyn Trained, user_ids: &Vocabulary, item_ids: &Vocabulary, p
     let fail = |e: std::io::Error| ModelError::saved(path, format!("cannot write: {e}"));
     let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     std::fs::create_dir_all(parent).map_err(fail)?;
-    let name = path.file_name().ok_or_else(|| ModelError::saved(path, "names no folder"))?.to_string_lossy().into_owned();
+    let name = path
+        .file_name()
+        .ok_or_else(|| ModelError::saved(path, "names no folder"))?
+        .to_string_lossy()
+        .into_owned();
     let fresh = parent.join(format!(".writing-{name}-{}", std::process::id()));
     std::fs::create_dir_all(&fresh).map_err(fail)?;
     // Who else saves sees that it is not left over, where folders can be locked.
@@ -92,7 +97,8 @@ fn fill(model: &dyn Trained, user_ids: &Vocabulary, item_ids: &Vocabulary, folde
         parameters: model.parameters(),
         weights_sha256,
     };
-    let manifest = serde_json::to_vec_pretty(&manifest).map_err(|e| ModelError::saved(folder, e.to_string()))?;
+    let manifest =
+        serde_json::to_vec_pretty(&manifest).map_err(|e| ModelError::saved(folder, e.to_string()))?;
     atomic::write(&folder.join("settings.toml"), settings.to_toml().as_bytes())?;
     store::write_vocabulary(&folder.join("vocabulary.parquet"), user_ids, item_ids)?;
     atomic::write(&folder.join("manifest.json"), &manifest)?;
@@ -105,24 +111,39 @@ fn fill(model: &dyn Trained, user_ids: &Vocabulary, item_ids: &Vocabulary, folde
 /// [`ModelError::Saved`] for a folder without a manifest, another format version, weights that do
 /// not match the manifest's hash, or shapes that do not fit the settings and vocabulary.
 pub fn load(path: &Path) -> Result<SavedModel> {
-    let text = std::fs::read(path.join("manifest.json")).map_err(|e| ModelError::saved(path, format!("is no saved model (manifest.json: {e})")))?;
-    let manifest: ModelManifest = serde_json::from_slice(&text).map_err(|e| ModelError::saved(&path.join("manifest.json"), format!("does not parse: {e}")))?;
+    let text = std::fs::read(path.join("manifest.json"))
+        .map_err(|e| ModelError::saved(path, format!("is no saved model (manifest.json: {e})")))?;
+    let manifest: ModelManifest = serde_json::from_slice(&text)
+        .map_err(|e| ModelError::saved(&path.join("manifest.json"), format!("does not parse: {e}")))?;
     if manifest.format != FORMAT {
-        return Err(ModelError::saved(path, format!("has the format {}; this build reads {FORMAT}. Train the model again", manifest.format)));
+        return Err(ModelError::saved(
+            path,
+            format!("has the format {}; this build reads {FORMAT}. Train the model again", manifest.format),
+        ));
     }
     let kind: Kind = manifest.kind.parse().map_err(|e: String| ModelError::saved(path, e))?;
     let settings_path = path.join("settings.toml");
-    let table = std::fs::read_to_string(&settings_path).map_err(|e| ModelError::saved(&settings_path, format!("cannot read: {e}")))?;
-    let settings = kind.settings(table.parse().map_err(|e: toml::de::Error| ModelError::saved(&settings_path, e.to_string()))?)?;
+    let table = std::fs::read_to_string(&settings_path)
+        .map_err(|e| ModelError::saved(&settings_path, format!("cannot read: {e}")))?;
+    let settings = kind.settings(
+        table.parse().map_err(|e: toml::de::Error| ModelError::saved(&settings_path, e.to_string()))?,
+    )?;
     let weights_path = path.join("weights.safetensors");
-    let hash = tensors::hash_file(&weights_path).map_err(|e| ModelError::saved(&weights_path, format!("cannot read: {e}")))?;
+    let hash = tensors::hash_file(&weights_path)
+        .map_err(|e| ModelError::saved(&weights_path, format!("cannot read: {e}")))?;
     if hash != manifest.weights_sha256 {
         return Err(ModelError::saved(&weights_path, "is damaged: its hash is not the manifest's"));
     }
-    let model = kind.restore(&settings, &tensors::read(&weights_path)?)?;
+    let model = settings.restore(&tensors::read(&weights_path)?)?;
     let (user_ids, item_ids) = store::read_vocabulary(&path.join("vocabulary.parquet"))?;
-    if user_ids.len() != manifest.users || item_ids.len() != manifest.items || model.parameters() != manifest.parameters {
-        return Err(ModelError::saved(path, "is inconsistent: vocabulary or weights have other sizes than its manifest says"));
+    if user_ids.len() != manifest.users
+        || item_ids.len() != manifest.items
+        || model.parameters() != manifest.parameters
+    {
+        return Err(ModelError::saved(
+            path,
+            "is inconsistent: vocabulary or weights have other sizes than its manifest says",
+        ));
     }
     Ok(SavedModel { model, user_ids, item_ids })
 }

@@ -21,23 +21,32 @@ pub struct NamedTensor {
 }
 
 impl NamedTensor {
-    pub(crate) fn new(name: impl Into<String>, shape: &[usize], data: Vec<f32>) -> Self {
+    /// A tensor of `shape` with the values `data`, row-major.
+    ///
+    /// # Panics
+    /// In debug builds, where the sizes do not multiply to the number of values.
+    #[must_use]
+    pub fn new(name: impl Into<String>, shape: &[usize], data: Vec<f32>) -> Self {
         debug_assert_eq!(shape.iter().product::<usize>(), data.len());
         Self { name: name.into(), shape: shape.to_vec(), data }
     }
 
-    pub(crate) fn scalar(name: &str, value: f32) -> Self {
+    /// One value, of the shape `[1]`.
+    #[must_use]
+    pub fn scalar(name: &str, value: f32) -> Self {
         Self::new(name, &[1], vec![value])
     }
 
     /// Integers up to 2^46, exact: two numbers each.
-    pub(crate) fn integers(name: &str, values: impl Iterator<Item = i64>) -> Self {
+    #[must_use]
+    pub fn integers(name: &str, values: impl Iterator<Item = i64>) -> Self {
         let data: Vec<f32> = values.flat_map(|v| [(v >> 23) as f32, (v & 0x7f_ffff) as f32]).collect();
         Self::new(name, &[data.len() / 2, 2], data)
     }
 
     /// Doubles, exact: three numbers each, of which it is the sum.
-    pub(crate) fn doubles(name: &str, values: &[f64]) -> Self {
+    #[must_use]
+    pub fn doubles(name: &str, values: &[f64]) -> Self {
         let parts = |v: &f64| {
             let high = *v as f32;
             let middle = (v - f64::from(high)) as f32;
@@ -48,49 +57,90 @@ impl NamedTensor {
 }
 
 /// Tensors by name, as read from a file.
-pub(crate) struct Tensors {
+pub struct Tensors {
     path: String,
     map: BTreeMap<String, NamedTensor>,
 }
 
 impl Tensors {
     /// The tensor `name`, which must have the shape `shape` (`None` lets a size be anything).
+    ///
+    /// # Errors
+    /// [`ModelError::Saved`] for a missing tensor or another shape.
     pub fn get(&self, name: &str, shape: &[Option<usize>]) -> Result<&NamedTensor> {
         let fail = |reason: String| ModelError::Saved { path: self.path.clone(), reason };
         let tensor = self.map.get(name).ok_or_else(|| fail(format!("has no tensor {name:?}")))?;
-        let fits = tensor.shape.len() == shape.len() && tensor.shape.iter().zip(shape).all(|(s, want)| want.is_none_or(|w| w == *s));
+        let fits = tensor.shape.len() == shape.len()
+            && tensor.shape.iter().zip(shape).all(|(s, want)| want.is_none_or(|w| w == *s));
         if fits {
             return Ok(tensor);
         }
         let wanted: Vec<String> = shape.iter().map(|s| s.map_or("any".into(), |s| s.to_string())).collect();
-        Err(fail(format!("tensor {name:?} has the shape {:?}, expected [{}]", tensor.shape, wanted.join(", "))))
+        Err(fail(format!(
+            "tensor {name:?} has the shape {:?}, expected [{}]",
+            tensor.shape,
+            wanted.join(", ")
+        )))
     }
 
     /// The tensors whose names begin with `prefix`, under the rest of their names.
+    #[must_use]
     pub fn under(&self, prefix: &str) -> Self {
-        let named = self.map.iter().filter_map(|(name, tensor)| Some((name.strip_prefix(prefix)?.to_owned(), tensor.clone())));
+        let named = self
+            .map
+            .iter()
+            .filter_map(|(name, tensor)| Some((name.strip_prefix(prefix)?.to_owned(), tensor.clone())));
         Self { path: self.path.clone(), map: named.collect() }
     }
 
     /// What [`NamedTensor::integers`] wrote.
+    ///
+    /// # Errors
+    /// [`ModelError::Saved`] for a missing tensor or another shape.
     pub fn integers(&self, name: &str) -> Result<Vec<i64>> {
-        Ok(self.get(name, &[None, Some(2)])?.data.as_chunks::<2>().0.iter().map(|[high, low]| (*high as i64) << 23 | *low as i64).collect())
+        Ok(self
+            .get(name, &[None, Some(2)])?
+            .data
+            .as_chunks::<2>()
+            .0
+            .iter()
+            .map(|[high, low]| (*high as i64) << 23 | *low as i64)
+            .collect())
     }
 
-    /// What [`NamedTensor::doubles`] wrote.
+    /// What [`NamedTensor::doubles`] wrote: `n` numbers.
+    ///
+    /// # Errors
+    /// [`ModelError::Saved`] for a missing tensor or another shape.
     pub fn doubles(&self, name: &str, n: usize) -> Result<Vec<f64>> {
-        Ok(self.get(name, &[Some(n), Some(3)])?.data.as_chunks::<3>().0.iter().map(|parts| parts.iter().map(|p| f64::from(*p)).sum()).collect())
+        Ok(self
+            .get(name, &[Some(n), Some(3)])?
+            .data
+            .as_chunks::<3>()
+            .0
+            .iter()
+            .map(|parts| parts.iter().map(|p| f64::from(*p)).sum())
+            .collect())
     }
 
     /// The file they were read from.
+    #[must_use]
     pub fn path(&self) -> &str {
         &self.path
     }
 
+    /// The value of a tensor of the shape `[1]`.
+    ///
+    /// # Errors
+    /// [`ModelError::Saved`] where there is none.
     pub fn scalar(&self, name: &str) -> Result<f32> {
         Ok(self.get(name, &[Some(1)])?.data[0])
     }
 
+    /// The values of the tensor `name`, which must have the shape `shape`.
+    ///
+    /// # Errors
+    /// [`ModelError::Saved`] for a missing tensor or another shape.
     pub fn values(&self, name: &str, shape: &[Option<usize>]) -> Result<Vec<f32>> {
         Ok(self.get(name, shape)?.data.clone())
     }
@@ -105,9 +155,13 @@ pub(crate) fn write(tensors: &[NamedTensor], file: &mut impl Write) -> std::io::
     let infos = tensors.iter().map(|tensor| {
         let start = end;
         end += 4 * tensor.data.len();
-        (tensor.name.clone(), TensorInfo { dtype: Dtype::F32, shape: tensor.shape.clone(), data_offsets: (start, end) })
+        (
+            tensor.name.clone(),
+            TensorInfo { dtype: Dtype::F32, shape: tensor.shape.clone(), data_offsets: (start, end) },
+        )
     });
-    let metadata = Metadata::new(None, infos.collect()).unwrap_or_else(|e| unreachable!("the shapes are the data's: {e}"));
+    let metadata = Metadata::new(None, infos.collect())
+        .unwrap_or_else(|e| unreachable!("the shapes are the data's: {e}"));
     let mut header = serde_json::to_vec(&metadata)?;
     header.resize(header.len().next_multiple_of(8), b' ');
     file.write_all(&(header.len() as u64).to_le_bytes())?;
@@ -157,7 +211,11 @@ impl<W: Write> Write for Hashing<W> {
 pub(crate) fn write_file(tensors: &[NamedTensor], path: &Path) -> Result<String> {
     let written = atomic::write_with(path, |file| {
         let mut file = Hashing::new(file);
-        write(tensors, &mut file).map_err(|e| DataError::Io { path: path.display().to_string(), action: "write", source: e })?;
+        write(tensors, &mut file).map_err(|e| DataError::Io {
+            path: path.display().to_string(),
+            action: "write",
+            source: e,
+        })?;
         Ok(file.finish())
     });
     Ok(written?)
@@ -172,7 +230,8 @@ pub(crate) fn hash_file(path: &Path) -> std::io::Result<String> {
 
 pub(crate) fn read(path: &Path) -> Result<Tensors> {
     let io = |e: std::io::Error| ModelError::saved(path, format!("cannot read: {e}"));
-    let broken = |e: &dyn std::fmt::Display| ModelError::saved(path, format!("is no whole safetensors file ({e})"));
+    let broken =
+        |e: &dyn std::fmt::Display| ModelError::saved(path, format!("is no whole safetensors file ({e})"));
     let size = std::fs::metadata(path).map_err(io)?.len();
     let mut file = BufReader::with_capacity(1 << 16, File::open(path).map_err(io)?);
     let mut length = [0; 8];
@@ -227,8 +286,11 @@ mod tests {
         let path = folder.path().join("weights.safetensors");
         let tensors = tensors();
         let hash = write_file(&tensors, &path).unwrap();
-        let raw: Vec<(&NamedTensor, Vec<u8>)> = tensors.iter().map(|t| (t, t.data.iter().flat_map(|v| v.to_le_bytes()).collect())).collect();
-        let views = raw.iter().map(|(t, bytes)| (t.name.as_str(), TensorView::new(Dtype::F32, t.shape.clone(), bytes).unwrap()));
+        let raw: Vec<(&NamedTensor, Vec<u8>)> =
+            tensors.iter().map(|t| (t, t.data.iter().flat_map(|v| v.to_le_bytes()).collect())).collect();
+        let views = raw.iter().map(|(t, bytes)| {
+            (t.name.as_str(), TensorView::new(Dtype::F32, t.shape.clone(), bytes).unwrap())
+        });
         let expected = safetensors::serialize(views, None).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), expected);
         assert_eq!(hash, hex(&Sha256::digest(&expected)));
@@ -243,7 +305,13 @@ mod tests {
         let path = folder.path().join("weights.safetensors");
         write_file(&tensors(), &path).unwrap();
         let whole = std::fs::read(&path).unwrap();
-        for bytes in [&whole[..4], &whole[..40], &whole[..whole.len() - 1], b"PK\x03\x04 no safetensors at all", &[&whole[..], b"more"].concat()] {
+        for bytes in [
+            &whole[..4],
+            &whole[..40],
+            &whole[..whole.len() - 1],
+            b"PK\x03\x04 no safetensors at all",
+            &[&whole[..], b"more"].concat(),
+        ] {
             std::fs::write(&path, bytes).unwrap();
             let told = read(&path).map(|_| ()).unwrap_err().to_string();
             assert!(told.contains("is no whole safetensors file"), "{told}");

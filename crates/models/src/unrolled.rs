@@ -17,7 +17,10 @@ pub(crate) struct Carried {
 
 impl Carried {
     pub fn zeros(rows: usize, size: usize, device: &Device) -> Self {
-        Self { hidden: Tensor::zeros([rows, size], device.burn()), memory: Tensor::zeros([rows, size], device.burn()) }
+        Self {
+            hidden: Tensor::zeros([rows, size], device.burn()),
+            memory: Tensor::zeros([rows, size], device.burn()),
+        }
     }
 }
 
@@ -64,7 +67,8 @@ pub(crate) fn unroll(
         let more;
         (h, more) = enter(step, h);
         unrolled.before.push(h.clone());
-        let leaves: Vec<Tensor<2>> = cut.iter().map(|p| p.clone().narrow(0, step * rows, rows).autodiff().require_grad()).collect();
+        let leaves: Vec<Tensor<2>> =
+            cut.iter().map(|p| p.clone().narrow(0, step * rows, rows).autodiff().require_grad()).collect();
         let at: Vec<Tensor<2>> = match more {
             None => leaves.clone(),
             Some(more) => leaves.iter().zip(more).map(|(leaf, more)| leaf.clone() + more).collect(),
@@ -97,8 +101,15 @@ pub(crate) fn unroll(
 }
 
 /// Goes back through the cut: gradients of whatever the projections came from.
-pub(crate) fn back(leaves: &[Vec<Tensor<2>>], projections: Vec<Tensor<2>>, gradients: &mut Gradients, device: &Device) -> Option<Gradients> {
-    let take = |leaf: &Tensor<2>, gradients: &mut Gradients| leaf.grad_remove(gradients).unwrap_or_else(|| Tensor::zeros(leaf.dims(), device.burn()));
+pub(crate) fn back(
+    leaves: &[Vec<Tensor<2>>],
+    projections: Vec<Tensor<2>>,
+    gradients: &mut Gradients,
+    device: &Device,
+) -> Option<Gradients> {
+    let take = |leaf: &Tensor<2>, gradients: &mut Gradients| {
+        leaf.grad_remove(gradients).unwrap_or_else(|| Tensor::zeros(leaf.dims(), device.burn()))
+    };
     let mut loss: Option<Tensor<2>> = None;
     for (gate, projection) in projections.into_iter().enumerate() {
         let gradient = Tensor::cat(leaves.iter().map(|at| take(&at[gate], gradients)).collect(), 0);
@@ -113,7 +124,12 @@ pub(crate) fn back(leaves: &[Vec<Tensor<2>>], projections: Vec<Tensor<2>>, gradi
 
 impl Unrolled {
     /// See [`back`].
-    pub fn back(&self, projections: Vec<Tensor<2>>, gradients: &mut Gradients, device: &Device) -> Option<Gradients> {
+    pub fn back(
+        &self,
+        projections: Vec<Tensor<2>>,
+        gradients: &mut Gradients,
+        device: &Device,
+    ) -> Option<Gradients> {
         back(&self.leaves, projections, gradients, device)
     }
 }

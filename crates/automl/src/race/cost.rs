@@ -9,12 +9,12 @@ use std::time::Instant;
 /// Models that are there to be beaten.
 pub(super) fn is_baseline(entrant: &Entrant) -> bool {
     use foretaste_models::Kind;
-    matches!(entrant.candidate.settings.kind(), Kind::RollingAverage | Kind::Biases | Kind::Popularity)
+    [Kind::ROLLING_AVERAGE, Kind::BIASES, Kind::POPULARITY].contains(&entrant.candidate.settings.kind())
 }
 
 /// Whether a model is trained in passes, of which there may be fewer.
 pub(super) fn has_passes(entrant: &Entrant) -> bool {
-    entrant.whole.clone().shortened(0.5) != entrant.whole
+    entrant.whole.shortened(0.5) != entrant.whole
 }
 
 /// What trials of an entrant cost.
@@ -40,7 +40,10 @@ pub(super) fn expected_cost(entrant: &Entrant, best: f64, sign: f64) -> Option<C
         }
     }
     let (last, loss) = *improvements.last()?;
-    let (before, earlier) = improvements.len().checked_sub(2).map_or((0.0, None), |at| (improvements[at].0, Some(improvements[at].1)));
+    let (before, earlier) = improvements
+        .len()
+        .checked_sub(2)
+        .map_or((0.0, None), |at| (improvements[at].0, Some(improvements[at].1)));
     let own = (spent - last).max(last - before);
     // Behind the best: the gap at twice the pace of its own improvement so far.
     let gap = (loss - best).max(0.0);

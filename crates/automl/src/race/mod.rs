@@ -12,7 +12,7 @@
 
 mod cost;
 
-use crate::{AutomlError, Candidate, Materials, Metric, Objective, Result, Scored};
+use crate::{AutomlError, Candidate, Metric, Objective, Result, Scored, SelectionData};
 use cost::{Deadline, expected_cost, has_passes, is_baseline};
 use foretaste_data::atomic;
 use foretaste_hpo::storage::Journal;
@@ -124,7 +124,7 @@ pub struct Standing {
 /// A race over candidates.
 pub struct Race<'a> {
     /// What may be learned from.
-    pub materials: &'a Materials<'a>,
+    pub data: &'a SelectionData<'a>,
     /// What counts.
     pub metric: &'a Metric,
     /// Time for trials.
@@ -152,16 +152,30 @@ impl Race<'_> {
     /// [`AutomlError::Search`] where a study cannot go on, [`AutomlError::Nothing`] where no candidate can be judged.
     pub fn run(&self, candidates: Vec<Candidate>) -> Result<Standing> {
         let clock = Instant::now();
-        let known = std::fs::read(self.folder.join(REMEMBERED)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let known = std::fs::read(self.folder.join(REMEMBERED))
+            .ok()
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let remembered: Remembered = known.unwrap_or_default();
-        let mut standing = Standing { entrants: Vec::new(), kept: Vec::new(), moments: Vec::new(), seconds: 0.0 };
-        for mut candidate in candidates.into_iter().filter(|candidate| self.metric.judges(&candidate.settings)) {
-            let (shortened, whole) = (remembered.shortened.get(&candidate.name).copied(), candidate.settings.clone());
+        let mut standing =
+            Standing { entrants: Vec::new(), kept: Vec::new(), moments: Vec::new(), seconds: 0.0 };
+        for mut candidate in
+            candidates.into_iter().filter(|candidate| self.metric.judges(&candidate.settings))
+        {
+            let (shortened, whole) =
+                (remembered.shortened.get(&candidate.name).copied(), candidate.settings.clone());
             if let Some(share) = shortened {
                 candidate.settings = candidate.settings.shortened(share);
             }
             let study = self.study(&candidate, shortened)?;
-            standing.entrants.push(Entrant { trials: study.trials()?, candidate, stopped: None, shortened, whole, expected: None, study });
+            standing.entrants.push(Entrant {
+                trials: study.trials()?,
+                candidate,
+                stopped: None,
+                shortened,
+                whole,
+                expected: None,
+                study,
+            });
         }
         if standing.entrants.is_empty() {
             return Err(AutomlError::Nothing(format!("no candidate can be judged by {}", self.metric.name)));
@@ -188,8 +202,11 @@ impl Race<'_> {
 
     fn study(&self, candidate: &Candidate, shortened: Option<f64>) -> Result<Study> {
         let settings = StudySettings {
-            name: shortened.map_or_else(|| candidate.name.clone(), |share| format!("{}, {:.1} % of its passes", candidate.name, 100.0 * share)),
-            task: self.materials.task(self.metric, candidate),
+            name: shortened.map_or_else(
+                || candidate.name.clone(),
+                |share| format!("{}, {:.1} % of its passes", candidate.name, 100.0 * share),
+            ),
+            task: self.data.task(self.metric, candidate),
             direction: self.metric.direction,
             seed: self.seed,
             pruner: Box::new(pruner::SuccessiveHalving::default()),
@@ -213,19 +230,29 @@ impl Race<'_> {
         standing.moments = moments;
         for entrant in &mut standing.entrants {
             // Who had nothing left may have by now, if more trials are allowed.
-            entrant.stopped = stopped.remove(&entrant.candidate.name).filter(|why| *why != Stopped::Exhausted);
+            entrant.stopped =
+                stopped.remove(&entrant.candidate.name).filter(|why| *why != Stopped::Exhausted);
         }
         for (index, entrant) in standing.entrants.iter().enumerate() {
             for trial in &entrant.trials {
                 let Some(value) = trial.value.filter(|_| trial.state == State::Complete) else { continue };
-                let read = || std::fs::read(self.predictions_file(&entrant.candidate.name, trial.number)).ok();
+                let read =
+                    || std::fs::read(self.predictions_file(&entrant.candidate.name, trial.number)).ok();
                 let predictions = if self.metric.judges_ratings() { read() } else { Some(Vec::new()) };
                 let Some(bytes) = predictions else { continue };
-                let predictions: Vec<f32> = bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
-                let rows = if self.metric.judges_ratings() { self.materials.validation.len() } else { 0 };
+                let predictions: Vec<f32> =
+                    bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+                let rows = if self.metric.judges_ratings() { self.data.validation.len() } else { 0 };
                 if predictions.len() == rows {
                     let settings = entrant.candidate.of_trial(trial, self.metric.direction)?;
-                    standing.kept.push(Kept { entrant: index, trial: trial.number, settings, value, seconds: trial.seconds, predictions });
+                    standing.kept.push(Kept {
+                        entrant: index,
+                        trial: trial.number,
+                        settings,
+                        value,
+                        seconds: trial.seconds,
+                        predictions,
+                    });
                 }
             }
         }
@@ -234,8 +261,13 @@ impl Race<'_> {
 
     /// Keeps what the studies do not say.
     fn remember(&self, standing: &Standing, seconds: f64) -> Result<()> {
-        let stopped = standing.entrants.iter().filter_map(|e| Some((e.candidate.name.clone(), e.stopped.clone()?))).collect();
-        let shortened = standing.entrants.iter().filter_map(|e| Some((e.candidate.name.clone(), e.shortened?))).collect();
+        let stopped = standing
+            .entrants
+            .iter()
+            .filter_map(|e| Some((e.candidate.name.clone(), e.stopped.clone()?)))
+            .collect();
+        let shortened =
+            standing.entrants.iter().filter_map(|e| Some((e.candidate.name.clone(), e.shortened?))).collect();
         let remembered = Remembered { seconds, moments: standing.moments.clone(), stopped, shortened };
         let text = serde_json::to_vec(&remembered).map_err(|e| AutomlError::Nothing(e.to_string()))?;
         Ok(atomic::write(&self.folder.join(REMEMBERED), &text)?)
@@ -250,7 +282,11 @@ impl Race<'_> {
         // In whole thousandths, as the study is named.
         let left = (800.0 * limit / (expected * share)).floor() / 1000.0;
         if left < SHORTEST {
-            let reason = format!("on {:.0} % of the users it would take {:.1} times its share of the budget", 100.0 * share, 1.0 / left);
+            let reason = format!(
+                "on {:.0} % of the users it would take {:.1} times its share of the budget",
+                100.0 * share,
+                1.0 / left
+            );
             entrant.stopped = Some(Stopped::TooSlow(reason));
             return Ok(false);
         }
@@ -258,8 +294,13 @@ impl Race<'_> {
         if shortened == entrant.shortened {
             return Ok(true);
         }
-        (self.heard)(&format!("{}: {:.0} % of its passes fit into the budget", entrant.candidate.title, 100.0 * left.min(1.0)));
-        entrant.candidate.settings = shortened.map_or_else(|| entrant.whole.clone(), |left| entrant.whole.clone().shortened(left));
+        (self.heard)(&format!(
+            "{}: {:.0} % of its passes fit into the budget",
+            entrant.candidate.title,
+            100.0 * left.min(1.0)
+        ));
+        entrant.candidate.settings =
+            shortened.map_or_else(|| entrant.whole.clone(), |left| entrant.whole.clone().shortened(left));
         entrant.shortened = shortened;
         entrant.study = self.study(&entrant.candidate, entrant.shortened)?;
         entrant.trials = entrant.study.trials()?;
@@ -267,7 +308,13 @@ impl Race<'_> {
     }
 
     /// Own settings on a sample of `share` of the users; the figure, unless the entrant stopped or the race did.
-    fn sampled(&self, standing: &mut Standing, index: usize, (share, sample): (f64, &Materials), spent: &dyn Fn() -> f64) -> Result<Option<f64>> {
+    fn sampled(
+        &self,
+        standing: &mut Standing,
+        index: usize,
+        (share, sample): (f64, &SelectionData),
+        spent: &dyn Fn() -> f64,
+    ) -> Result<Option<f64>> {
         let seconds = self.budget.as_secs_f64() * SHARE * share.sqrt() / 2.0;
         // Of its own accord, then once more with as many passes as it came to.
         for _ in 0..2 {
@@ -276,16 +323,29 @@ impl Race<'_> {
                 return Ok(None);
             }
             let clock = Instant::now();
-            let watch = Deadline::new(clock + Duration::from_secs_f64(seconds), &*self.stop, &entrant.candidate);
-            let objective = Objective { materials: sample, metric: self.metric, candidate: &entrant.candidate };
+            let watch =
+                Deadline::new(clock + Duration::from_secs_f64(seconds), &*self.stop, &entrant.candidate);
+            let objective = Objective { data: sample, metric: self.metric, candidate: &entrant.candidate };
             let scored = objective.score(&entrant.candidate.settings, trial_seed(self.seed, 0), &watch, None);
             // Of all rows and all passes.
-            let part = sample.train.len() as f64 / self.materials.train.len() as f64 * entrant.shortened.unwrap_or(1.0);
+            let part =
+                sample.train.len() as f64 / self.data.train.len() as f64 * entrant.shortened.unwrap_or(1.0);
             match scored {
                 Ok(scored) => {
                     entrant.expected = Some(clock.elapsed().as_secs_f64() / part);
-                    (self.heard)(&format!("{} on {:.0} % of users: {} {:.4}", entrant.candidate.title, 100.0 * share, self.metric.name, scored.value));
-                    standing.moments.push(Moment { seconds: spent(), entrant: index, value: scored.value, share });
+                    (self.heard)(&format!(
+                        "{} on {:.0} % of users: {} {:.4}",
+                        entrant.candidate.title,
+                        100.0 * share,
+                        self.metric.name,
+                        scored.value
+                    ));
+                    standing.moments.push(Moment {
+                        seconds: spent(),
+                        entrant: index,
+                        value: scored.value,
+                        share,
+                    });
                     return Ok(Some(scored.value));
                 }
                 // Stopped by a person: it begins again another time.
@@ -302,19 +362,20 @@ impl Race<'_> {
                 }
             }
         }
-        standing.entrants[index].stopped = Some(Stopped::TooSlow(format!("on {:.0} % of the users, even with fewer passes", 100.0 * share)));
+        standing.entrants[index].stopped =
+            Some(Stopped::TooSlow(format!("on {:.0} % of the users, even with fewer passes", 100.0 * share)));
         Ok(None)
     }
 
     /// Own settings on growing samples.
     fn samples(&self, standing: &mut Standing, spent: &dyn Fn() -> f64) -> Result<()> {
-        let rows = self.materials.train.len();
+        let rows = self.data.train.len();
         if !self.sampled || rows <= TINY {
             return Ok(());
         }
         let shares = if rows > SMALL { &SAMPLES[..] } else { &SAMPLES[..1] };
         for &share in shares {
-            let sample = self.materials.sampled(share, self.seed);
+            let sample = self.data.sampled(share, self.seed);
             let mut figures: Vec<(usize, f64)> = Vec::new();
             for index in 0..standing.entrants.len() {
                 let entrant = &standing.entrants[index];
@@ -333,7 +394,11 @@ impl Race<'_> {
                 continue;
             }
             figures.sort_by(|a, b| a.1.total_cmp(&b.1));
-            let baseline = figures.iter().filter(|(index, _)| is_baseline(&standing.entrants[*index])).map(|(_, v)| *v).fold(f64::INFINITY, f64::min);
+            let baseline = figures
+                .iter()
+                .filter(|(index, _)| is_baseline(&standing.entrants[*index]))
+                .map(|(_, v)| *v)
+                .fold(f64::INFINITY, f64::min);
             let stay = (figures.len() * 2).div_ceil(3).max(3);
             for (place, (index, figure)) in figures.iter().enumerate() {
                 let entrant = &mut standing.entrants[*index];
@@ -342,11 +407,20 @@ impl Race<'_> {
                 }
                 // A sample says less of those who need much; the first one only clears out the hopeless.
                 let margin = if share < 0.2 { 1.03 } else { 1.0 };
-                let hopeless = if baseline > 0.0 { *figure > baseline * margin } else { *figure > baseline / margin };
+                let hopeless =
+                    if baseline > 0.0 { *figure > baseline * margin } else { *figure > baseline / margin };
                 if hopeless {
-                    entrant.stopped = Some(Stopped::Behind(format!("worse than a baseline on {:.0} % of the users", 100.0 * share)));
+                    entrant.stopped = Some(Stopped::Behind(format!(
+                        "worse than a baseline on {:.0} % of the users",
+                        100.0 * share
+                    )));
                 } else if place >= stay && share > 0.2 {
-                    entrant.stopped = Some(Stopped::Behind(format!("place {} of {} on {:.0} % of the users", place + 1, figures.len(), 100.0 * share)));
+                    entrant.stopped = Some(Stopped::Behind(format!(
+                        "place {} of {} on {:.0} % of the users",
+                        place + 1,
+                        figures.len(),
+                        100.0 * share
+                    )));
                 }
             }
         }
@@ -357,11 +431,18 @@ impl Race<'_> {
     fn first(&self, standing: &mut Standing, spent: &dyn Fn() -> f64) -> Result<()> {
         let mut order: Vec<usize> = (0..standing.entrants.len()).collect();
         // Where nothing is known of the cost the list's own order stays: the simplest come first.
-        let expected = |at: &usize| standing.entrants[*at].expected.map_or(0.0, |seconds| seconds * standing.entrants[*at].shortened.unwrap_or(1.0));
+        let expected = |at: &usize| {
+            standing.entrants[*at]
+                .expected
+                .map_or(0.0, |seconds| seconds * standing.entrants[*at].shortened.unwrap_or(1.0))
+        };
         order.sort_by(|a, b| expected(a).total_cmp(&expected(b)));
         for index in order {
             let entrant = &standing.entrants[index];
-            if entrant.stopped.is_some() || entrant.trials.iter().any(|t| t.state.ended()) || self.over(spent()) {
+            if entrant.stopped.is_some()
+                || entrant.trials.iter().any(|t| t.state.ended())
+                || self.over(spent())
+            {
                 continue;
             }
             let left = self.budget.as_secs_f64() - spent();
@@ -370,7 +451,11 @@ impl Race<'_> {
                 continue;
             }
             let entrant = &standing.entrants[index];
-            let enqueued = entrant.candidate.space.as_ref().map_or(Ok(()), |_| entrant.study.enqueue(&entrant.candidate.default_configuration()));
+            let enqueued = entrant
+                .candidate
+                .space
+                .as_ref()
+                .map_or(Ok(()), |_| entrant.study.enqueue(&entrant.candidate.default_configuration()));
             match enqueued {
                 Ok(()) | Err(HpoError::Setting { .. }) => {}
                 Err(error) => return Err(error.into()),
@@ -379,7 +464,10 @@ impl Race<'_> {
             let entrant = &mut standing.entrants[index];
             let waits = entrant.trials.first().is_some_and(|t| t.state == State::Waiting);
             if waits && !(self.stop)() && spent() < self.budget.as_secs_f64() {
-                entrant.stopped = Some(Stopped::TooSlow(format!("its own settings take more than {:.0} % of the budget", 100.0 * SHARE * GRACE)));
+                entrant.stopped = Some(Stopped::TooSlow(format!(
+                    "its own settings take more than {:.0} % of the budget",
+                    100.0 * SHARE * GRACE
+                )));
             }
         }
         Ok(())
@@ -393,11 +481,17 @@ impl Race<'_> {
             let best = standing.kept.iter().map(|k| k.value * self.sign()).fold(f64::INFINITY, f64::min);
             let mut shares: Vec<(usize, f64)> = Vec::new();
             for (index, entrant) in standing.entrants.iter_mut().enumerate() {
-                let full = self.trials.is_some_and(|most| entrant.trials.iter().filter(|t| t.state.ended()).count() >= most);
+                let full = self
+                    .trials
+                    .is_some_and(|most| entrant.trials.iter().filter(|t| t.state.ended()).count() >= most);
                 if entrant.stopped.is_none() && (entrant.candidate.space.is_none() || full) {
                     entrant.stopped = Some(Stopped::Exhausted);
                 }
-                let Some(cost) = expected_cost(entrant, best, self.sign()).filter(|_| entrant.stopped.is_none()) else { continue };
+                let Some(cost) =
+                    expected_cost(entrant, best, self.sign()).filter(|_| entrant.stopped.is_none())
+                else {
+                    continue;
+                };
                 // What cannot end in time is not begun.
                 if cost.trial < left {
                     shares.push((index, 1.0 / cost.improvement.max(1e-3)));
@@ -405,7 +499,8 @@ impl Race<'_> {
             }
             let total: f64 = shares.iter().map(|(_, share)| share).sum();
             let Some(last) = shares.last().map(|(index, _)| *index) else { break };
-            let mut place = (trial_seed(self.seed ^ 0x7261_6365, draw) >> 11) as f64 / (1_u64 << 53) as f64 * total;
+            let mut place =
+                (trial_seed(self.seed ^ 0x7261_6365, draw) >> 11) as f64 / (1_u64 << 53) as f64 * total;
             draw += 1;
             let chosen = shares.iter().find(|(_, share)| {
                 place -= share;
@@ -418,28 +513,54 @@ impl Race<'_> {
     }
 
     /// One trial of one entrant, of at most `limit` seconds.
-    fn trial(&self, standing: &mut Standing, index: usize, limit: f64, spent: &dyn Fn() -> f64) -> Result<()> {
+    fn trial(
+        &self,
+        standing: &mut Standing,
+        index: usize,
+        limit: f64,
+        spent: &dyn Fn() -> f64,
+    ) -> Result<()> {
         let entrant = &standing.entrants[index];
-        let objective = Objective { materials: self.materials, metric: self.metric, candidate: &entrant.candidate };
+        let objective = Objective { data: self.data, metric: self.metric, candidate: &entrant.candidate };
         let checkpoints = self.folder.join("checkpoints").join(&entrant.candidate.name);
         let kept = std::cell::RefCell::new(None);
-        let budget = Budget { time: Some(Duration::from_secs_f64(limit.max(0.01))), stop: Some(Arc::clone(&self.stop)), trials: None };
+        let budget = Budget {
+            time: Some(Duration::from_secs_f64(limit.max(0.01))),
+            stop: Some(Arc::clone(&self.stop)),
+            trials: None,
+        };
         let run = |trial: &mut Running| {
-            let Scored { value, settings, predictions, train_seconds, .. } = objective.run(trial, Some(&checkpoints))?;
+            let Scored { value, settings, predictions, train_seconds, .. } =
+                objective.run(trial, Some(&checkpoints))?;
             let predictions = predictions.unwrap_or_default();
             let bytes: Vec<u8> = predictions.iter().flat_map(|p| p.to_le_bytes()).collect();
             atomic::write(&self.predictions_file(&entrant.candidate.name, trial.number()), &bytes)?;
-            kept.replace(Some(Kept { entrant: index, trial: trial.number(), settings, value, seconds: train_seconds, predictions }));
+            kept.replace(Some(Kept {
+                entrant: index,
+                trial: trial.number(),
+                settings,
+                value,
+                seconds: train_seconds,
+                predictions,
+            }));
             Ok(value)
         };
         entrant.study.optimize_once(&budget, run)?;
         let entrant = &mut standing.entrants[index];
         entrant.trials = entrant.study.trials()?;
         if let Some(kept) = kept.into_inner() {
-            (self.heard)(&format!("{} trial {}: {} {:.4}", entrant.candidate.title, kept.trial, self.metric.name, kept.value));
+            (self.heard)(&format!(
+                "{} trial {}: {} {:.4}",
+                entrant.candidate.title, kept.trial, self.metric.name, kept.value
+            ));
             standing.moments.push(Moment { seconds: spent(), entrant: index, value: kept.value, share: 1.0 });
             standing.kept.push(kept);
-        } else if let Some(reason) = entrant.trials.first().and_then(|t| t.reason.clone()).filter(|_| entrant.trials.iter().all(|t| t.state == State::Failed)) {
+        } else if let Some(reason) = entrant
+            .trials
+            .first()
+            .and_then(|t| t.reason.clone())
+            .filter(|_| entrant.trials.iter().all(|t| t.state == State::Failed))
+        {
             entrant.stopped = Some(Stopped::Failed(reason));
         }
         self.remember(standing, spent())

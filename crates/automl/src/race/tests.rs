@@ -1,18 +1,25 @@
 use super::*;
 use foretaste_data::{SplitRule, embedded};
 use foretaste_hpo::storage::Memory;
-use foretaste_models::{Device, Kind, Reading};
+use foretaste_models::{Device, Kind, Reading, pmf};
 
 /// An entrant in a race whose budget is a minute; `check` sees both.
 fn entered(settings: &str, kind: Kind, check: impl FnOnce(&Race, &mut Entrant)) {
     let table = embedded::load().unwrap().of_users(|name| name.len() < 2).unwrap();
     let parts = SplitRule::HoldOut { test: 0.1 }.split(&table, 0, 0.2).unwrap().parts(&table);
     let device = Device::flex();
-    let materials = Materials { train: parts.train, validation: parts.validation, scale: None, user_attributes: None, item_attributes: None, device: &device };
+    let data = SelectionData {
+        train: parts.train,
+        validation: parts.validation,
+        scale: None,
+        user_attributes: None,
+        item_attributes: None,
+        device: &device,
+    };
     let folder = tempfile::tempdir().unwrap();
     let metric = Metric::rmse(Reading::Frozen);
     let race = Race {
-        materials: &materials,
+        data: &data,
         metric: &metric,
         budget: Duration::from_mins(1),
         trials: None,
@@ -25,17 +32,28 @@ fn entered(settings: &str, kind: Kind, check: impl FnOnce(&Race, &mut Entrant)) 
     };
     let candidate = Candidate::new("it", "It", kind.settings(settings.parse().unwrap()).unwrap()).unwrap();
     let (study, whole) = (race.study(&candidate, None).unwrap(), candidate.settings.clone());
-    check(&race, &mut Entrant { candidate, trials: Vec::new(), stopped: None, shortened: None, whole, expected: None, study });
+    check(
+        &race,
+        &mut Entrant {
+            candidate,
+            trials: Vec::new(),
+            stopped: None,
+            shortened: None,
+            whole,
+            expected: None,
+            study,
+        },
+    );
 }
 
 fn epochs(entrant: &Entrant) -> usize {
-    let ModelSettings::Pmf(settings) = &entrant.candidate.settings else { panic!("{:?}", entrant.candidate.settings) };
+    let settings = entrant.candidate.settings.of::<pmf::Settings>().unwrap();
     settings.epochs
 }
 
 #[test]
 fn who_is_expected_to_take_too_long_trains_for_fewer_passes() {
-    entered("epochs = 100", Kind::Pmf, |race, entrant| {
+    entered("epochs = 100", Kind::PMF, |race, entrant| {
         // Nothing is known, or it fits.
         assert!(race.fit_in(entrant, 1.0, 10.0).unwrap());
         entrant.expected = Some(7.0);
@@ -53,10 +71,14 @@ fn who_is_expected_to_take_too_long_trains_for_fewer_passes() {
         // A tenth of the passes is the least.
         entrant.expected = Some(160.0);
         assert!(!race.fit_in(entrant, 1.0, 10.0).unwrap());
-        assert!(matches!(&entrant.stopped, Some(Stopped::TooSlow(why)) if why.contains("20.0 times")), "{:?}", entrant.stopped);
+        assert!(
+            matches!(&entrant.stopped, Some(Stopped::TooSlow(why)) if why.contains("20.0 times")),
+            "{:?}",
+            entrant.stopped
+        );
     });
     // What has no passes is let run to its limit.
-    entered("", Kind::Biases, |race, entrant| {
+    entered("", Kind::BIASES, |race, entrant| {
         entrant.expected = Some(20.0);
         assert!(race.fit_in(entrant, 1.0, 10.0).unwrap());
         assert_eq!(entrant.shortened, None);

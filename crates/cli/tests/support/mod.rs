@@ -8,7 +8,11 @@ use std::time::Duration;
 /// The program with `arguments`, in `folder`.
 pub fn foretaste(folder: &Path, arguments: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_foretaste"));
-    command.current_dir(folder).env("FORETASTE_DATA", folder.join("data-home")).env_remove("FORETASTE_LOG").args(arguments.split_whitespace());
+    command
+        .current_dir(folder)
+        .env("FORETASTE_DATA", folder.join("data-home"))
+        .env_remove("FORETASTE_LOG")
+        .args(arguments.split_whitespace());
     command
 }
 
@@ -41,7 +45,10 @@ pub fn ratings(folder: &Path) -> PathBuf {
         for step in 0..20_u32 {
             let item = (user * 13 + step * 7) % 40;
             let rating = 1 + (user % 3 + item % 2 * 2 + (user * item) % 2) % 5;
-            csv.push_str(&format!("{user},{item},{rating},{}\n", 1_000_000_000 + user * 4_000 + step * step * 4));
+            csv.push_str(&format!(
+                "{user},{item},{rating},{}\n",
+                1_000_000_000 + user * 4_000 + step * step * 4
+            ));
         }
     }
     let path = folder.join("ratings.csv");
@@ -51,7 +58,10 @@ pub fn ratings(folder: &Path) -> PathBuf {
 
 /// Names of a folder's files, in order.
 pub fn list(folder: &Path) -> Vec<String> {
-    let mut names: Vec<String> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    let mut names: Vec<String> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|e| e.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
     names.sort();
     names
 }

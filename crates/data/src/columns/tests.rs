@@ -49,7 +49,8 @@ fn small_where_it_can_be() {
     let odd = Values::from(vec![f32::NAN, 0.0, -0.0, 1.0]);
     assert!(odd[0].is_nan() && odd[1].is_sign_positive() && odd[2].is_sign_negative());
     // Each has few levels, together they have too many.
-    let (mut joined, more) = (stars.clone(), (0..1000).map(|row| 0.5 + (row % 60) as f32).collect::<Values>());
+    let (mut joined, more) =
+        (stars.clone(), (0..1000).map(|row| 0.5 + (row % 60) as f32).collect::<Values>());
     joined.extend(more.all());
     assert!(matches!(joined.rows, Rows::Wide(_)) && joined.iter().eq(stars.iter().chain(more.iter())));
     let mut changed = stars.clone();

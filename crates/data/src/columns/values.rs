@@ -79,7 +79,8 @@ impl Values {
         // Of few rows not all levels may stand in them.
         if let (Rows::Narrow(codes), RowsOf::Narrow(new)) = (&mut self.rows, more.rows)
             && new.len() > more.levels.len()
-            && let Some(map) = more.levels.iter().map(|level| code(&mut self.levels, *level)).collect::<Option<Vec<u8>>>()
+            && let Some(map) =
+                more.levels.iter().map(|level| code(&mut self.levels, *level)).collect::<Option<Vec<u8>>>()
         {
             codes.extend(new.iter().map(|code| map[usize::from(*code)]));
         } else {

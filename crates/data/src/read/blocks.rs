@@ -112,13 +112,18 @@ fn cut(name: &str, reader: &mut dyn Read, give: &mut dyn FnMut(Block) -> bool) -
         let mut text = std::mem::take(&mut rest);
         let start = text.len();
         // Small files (the Netflix Prize has 17,770) should not cost a megabyte each.
-        let read = Read::take(&mut *reader, BLOCK as u64).read_to_end(&mut text).map_err(|e| truncated(name, e))?;
+        let read =
+            Read::take(&mut *reader, BLOCK as u64).read_to_end(&mut text).map_err(|e| truncated(name, e))?;
         let end = read < BLOCK;
         if !end {
             match memchr::memrchr(b'\n', &text[start..]) {
                 Some(at) => rest = text.split_off(start + at + 1),
                 None if text.len() > LONGEST_LINE => {
-                    return Err(DataError::file(name, "has a line of more than 16 MiB", "is this a text file? name its format with --format"));
+                    return Err(DataError::file(
+                        name,
+                        "has a line of more than 16 MiB",
+                        "is this a text file? name its format with --format",
+                    ));
                 }
                 None => {
                     rest = text;
@@ -192,7 +197,14 @@ pub(crate) trait Spill: Send {
 
 impl<'a> Collector<'a> {
     pub fn new(skip: usize, spill: Option<&'a mut dyn Spill>) -> Self {
-        Self { columns: RawColumns::of_all(), spill, extra: Vec::new(), rejects: Rejects::new(skip), line: 1, files: 0 }
+        Self {
+            columns: RawColumns::of_all(),
+            spill,
+            extra: Vec::new(),
+            rejects: Rejects::new(skip),
+            line: 1,
+            files: 0,
+        }
     }
 
     pub fn add(&mut self, mut chunk: Chunk) -> Result<()> {
@@ -210,12 +222,18 @@ impl<'a> Collector<'a> {
         self.rejects.extend(chunk.bad)?;
 
         let columns = chunk.columns;
-        let events: Vec<u32> = columns.event_names.names().map(|name| self.columns.event_names.intern(name)).collect();
+        let events: Vec<u32> =
+            columns.event_names.names().map(|name| self.columns.event_names.intern(name)).collect();
         self.columns.users.extend(self.columns.user_names.take(&columns.user_names, &columns.users));
         self.columns.items.extend(self.columns.item_names.take(&columns.item_names, &columns.items));
         self.columns.timestamps.extend(columns.timestamps.all());
         self.columns.values.extend(columns.values.all());
-        self.columns.event_codes.extend(columns.event_codes.iter().map(|&e| events.get(e as usize).copied().unwrap_or(crate::EventTypes::NULL)));
+        self.columns.event_codes.extend(
+            columns
+                .event_codes
+                .iter()
+                .map(|&e| events.get(e as usize).copied().unwrap_or(crate::EventTypes::NULL)),
+        );
         self.extra.resize_with(chunk.extra.len(), Vec::new);
         for (parts, texts) in self.extra.iter_mut().zip(chunk.extra) {
             parts.push(Arc::new(StringArray::from(texts)));
@@ -230,7 +248,8 @@ impl<'a> Collector<'a> {
         for (name, parts) in names.into_iter().zip(self.extra) {
             let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
             if !parts.is_empty() {
-                let column = arrow_select::concat::concat(&parts).map_err(|e| DataError::Setting(format!("column {name}: {e}")))?;
+                let column = arrow_select::concat::concat(&parts)
+                    .map_err(|e| DataError::Setting(format!("column {name}: {e}")))?;
                 self.columns.extra.push((name, column));
             }
         }

@@ -49,8 +49,16 @@ pub(super) fn parse(block: &Block, rules: &Rules) -> Chunk {
     chunk.lines = lines(&block.text, |number, line| {
         if let (0, true, Some(header)) = (number, block.first, &layout.header) {
             if String::from_utf8_lossy(line).trim_end() != header {
-                let reason = format!("begins with another header than the first file\n  text: {}\n  expected: {}", BadRow::show(line), header.escape_debug());
-                fatal = Some(DataError::file(&block.file, reason, "read files with different columns one by one"));
+                let reason = format!(
+                    "begins with another header than the first file\n  text: {}\n  expected: {}",
+                    BadRow::show(line),
+                    header.escape_debug()
+                );
+                fatal = Some(DataError::file(
+                    &block.file,
+                    reason,
+                    "read files with different columns one by one",
+                ));
             }
             return;
         }
@@ -63,14 +71,24 @@ pub(super) fn parse(block: &Block, rules: &Rules) -> Chunk {
                 columns.values.push(value);
                 if let Some(event) = at.event_type {
                     let event = fields::trim(row.field(line, event));
-                    columns.event_codes.push(if event.is_empty() { EventTypes::NULL } else { columns.event_names.intern(event) });
+                    columns.event_codes.push(if event.is_empty() {
+                        EventTypes::NULL
+                    } else {
+                        columns.event_names.intern(event)
+                    });
                 }
                 for ((position, _), texts) in layout.extra.iter().zip(extra.iter_mut()) {
                     let text = row.field(line, *position);
                     texts.push((!text.is_empty()).then(|| String::from_utf8_lossy(text).into_owned()));
                 }
             }
-            Err((case, expected)) => bad.push(BadRow { file: block.file.to_string(), line: number, case, text: BadRow::show(line), expected }),
+            Err((case, expected)) => bad.push(BadRow {
+                file: block.file.to_string(),
+                line: number,
+                case,
+                text: BadRow::show(line),
+                expected,
+            }),
         }
     });
     chunk.fatal = fatal;
@@ -125,7 +143,9 @@ fn row_of(line: &[u8], rules: &Rules, row: &mut Row) -> Result<(f32, i64), Refus
 /// Rule: a rating lies on the data set's scale.
 pub(super) fn on_scale(value: f32, scale: Option<(f32, f32)>) -> Result<(), Refusal> {
     match scale {
-        Some((low, high)) if value < low || value > high => Err((RowCase::OffScale, format!("a rating from {low} to {high}"))),
+        Some((low, high)) if value < low || value > high => {
+            Err((RowCase::OffScale, format!("a rating from {low} to {high}")))
+        }
         _ => Ok(()),
     }
 }
@@ -206,7 +226,9 @@ mod tests {
         } else {
             split(line.as_bytes(), delimiter.as_bytes(), &mut row);
         }
-        (0..row.ranges.len()).map(|i| String::from_utf8_lossy(row.field(line.as_bytes(), i)).into_owned()).collect()
+        (0..row.ranges.len())
+            .map(|i| String::from_utf8_lossy(row.field(line.as_bytes(), i)).into_owned())
+            .collect()
     }
 
     #[test]

@@ -25,7 +25,9 @@ pub(super) fn time(text: &[u8], per_second: i64) -> Option<i64> {
 pub(super) fn value(text: &[u8]) -> Option<f32> {
     match text {
         [d @ b'0'..=b'9'] => Some(f32::from(d - b'0')),
-        [d @ b'0'..=b'9', b'.', f @ b'0'..=b'9'] => Some((f32::from(d - b'0') * 10.0 + f32::from(f - b'0')) / 10.0),
+        [d @ b'0'..=b'9', b'.', f @ b'0'..=b'9'] => {
+            Some((f32::from(d - b'0') * 10.0 + f32::from(f - b'0')) / 10.0)
+        }
         _ => {
             let number: f32 = std::str::from_utf8(text).ok()?.trim().parse().ok()?;
             number.is_finite().then_some(number)

@@ -37,7 +37,9 @@ impl std::str::FromStr for Format {
             "csv" | "tsv" | "delimited" => Self::Delimited,
             "parquet" => Self::Parquet,
             _ => {
-                return Err(format!("unknown format {name:?}; known are netflix, movielens-dat, movielens-csv, movielens-tab, recbole, csv, tsv, parquet"));
+                return Err(format!(
+                    "unknown format {name:?}; known are netflix, movielens-dat, movielens-csv, movielens-tab, recbole, csv, tsv, parquet"
+                ));
             }
         })
     }
@@ -90,20 +92,32 @@ impl ColumnMapping {
             if let Some(wanted) = wanted {
                 return match names.iter().position(|n| n == wanted) {
                     Some(at) => Ok(Some(at)),
-                    None => Err(DataError::file(file, format!("has no column {wanted:?}; it has {}", names.join(", ")), format!("mend {flag}"))),
+                    None => Err(DataError::file(
+                        file,
+                        format!("has no column {wanted:?}; it has {}", names.join(", ")),
+                        format!("mend {flag}"),
+                    )),
                 };
             }
             Ok(usual.iter().find_map(|u| names.iter().position(|n| n.eq_ignore_ascii_case(u))))
         };
         let need = |found: Option<usize>, what: &str, flag: &str| {
             found.ok_or_else(|| {
-                DataError::file(file, format!("has no column known as {what}; it has {}", names.join(", ")), format!("name it with {flag} NAME"))
+                DataError::file(
+                    file,
+                    format!("has no column known as {what}; it has {}", names.join(", ")),
+                    format!("name it with {flag} NAME"),
+                )
             })
         };
         Ok(Positions {
             user: need(locate(self.user.as_ref(), &USER, "--user-column")?, "user id", "--user-column")?,
             item: need(locate(self.item.as_ref(), &ITEM, "--item-column")?, "item id", "--item-column")?,
-            timestamp: need(locate(self.timestamp.as_ref(), &TIME, "--time-column")?, "time stamp", "--time-column")?,
+            timestamp: need(
+                locate(self.timestamp.as_ref(), &TIME, "--time-column")?,
+                "time stamp",
+                "--time-column",
+            )?,
             value: locate(self.value.as_ref(), &VALUE, "--value-column")?,
             event_type: locate(self.event_type.as_ref(), &EVENT, "--event-column")?,
         })
@@ -114,7 +128,11 @@ impl Format {
     /// Finds a format by the file's name, or by what lies in a folder.
     pub(super) fn detect(path: &Path) -> Result<Self> {
         if !path.exists() {
-            return Err(DataError::file(path.display(), "does not exist", "check the path; `foretaste datasets` lists known data sets"));
+            return Err(DataError::file(
+                path.display(),
+                "does not exist",
+                "check the path; `foretaste datasets` lists known data sets",
+            ));
         }
         let mut names = vec![path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned())];
         if path.is_dir() {
@@ -127,9 +145,18 @@ impl Format {
         }
         if names.len() == 1 && names[0].to_lowercase().ends_with(".zip") {
             let file = std::fs::File::open(path).map_err(|e| DataError::io(path, "open", e))?;
-            let archive = zip::ZipArchive::new(BufReader::new(file))
-                .map_err(|e| DataError::file(path.display(), format!("is not a readable zip archive ({e})"), "fetch the file again"))?;
-            names = archive.file_names().flatten().map(|n| n.rsplit('/').next().unwrap_or(&n).to_owned()).collect();
+            let archive = zip::ZipArchive::new(BufReader::new(file)).map_err(|e| {
+                DataError::file(
+                    path.display(),
+                    format!("is not a readable zip archive ({e})"),
+                    "fetch the file again",
+                )
+            })?;
+            names = archive
+                .file_names()
+                .flatten()
+                .map(|n| n.rsplit('/').next().unwrap_or(&n).to_owned())
+                .collect();
             names.sort();
         }
         // A format of its own goes before any CSV: ml-25m holds genome-scores.csv beside ratings.csv.
@@ -161,7 +188,10 @@ impl Format {
             Some(Self::RecBole)
         } else if ends(&[".parquet"]) {
             Some(Self::Parquet)
-        } else if ends(&[".csv", ".tsv"]) && !["movies.csv", "tags.csv", "links.csv", "genome-scores.csv", "genome-tags.csv"].contains(&bare) {
+        } else if ends(&[".csv", ".tsv"])
+            && !["movies.csv", "tags.csv", "links.csv", "genome-scores.csv", "genome-tags.csv"]
+                .contains(&bare)
+        {
             Some(Self::Delimited)
         } else {
             None
@@ -171,7 +201,10 @@ impl Format {
 
 /// Whether a folder's or archive's member is the one that holds the ratings.
 pub(super) fn is_member(format: &Format, name: &str) -> bool {
-    Format::by_name(name).as_ref() == Some(format) && !name.ends_with(".test") && !name.ends_with(".base") && !name.ends_with(".train")
+    Format::by_name(name).as_ref() == Some(format)
+        && !name.ends_with(".test")
+        && !name.ends_with(".base")
+        && !name.ends_with(".train")
 }
 
 /// A delimited text file: delimiter, header, positions of the columns.
@@ -203,8 +236,12 @@ impl Layout {
         match format {
             Format::MovieLensDat => Ok(fixed("::")),
             Format::MovieLensTab => Ok(fixed("\t")),
-            Format::MovieLensCsv | Format::RecBole | Format::Delimited => Self::from_header(path, format, options),
-            Format::Netflix | Format::Parquet => Err(DataError::Setting("this format has no delimited layout".into())),
+            Format::MovieLensCsv | Format::RecBole | Format::Delimited => {
+                Self::from_header(path, format, options)
+            }
+            Format::Netflix | Format::Parquet => {
+                Err(DataError::Setting("this format has no delimited layout".into()))
+            }
         }
     }
 
@@ -215,11 +252,16 @@ impl Layout {
             if header.is_empty() {
                 name.clone_into(&mut file);
                 let mut bytes = Vec::new();
-                BufReader::new(std::io::Read::take(reader, 1 << 20)).read_until(b'\n', &mut bytes).map_err(|e| super::blocks::truncated(name, e))?;
+                BufReader::new(std::io::Read::take(reader, 1 << 20))
+                    .read_until(b'\n', &mut bytes)
+                    .map_err(|e| super::blocks::truncated(name, e))?;
                 if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
                     return Err(super::blocks::utf16(name));
                 }
-                String::from_utf8_lossy(&bytes).trim_start_matches('\u{feff}').trim_end().clone_into(&mut header);
+                String::from_utf8_lossy(&bytes)
+                    .trim_start_matches('\u{feff}')
+                    .trim_end()
+                    .clone_into(&mut header);
             }
             Ok(())
         })?;
@@ -240,7 +282,13 @@ impl Layout {
             .map(|n| if *format == Format::RecBole { n.split(':').next().unwrap_or(n) } else { n }.to_owned())
             .collect();
         let positions = options.columns.find(&file, &names)?;
-        let used = [Some(positions.user), Some(positions.item), Some(positions.timestamp), positions.value, positions.event_type];
+        let used = [
+            Some(positions.user),
+            Some(positions.item),
+            Some(positions.timestamp),
+            positions.value,
+            positions.event_type,
+        ];
         let extra = names.iter().cloned().enumerate().filter(|(i, _)| !used.contains(&Some(*i))).collect();
         Ok(Self {
             expected: names.join(&delimiter.replace('\t', "<TAB>")),

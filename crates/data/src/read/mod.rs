@@ -73,7 +73,11 @@ impl ReadOptions {
     /// The first Unix second that counts as "after tomorrow".
     #[must_use]
     pub fn time_limit(&self) -> i64 {
-        let now = self.now.unwrap_or_else(|| std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(i64::MAX / 2, |d| d.as_secs() as i64));
+        let now = self.now.unwrap_or_else(|| {
+            std::time::SystemTime::now()
+                .duration_since(std::time::UNIX_EPOCH)
+                .map_or(i64::MAX / 2, |d| d.as_secs() as i64)
+        });
         (now.div_euclid(86_400) + 2) * 86_400
     }
 }
@@ -128,7 +132,9 @@ pub(crate) fn read_spilling(path: &Path, options: &ReadOptions, spill: &mut dyn 
     let (raw, bad, files) = match format_of(path, options)? {
         Format::Parquet => parquet::read(path, options, Some(spill))?,
         format => {
-            if !matches!(format, Format::Netflix) && !layout::Layout::settle(path, &format, options)?.extra_names().is_empty() {
+            if !matches!(format, Format::Netflix)
+                && !layout::Layout::settle(path, &format, options)?.extra_names().is_empty()
+            {
                 return Err(DataError::file(path.display(), FURTHER, "leave the memory limit out"));
             }
             read_text(path, &format, options, Some(spill))?
@@ -137,7 +143,12 @@ pub(crate) fn read_spilling(path: &Path, options: &ReadOptions, spill: &mut dyn 
     Ok((raw, rejects::settle(path, &bad, options)?, files))
 }
 
-fn read_text(path: &Path, format: &Format, options: &ReadOptions, spill: Option<&mut dyn Spill>) -> Result<RawRead> {
+fn read_text(
+    path: &Path,
+    format: &Format,
+    options: &ReadOptions,
+    spill: Option<&mut dyn Spill>,
+) -> Result<RawRead> {
     let limit = options.time_limit();
     let mut collector = Collector::new(options.skip_bad_rows, spill);
     if matches!(format, Format::Netflix) {
@@ -155,7 +166,17 @@ fn read_text(path: &Path, format: &Format, options: &ReadOptions, spill: Option<
         return collector.finish(Vec::new());
     }
     let layout = layout::Layout::settle(path, format, options)?;
-    let rules = delimited::Rules { layout: &layout, scale: options.scale, unit: options.time_unit.per_second(), limit };
-    blocks::parse_all(path, |name| layout::is_member(format, name), |block: &Block| delimited::parse(block, &rules), |_, chunk| collector.add(chunk))?;
+    let rules = delimited::Rules {
+        layout: &layout,
+        scale: options.scale,
+        unit: options.time_unit.per_second(),
+        limit,
+    };
+    blocks::parse_all(
+        path,
+        |name| layout::is_member(format, name),
+        |block: &Block| delimited::parse(block, &rules),
+        |_, chunk| collector.add(chunk),
+    )?;
     collector.finish(layout.extra_names())
 }

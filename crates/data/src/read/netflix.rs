@@ -40,13 +40,21 @@ pub(super) fn parse(block: &Block, rules: &Rules) -> Chunk {
                 }
                 // Whose ratings follow is unknown, so this line cannot be set aside.
                 let shown = BadRow::show(line);
-                let reason = format!("has a movie line that names no movie\n  text: {shown}\n  expected: a whole number and a colon");
-                fatal = fatal
-                    .take()
-                    .or_else(|| Some(DataError::file(&block.file, reason, "mend the line; it cannot be skipped, since the ratings after it belong to it")));
+                let reason = format!(
+                    "has a movie line that names no movie\n  text: {shown}\n  expected: a whole number and a colon"
+                );
+                fatal = fatal.take().or_else(|| {
+                    Some(DataError::file(
+                        &block.file,
+                        reason,
+                        "mend the line; it cannot be skipped, since the ratings after it belong to it",
+                    ))
+                });
                 return;
             }
-            _ if block.first && movie == unknown => Err((RowCase::NoMovie, "a line `movie:` before any rating".to_owned())),
+            _ if block.first && movie == unknown => {
+                Err((RowCase::NoMovie, "a line `movie:` before any rating".to_owned()))
+            }
             _ => rating(line, rules),
         };
         match outcome {
@@ -56,7 +64,13 @@ pub(super) fn parse(block: &Block, rules: &Rules) -> Chunk {
                 columns.values.push(value);
                 columns.timestamps.push(time);
             }
-            Err((case, expected)) => bad.push(BadRow { file: block.file.to_string(), line: number, case, text: BadRow::show(line), expected }),
+            Err((case, expected)) => bad.push(BadRow {
+                file: block.file.to_string(),
+                line: number,
+                case,
+                text: BadRow::show(line),
+                expected,
+            }),
         }
     });
     chunk.last_movie = last_movie.map(<[u8]>::to_vec);
@@ -98,7 +112,11 @@ impl CurrentMovie {
             self.0.clear();
         }
         if continued && self.0.is_empty() {
-            chunk.fatal = Some(DataError::file(&block.file, "has a megabyte of ratings before its first movie line", "is this a Netflix Prize file?"));
+            chunk.fatal = Some(DataError::file(
+                &block.file,
+                "has a megabyte of ratings before its first movie line",
+                "is this a Netflix Prize file?",
+            ));
         }
         let mut names = VocabularyBuilder::default();
         let map: Vec<u32> = chunk

@@ -9,7 +9,8 @@ use crate::{BadRow, DataError, EventTypes, Result, RowCase, store};
 use arrow_array::builder::StringBuilder;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
-    ArrowPrimitiveType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    ArrowPrimitiveType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type,
+    UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow_array::{Array, ArrayRef, Float32Array, Int64Array, PrimitiveArray, StringArray, UInt32Array};
 use arrow_cast::{CastOptions, cast_with_options};
@@ -33,14 +34,30 @@ pub(super) fn read(path: &Path, options: &ReadOptions, mut spill: Option<&mut dy
             None => {
                 let names: Vec<String> = part.further.iter().map(|i| part.names[*i].clone()).collect();
                 if spill.is_some() && !names.is_empty() {
-                    return Err(DataError::file(file.display(), super::FURTHER, "leave the memory limit out"));
+                    return Err(DataError::file(
+                        file.display(),
+                        super::FURTHER,
+                        "leave the memory limit out",
+                    ));
                 }
                 pieces = vec![Vec::new(); names.len()];
                 first = Some((part.schema.clone(), names));
             }
             Some((schema, _)) if schema.fields() != part.schema.fields() => {
-                let show = |schema: &SchemaRef| schema.fields().iter().map(|f| format!("{} {}", f.name(), f.data_type())).collect::<Vec<_>>().join(", ");
-                let reason = format!("has the columns ({}) where {} has ({})", show(&part.schema), files[0].display(), show(schema));
+                let show = |schema: &SchemaRef| {
+                    schema
+                        .fields()
+                        .iter()
+                        .map(|f| format!("{} {}", f.name(), f.data_type()))
+                        .collect::<Vec<_>>()
+                        .join(", ")
+                };
+                let reason = format!(
+                    "has the columns ({}) where {} has ({})",
+                    show(&part.schema),
+                    files[0].display(),
+                    show(schema)
+                );
                 return Err(DataError::file(file.display(), reason, "give all parts the same columns"));
             }
             Some(_) => {}
@@ -68,16 +85,29 @@ fn parts(path: &Path) -> Result<Vec<PathBuf>> {
         return Ok(vec![path.to_owned()]);
     }
     let entries = std::fs::read_dir(path).map_err(|e| DataError::io(path, "list", e))?;
-    let mut names: Vec<PathBuf> = entries.map(|e| e.map(|e| e.path()).map_err(|e| DataError::io(path, "list", e))).collect::<Result<_>>()?;
+    let mut names: Vec<PathBuf> = entries
+        .map(|e| e.map(|e| e.path()).map_err(|e| DataError::io(path, "list", e)))
+        .collect::<Result<_>>()?;
     if names.iter().any(|name| name.ends_with("_temporary")) {
-        return Err(DataError::file(path.display(), "holds _temporary: the job that writes it has not ended, or failed", "wait for it, or run it again"));
+        return Err(DataError::file(
+            path.display(),
+            "holds _temporary: the job that writes it has not ended, or failed",
+            "wait for it, or run it again",
+        ));
     }
-    let wanted =
-        |name: &Path| name.file_name().is_some_and(|n| !n.to_string_lossy().starts_with(['.', '_']) && name.extension().is_some_and(|e| e == "parquet"));
+    let wanted = |name: &Path| {
+        name.file_name().is_some_and(|n| {
+            !n.to_string_lossy().starts_with(['.', '_']) && name.extension().is_some_and(|e| e == "parquet")
+        })
+    };
     names.retain(|name| wanted(name));
     names.sort();
     if names.is_empty() {
-        return Err(DataError::file(path.display(), "is a folder without a part that ends in .parquet", "name the file"));
+        return Err(DataError::file(
+            path.display(),
+            "is a folder without a part that ends in .parquet",
+            "name the file",
+        ));
     }
     Ok(names)
 }
@@ -100,16 +130,20 @@ impl Part {
     fn open(path: &Path, options: &ReadOptions) -> Result<Self> {
         let shown = path.display().to_string();
         let file = std::fs::File::open(path).map_err(|e| DataError::io(path, "open", e))?;
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| DataError::parquet(path, e))?;
+        let builder =
+            ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| DataError::parquet(path, e))?;
         store::check_version(path, builder.metadata())?;
         let schema = builder.schema().clone();
         let names: Vec<String> = schema.fields().iter().map(|f| f.name().clone()).collect();
         let at = options.columns.find(&shown, &names)?;
         let used = [Some(at.user), Some(at.item), Some(at.timestamp), at.value, at.event_type];
         // Session columns follow from the interactions and are built again when they are needed.
-        let further: Vec<usize> = (0..names.len()).filter(|i| !used.contains(&Some(*i)) && !is_session_column(&names[*i])).collect();
+        let further: Vec<usize> = (0..names.len())
+            .filter(|i| !used.contains(&Some(*i)) && !is_session_column(&names[*i]))
+            .collect();
         if let Some(nested) = further.iter().find(|i| schema.field(**i).data_type().is_nested()) {
-            let reason = format!("column {} is nested ({})", names[*nested], schema.field(*nested).data_type());
+            let reason =
+                format!("column {} is nested ({})", names[*nested], schema.field(*nested).data_type());
             return Err(DataError::file(&shown, reason, "leave the column out, or flatten it"));
         }
         let batches = builder.with_batch_size(1 << 16).build().map_err(|e| DataError::parquet(path, e))?;
@@ -117,7 +151,12 @@ impl Part {
     }
 
     /// Appends the next batch's good rows to `raw`; answers their further columns, or that the file is at its end.
-    fn next(&mut self, options: &ReadOptions, raw: &mut RawColumns, rejects: &mut Rejects) -> Result<Option<Vec<ArrayRef>>> {
+    fn next(
+        &mut self,
+        options: &ReadOptions,
+        raw: &mut RawColumns,
+        rejects: &mut Rejects,
+    ) -> Result<Option<Vec<ArrayRef>>> {
         let Some(batch) = self.batches.next() else { return Ok(None) };
         let batch = batch.map_err(|e| DataError::parquet(&self.path, e.into()))?;
         let (shown, at, limit) = (&self.shown, &self.at, options.time_limit());
@@ -125,7 +164,12 @@ impl Part {
         let users = column(at.user, &DataType::Utf8)?;
         let items = column(at.item, &DataType::Utf8)?;
         let (users, items): (&StringArray, &StringArray) = (users.as_string(), items.as_string());
-        let (times, unit) = times(shown, &self.names[at.timestamp], batch.column(at.timestamp), options.time_unit.per_second())?;
+        let (times, unit) = times(
+            shown,
+            &self.names[at.timestamp],
+            batch.column(at.timestamp),
+            options.time_unit.per_second(),
+        )?;
         let times: &Int64Array = times.as_primitive::<Int64Type>();
         let values = at.value.map(|i| column(i, &DataType::Float32)).transpose()?;
         let values: Option<&Float32Array> = values.as_ref().map(AsArray::as_primitive::<Float32Type>);
@@ -138,10 +182,14 @@ impl Part {
             let time = times.is_valid(row).then(|| times.value(row).div_euclid(unit));
             let id = |ids: &StringArray| ids.is_valid(row) && !ids.value(row).trim().is_empty();
             let outcome = match time {
-                _ if !id(users) || !id(items) => Err((RowCase::EmptyId, "a user id and an item id".to_owned())),
+                _ if !id(users) || !id(items) => {
+                    Err((RowCase::EmptyId, "a user id and an item id".to_owned()))
+                }
                 _ if value.is_infinite() => Err((RowCase::BadValue, "a finite number".to_owned())),
                 None => Err((RowCase::BadTime, "Unix seconds".to_owned())),
-                Some(time) => delimited::on_scale(value, options.scale).and_then(|()| delimited::in_time(time, limit)).map(|()| time),
+                Some(time) => delimited::on_scale(value, options.scale)
+                    .and_then(|()| delimited::in_time(time, limit))
+                    .map(|()| time),
             };
             match outcome {
                 Ok(time) => {
@@ -150,20 +198,39 @@ impl Part {
                     raw.timestamps.push(time);
                     raw.values.push(value);
                     if let Some(events) = events {
-                        raw.event_codes.push(if events.is_valid(row) { raw.event_names.intern(events.value(row).as_bytes()) } else { EventTypes::NULL });
+                        raw.event_codes.push(if events.is_valid(row) {
+                            raw.event_names.intern(events.value(row).as_bytes())
+                        } else {
+                            EventTypes::NULL
+                        });
                     }
                     kept.push(row as u32);
                 }
                 Err((case, expected)) => {
-                    let show = |ids: &StringArray| if ids.is_valid(row) { ids.value(row).to_owned() } else { "null".into() };
-                    let text = format!("{}, {}, {value}, {}", show(users), show(items), time.map_or("null".into(), |t| t.to_string()));
-                    rejects.push(BadRow { file: shown.clone(), line: self.row + row as u64, case, text, expected })?;
+                    let show = |ids: &StringArray| {
+                        if ids.is_valid(row) { ids.value(row).to_owned() } else { "null".into() }
+                    };
+                    let text = format!(
+                        "{}, {}, {value}, {}",
+                        show(users),
+                        show(items),
+                        time.map_or("null".into(), |t| t.to_string())
+                    );
+                    rejects.push(BadRow {
+                        file: shown.clone(),
+                        line: self.row + row as u64,
+                        case,
+                        text,
+                        expected,
+                    })?;
                 }
             }
         }
         self.row += batch.num_rows() as u64;
         let kept = UInt32Array::from(kept);
-        let take = |index: &usize| take(batch.column(*index), &kept, None).map_err(|e| DataError::Setting(e.to_string()));
+        let take = |index: &usize| {
+            take(batch.column(*index), &kept, None).map_err(|e| DataError::Setting(e.to_string()))
+        };
         self.further.iter().map(take).collect::<Result<_>>().map(Some)
     }
 }
@@ -171,7 +238,8 @@ impl Part {
 /// Whether a column is one that the session schema derives: `session_<level>` or `new_session_<level>`.
 fn is_session_column(name: &str) -> bool {
     let name = name.strip_prefix("new_").unwrap_or(name);
-    name.strip_prefix("session_").is_some_and(|level| !level.is_empty() && level.bytes().all(|b| b.is_ascii_digit()))
+    name.strip_prefix("session_")
+        .is_some_and(|level| !level.is_empty() && level.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// Casts a column strictly; a value that does not fit is an error, and so is a list, which would be read as text.
@@ -180,7 +248,11 @@ fn typed(file: &str, name: &str, column: &ArrayRef, to: &DataType) -> Result<Arr
         return Ok(column);
     }
     let strict = CastOptions { safe: false, ..CastOptions::default() };
-    let cast = if column.data_type().is_nested() { Err("it is nested".to_owned()) } else { cast_with_options(column, to, &strict).map_err(|e| e.to_string()) };
+    let cast = if column.data_type().is_nested() {
+        Err("it is nested".to_owned())
+    } else {
+        cast_with_options(column, to, &strict).map_err(|e| e.to_string())
+    };
     cast.map_err(|reason| {
         DataError::file(
             file,
@@ -193,17 +265,24 @@ fn typed(file: &str, name: &str, column: &ArrayRef, to: &DataType) -> Result<Arr
 /// The conversions that most files need, in our own code: arrow's for all types take a minute to build with optimization and
 /// are built without. None for any other.
 fn converted(column: &ArrayRef, to: &DataType) -> Option<ArrayRef> {
-    fn of<T: ArrowPrimitiveType<Native: Into<i128>>>(array: &PrimitiveArray<T>, to: &DataType) -> Option<ArrayRef> {
+    fn of<T: ArrowPrimitiveType<Native: Into<i128>>>(
+        array: &PrimitiveArray<T>,
+        to: &DataType,
+    ) -> Option<ArrayRef> {
         let wide = |value: T::Native| -> i128 { value.into() };
         match to {
             DataType::Utf8 => {
                 let mut text = StringBuilder::with_capacity(array.len(), 8 * array.len());
                 let mut digits = itoa::Buffer::new();
-                array.iter().for_each(|value| text.append_option(value.map(|value| digits.format(wide(value)))));
+                array
+                    .iter()
+                    .for_each(|value| text.append_option(value.map(|value| digits.format(wide(value)))));
                 Some(Arc::new(text.finish()))
             }
             DataType::Float32 => Some(Arc::new(array.unary::<_, Float32Type>(|value| wide(value) as f32))),
-            DataType::Int64 => Some(Arc::new(array.try_unary::<_, Int64Type, ()>(|value| i64::try_from(wide(value)).map_err(drop)).ok()?)),
+            DataType::Int64 => Some(Arc::new(
+                array.try_unary::<_, Int64Type, ()>(|value| i64::try_from(wide(value)).map_err(drop)).ok()?,
+            )),
             _ => None,
         }
     }
@@ -217,7 +296,9 @@ fn converted(column: &ArrayRef, to: &DataType) -> Option<ArrayRef> {
         DataType::UInt16 => of(column.as_primitive::<UInt16Type>(), to),
         DataType::UInt32 => of(column.as_primitive::<UInt32Type>(), to),
         DataType::UInt64 => of(column.as_primitive::<UInt64Type>(), to),
-        DataType::Float64 if *to == DataType::Float32 => Some(Arc::new(column.as_primitive::<Float64Type>().unary::<_, Float32Type>(|value| value as f32))),
+        DataType::Float64 if *to == DataType::Float32 => {
+            Some(Arc::new(column.as_primitive::<Float64Type>().unary::<_, Float32Type>(|value| value as f32)))
+        }
         _ => None,
     }
 }

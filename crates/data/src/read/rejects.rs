@@ -35,7 +35,11 @@ impl Rejects {
 }
 
 /// Writes the rejects file when there is anything to write; answers its path and the number of lines.
-pub(super) fn settle(input: &Path, rejects: &Rejects, options: &ReadOptions) -> Result<Option<(PathBuf, usize)>> {
+pub(super) fn settle(
+    input: &Path,
+    rejects: &Rejects,
+    options: &ReadOptions,
+) -> Result<Option<(PathBuf, usize)>> {
     if rejects.rows.is_empty() {
         return Ok(None);
     }

@@ -56,7 +56,9 @@ fn open(path: &Path) -> Result<Box<dyn Read + Send>> {
     let left = file.metadata().map_err(|e| DataError::io(path, "open", e))?.len();
     let file = Whole { file, left };
     Ok(match suffix(path).as_str() {
-        "gz" | "tgz" => Box::new(flate2::bufread::MultiGzDecoder::new(BufReader::with_capacity(1 << 16, file))),
+        "gz" | "tgz" => {
+            Box::new(flate2::bufread::MultiGzDecoder::new(BufReader::with_capacity(1 << 16, file)))
+        }
         "zst" => Box::new(zstd::Decoder::new(file).map_err(|e| DataError::io(path, "read", e))?),
         _ => Box::new(file),
     })
@@ -73,7 +75,10 @@ impl Read for Whole {
         let read = self.file.read(into)?;
         self.left = self.left.saturating_sub(read as u64);
         if read == 0 && self.left > 0 && !into.is_empty() {
-            return Err(std::io::Error::new(std::io::ErrorKind::UnexpectedEof, format!("it grew {} bytes shorter while it was read", self.left)));
+            return Err(std::io::Error::new(
+                std::io::ErrorKind::UnexpectedEof,
+                format!("it grew {} bytes shorter while it was read", self.left),
+            ));
         }
         Ok(read)
     }
@@ -109,7 +114,9 @@ fn members(folder: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<PathBuf>>
         let entries = std::fs::read_dir(&folder).map_err(|e| DataError::io(&folder, "list", e))?;
         for entry in entries {
             let path = entry.map_err(|e| DataError::io(&folder, "list", e))?.path();
-            if path.is_file() && wanted(last_part(&path.to_string_lossy()).trim_end_matches(".gz").trim_end_matches(".zst")) {
+            if path.is_file()
+                && wanted(last_part(&path.to_string_lossy()).trim_end_matches(".gz").trim_end_matches(".zst"))
+            {
                 files.push(path);
             }
         }
@@ -125,7 +132,13 @@ fn last_part(name: &str) -> &str {
 
 fn visit_zip(path: &Path, wanted: &dyn Fn(&str) -> bool, visit: &mut Visitor) -> Result<()> {
     let file = File::open(path).map_err(|e| DataError::io(path, "open", e))?;
-    let broken = |e: zip::result::ZipError| DataError::file(path.display(), format!("is not a readable zip archive ({e})"), "fetch the file again");
+    let broken = |e: zip::result::ZipError| {
+        DataError::file(
+            path.display(),
+            format!("is not a readable zip archive ({e})"),
+            "fetch the file again",
+        )
+    };
     let mut archive = zip::ZipArchive::new(BufReader::new(file)).map_err(broken)?;
     // An archive with a single file is that file, whatever its name.
     let only = archive.len() == 1;
@@ -140,7 +153,12 @@ fn visit_zip(path: &Path, wanted: &dyn Fn(&str) -> bool, visit: &mut Visitor) ->
 }
 
 /// Members of a tar, and of a tar within it (the Netflix Prize's `training_set.tar`).
-fn visit_tar(shown: &str, reader: &mut dyn Read, wanted: &dyn Fn(&str) -> bool, visit: &mut Visitor) -> Result<()> {
+fn visit_tar(
+    shown: &str,
+    reader: &mut dyn Read,
+    wanted: &dyn Fn(&str) -> bool,
+    visit: &mut Visitor,
+) -> Result<()> {
     let mut archive = tar::Archive::new(reader);
     let entries = archive.entries().map_err(|e| truncated(shown, e))?;
     for entry in entries {
@@ -172,6 +190,9 @@ mod tests {
             std::io::copy(reader, &mut std::io::sink()).map(|_| ()).map_err(|e| truncated(name, e))
         });
         let told = told.unwrap_err().to_string();
-        assert!(told.contains("ratings.csv: is damaged or ends early (it grew 26460 bytes shorter"), "{told}");
+        assert!(
+            told.contains("ratings.csv: is damaged or ends early (it grew 26460 bytes shorter"),
+            "{told}"
+        );
     }
 }

@@ -69,11 +69,18 @@ impl World {
                     burst = 0.22 * normal(random);
                 }
                 left_in_burst -= 1;
-                let matched = |item: usize| taste.iter().zip(&things.tastes[item]).map(|(p, q)| p * f64::from(*q)).sum::<f64>();
-                let (first, second) = (seen.unseen(random, |random| things.draw(era, random)), things.draw(era, random));
+                let matched = |item: usize| {
+                    taste.iter().zip(&things.tastes[item]).map(|(p, q)| p * f64::from(*q)).sum::<f64>()
+                };
+                let (first, second) =
+                    (seen.unseen(random, |random| things.draw(era, random)), things.draw(era, random));
                 let wish = |item: usize| matched(item) - weariness[things.genres[item] as usize];
                 let rather = random.random::<f64>() < 0.7;
-                let item = if effects.selection && rather && !seen.has(second) && wish(second) > wish(first) { second } else { first };
+                let item = if effects.selection && rather && !seen.has(second) && wish(second) > wish(first) {
+                    second
+                } else {
+                    first
+                };
                 seen.add(item);
                 let genre = things.genres[item] as usize;
                 let mood = if effects.sessions { season + session + burst } else { 0.0 };
@@ -85,7 +92,11 @@ impl World {
                 let timestamp = if self.shape.dates { now - now.rem_euclid(86_400) } else { now };
                 events.push((item as u32, timestamp, x, normal(random)));
                 // Seconds between two ratings: a page of them at once, or a look at each.
-                now += if random.random::<f64>() < 0.5 { random.random_range(0..6) } else { (12.0 * (0.9 * normal(random)).exp()) as i64 };
+                now += if random.random::<f64>() < 0.5 {
+                    random.random_range(0..6)
+                } else {
+                    (12.0 * (0.9 * normal(random)).exp()) as i64
+                };
             }
         }
         events
@@ -98,7 +109,8 @@ impl World {
         // More and more users come; most leave before the end.
         let arrives = first + (last - first) * random.random::<f64>().powf(0.6);
         let leaves = (arrives + 420.0 * -(1.0 - random.random::<f64>()).ln()).min(last);
-        let mut sizes = vec![((n as f64 * shape.first_session * random.random::<f64>().sqrt()) as usize).clamp(1, n)];
+        let mut sizes =
+            vec![((n as f64 * shape.first_session * random.random::<f64>().sqrt()) as usize).clamp(1, n)];
         let mut left = n - sizes[0];
         while left > 0 {
             let size = (1.0 - shape.session * (1.0 - random.random::<f64>()).ln()) as usize;
@@ -118,7 +130,11 @@ impl World {
         }
         times.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
         let at = |day: f64| ((day * 86_400.0) as i64).min((shape.days.1 + 1) * 86_400 - 43_200);
-        times.into_iter().zip(sizes).map(|((day, new_season), ratings)| Sitting { begin: at(day), ratings, new_season }).collect()
+        times
+            .into_iter()
+            .zip(sizes)
+            .map(|((day, new_season), ratings)| Sitting { begin: at(day), ratings, new_season })
+            .collect()
     }
 }
 

@@ -31,7 +31,10 @@ impl Simulation {
     /// Without users or items, or with fewer events than users.
     #[must_use]
     pub fn run(&self, seed: u64) -> Histories {
-        assert!(self.users > 0 && self.items > 0 && self.events >= self.users, "a simulation needs users, items, and an event a user");
+        assert!(
+            self.users > 0 && self.items > 0 && self.events >= self.users,
+            "a simulation needs users, items, and an event a user"
+        );
         let mut random = rng(seed, "simulation");
         // Lengths spread over two orders of magnitude, as in rating logs.
         let weights: Vec<f64> = (0..self.users).map(|_| (random.random_range(0.0_f64..4.0)).exp()).collect();
@@ -49,13 +52,16 @@ impl Simulation {
             total += (rank as f64 + 10.0).powf(-EXPONENT);
             cumulative.push(total);
         }
-        let (mut items, mut values, mut times) = (vec![0; self.events], vec![0.0; self.events], vec![0; self.events]);
-        let (mut rest_items, mut rest_values, mut rest_times) = (items.as_mut_slice(), values.as_mut_slice(), times.as_mut_slice());
+        let (mut items, mut values, mut times) =
+            (vec![0; self.events], vec![0.0; self.events], vec![0; self.events]);
+        let (mut rest_items, mut rest_values, mut rest_times) =
+            (items.as_mut_slice(), values.as_mut_slice(), times.as_mut_slice());
         let mut rows = Vec::with_capacity(self.users);
         for user in 0..self.users {
             let n = offsets[user + 1] - offsets[user];
             let (a, b, c);
-            ((a, rest_items), (b, rest_values), (c, rest_times)) = (rest_items.split_at_mut(n), rest_values.split_at_mut(n), rest_times.split_at_mut(n));
+            ((a, rest_items), (b, rest_values), (c, rest_times)) =
+                (rest_items.split_at_mut(n), rest_values.split_at_mut(n), rest_times.split_at_mut(n));
             rows.push((user, a, b, c));
         }
         rows.into_par_iter().for_each(|(user, items, values, times)| {
@@ -75,10 +81,18 @@ impl Simulation {
                 let mark = random.random_range(0.0..total);
                 let at = cumulative.partition_point(|c| *c < mark).min(self.items - 1);
                 *item = at as u32;
-                let of_item =
-                    |c: usize| f64::from((at as u32).wrapping_mul(0x9e37_79b9).wrapping_add((c as u32).wrapping_mul(0x85eb_ca6b)) >> 8) / 8_388_608.0 - 1.0;
+                let of_item = |c: usize| {
+                    f64::from(
+                        (at as u32)
+                            .wrapping_mul(0x9e37_79b9)
+                            .wrapping_add((c as u32).wrapping_mul(0x85eb_ca6b))
+                            >> 8,
+                    ) / 8_388_608.0
+                        - 1.0
+                };
                 let matched: f64 = (0..TASTES).map(|c| taste[c] * of_item(c)).sum();
-                let rating = level + mood + 0.8 * matched + 0.5 * of_item(TASTES) + random.random_range(-1.0..1.0);
+                let rating =
+                    level + mood + 0.8 * matched + 0.5 * of_item(TASTES) + random.random_range(-1.0..1.0);
                 *value = rating.round().clamp(1.0, 5.0) as f32;
             }
         });

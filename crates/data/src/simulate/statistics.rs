@@ -17,8 +17,14 @@ pub struct Statistics {
 }
 
 /// Upper ends of classes of gaps, in seconds, and their names.
-const GAPS: [(i64, &str); 6] =
-    [(0, "none"), (60, "to a minute"), (3_600, "to an hour"), (86_400, "to a day"), (7 * 86_400, "to a week"), (30 * 86_400, "to 30 days")];
+const GAPS: [(i64, &str); 6] = [
+    (0, "none"),
+    (60, "to a minute"),
+    (3_600, "to an hour"),
+    (86_400, "to a day"),
+    (7 * 86_400, "to a week"),
+    (30 * 86_400, "to 30 days"),
+];
 
 impl Statistics {
     /// Of nothing yet, over so many items.
@@ -74,21 +80,49 @@ impl Statistics {
             ["ratings".to_owned(), self.ratings().to_string(), published.ratings().to_string()],
             ["users".into(), users.len().to_string(), published.users.to_string()],
             ["items".into(), items.len().to_string(), published.items.to_string()],
-            ["filled cells".into(), share(n, (users.len() * items.len()) as f64), share(total, (published.users * published.items) as f64)],
-            ["ratings of a user, mean".into(), format!("{:.1}", n / users.len().max(1) as f64), format!("{:.1}", total / published.users as f64)],
-            ["ratings of a user, median".into(), format!("{:.0}", middle(&users)), optional(published.user_median)],
+            [
+                "filled cells".into(),
+                share(n, (users.len() * items.len()) as f64),
+                share(total, (published.users * published.items) as f64),
+            ],
+            [
+                "ratings of a user, mean".into(),
+                format!("{:.1}", n / users.len().max(1) as f64),
+                format!("{:.1}", total / published.users as f64),
+            ],
+            [
+                "ratings of a user, median".into(),
+                format!("{:.0}", middle(&users)),
+                optional(published.user_median),
+            ],
             ["ratings of a user, most".into(), last(&users), published.most.0.to_string()],
-            ["ratings of an item, mean".into(), format!("{:.1}", n / items.len().max(1) as f64), format!("{:.1}", total / published.items as f64)],
-            ["ratings of an item, median".into(), format!("{:.0}", middle(&items)), optional(published.item_median)],
+            [
+                "ratings of an item, mean".into(),
+                format!("{:.1}", n / items.len().max(1) as f64),
+                format!("{:.1}", total / published.items as f64),
+            ],
+            [
+                "ratings of an item, median".into(),
+                format!("{:.0}", middle(&items)),
+                optional(published.item_median),
+            ],
             ["ratings of an item, most".into(), last(&items), published.most.1.to_string()],
-            ["mean rating".into(), format!("{:.4}", self.sum / n.max(1.0)), format!("{:.4}", published.mean())],
+            [
+                "mean rating".into(),
+                format!("{:.4}", self.sum / n.max(1.0)),
+                format!("{:.4}", published.mean()),
+            ],
         ];
-        rows.extend(
-            published.stars.iter().zip(&self.stars).map(|((star, of), own)| [format!("{star} stars"), share(*own as f64, n), share(*of as f64, total)]),
-        );
+        rows.extend(published.stars.iter().zip(&self.stars).map(|((star, of), own)| {
+            [format!("{star} stars"), share(*own as f64, n), share(*of as f64, total)]
+        }));
         let gaps: u64 = self.gaps.iter().sum();
         let names = GAPS.iter().map(|(_, name)| *name).chain(["longer"]);
-        rows.extend(names.zip(self.gaps).map(|(name, count)| [format!("gap {name}"), share(count as f64, gaps as f64), "-".into()]));
+        rows.extend(
+            names
+                .zip(self.gaps)
+                .map(|(name, count)| [format!("gap {name}"), share(count as f64, gaps as f64), "-".into()]),
+        );
         rows
     }
 }

@@ -14,7 +14,10 @@ fn written(world: &World, layout: Layout, folder: &Path) -> Statistics {
 fn what_is_published_is_consistent() {
     assert_eq!(published::NETFLIX.ratings(), 100_480_507);
     assert_eq!(published::MOVIELENS_20M.ratings(), 20_000_263);
-    assert!((published::NETFLIX.mean() - 3.6043).abs() < 1e-4 && (published::MOVIELENS_20M.mean() - 3.5255).abs() < 1e-4);
+    assert!(
+        (published::NETFLIX.mean() - 3.6043).abs() < 1e-4
+            && (published::MOVIELENS_20M.mean() - 3.5255).abs() < 1e-4
+    );
 }
 
 /// Counts, stars and tails come near to the originals'.
@@ -49,7 +52,8 @@ fn expectations_are_means() {
     let mut random = crate::rng(0, "draws");
     for x in [-1.0, 0.0, 0.4, 1.5] {
         let expected = world.rated(x, 0.0).1;
-        let mean = (0..40_000).map(|_| f64::from(world.rated(x, people::normal(&mut random)).0)).sum::<f64>() / 40_000.0;
+        let mean = (0..40_000).map(|_| f64::from(world.rated(x, people::normal(&mut random)).0)).sum::<f64>()
+            / 40_000.0;
         assert!((mean - f64::from(expected)).abs() < 0.015, "{x}: {mean} {expected}");
     }
 }
@@ -57,9 +61,10 @@ fn expectations_are_means() {
 /// Whoever reads the files gets the events, in all layouts alike, with their expectations.
 #[test]
 fn files_hold_the_events() {
-    for (shape, layouts) in
-        [(Shape::netflix(0.001).unwrap(), [Layout::Netflix, Layout::Parquet]), (Shape::movielens_20m(0.001).unwrap(), [Layout::MovieLens, Layout::Parquet])]
-    {
+    for (shape, layouts) in [
+        (Shape::netflix(0.001).unwrap(), [Layout::Netflix, Layout::Parquet]),
+        (Shape::movielens_20m(0.001).unwrap(), [Layout::MovieLens, Layout::Parquet]),
+    ] {
         let world = world(shape, &[], 1);
         let events: Vec<Vec<Event>> = world.events(0..world.shape.users);
         for layout in layouts {
@@ -78,9 +83,20 @@ fn files_hold_the_events() {
             for user in [0, 7, world.shape.users - 1] {
                 let index = table.user_ids.index(&world.user_id(user).to_string()).unwrap() as usize;
                 let rows = offsets[index]..offsets[index + 1];
-                let mut found: Vec<(String, i64, f32, f32)> =
-                    rows.map(|row| (table.item_ids.name(table.items[row]).to_owned(), table.timestamps.at(row), table.values[row], expected[row])).collect();
-                let mut own: Vec<_> = events[user].iter().map(|e| (world.item_id(e.item as usize).to_string(), e.timestamp, e.value, e.expected)).collect();
+                let mut found: Vec<(String, i64, f32, f32)> = rows
+                    .map(|row| {
+                        (
+                            table.item_ids.name(table.items[row]).to_owned(),
+                            table.timestamps.at(row),
+                            table.values[row],
+                            expected[row],
+                        )
+                    })
+                    .collect();
+                let mut own: Vec<_> = events[user]
+                    .iter()
+                    .map(|e| (world.item_id(e.item as usize).to_string(), e.timestamp, e.value, e.expected))
+                    .collect();
                 found.sort_by(|a, b| a.0.cmp(&b.0));
                 own.sort_by(|a, b| a.0.cmp(&b.0));
                 assert_eq!(found, own, "{layout:?} user {user}");
@@ -96,7 +112,8 @@ fn worlds_are_functions_of_their_seed() {
     let of = |without: &[&str], seed| world(Shape::netflix(0.001).unwrap(), without, seed).events(0..40);
     assert_eq!(of(&[], 5), of(&[], 5));
     assert_ne!(of(&[], 5), of(&[], 6));
-    let items = |events: Vec<Vec<Event>>| events.concat().iter().map(|e| (e.item, e.timestamp)).collect::<Vec<_>>();
+    let items =
+        |events: Vec<Vec<Event>>| events.concat().iter().map(|e| (e.item, e.timestamp)).collect::<Vec<_>>();
     assert_eq!(items(of(&["sessions"], 5)), items(of(&[], 5)), "moods move no choice of items");
     assert_ne!(of(&["sessions"], 5), of(&[], 5));
     for events in of(&[], 5) {
@@ -118,5 +135,7 @@ fn what_is_stopped_leaves_nothing() {
     assert!(write(&world, Layout::Netflix, &out, |user| user == 0).is_err());
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     std::fs::create_dir(&out).unwrap();
-    assert!(write(&world, Layout::Netflix, &out, |_| true).unwrap_err().to_string().contains("is there already"));
+    assert!(
+        write(&world, Layout::Netflix, &out, |_| true).unwrap_err().to_string().contains("is there already")
+    );
 }

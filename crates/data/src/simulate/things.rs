@@ -35,7 +35,8 @@ impl Things {
         let items = shape.items;
         let eras = ((shape.days.1 - shape.days.0) / ERA + 1) as usize;
         let mut random = rng(seed, "items");
-        let centres: Vec<[f64; TASTES]> = (0..GENRES).map(|_| std::array::from_fn(|_| 0.26 * normal(&mut random))).collect();
+        let centres: Vec<[f64; TASTES]> =
+            (0..GENRES).map(|_| std::array::from_fn(|_| 0.26 * normal(&mut random))).collect();
         let mut things = Self {
             genres: Vec::with_capacity(items),
             tastes: Vec::with_capacity(items),
@@ -69,7 +70,9 @@ impl Things {
                     (false, _) => 1.0,
                     (true, true) => 0.0,
                     // An old item's rise is past.
-                    (true, false) => 0.35 + if old { 0.0 } else { 2.2 * (age / width + 0.15) * (1.0 - age / width).exp() },
+                    (true, false) => {
+                        0.35 + if old { 0.0 } else { 2.2 * (age / width + 0.15) * (1.0 - age / width).exp() }
+                    }
                 };
                 if effects.drift {
                     level += 0.03 * normal(&mut random);

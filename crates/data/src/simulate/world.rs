@@ -70,7 +70,13 @@ impl Shape {
         Self::scaled(MOVIELENS_20M, scale, (9_139, 16_525), false, (0.8, 14.0, 1.75))
     }
 
-    fn scaled(published: Published, scale: f64, days: (i64, i64), dates: bool, (first_session, session, fame): (f64, f64, f64)) -> Result<Self> {
+    fn scaled(
+        published: Published,
+        scale: f64,
+        days: (i64, i64),
+        dates: bool,
+        (first_session, session, fame): (f64, f64, f64),
+    ) -> Result<Self> {
         if !(0.001..=100.0).contains(&scale) {
             return Err(DataError::Setting(format!("scale {scale} is not between 0.001 and 100")));
         }
@@ -120,7 +126,12 @@ impl Effects {
                 "streaks" => effects.streaks = false,
                 "fame" => effects.fame = false,
                 "selection" => effects.selection = false,
-                other => return Err(DataError::Setting(format!("unknown effect {other:?}; known are {}", Self::NAMES.join(", ")))),
+                other => {
+                    return Err(DataError::Setting(format!(
+                        "unknown effect {other:?}; known are {}",
+                        Self::NAMES.join(", ")
+                    )));
+                }
             }
         }
         Ok(effects)
@@ -168,7 +179,8 @@ impl World {
     #[must_use]
     pub fn user_id(&self, user: usize) -> u32 {
         if self.shape.dates {
-            6 + 5 * user as u32 + (stream_seed(self.seed, "user ids") as u32 ^ (user as u32).wrapping_mul(0x9e37_79b9)) % 5
+            6 + 5 * user as u32
+                + (stream_seed(self.seed, "user ids") as u32 ^ (user as u32).wrapping_mul(0x9e37_79b9)) % 5
         } else {
             1 + user as u32
         }
@@ -177,7 +189,11 @@ impl World {
     /// An item's id in files.
     #[must_use]
     pub fn item_id(&self, item: usize) -> u32 {
-        if self.shape.dates { 1 + item as u32 } else { 1 + 4 * item as u32 + (item as u32).wrapping_mul(0x85eb_ca6b) % 4 }
+        if self.shape.dates {
+            1 + item as u32
+        } else {
+            1 + 4 * item as u32 + (item as u32).wrapping_mul(0x85eb_ca6b) % 4
+        }
     }
 
     /// The rating of `x` without its noise, given a standard normal draw, and its expectation.
@@ -186,7 +202,10 @@ impl World {
         let noisy = x + NOISE * draw;
         let value = stars[self.cuts.iter().take_while(|cut| noisy > **cut).count()].0;
         let steps = self.cuts.iter().zip(stars.windows(2));
-        let expected = f64::from(stars[0].0) + steps.map(|(cut, pair)| f64::from(pair[1].0 - pair[0].0) * above((cut - x) / NOISE)).sum::<f64>();
+        let expected = f64::from(stars[0].0)
+            + steps
+                .map(|(cut, pair)| f64::from(pair[1].0 - pair[0].0) * above((cut - x) / NOISE))
+                .sum::<f64>();
         (value, expected as f32)
     }
 
@@ -195,8 +214,10 @@ impl World {
         /// Ratings that are looked at.
         const LOOKED_AT: u64 = 300_000;
         let users = self.offsets.partition_point(|offset| *offset < LOOKED_AT).clamp(1, self.shape.users);
-        let mut values: Vec<f64> =
-            (0..users).into_par_iter().flat_map_iter(|user| self.latent(user).into_iter().map(|(_, _, x, draw)| x + NOISE * draw)).collect();
+        let mut values: Vec<f64> = (0..users)
+            .into_par_iter()
+            .flat_map_iter(|user| self.latent(user).into_iter().map(|(_, _, x, draw)| x + NOISE * draw))
+            .collect();
         values.sort_unstable_by(f64::total_cmp);
         let total = self.shape.published.ratings() as f64;
         let mut below = 0.0;
@@ -221,12 +242,15 @@ fn above(x: f64) -> f64 {
 fn lengths(shape: &Shape, seed: u64) -> Vec<u64> {
     let least = shape.published.user_least.min((shape.ratings / shape.users) as u64) as f64;
     let mean = shape.ratings as f64 / shape.users as f64;
-    let median = (shape.published.user_median.unwrap_or(0.6 * mean) - least + 1.0).clamp(0.1, 0.9 * (mean - least).max(0.2));
+    let median = (shape.published.user_median.unwrap_or(0.6 * mean) - least + 1.0)
+        .clamp(0.1, 0.9 * (mean - least).max(0.2));
     let deviation = (2.0 * ((mean - least).max(0.2) / median).ln()).max(0.0).sqrt();
     let mut random = rng(seed, "activity");
     // Nobody rates nearly everything: who would, rates the rest of the catalogue less.
     let most = 0.7 * shape.items as f64 - least;
-    let mut weights: Vec<f64> = (0..shape.users).map(|_| (median * (deviation * normal(&mut random)).exp()).min(most.max(1.0))).collect();
+    let mut weights: Vec<f64> = (0..shape.users)
+        .map(|_| (median * (deviation * normal(&mut random)).exp()).min(most.max(1.0)))
+        .collect();
     let free = shape.ratings as f64 - least * shape.users as f64;
     // Capped lengths leave ratings to the others.
     for _ in 0..20 {

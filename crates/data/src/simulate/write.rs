@@ -48,7 +48,12 @@ pub enum Layout {
 /// # Errors
 /// [`DataError::File`] where `out` is there already; [`DataError::Setting`] where `go_on` says no; [`DataError::Io`] when it cannot be
 /// written (a full disk included).
-pub fn write(world: &World, layout: Layout, out: &Path, mut go_on: impl FnMut(usize) -> bool) -> Result<Statistics> {
+pub fn write(
+    world: &World,
+    layout: Layout,
+    out: &Path,
+    mut go_on: impl FnMut(usize) -> bool,
+) -> Result<Statistics> {
     if out.exists() {
         return Err(DataError::file(out.display(), "is there already", "name a new folder"));
     }
@@ -61,14 +66,23 @@ pub fn write(world: &World, layout: Layout, out: &Path, mut go_on: impl FnMut(us
     }
     std::fs::create_dir_all(&unfinished).map_err(|e| DataError::io(&unfinished, "create", e))?;
     let written = fill(world, layout, &unfinished, &mut go_on);
-    let outcome = written.and_then(|statistics| std::fs::rename(&unfinished, out).map(|()| statistics).map_err(|e| DataError::io(out, "rename into place", e)));
+    let outcome = written.and_then(|statistics| {
+        std::fs::rename(&unfinished, out)
+            .map(|()| statistics)
+            .map_err(|e| DataError::io(out, "rename into place", e))
+    });
     if outcome.is_err() {
         let _ = std::fs::remove_dir_all(&unfinished);
     }
     outcome
 }
 
-fn fill(world: &World, layout: Layout, folder: &Path, go_on: &mut dyn FnMut(usize) -> bool) -> Result<Statistics> {
+fn fill(
+    world: &World,
+    layout: Layout,
+    folder: &Path,
+    go_on: &mut dyn FnMut(usize) -> bool,
+) -> Result<Statistics> {
     let published = &world.shape.published;
     let mut statistics = Statistics::new(world.shape.items, published);
     let mut sink: Box<dyn Sink> = match layout {
@@ -122,19 +136,23 @@ impl Films {
         let titles = folder.join("movie_titles.txt");
         let mut file = create(&titles)?;
         for item in 0..world.shape.items {
-            writeln!(file, "{},{},Film {}", world.item_id(item), year(world, item), item + 1).map_err(|e| DataError::io(&titles, "write", e))?;
+            writeln!(file, "{},{},Film {}", world.item_id(item), year(world, item), item + 1)
+                .map_err(|e| DataError::io(&titles, "write", e))?;
         }
         file.flush().map_err(|e| DataError::io(&titles, "write", e))?;
         let folder = folder.join("training_set");
         std::fs::create_dir_all(&folder).map_err(|e| DataError::io(&folder, "create", e))?;
-        let waiting = (0..world.shape.items).map(|item| format!("{}:\n", world.item_id(item)).into_bytes()).collect();
+        let waiting =
+            (0..world.shape.items).map(|item| format!("{}:\n", world.item_id(item)).into_bytes()).collect();
         Ok(Self { folder, waiting, bytes: 0 })
     }
 
     fn flush(&mut self, world: &World) -> Result<()> {
-        for (item, waiting) in self.waiting.iter_mut().enumerate().filter(|(_, waiting)| !waiting.is_empty()) {
+        for (item, waiting) in self.waiting.iter_mut().enumerate().filter(|(_, waiting)| !waiting.is_empty())
+        {
             let path = self.folder.join(format!("mv_{:07}.txt", world.item_id(item)));
-            let append = || std::fs::OpenOptions::new().create(true).append(true).open(&path)?.write_all(waiting);
+            let append =
+                || std::fs::OpenOptions::new().create(true).append(true).open(&path)?.write_all(waiting);
             append().map_err(|e| DataError::io(&path, "write", e))?;
             waiting.clear();
         }
@@ -199,9 +217,18 @@ impl Csv {
         let mut file = create(&path)?;
         let mut text = String::from("movieId,title,genres\n");
         for item in 0..world.shape.items {
-            let _ = writeln!(text, "{},Film {} ({}),{}", world.item_id(item), item + 1, year(world, item), GENRES[world.things.genres[item] as usize]);
+            let _ = writeln!(
+                text,
+                "{},Film {} ({}),{}",
+                world.item_id(item),
+                item + 1,
+                year(world, item),
+                GENRES[world.things.genres[item] as usize]
+            );
         }
-        file.write_all(text.as_bytes()).and_then(|()| file.flush()).map_err(|e| DataError::io(&path, "write", e))?;
+        file.write_all(text.as_bytes())
+            .and_then(|()| file.flush())
+            .map_err(|e| DataError::io(&path, "write", e))?;
         let path = folder.join("ratings.csv");
         let mut file = create(&path)?;
         writeln!(file, "userId,movieId,rating,timestamp").map_err(|e| DataError::io(&path, "write", e))?;
@@ -213,7 +240,13 @@ impl Sink for Csv {
     fn add(&mut self, world: &World, user: usize, events: &[Event]) -> Result<()> {
         let id = world.user_id(user);
         for event in events {
-            let line = writeln!(self.file, "{id},{},{:.1},{}", world.item_id(event.item as usize), event.value, event.timestamp);
+            let line = writeln!(
+                self.file,
+                "{id},{},{:.1},{}",
+                world.item_id(event.item as usize),
+                event.value,
+                event.timestamp
+            );
             line.map_err(|e| DataError::io(&self.path, "write", e))?;
         }
         Ok(())
@@ -238,15 +271,23 @@ struct Columns {
 impl Columns {
     fn new(path: PathBuf, schema: Schema, truth: bool, metadata: Vec<KeyValue>) -> Result<Self> {
         let schema = Arc::new(schema);
-        let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default())).set_key_value_metadata(Some(metadata)).build();
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::default()))
+            .set_key_value_metadata(Some(metadata))
+            .build();
         let file = File::create(&path).map_err(|e| DataError::io(&path, "create", e))?;
-        let writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties)).map_err(|e| DataError::parquet(&path, e))?;
+        let writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties))
+            .map_err(|e| DataError::parquet(&path, e))?;
         Ok(Self { path, writer, schema, truth, users: Vec::new(), items: Vec::new(), events: Vec::new() })
     }
 
     fn truth(folder: &Path) -> Result<Self> {
         let field = |name: &str, kind| Field::new(name, kind, false);
-        let schema = Schema::new(vec![field("user_id", DataType::UInt32), field("item_id", DataType::UInt32), field("expected", DataType::Float32)]);
+        let schema = Schema::new(vec![
+            field("user_id", DataType::UInt32),
+            field("item_id", DataType::UInt32),
+            field("expected", DataType::Float32),
+        ]);
         Self::new(folder.join(TRUTH), schema, true, Vec::new())
     }
 
@@ -269,7 +310,8 @@ impl Columns {
             let expected = Float32Array::from_iter_values(events.iter().map(|e| e.expected));
             vec![Arc::new(UInt32Array::from(users)), Arc::new(UInt32Array::from(items)), Arc::new(expected)]
         } else {
-            let names = |ids: Vec<u32>| Arc::new(StringArray::from_iter_values(ids.iter().map(u32::to_string)));
+            let names =
+                |ids: Vec<u32>| Arc::new(StringArray::from_iter_values(ids.iter().map(u32::to_string)));
             vec![
                 names(users),
                 names(items),
@@ -278,8 +320,12 @@ impl Columns {
                 Arc::new(Float32Array::from_iter_values(events.iter().map(|e| e.value))),
             ]
         };
-        let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(|e| DataError::parquet(&self.path, e.into()))?;
-        self.writer.write(&batch).and_then(|()| self.writer.flush()).map_err(|e| DataError::parquet(&self.path, e))
+        let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)
+            .map_err(|e| DataError::parquet(&self.path, e.into()))?;
+        self.writer
+            .write(&batch)
+            .and_then(|()| self.writer.flush())
+            .map_err(|e| DataError::parquet(&self.path, e))
     }
 
     fn finish(mut self) -> Result<()> {
@@ -306,7 +352,11 @@ impl Sink for Columns {
 pub fn truth(path: &Path, table: &Interactions) -> Result<Vec<f32>> {
     let fail = |e| DataError::parquet(path, e);
     let file = File::open(path).map_err(|e| DataError::io(path, "open", e))?;
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file).map_err(fail)?.with_batch_size(1 << 16).build().map_err(fail)?;
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file)
+        .map_err(fail)?
+        .with_batch_size(1 << 16)
+        .build()
+        .map_err(fail)?;
     let offsets = table.user_offsets();
     let mut expected = vec![f32::NAN; table.len()];
     let mut current = (u32::MAX, HashMap::new());
@@ -323,12 +373,23 @@ pub fn truth(path: &Path, table: &Interactions) -> Result<Vec<f32>> {
     for batch in reader {
         let batch = batch.map_err(|e| fail(e.into()))?;
         let ours = batch.num_columns() == 3
-            && [DataType::UInt32, DataType::UInt32, DataType::Float32].iter().eq(batch.schema().fields().iter().map(|f| f.data_type()));
+            && [DataType::UInt32, DataType::UInt32, DataType::Float32].iter().eq(batch
+                .schema()
+                .fields()
+                .iter()
+                .map(|f| f.data_type()));
         if !ours {
-            return Err(DataError::file(path.display(), "holds no expectations", "leave the file that `simulate` wrote, or take it away"));
+            return Err(DataError::file(
+                path.display(),
+                "holds no expectations",
+                "leave the file that `simulate` wrote, or take it away",
+            ));
         }
-        let (users, items, values) =
-            (batch.column(0).as_primitive::<UInt32Type>(), batch.column(1).as_primitive::<UInt32Type>(), batch.column(2).as_primitive::<Float32Type>());
+        let (users, items, values) = (
+            batch.column(0).as_primitive::<UInt32Type>(),
+            batch.column(1).as_primitive::<UInt32Type>(),
+            batch.column(2).as_primitive::<Float32Type>(),
+        );
         for ((user, item), value) in users.values().iter().zip(items.values()).zip(values.values()) {
             if *user != current.0 {
                 settle(&mut current);

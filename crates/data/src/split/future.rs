@@ -24,7 +24,8 @@ pub enum Window {
 
 impl Window {
     /// All published windows.
-    pub const ALL: [Self; 4] = [Self::NetflixFull, Self::Netflix3Months, Self::Netflix6Months, Self::Netflix1Year];
+    pub const ALL: [Self; 4] =
+        [Self::NetflixFull, Self::Netflix3Months, Self::Netflix6Months, Self::Netflix1Year];
 
     /// The name in arguments and files.
     #[must_use]
@@ -94,7 +95,11 @@ pub(super) fn cut(data: &Interactions, test: f64, validation: f64) -> Vec<Role> 
     let at = |rows: usize, share: f64| (rows as f64 * (1.0 - share)).round() as usize;
     let test_from = times.get(at(times.len(), test)).copied().unwrap_or(i64::MAX);
     let before = times.partition_point(|t| *t < test_from);
-    let validation_from = if validation > 0.0 { times.get(at(before, validation)).copied().unwrap_or(test_from) } else { test_from };
+    let validation_from = if validation > 0.0 {
+        times.get(at(before, validation)).copied().unwrap_or(test_from)
+    } else {
+        test_from
+    };
     data.timestamps
         .iter()
         .map(|time| match time {

@@ -129,7 +129,10 @@ impl SplitRule {
     pub fn regime(&self) -> Regime {
         match self {
             Self::HoldOut { .. } | Self::KFold { .. } | Self::FoldFile { .. } => Regime::Random,
-            Self::PerUserShare { .. } | Self::LeaveLast { .. } | Self::LastSession { .. } | Self::HeldUsers { .. } => Regime::PerUser,
+            Self::PerUserShare { .. }
+            | Self::LeaveLast { .. }
+            | Self::LastSession { .. }
+            | Self::HeldUsers { .. } => Regime::PerUser,
             Self::Window(_) | Self::Cut { .. } => Regime::Future,
         }
     }
@@ -146,11 +149,16 @@ impl SplitRule {
         match self {
             Self::HoldOut { test } => format!("{}/{}", percent(1.0 - test), percent(*test)),
             Self::KFold { folds, fold } => format!("fold {} of {folds}", fold + 1),
-            Self::FoldFile { test } => format!("fold file {}", test.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned())),
+            Self::FoldFile { test } => format!(
+                "fold file {}",
+                test.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned())
+            ),
             Self::PerUserShare { train } => format!("{}/{} per user", percent(*train), percent(1.0 - train)),
             Self::LeaveLast { test } => format!("leave last {test}"),
             Self::LastSession { gap } => format!("last session ({gap} s idle)"),
-            Self::HeldUsers { users, asked } => format!("{} % users held out, newest {} % asked", percent(*users), percent(*asked)),
+            Self::HeldUsers { users, asked } => {
+                format!("{} % users held out, newest {} % asked", percent(*users), percent(*asked))
+            }
             Self::Window(window) => window.name().to_owned(),
             Self::Cut { test } => format!("last {} %", percent(*test)),
         }
@@ -168,7 +176,11 @@ impl SplitRule {
             return Err(DataError::Setting(format!("validation share {validation} is not in [0, 1)")));
         }
         let share = |name: &str, share: f64| {
-            if share > 0.0 && share < 1.0 { Ok(share) } else { Err(DataError::Setting(format!("{name} share {share} is not between 0 and 1"))) }
+            if share > 0.0 && share < 1.0 {
+                Ok(share)
+            } else {
+                Err(DataError::Setting(format!("{name} share {share} is not between 0 and 1")))
+            }
         };
         let roles = match self {
             Self::HoldOut { test } => random::hold_out(data.len(), share("test", *test)?, validation, seed),
@@ -177,14 +189,24 @@ impl SplitRule {
             Self::PerUserShare { train } => per_user::share(data, share("training", *train)?, seed),
             Self::LeaveLast { test } => per_user::leave_last(data, *test, validation)?,
             Self::LastSession { gap } => per_user::last_session(data, *gap, validation, seed)?,
-            Self::HeldUsers { users, asked } => per_user::held_users(data, share("held-out", *users)?, share("asked", *asked)?, validation, seed),
+            Self::HeldUsers { users, asked } => per_user::held_users(
+                data,
+                share("held-out", *users)?,
+                share("asked", *asked)?,
+                validation,
+                seed,
+            ),
             Self::Window(window) => window.roles(data, seed)?,
             Self::Cut { test } => future::cut(data, share("test", *test)?, validation),
         };
         let split = Split { rule: self.clone(), roles };
         for (role, name) in [(Role::Train, "training"), (Role::Test, "test")] {
             if !split.roles.contains(&role) {
-                return Err(DataError::Setting(format!("the split {} leaves no {name} rows; the data has {} rows", self.name(), data.len())));
+                return Err(DataError::Setting(format!(
+                    "the split {} leaves no {name} rows; the data has {} rows",
+                    self.name(),
+                    data.len()
+                )));
             }
         }
         Ok(split)
@@ -223,7 +245,12 @@ impl Split {
     #[must_use]
     pub fn parts(&self, data: &Interactions) -> Parts {
         let part = |role| self.part(data, role);
-        Parts { train: part(Role::Train), validation: part(Role::Validation), test: part(Role::Test), given: part(Role::Given) }
+        Parts {
+            train: part(Role::Train),
+            validation: part(Role::Validation),
+            test: part(Role::Test),
+            given: part(Role::Given),
+        }
     }
 
     fn part(&self, data: &Interactions, role: Role) -> Histories {

@@ -51,7 +51,9 @@ pub(super) fn last_session(data: &Interactions, gap: i64, validation: f64, seed:
     let mut coin = rng(seed, "split");
     let mut roles = vec![Role::Train; data.len()];
     for range in data.user_offsets().windows(2) {
-        let begins = |row: &usize| *row == range[0] || gaps.crossed(data.timestamps.at(*row) - data.timestamps.at(*row - 1)) > 0;
+        let begins = |row: &usize| {
+            *row == range[0] || gaps.crossed(data.timestamps.at(*row) - data.timestamps.at(*row - 1)) > 0
+        };
         let mut newest_first = (range[0]..range[1]).rev().filter(begins);
         let (last, before, first) = (newest_first.next(), newest_first.next(), newest_first.next());
         let validates = coin.random_bool(validation);
@@ -72,7 +74,13 @@ pub(super) fn last_session(data: &Interactions, gap: i64, validation: f64, seed:
 
 /// Whole users are held out, as [`super::SplitRule::HeldUsers`] says; a `validation` share of the others
 /// validates by the newest of their rows.
-pub(super) fn held_users(data: &Interactions, users: f64, asked: f64, validation: f64, seed: u64) -> Vec<Role> {
+pub(super) fn held_users(
+    data: &Interactions,
+    users: f64,
+    asked: f64,
+    validation: f64,
+    seed: u64,
+) -> Vec<Role> {
     let offsets = data.user_offsets();
     let mut order: Vec<usize> = (0..data.n_users()).collect();
     order.shuffle(&mut rng(seed, "split"));

@@ -21,7 +21,10 @@ pub(super) fn hold_out(rows: usize, test: f64, validation: f64, seed: u64) -> Ve
 
 pub(super) fn fold(rows: usize, folds: usize, fold: usize, validation: f64, seed: u64) -> Result<Vec<Role>> {
     if folds < 2 || fold >= folds || rows < folds {
-        return Err(DataError::Setting(format!("fold {} of {folds} over {rows} rows is not possible", fold + 1)));
+        return Err(DataError::Setting(format!(
+            "fold {} of {folds} over {rows} rows is not possible",
+            fold + 1
+        )));
     }
     let mut order = shuffled(rows, seed);
     let (start, end) = (rows * fold / folds, rows * (fold + 1) / folds);
@@ -51,9 +54,13 @@ pub(super) fn fold_file(data: &Interactions, test: &Path, validation: f64, seed:
             _ => return Err(stranger(test, user, item)),
         };
     }
-    let (test_rows, rest): (Vec<u32>, Vec<u32>) = shuffled(data.len(), seed)
-        .into_iter()
-        .partition(|&row| wanted.contains(&(data.users[row as usize], data.items[row as usize], data.timestamps.at(row as usize))));
+    let (test_rows, rest): (Vec<u32>, Vec<u32>) = shuffled(data.len(), seed).into_iter().partition(|&row| {
+        wanted.contains(&(
+            data.users[row as usize],
+            data.items[row as usize],
+            data.timestamps.at(row as usize),
+        ))
+    });
     if test_rows.len() != wanted.len() {
         return Err(DataError::file(
             test.display(),

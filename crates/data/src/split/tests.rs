@@ -133,18 +133,26 @@ fn last_session_by_hand() {
         (3, 2, 1),
         (3, 3, 900),
     ]);
-    let split = |validation: f64| SplitRule::LastSession { gap: 30 }.split(&data, 0, validation).unwrap().roles;
+    let split =
+        |validation: f64| SplitRule::LastSession { gap: 30 }.split(&data, 0, validation).unwrap().roles;
     let roles = split(0.0);
-    assert_eq!(roles[..7], [Role::Train, Role::Train, Role::Train, Role::Train, Role::Given, Role::Unused, Role::Test]);
+    assert_eq!(
+        roles[..7],
+        [Role::Train, Role::Train, Role::Train, Role::Train, Role::Given, Role::Unused, Role::Test]
+    );
     assert_eq!(roles[7..], [Role::Train; 5]);
     let roles = split(0.999_999);
-    assert_eq!(roles[..7], [Role::Train, Role::Train, Role::Train, Role::Validation, Role::Given, Role::Unused, Role::Test]);
+    assert_eq!(
+        roles[..7],
+        [Role::Train, Role::Train, Role::Train, Role::Validation, Role::Given, Role::Unused, Role::Test]
+    );
     assert_eq!(roles[7..], [Role::Train; 5], "a user's only other session trains");
 }
 
 #[test]
 fn held_users_by_hand() {
-    let data = table(&(0..10).flat_map(|user| (0..10).map(move |i| (user, i, i64::from(i)))).collect::<Vec<_>>());
+    let data =
+        table(&(0..10).flat_map(|user| (0..10).map(move |i| (user, i, i64::from(i)))).collect::<Vec<_>>());
     let roles = SplitRule::HeldUsers { users: 0.2, asked: 0.1 }.split(&data, 4, 0.25).unwrap().roles;
     let kinds: Vec<(&Role, &Role)> = roles.chunks(10).map(|rows| (&rows[0], &rows[9])).collect();
     let count = |kind| kinds.iter().filter(|k| **k == kind).count();
@@ -157,7 +165,12 @@ fn held_users_by_hand() {
 #[test]
 fn impossible_settings_are_refused() {
     let data = table(&[(1, 1, 1), (1, 2, 2)]);
-    for rule in [SplitRule::HoldOut { test: 1.5 }, SplitRule::KFold { folds: 3, fold: 3 }, SplitRule::LeaveLast { test: 0 }, SplitRule::LeaveLast { test: 9 }] {
+    for rule in [
+        SplitRule::HoldOut { test: 1.5 },
+        SplitRule::KFold { folds: 3, fold: 3 },
+        SplitRule::LeaveLast { test: 0 },
+        SplitRule::LeaveLast { test: 9 },
+    ] {
         assert!(rule.split(&data, 0, 0.0).is_err(), "{}", rule.name());
     }
     assert!(SplitRule::HoldOut { test: 0.5 }.split(&data, 0, 1.0).is_err());

@@ -29,7 +29,10 @@ impl SuccessiveHalving {
         while rung <= now {
             if rung > before {
                 let own = history.lowest(trial, rung.max(now));
-                let mut losses: Vec<f64> = others(history, trial, rung).filter(|t| mine(t.number)).filter_map(|t| history.lowest(t, rung)).collect();
+                let mut losses: Vec<f64> = others(history, trial, rung)
+                    .filter(|t| mine(t.number))
+                    .filter_map(|t| history.lowest(t, rung))
+                    .collect();
                 losses.extend(own);
                 losses.sort_unstable_by(f64::total_cmp);
                 let promoted = losses.len() / self.eta.max(2) as usize;
@@ -74,7 +77,9 @@ impl Hyperband {
     /// The bracket of a trial: early rungs get more trials, as these cost less.
     pub(super) fn bracket(&self, number: usize) -> u32 {
         let brackets = self.brackets.max(1);
-        let share = |bracket: u32| (self.halving.eta.max(2) as f64).powi((brackets - 1 - bracket) as i32) / f64::from(bracket + 1);
+        let share = |bracket: u32| {
+            (self.halving.eta.max(2) as f64).powi((brackets - 1 - bracket) as i32) / f64::from(bracket + 1)
+        };
         let total: f64 = (0..brackets).map(share).sum();
         let mut place = (trial_seed(0x6261_6e64, number) >> 11) as f64 / (1_u64 << 53) as f64 * total;
         for bracket in 0..brackets {
@@ -94,7 +99,10 @@ impl Pruner for Hyperband {
 
     fn prunes(&self, history: &History, trial: &Trial) -> bool {
         let bracket = self.bracket(trial.number);
-        let halving = SuccessiveHalving { first: self.halving.first * self.halving.eta.max(2).pow(bracket), ..self.halving };
+        let halving = SuccessiveHalving {
+            first: self.halving.first * self.halving.eta.max(2).pow(bracket),
+            ..self.halving
+        };
         halving.falls(history, trial, |number| self.bracket(number) == bracket)
     }
 }

@@ -26,7 +26,9 @@ impl Pruner for Median {
     }
 
     fn prunes(&self, history: &History, trial: &Trial) -> bool {
-        let Some(step) = trial.reports.last().map(|r| r.step).filter(|step| *step > self.warmup) else { return false };
+        let Some(step) = trial.reports.last().map(|r| r.step).filter(|step| *step > self.warmup) else {
+            return false;
+        };
         if history.trials.iter().filter(|t| t.state == State::Complete).count() < self.startup {
             return false;
         }

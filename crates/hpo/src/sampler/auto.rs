@@ -27,7 +27,8 @@ impl Sampler for Auto {
     }
 
     fn suggest(&self, space: &Space, history: &History, rng: &mut ChaCha8Rng) -> Result<Suggestion> {
-        let sampler: &dyn Sampler = if history.trials.len() < self.affordable { &self.process } else { &self.estimators };
+        let sampler: &dyn Sampler =
+            if history.trials.len() < self.affordable { &self.process } else { &self.estimators };
         sampler.suggest(space, history, rng)
     }
 }

@@ -33,13 +33,19 @@ impl Grid {
             .parameters()
             .iter()
             .map(|parameter| match parameter.domain.cells() {
-                Some(cells) if parameter.domain.is_categorical() || cells <= points => parameter.domain.places(),
+                Some(cells) if parameter.domain.is_categorical() || cells <= points => {
+                    parameter.domain.places()
+                }
                 _ => (0..points).map(|p| p as f64 / (points - 1) as f64).collect(),
             })
             .collect();
-        let total = places.iter().try_fold(1_usize, |product, p| product.checked_mul(p.len()).filter(|p| *p <= MOST));
         let total =
-            total.ok_or_else(|| HpoError::Usage(format!("a grid over this space has more than {MOST} points; take fewer settings or another sampler")))?;
+            places.iter().try_fold(1_usize, |product, p| product.checked_mul(p.len()).filter(|p| *p <= MOST));
+        let total = total.ok_or_else(|| {
+            HpoError::Usage(format!(
+                "a grid over this space has more than {MOST} points; take fewer settings or another sampler"
+            ))
+        })?;
         let mut seen = HashSet::new();
         let point = |mut index: usize| {
             let mut point = vec![0.0; places.len()];
@@ -50,7 +56,8 @@ impl Grid {
             space.snapped(&point)
         };
         // Where a setting does not exist, its values make one combination.
-        let all = (0..total).map(point).filter(|p| space.feasible(&space.decode(p)) && seen.insert(super::key(p)));
+        let all =
+            (0..total).map(point).filter(|p| space.feasible(&space.decode(p)) && seen.insert(super::key(p)));
         Ok(all.collect())
     }
 }
@@ -63,7 +70,8 @@ impl Sampler for Grid {
     fn suggest(&self, space: &Space, history: &History, _: &mut ChaCha8Rng) -> Result<Suggestion> {
         let tried = super::Tried::new(history);
         let next = self.all(space)?.into_iter().find(|point| !tried.holds(point));
-        let point = next.ok_or_else(|| HpoError::Usage("the grid is at its end: every combination was tried".into()))?;
+        let point = next
+            .ok_or_else(|| HpoError::Usage("the grid is at its end: every combination was tried".into()))?;
         Ok(Suggestion { point, note: Vec::new() })
     }
 

@@ -65,7 +65,12 @@ impl FromStr for Box<dyn Sampler> {
             "sobol" => Box::new(Sobol),
             "random" => Box::new(Random),
             "grid" => Box::new(Grid::default()),
-            _ => return Err(HpoError::Usage(format!("unknown sampler {name:?}; known are {}", NAMES.join(", ")))),
+            _ => {
+                return Err(HpoError::Usage(format!(
+                    "unknown sampler {name:?}; known are {}",
+                    NAMES.join(", ")
+                )));
+            }
         })
     }
 }

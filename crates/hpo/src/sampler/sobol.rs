@@ -18,9 +18,14 @@ const POINTS: usize = 1 << 16;
 /// Point `index` of the sequence under `seed`: `[dimensions]`, each within (0, 1).
 pub(crate) fn point(index: usize, dimensions: usize, seed: u64) -> Vec<f64> {
     // What is beyond the sequence's dimensions is drawn by the same hash without its evenness.
-    let beyond = |dimension: usize| (trial_seed(seed ^ dimension as u64, index) >> 11) as f64 / (1_u64 << 53) as f64;
+    let beyond =
+        |dimension: usize| (trial_seed(seed ^ dimension as u64, index) >> 11) as f64 / (1_u64 << 53) as f64;
     let coordinate = |dimension: usize| {
-        if dimension < DIMENSIONS && index < POINTS { f64::from(sobol_burley::sample(index as u32, dimension as u32, seed as u32)) } else { beyond(dimension) }
+        if dimension < DIMENSIONS && index < POINTS {
+            f64::from(sobol_burley::sample(index as u32, dimension as u32, seed as u32))
+        } else {
+            beyond(dimension)
+        }
     };
     (0..dimensions).map(coordinate).collect()
 }

@@ -11,7 +11,8 @@ rate = { type = "float", low = 0.001, high = 1.0, log = true }
 
 fn mixed(trial: &mut crate::Running) -> Result<f64, crate::Halt> {
     let base = (trial.float("a")? - 0.3).powi(2) + (trial.float("rate")?.log10() + 2.0).powi(2);
-    Ok(base + if trial.text("kind")? == "deep" { 0.1 * (trial.integer("depth")? - 3).pow(2) as f64 } else { 0.5 })
+    Ok(base
+        + if trial.text("kind")? == "deep" { 0.1 * (trial.integer("depth")? - 3).pow(2) as f64 } else { 0.5 })
 }
 
 fn study(sampler: &str, space: &str, seed: u64) -> Study {
@@ -30,7 +31,8 @@ fn every_sampler_keeps_the_contract() {
             study
         };
         let (one, same, other) = (run(1), run(1), run(2));
-        let configurations = |study: &Study| study.trials().unwrap().into_iter().map(|t| t.configuration).collect::<Vec<_>>();
+        let configurations =
+            |study: &Study| study.trials().unwrap().into_iter().map(|t| t.configuration).collect::<Vec<_>>();
         assert_eq!(configurations(&one), configurations(&same), "{name}");
         assert!(name == "grid" || configurations(&one) != configurations(&other), "{name}");
         for trial in one.trials().unwrap() {
@@ -50,7 +52,8 @@ fn few_configurations_are_not_repeated() {
     for name in NAMES {
         let study = study(name, space, 0);
         study.optimize(&Budget::trials(12), |trial| Ok(trial.integer("a")? as f64)).unwrap();
-        let mut seen: Vec<String> = study.trials().unwrap().iter().map(|t| format!("{:?}", t.configuration)).collect();
+        let mut seen: Vec<String> =
+            study.trials().unwrap().iter().map(|t| format!("{:?}", t.configuration)).collect();
         seen.sort();
         seen.dedup();
         // A grid takes three of the four numbers.
@@ -91,8 +94,16 @@ fn trials_without_value_do_no_harm() {
 /// The process proposes what a person would: between two good trials, not beside bad ones.
 #[test]
 fn a_parabola_is_found_in_few_trials() {
-    let study = study("gp", "x = { type = \"float\", low = -10.0, high = 10.0 }\ny = { type = \"float\", low = -10.0, high = 10.0 }", 7);
-    study.optimize(&Budget::trials(25), |trial| Ok((trial.float("x")? - 2.7).powi(2) + (trial.float("y")? + 4.1).powi(2))).unwrap();
+    let study = study(
+        "gp",
+        "x = { type = \"float\", low = -10.0, high = 10.0 }\ny = { type = \"float\", low = -10.0, high = 10.0 }",
+        7,
+    );
+    study
+        .optimize(&Budget::trials(25), |trial| {
+            Ok((trial.float("x")? - 2.7).powi(2) + (trial.float("y")? + 4.1).powi(2))
+        })
+        .unwrap();
     let best = study.best().unwrap().unwrap().value.unwrap();
     assert!(best < 1e-3, "{best}");
 }
@@ -100,7 +111,8 @@ fn a_parabola_is_found_in_few_trials() {
 /// What is asked for is taken for good: a search of few trials looks near it, and betters it where an even spread does not.
 #[test]
 fn defaults_are_bettered_by_few_trials() {
-    let space: String = (0..8).map(|n| format!("x{n} = {{ type = \"float\", low = 0.0, high = 1.0 }}\n")).collect();
+    let space: String =
+        (0..8).map(|n| format!("x{n} = {{ type = \"float\", low = 0.0, high = 1.0 }}\n")).collect();
     let loss = |trial: &mut crate::Running| -> Result<f64, crate::Halt> {
         let mut sum = 0.0;
         for n in 0..8 {
@@ -121,5 +133,8 @@ fn defaults_are_bettered_by_few_trials() {
         searches.count()
     };
     let (near, even) = (bettered(true), bettered(false));
-    assert!(near >= 8 && even == 0, "of ten searches {near} better what was asked for, {even} without asking");
+    assert!(
+        near >= 8 && even == 0,
+        "of ten searches {near} better what was asked for, {even} without asking"
+    );
 }

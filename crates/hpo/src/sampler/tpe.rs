@@ -58,9 +58,12 @@ impl Tpe {
     fn mixture(scales: &[Scale], trials: &[&[f64]], space: &Space) -> Mixture {
         let (n, d) = (trials.len(), scales.len());
         // Scott's rule for a density in d dimensions, bounded so that few trials do not narrow it.
-        let deviation = (0.2 * (n.max(1) as f64).powf(-1.0 / (d as f64 + 4.0))).max(1.0 / (1.0 + n as f64).min(100.0));
+        let deviation =
+            (0.2 * (n.max(1) as f64).powf(-1.0 / (d as f64 + 4.0))).max(1.0 / (1.0 + n as f64).min(100.0));
         // Old trials fade where there are many.
-        let ramp = |index: usize| if n <= 25 || index + 25 >= n { 1.0 } else { (index as f64 + 1.0) / (n as f64 - 25.0) };
+        let ramp = |index: usize| {
+            if n <= 25 || index + 25 >= n { 1.0 } else { (index as f64 + 1.0) / (n as f64 - 25.0) }
+        };
         let ramp: Vec<f64> = (0..n).map(|i| ramp(i).max(1.0 / n as f64)).chain([1.0]).collect();
         let total: f64 = ramp.iter().sum();
         let mut kernels = Vec::with_capacity((n + 1) * d);
@@ -76,7 +79,10 @@ impl Tpe {
                         Kernel::Choice(own.min(choices - 1), (1.0 - smear + other).ln(), other.ln())
                     }
                     Scale::Continuous | Scale::Cells => {
-                        let width = space.parameters()[setting].domain.cells().map_or(0.0, |cells| 0.5 / cells as f64);
+                        let width = space.parameters()[setting]
+                            .domain
+                            .cells()
+                            .map_or(0.0, |cells| 0.5 / cells as f64);
                         let deviation = deviation.max(width);
                         Kernel::Normal(x, deviation, divisor(x, deviation, width > 0.0))
                     }
@@ -85,7 +91,9 @@ impl Tpe {
         }
         kernels.extend(scales.iter().map(|scale| match scale {
             Scale::Choices(_) => Kernel::Even,
-            Scale::Continuous | Scale::Cells => Kernel::Normal(0.5, 1.0, divisor(0.5, 1.0, matches!(scale, Scale::Cells))),
+            Scale::Continuous | Scale::Cells => {
+                Kernel::Normal(0.5, 1.0, divisor(0.5, 1.0, matches!(scale, Scale::Cells)))
+            }
         }));
         Mixture { weights: ramp.iter().map(|w| (w / total).ln()).collect(), kernels }
     }
@@ -107,7 +115,11 @@ impl Mixture {
                 (x + s * quantile(low + rng.random::<f64>() * (high - low))).clamp(0.0, 1.0)
             }
             (Kernel::Choice(own, log_own, log_other), Scale::Choices(choices)) => {
-                let chosen = if rng.random::<f64>() < log_own.exp() - log_other.exp() { *own } else { rng.random_range(0..*choices) };
+                let chosen = if rng.random::<f64>() < log_own.exp() - log_other.exp() {
+                    *own
+                } else {
+                    rng.random_range(0..*choices)
+                };
                 (chosen as f64 + 0.5) / *choices as f64
             }
             _ => rng.random(),
@@ -127,7 +139,9 @@ impl Mixture {
                 }
                 sum += match &self.kernels[index * d + setting] {
                     Kernel::Normal(centre, s, divisor) => match cells[setting] {
-                        Some((low, high)) => mass((low - centre) / s, (high - centre) / s).max(1e-300).ln() - divisor,
+                        Some((low, high)) => {
+                            mass((low - centre) / s, (high - centre) / s).max(1e-300).ln() - divisor
+                        }
                         None => -0.5 * ((x - centre) / s).powi(2) - divisor,
                     },
                     Kernel::Choice(own, log_own, log_other) => match &scales[setting] {
@@ -175,7 +189,9 @@ impl Sampler for Tpe {
         let good = ((self.good * losses.len() as f64).ceil() as usize).clamp(1, self.most_good);
         let mut is_good = vec![false; losses.len()];
         order[..good].iter().for_each(|i| is_good[*i] = true);
-        let side = |wanted: bool| losses.iter().zip(&is_good).filter(move |(_, g)| **g == wanted).map(|((point, _), _)| *point);
+        let side = |wanted: bool| {
+            losses.iter().zip(&is_good).filter(move |(_, g)| **g == wanted).map(|((point, _), _)| *point)
+        };
         let good: Vec<&[f64]> = side(true).collect();
         // Running trials count as bad: their neighbourhood is being looked at.
         let bad: Vec<&[f64]> = side(false).chain(history.pending()).collect();
@@ -203,7 +219,13 @@ impl Sampler for Tpe {
                 .parameters()
                 .iter()
                 .zip(&point)
-                .map(|(parameter, x)| if x.is_nan() || parameter.domain.is_categorical() { None } else { parameter.domain.cell(*x) })
+                .map(|(parameter, x)| {
+                    if x.is_nan() || parameter.domain.is_categorical() {
+                        None
+                    } else {
+                        parameter.domain.cell(*x)
+                    }
+                })
                 .collect();
             let score = good.log_density(&scales, &point, &cells) - bad.log_density(&scales, &point, &cells);
             if best.as_ref().is_none_or(|(most, _)| score > *most) {

@@ -43,7 +43,10 @@ impl Constraint {
     /// Whether it holds; it does where a setting it names does not exist or is no number.
     #[must_use]
     pub fn holds(&self, configuration: &Configuration) -> bool {
-        let (Some(left), Some(right)) = (self.left.value(configuration), self.right.value(configuration)) else { return true };
+        let (Some(left), Some(right)) = (self.left.value(configuration), self.right.value(configuration))
+        else {
+            return true;
+        };
         match self.compare {
             Compare::Less => left < right,
             Compare::AtMost => left <= right,
@@ -122,7 +125,10 @@ impl<'a> Reader<'a> {
     fn wrong(&mut self, wanted: &str) -> HpoError {
         let found = self.rest().chars().next().map_or("the end".to_owned(), |c| format!("{c:?}"));
         let place = self.text[..self.at].chars().count() + 1;
-        HpoError::Space(format!("constraint {:?}: {wanted} is expected at character {place}, not {found}", self.text))
+        HpoError::Space(format!(
+            "constraint {:?}: {wanted} is expected at character {place}, not {found}",
+            self.text
+        ))
     }
 
     fn take(&mut self, signs: &[char]) -> Option<char> {
@@ -169,10 +175,13 @@ impl<'a> Reader<'a> {
             return self.take(&[')']).map(|_| inner).ok_or_else(|| self.wrong("\")\""));
         }
         let rest = self.rest();
-        let word: &str = &rest[..rest.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '.')).unwrap_or(rest.len())];
+        let word: &str = &rest
+            [..rest.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '.')).unwrap_or(rest.len())];
         let term = match word.chars().next() {
             None => return Err(self.wrong("a number or a setting")),
-            Some(first) if first.is_ascii_digit() || first == '.' => Term::Number(word.parse().map_err(|_| self.wrong("a number"))?),
+            Some(first) if first.is_ascii_digit() || first == '.' => {
+                Term::Number(word.parse().map_err(|_| self.wrong("a number"))?)
+            }
             Some(_) => Term::Setting(word.to_owned()),
         };
         self.at += word.len();

@@ -104,10 +104,12 @@ impl Domain {
                 Ok(())
             }
             Self::Categorical(choices) if choices.is_empty() => Err("choices are empty".into()),
-            Self::Categorical(choices) => match choices.iter().enumerate().find(|(i, c)| choices[..*i].contains(c)) {
-                Some((_, twice)) => Err(format!("choice {twice} is there twice")),
-                None => Ok(()),
-            },
+            Self::Categorical(choices) => {
+                match choices.iter().enumerate().find(|(i, c)| choices[..*i].contains(c)) {
+                    Some((_, twice)) => Err(format!("choice {twice} is there twice")),
+                    None => Ok(()),
+                }
+            }
         }
     }
 
@@ -115,7 +117,9 @@ impl Domain {
     #[must_use]
     pub fn cells(&self) -> Option<usize> {
         match self {
-            Self::Float { low, high, step: Some(step), .. } => Some(((high - low) / step + 1e-9).floor() as usize + 1),
+            Self::Float { low, high, step: Some(step), .. } => {
+                Some(((high - low) / step + 1e-9).floor() as usize + 1)
+            }
             Self::Float { low, high, .. } => (low == high).then_some(1),
             Self::Integer { low, high, step, .. } => Some(((high - low) / step) as usize + 1),
             Self::Categorical(choices) => Some(choices.len()),
@@ -133,14 +137,20 @@ impl Domain {
     pub fn decode(&self, unit: f64) -> Value {
         let cell = |cells: usize| ((unit * cells as f64) as usize).min(cells - 1);
         match self {
-            Self::Float { low, step: Some(step), .. } => Value::Float(low + cell(self.cells().unwrap_or(1)) as f64 * step),
-            Self::Float { low, high, log: true, .. } => Value::Float((low.ln() + unit * (high.ln() - low.ln())).exp().clamp(*low, *high)),
+            Self::Float { low, step: Some(step), .. } => {
+                Value::Float(low + cell(self.cells().unwrap_or(1)) as f64 * step)
+            }
+            Self::Float { low, high, log: true, .. } => {
+                Value::Float((low.ln() + unit * (high.ln() - low.ln())).exp().clamp(*low, *high))
+            }
             Self::Float { low, high, .. } => Value::Float((low + unit * (high - low)).clamp(*low, *high)),
             Self::Integer { low, high, log: true, .. } => {
                 let (from, to) = ((*low as f64 - 0.5).ln(), (*high as f64 + 0.5).ln());
                 Value::Integer(((from + unit * (to - from)).exp().round() as i64).clamp(*low, *high))
             }
-            Self::Integer { low, step, .. } => Value::Integer(low + cell(self.cells().unwrap_or(1)) as i64 * step),
+            Self::Integer { low, step, .. } => {
+                Value::Integer(low + cell(self.cells().unwrap_or(1)) as i64 * step)
+            }
             Self::Categorical(choices) => choices[cell(choices.len())].clone(),
         }
     }
@@ -154,9 +164,14 @@ impl Domain {
                 let value = value.number().filter(|v| (*low..=*high).contains(v))?;
                 if let Some(step) = step {
                     let cell = ((value - low) / step).round();
-                    return ((low + cell * step - value).abs() < 1e-6 * step).then(|| middle(cell, self.cells().unwrap_or(1)));
+                    return ((low + cell * step - value).abs() < 1e-6 * step)
+                        .then(|| middle(cell, self.cells().unwrap_or(1)));
                 }
-                let share = if *log { (value.ln() - low.ln()) / (high.ln() - low.ln()) } else { (value - low) / (high - low) };
+                let share = if *log {
+                    (value.ln() - low.ln()) / (high.ln() - low.ln())
+                } else {
+                    (value - low) / (high - low)
+                };
                 Some(if low == high { 0.5 } else { share })
             }
             Self::Integer { low, high, log, step } => {
@@ -170,7 +185,9 @@ impl Domain {
                 }
                 Some(middle(((value - low) / step) as f64, self.cells().unwrap_or(1)))
             }
-            Self::Categorical(choices) => choices.iter().position(|c| c == value).map(|cell| middle(cell as f64, choices.len())),
+            Self::Categorical(choices) => {
+                choices.iter().position(|c| c == value).map(|cell| middle(cell as f64, choices.len()))
+            }
         }
     }
 
@@ -179,14 +196,17 @@ impl Domain {
     pub fn places(&self) -> Vec<f64> {
         let Some(cells) = self.cells() else { return Vec::new() };
         match self {
-            Self::Integer { low, step, .. } => (0..cells as i64).filter_map(|cell| self.encode(&Value::Integer(low + cell * step))).collect(),
+            Self::Integer { low, step, .. } => {
+                (0..cells as i64).filter_map(|cell| self.encode(&Value::Integer(low + cell * step))).collect()
+            }
             _ => (0..cells).map(|cell| (cell as f64 + 0.5) / cells as f64).collect(),
         }
     }
 
     /// The cell of a place between 0 and 1, as bounds that hold what decodes to the same value.
     pub(crate) fn cell(&self, unit: f64) -> Option<(f64, f64)> {
-        if let (Self::Integer { low, high, log: true, .. }, Value::Integer(value)) = (self, self.decode(unit)) {
+        if let (Self::Integer { low, high, log: true, .. }, Value::Integer(value)) = (self, self.decode(unit))
+        {
             let (from, to) = ((*low as f64 - 0.5).ln(), (*high as f64 + 0.5).ln());
             let place = |edge: f64| (edge.ln() - from) / (to - from);
             return Some((place(value as f64 - 0.5), place(value as f64 + 0.5)));
@@ -201,15 +221,29 @@ impl Domain {
         let ends = text.split_once("..").unwrap_or((text, text));
         let bad = |_| format!("{text} is no range of numbers");
         match self {
-            Self::Float { log, step, .. } => {
-                Ok(Self::Float { low: ends.0.trim().parse().map_err(bad)?, high: ends.1.trim().parse().map_err(bad)?, log: *log, step: *step })
-            }
+            Self::Float { log, step, .. } => Ok(Self::Float {
+                low: ends.0.trim().parse().map_err(bad)?,
+                high: ends.1.trim().parse().map_err(bad)?,
+                log: *log,
+                step: *step,
+            }),
             Self::Integer { log, step, .. } => {
                 let bad = |_| format!("{text} is no range of whole numbers");
-                Ok(Self::Integer { low: ends.0.trim().parse().map_err(bad)?, high: ends.1.trim().parse().map_err(bad)?, log: *log, step: *step })
+                Ok(Self::Integer {
+                    low: ends.0.trim().parse().map_err(bad)?,
+                    high: ends.1.trim().parse().map_err(bad)?,
+                    log: *log,
+                    step: *step,
+                })
             }
             Self::Categorical(choices) => {
-                let find = |word: &str| choices.iter().find(|c| c.to_string() == word.trim()).cloned().ok_or_else(|| format!("{word} is not in {self}"));
+                let find = |word: &str| {
+                    choices
+                        .iter()
+                        .find(|c| c.to_string() == word.trim())
+                        .cloned()
+                        .ok_or_else(|| format!("{word} is not in {self}"))
+                };
                 Ok(Self::Categorical(text.split('|').map(find).collect::<Result<_, _>>()?))
             }
         }
@@ -219,8 +253,12 @@ impl Domain {
 impl fmt::Display for Domain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Float { low, high, step: Some(step), .. } => write!(f, "[{low}, {high}] in steps of {step}"),
-            Self::Float { low, high, log, .. } => write!(f, "[{low}, {high}]{}", if *log { " (log)" } else { "" }),
+            Self::Float { low, high, step: Some(step), .. } => {
+                write!(f, "[{low}, {high}] in steps of {step}")
+            }
+            Self::Float { low, high, log, .. } => {
+                write!(f, "[{low}, {high}]{}", if *log { " (log)" } else { "" })
+            }
             Self::Integer { low, high, step, log } => {
                 write!(
                     f,
@@ -234,7 +272,9 @@ impl fmt::Display for Domain {
                     }
                 )
             }
-            Self::Categorical(choices) => write!(f, "{{{}}}", choices.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
+            Self::Categorical(choices) => {
+                write!(f, "{{{}}}", choices.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+            }
         }
     }
 }

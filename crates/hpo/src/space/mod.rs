@@ -71,16 +71,24 @@ impl Space {
             return fail("holds no setting".into());
         }
         for parameter in &parameters {
-            parameter.domain.check().map_err(|reason| HpoError::Space(format!("{}: {reason}", parameter.name)))?;
+            parameter
+                .domain
+                .check()
+                .map_err(|reason| HpoError::Space(format!("{}: {reason}", parameter.name)))?;
         }
         // What decides comes first; among the rest the order stays.
         let mut ordered: Vec<Parameter> = Vec::new();
         while !parameters.is_empty() {
             let known = |name: &str| ordered.iter().any(|p| p.name == name);
-            let Some(next) = parameters.iter().position(|p| p.when.iter().all(|c| known(&c.parameter))) else {
+            let Some(next) = parameters.iter().position(|p| p.when.iter().all(|c| known(&c.parameter)))
+            else {
                 let (one, asked) = (&parameters[0].name, &parameters[0].when[0].parameter);
                 let circle = parameters.iter().any(|p| p.name == *asked);
-                return fail(if circle { format!("the conditions of {one} go in a circle") } else { format!("{one} asks {asked}, which is no setting") });
+                return fail(if circle {
+                    format!("the conditions of {one} go in a circle")
+                } else {
+                    format!("{one} asks {asked}, which is no setting")
+                });
             };
             let next = parameters.remove(next);
             if ordered.iter().any(|p| p.name == next.name) {
@@ -94,7 +102,10 @@ impl Space {
                 return fail(format!("constraint {constraint}: {name} is no setting"));
             }
         }
-        let asks = ordered.iter().map(|p| p.when.iter().filter_map(|c| Some((at(&c.parameter)?, c.test.clone()))).collect()).collect();
+        let asks = ordered
+            .iter()
+            .map(|p| p.when.iter().filter_map(|c| Some((at(&c.parameter)?, c.test.clone()))).collect())
+            .collect();
         Ok(Self { parameters: ordered, constraints, asks })
     }
 
@@ -127,20 +138,30 @@ impl Space {
     #[must_use]
     pub fn decode(&self, point: &[f64]) -> Configuration {
         let values = self.values(point);
-        self.parameters.iter().zip(values).filter_map(|(p, value)| value.map(|value| (p.name.clone(), value))).collect()
+        self.parameters
+            .iter()
+            .zip(values)
+            .filter_map(|(p, value)| value.map(|value| (p.name.clone(), value)))
+            .collect()
     }
 
     /// The point as its configuration is encoded: at the centre of its cells, NaN where nothing exists.
     #[must_use]
     pub fn snapped(&self, point: &[f64]) -> Vec<f64> {
         let values = self.values(point);
-        self.parameters.iter().zip(values).map(|(p, value)| value.and_then(|value| p.domain.encode(&value)).unwrap_or(f64::NAN)).collect()
+        self.parameters
+            .iter()
+            .zip(values)
+            .map(|(p, value)| value.and_then(|value| p.domain.encode(&value)).unwrap_or(f64::NAN))
+            .collect()
     }
 
     fn values(&self, point: &[f64]) -> Vec<Option<Value>> {
         let mut values: Vec<Option<Value>> = Vec::with_capacity(self.len());
         for (index, parameter) in self.parameters.iter().enumerate() {
-            let exists = self.asks[index].iter().all(|(asked, test)| values[*asked].as_ref().is_some_and(|value| test.holds(value)));
+            let exists = self.asks[index]
+                .iter()
+                .all(|(asked, test)| values[*asked].as_ref().is_some_and(|value| test.holds(value)));
             // A missing coordinate of a setting that came to exist stands for the middle.
             let unit = if point[index].is_nan() { 0.5 } else { point[index].clamp(0.0, 1.0) };
             values.push(exists.then(|| parameter.domain.decode(unit)));
@@ -155,21 +176,32 @@ impl Space {
     /// missing, and one that is there against its conditions.
     pub fn encode(&self, configuration: &Configuration) -> Result<Vec<f64>> {
         let fail = |name: &str, reason: String| HpoError::Setting { name: name.to_owned(), reason };
-        if let Some(name) = configuration.keys().find(|name| !self.parameters.iter().any(|p| p.name == **name)) {
+        if let Some(name) =
+            configuration.keys().find(|name| !self.parameters.iter().any(|p| p.name == **name))
+        {
             let known: Vec<&str> = self.parameters.iter().map(|p| p.name.as_str()).collect();
             return Err(fail(name, format!("is not searched; searched are {}", known.join(", "))));
         }
         let mut point = Vec::with_capacity(self.len());
         for (index, parameter) in self.parameters.iter().enumerate() {
             let value = configuration.get(&parameter.name);
-            let exists = self.asks[index].iter().all(|(asked, test)| configuration.get(&self.parameters[*asked].name).is_some_and(|value| test.holds(value)));
+            let exists = self.asks[index].iter().all(|(asked, test)| {
+                configuration.get(&self.parameters[*asked].name).is_some_and(|value| test.holds(value))
+            });
             point.push(match (value, exists) {
-                (Some(value), true) => {
-                    parameter.domain.encode(value).ok_or_else(|| fail(&parameter.name, format!("{value} is not in {}", parameter.domain)))?
-                }
+                (Some(value), true) => parameter.domain.encode(value).ok_or_else(|| {
+                    fail(&parameter.name, format!("{value} is not in {}", parameter.domain))
+                })?,
                 (None, false) => f64::NAN,
-                (Some(_), false) => return Err(fail(&parameter.name, "does not exist beside the other settings".into())),
-                (None, true) => return Err(fail(&parameter.name, format!("is missing; it must be in {}", parameter.domain))),
+                (Some(_), false) => {
+                    return Err(fail(&parameter.name, "does not exist beside the other settings".into()));
+                }
+                (None, true) => {
+                    return Err(fail(
+                        &parameter.name,
+                        format!("is missing; it must be in {}", parameter.domain),
+                    ));
+                }
             });
         }
         Ok(point)
@@ -189,9 +221,10 @@ impl Space {
         let point = self.encode(configuration)?;
         match self.constraints.iter().find(|c| !c.holds(configuration)) {
             None => Ok(point),
-            Some(broken) => {
-                Err(HpoError::Setting { name: broken.names().next().unwrap_or_default().to_owned(), reason: format!("breaks the constraint {broken}") })
-            }
+            Some(broken) => Err(HpoError::Setting {
+                name: broken.names().next().unwrap_or_default().to_owned(),
+                reason: format!("breaks the constraint {broken}"),
+            }),
         }
     }
 
@@ -200,7 +233,9 @@ impl Space {
     pub fn default_configuration(&self, defaults: &Configuration) -> Configuration {
         let mut chosen = Configuration::new();
         for (index, parameter) in self.parameters.iter().enumerate() {
-            let exists = self.asks[index].iter().all(|(asked, test)| chosen.get(&self.parameters[*asked].name).is_some_and(|value| test.holds(value)));
+            let exists = self.asks[index].iter().all(|(asked, test)| {
+                chosen.get(&self.parameters[*asked].name).is_some_and(|value| test.holds(value))
+            });
             if let Some(value) = defaults.get(&parameter.name).filter(|_| exists) {
                 chosen.insert(parameter.name.clone(), value.clone());
             }
@@ -239,8 +274,14 @@ impl Space {
 
     /// The space in words, a line a setting or constraint: what two workers must agree on.
     pub(crate) fn lines(&self) -> Vec<String> {
-        let setting =
-            |p: &Parameter| format!("{} in {}{}", p.name, p.domain, p.when.iter().map(|c| format!(", if {} {:?}", c.parameter, c.test)).collect::<String>());
+        let setting = |p: &Parameter| {
+            format!(
+                "{} in {}{}",
+                p.name,
+                p.domain,
+                p.when.iter().map(|c| format!(", if {} {:?}", c.parameter, c.test)).collect::<String>()
+            )
+        };
         self.parameters.iter().map(setting).chain(self.constraints.iter().map(ToString::to_string)).collect()
     }
 
@@ -250,10 +291,13 @@ impl Space {
     /// [`HpoError::Space`] for a malformed text, an unknown setting or bounds that are none.
     pub fn with_override(mut self, text: &str) -> Result<Self> {
         let fail = |reason: &str| HpoError::Space(format!("{text}: {reason}"));
-        let (name, range) = text.split_once('=').ok_or_else(|| fail("write SETTING=LOW..HIGH, SETTING=VALUE or SETTING=A|B|C"))?;
+        let (name, range) = text
+            .split_once('=')
+            .ok_or_else(|| fail("write SETTING=LOW..HIGH, SETTING=VALUE or SETTING=A|B|C"))?;
         let known: Vec<String> = self.parameters.iter().map(|p| p.name.clone()).collect();
         let parameter = self.parameters.iter_mut().find(|p| p.name == name.trim());
-        let parameter = parameter.ok_or_else(|| fail(&format!("no such setting; searched are {}", known.join(", "))))?;
+        let parameter =
+            parameter.ok_or_else(|| fail(&format!("no such setting; searched are {}", known.join(", "))))?;
         parameter.domain = parameter.domain.narrowed(range.trim()).map_err(|reason| fail(&reason))?;
         Self::new(self.parameters, self.constraints)
     }

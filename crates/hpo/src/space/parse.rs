@@ -88,7 +88,9 @@ impl Space {
         // What is fixed at a value outside of its range was put there on purpose.
         parameters.retain(|p| fixed.get(&p.name).is_none_or(|value| p.domain.encode(value).is_some()));
         let searched: Vec<String> = parameters.iter().map(|p| p.name.clone()).collect();
-        let decided = |condition: &Condition| if searched.contains(&condition.parameter) { None } else { fixed.get(&condition.parameter) };
+        let decided = |condition: &Condition| {
+            if searched.contains(&condition.parameter) { None } else { fixed.get(&condition.parameter) }
+        };
         parameters.retain(|p| p.when.iter().all(|c| decided(c).is_none_or(|value| c.test.holds(value))));
         let open = |c: &Condition| searched.contains(&c.parameter) || !fixed.contains_key(&c.parameter);
         parameters.iter_mut().for_each(|p| p.when.retain(|c| open(c)));
@@ -100,12 +102,16 @@ fn read(text: &str) -> Result<(Vec<Parameter>, Vec<Constraint>)> {
     let mut table: toml::Table = text.parse().map_err(|e: toml::de::Error| HpoError::Space(e.to_string()))?;
     let mut constraints = Vec::new();
     if let Some(listed) = table.remove("constraints") {
-        let listed: Vec<String> = listed.try_into().map_err(|_| HpoError::Space("constraints is a list of texts such as \"a <= b\"".into()))?;
+        let listed: Vec<String> = listed
+            .try_into()
+            .map_err(|_| HpoError::Space("constraints is a list of texts such as \"a <= b\"".into()))?;
         constraints = listed.iter().map(|text| text.parse::<Constraint>()).collect::<Result<_>>()?;
     }
     let mut parameters = Vec::new();
     for (name, entry) in table {
-        let entry: Entry = entry.try_into().map_err(|e: toml::de::Error| HpoError::Space(format!("{name}: {}", e.message())))?;
+        let entry: Entry = entry
+            .try_into()
+            .map_err(|e: toml::de::Error| HpoError::Space(format!("{name}: {}", e.message())))?;
         let (domain, when) = match entry {
             Entry::Float { low, high, log, step, when } => (Domain::Float { low, high, log, step }, when),
             Entry::Integer { low, high, log, step, when } => (Domain::Integer { low, high, log, step }, when),

@@ -22,7 +22,10 @@ fn draws_keep_ranges_conditions_and_constraints() {
         let point = space.draw(&mut rng).unwrap();
         let configuration = space.decode(&point);
         let again = space.check(&configuration).unwrap();
-        assert!(point.iter().zip(&again).all(|(a, b)| a.total_cmp(b).is_eq() || (a - b).abs() < 1e-9), "{point:?} {again:?}");
+        assert!(
+            point.iter().zip(&again).all(|(a, b)| a.total_cmp(b).is_eq() || (a - b).abs() < 1e-9),
+            "{point:?} {again:?}"
+        );
         let depth = configuration["depth"].number().unwrap();
         assert_eq!(configuration.contains_key("size_2"), depth >= 2.0);
         assert_eq!(configuration.contains_key("rate"), configuration["solver"] == Value::Text("sgd".into()));
@@ -46,18 +49,29 @@ fn what_is_wrong_is_named() {
     assert!(fails("a = { type = \"bool\", when = { b = true } }").contains("a asks b, which is no setting"));
     let circle = "a = { type = \"bool\", when = { b = true } }\nb = { type = \"bool\", when = { a = true } }";
     assert!(fails(circle).contains("circle"));
-    assert!(fails("constraints = [\"a <\"]\na = { type = \"bool\" }").contains("character 4"), "{}", fails("constraints = [\"a <\"]\na = { type = \"bool\" }"));
+    assert!(
+        fails("constraints = [\"a <\"]\na = { type = \"bool\" }").contains("character 4"),
+        "{}",
+        fails("constraints = [\"a <\"]\na = { type = \"bool\" }")
+    );
     assert!(fails("constraints = [\"a < c\"]\na = { type = \"bool\" }").contains("c is no setting"));
     assert!(fails("").contains("no setting"));
 
     let space: Space = LAYERS.parse().unwrap();
     let mut configuration = space.decode(&space.draw(&mut test_rng(3)).unwrap());
     configuration.insert("share".into(), Value::Float(0.3));
-    assert!(space.check(&configuration).unwrap_err().to_string().contains("share: 0.3 is not in [0, 1] in steps of 0.25"));
+    assert!(
+        space
+            .check(&configuration)
+            .unwrap_err()
+            .to_string()
+            .contains("share: 0.3 is not in [0, 1] in steps of 0.25")
+    );
     configuration.insert("share".into(), Value::Float(0.5));
     configuration.remove("depth");
     assert!(space.check(&configuration).unwrap_err().to_string().contains("depth: is missing"));
-    let impossible: Space = "constraints = [\"a > 2\"]\na = { type = \"float\", low = 0.0, high = 1.0 }".parse().unwrap();
+    let impossible: Space =
+        "constraints = [\"a > 2\"]\na = { type = \"float\", low = 0.0, high = 1.0 }".parse().unwrap();
     assert!(impossible.draw(&mut test_rng(0)).unwrap_err().to_string().contains("a > 2"));
 }
 
@@ -67,7 +81,10 @@ fn bounds_are_overridden() {
     let narrow = space.clone().with_override("size_1=32..64").unwrap().with_override("solver=als").unwrap();
     for seed in 0..50 {
         let configuration = narrow.decode(&narrow.draw(&mut test_rng(seed)).unwrap());
-        assert!((32.0..=64.0).contains(&configuration["size_1"].number().unwrap()) && !configuration.contains_key("rate"));
+        assert!(
+            (32.0..=64.0).contains(&configuration["size_1"].number().unwrap())
+                && !configuration.contains_key("rate")
+        );
     }
     assert!(space.clone().with_override("size_3=1..2").unwrap_err().to_string().contains("size_1"));
     assert!(space.with_override("size_1=many").is_err());

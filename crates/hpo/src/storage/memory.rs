@@ -28,7 +28,10 @@ impl Journal for Memory {
     }
 
     fn read(&self, study: &str, from: u64) -> Result<Vec<String>> {
-        Ok(self.kept().get(study).map_or_else(Vec::new, |kept| kept.events.get(from as usize..).unwrap_or_default().to_vec()))
+        Ok(self
+            .kept()
+            .get(study)
+            .map_or_else(Vec::new, |kept| kept.events.get(from as usize..).unwrap_or_default().to_vec()))
     }
 
     fn append(&self, study: &str, place: u64, event: &str) -> Result<bool> {
@@ -51,6 +54,11 @@ impl Journal for Memory {
     }
 
     fn studies(&self) -> Result<Vec<String>> {
-        Ok(self.kept().iter().filter(|(_, kept)| !kept.events.is_empty()).map(|(name, _)| name.clone()).collect())
+        Ok(self
+            .kept()
+            .iter()
+            .filter(|(_, kept)| !kept.events.is_empty())
+            .map(|(name, _)| name.clone())
+            .collect())
     }
 }

@@ -72,7 +72,9 @@ pub fn open(address: &str) -> Result<Arc<dyn Journal>> {
         return Err(HpoError::Usage("this build has no PostgreSQL; build with the feature postgres".into()));
     }
     #[cfg(feature = "sqlite")]
-    return Ok(Arc::new(Sqlite::open(std::path::Path::new(address.strip_prefix("sqlite://").unwrap_or(address)))?));
+    return Ok(Arc::new(Sqlite::open(std::path::Path::new(
+        address.strip_prefix("sqlite://").unwrap_or(address),
+    ))?));
     #[cfg(not(feature = "sqlite"))]
     Err(HpoError::Usage(format!("{address}: this build has no SQLite; build with the feature sqlite")))
 }

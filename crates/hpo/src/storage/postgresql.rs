@@ -43,7 +43,10 @@ impl Postgres {
 
     fn connect(&self) -> Result<Client, postgres::Error> {
         let mut config: postgres::Config = self.address.parse()?;
-        config.connect_timeout(Duration::from_secs(5)).keepalives_idle(Duration::from_secs(30)).application_name("foretaste");
+        config
+            .connect_timeout(Duration::from_secs(5))
+            .keepalives_idle(Duration::from_secs(30))
+            .application_name("foretaste");
         config.connect(NoTls)
     }
 
@@ -63,7 +66,11 @@ impl Postgres {
                         return Ok(value);
                     }
                     // The database answered and said no; shutting down is no such answer.
-                    Err(e) if e.as_db_error().is_some_and(|d| !["57", "08", "53"].iter().any(|class| d.code().code().starts_with(class))) => {
+                    Err(e)
+                        if e.as_db_error().is_some_and(|d| {
+                            !["57", "08", "53"].iter().any(|class| d.code().code().starts_with(class))
+                        }) =>
+                    {
                         *slot = Some(client);
                         return Err(failed(&self.shown, describe(&e)));
                     }
@@ -85,7 +92,8 @@ impl Postgres {
 fn describe(error: &postgres::Error) -> String {
     match error.as_db_error() {
         Some(inner) => inner.message().to_owned(),
-        None => std::error::Error::source(error).map_or_else(|| error.to_string(), |source| format!("{error}: {source}")),
+        None => std::error::Error::source(error)
+            .map_or_else(|| error.to_string(), |source| format!("{error}: {source}")),
     }
 }
 
@@ -103,7 +111,12 @@ impl Journal for Postgres {
     }
 
     fn read(&self, study: &str, from: u64) -> Result<Vec<String>> {
-        let rows = self.with(|c| c.query("SELECT event FROM foretaste_events WHERE study = $1 AND place >= $2 ORDER BY place", &[&study, &(from as i64)]))?;
+        let rows = self.with(|c| {
+            c.query(
+                "SELECT event FROM foretaste_events WHERE study = $1 AND place >= $2 ORDER BY place",
+                &[&study, &(from as i64)],
+            )
+        })?;
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
@@ -120,12 +133,15 @@ impl Journal for Postgres {
     }
 
     fn beats(&self, study: &str) -> Result<Vec<(String, i64)>> {
-        let rows = self.with(|c| c.query("SELECT worker, beat FROM foretaste_beats WHERE study = $1 ORDER BY worker", &[&study]))?;
+        let rows = self.with(|c| {
+            c.query("SELECT worker, beat FROM foretaste_beats WHERE study = $1 ORDER BY worker", &[&study])
+        })?;
         Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
     }
 
     fn studies(&self) -> Result<Vec<String>> {
-        let rows = self.with(|c| c.query("SELECT study FROM foretaste_events WHERE place = 0 ORDER BY study", &[]))?;
+        let rows =
+            self.with(|c| c.query("SELECT study FROM foretaste_events WHERE place = 0 ORDER BY study", &[]))?;
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 }
@@ -136,7 +152,10 @@ mod tests {
 
     #[test]
     fn passwords_are_never_shown() {
-        assert_eq!(without_password("postgres://me:secret@host:5432/db?password=secret"), "postgres://me@host:5432/db");
+        assert_eq!(
+            without_password("postgres://me:secret@host:5432/db?password=secret"),
+            "postgres://me@host:5432/db"
+        );
         assert_eq!(without_password("postgres://host/db?user=me&password=secret"), "postgres://host/db");
     }
 }

@@ -40,7 +40,13 @@ impl Sqlite {
         let connection = loop {
             match open() {
                 Ok(connection) => break connection,
-                Err(e) if tries < 50 && matches!(e.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)) => {
+                Err(e)
+                    if tries < 50
+                        && matches!(
+                            e.sqlite_error_code(),
+                            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+                        ) =>
+                {
                     tries += 1;
                     std::thread::sleep(Duration::from_millis(100));
                 }
@@ -63,19 +69,23 @@ impl Journal for Sqlite {
 
     fn read(&self, study: &str, from: u64) -> Result<Vec<String>> {
         self.with(|c| {
-            let mut query = c.prepare_cached("SELECT event FROM foretaste_events WHERE study = ?1 AND place >= ?2 ORDER BY place")?;
+            let mut query = c.prepare_cached(
+                "SELECT event FROM foretaste_events WHERE study = ?1 AND place >= ?2 ORDER BY place",
+            )?;
             query.query_map(params![study, from as i64], |row| row.get(0))?.collect()
         })
     }
 
     fn append(&self, study: &str, place: u64, event: &str) -> Result<bool> {
         // A gap would never be filled: an event goes right behind the last one.
-        let text =
-            "INSERT INTO foretaste_events SELECT ?1, ?2, ?3 WHERE (SELECT COUNT(*) FROM foretaste_events WHERE study = ?1 AND place = ?2 - 1) = 1 OR ?2 = 0";
-        let done = self.with(|c| match c.prepare_cached(text)?.execute(params![study, place as i64, event]) {
-            Err(rusqlite::Error::SqliteFailure(e, _)) if e.code == ErrorCode::ConstraintViolation => Ok(0),
-            other => other,
-        })?;
+        let text = "INSERT INTO foretaste_events SELECT ?1, ?2, ?3 WHERE (SELECT COUNT(*) FROM foretaste_events WHERE study = ?1 AND place = ?2 - 1) = 1 OR ?2 = 0";
+        let done =
+            self.with(|c| match c.prepare_cached(text)?.execute(params![study, place as i64, event]) {
+                Err(rusqlite::Error::SqliteFailure(e, _)) if e.code == ErrorCode::ConstraintViolation => {
+                    Ok(0)
+                }
+                other => other,
+            })?;
         Ok(done == 1)
     }
 
@@ -86,12 +96,18 @@ impl Journal for Sqlite {
 
     fn beats(&self, study: &str) -> Result<Vec<(String, i64)>> {
         self.with(|c| {
-            let mut query = c.prepare_cached("SELECT worker, beat FROM foretaste_beats WHERE study = ?1 ORDER BY worker")?;
+            let mut query = c.prepare_cached(
+                "SELECT worker, beat FROM foretaste_beats WHERE study = ?1 ORDER BY worker",
+            )?;
             query.query_map(params![study], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
         })
     }
 
     fn studies(&self) -> Result<Vec<String>> {
-        self.with(|c| c.prepare("SELECT study FROM foretaste_events WHERE place = 0 ORDER BY study")?.query_map([], |row| row.get(0))?.collect())
+        self.with(|c| {
+            c.prepare("SELECT study FROM foretaste_events WHERE place = 0 ORDER BY study")?
+                .query_map([], |row| row.get(0))?
+                .collect()
+        })
     }
 }

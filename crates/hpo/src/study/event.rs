@@ -26,7 +26,14 @@ pub(super) enum Event {
     /// A trial tells how far it is; no value is no number.
     Reported { trial: usize, attempt: u32, step: u64, value: Option<f64> },
     /// A trial ended for good.
-    Ended { trial: usize, attempt: u32, state: State, value: Option<f64>, seconds: f64, reason: Option<String> },
+    Ended {
+        trial: usize,
+        attempt: u32,
+        state: State,
+        value: Option<f64>,
+        seconds: f64,
+        reason: Option<String>,
+    },
     /// A trial waits again: its worker gave it back, or was lost.
     Released { trial: usize, attempt: u32, lost: bool },
 }
@@ -50,25 +57,44 @@ impl Identity {
     pub fn difference(&self, other: &Self) -> Option<String> {
         if (self.format, &self.version) != (other.format, &other.version) {
             let of = |identity: &Self| format!("{} (journal format {})", identity.version, identity.format);
-            return Some(format!("it was made by version {}, this is version {}; use that version, or begin another study", of(self), of(other)));
+            return Some(format!(
+                "it was made by version {}, this is version {}; use that version, or begin another study",
+                of(self),
+                of(other)
+            ));
         }
         let fields = [
             ("sampler", &self.sampler, &other.sampler),
             ("pruner", &self.pruner, &other.pruner),
             ("seed", &self.seed.to_string(), &other.seed.to_string()),
-            ("direction", &format!("{:?}", self.direction).to_lowercase(), &format!("{:?}", other.direction).to_lowercase()),
+            (
+                "direction",
+                &format!("{:?}", self.direction).to_lowercase(),
+                &format!("{:?}", other.direction).to_lowercase(),
+            ),
         ];
         if let Some((name, theirs, ours)) = fields.iter().find(|(_, theirs, ours)| theirs != ours) {
-            return Some(format!("its {name} is {theirs}, not {ours}; give the same, or begin another study"));
+            return Some(format!(
+                "its {name} is {theirs}, not {ours}; give the same, or begin another study"
+            ));
         }
-        let differs = || self.space.iter().chain(&other.space).find(|line| !(self.space.contains(line) && other.space.contains(line)));
+        let differs = || {
+            self.space
+                .iter()
+                .chain(&other.space)
+                .find(|line| !(self.space.contains(line) && other.space.contains(line)))
+        };
         if self.task != other.task {
             return Some(
                 "it judges by something else (other rows, another metric, or other settings beside those searched); give the same, or begin another study"
                     .into(),
             );
         }
-        (self.space != other.space)
-            .then(|| format!("its search space is another one ({}); give the same, or begin another study", differs().map_or("in its order", |line| line)))
+        (self.space != other.space).then(|| {
+            format!(
+                "its search space is another one ({}); give the same, or begin another study",
+                differs().map_or("in its order", |line| line)
+            )
+        })
     }
 }

@@ -32,7 +32,11 @@ impl Ledger {
         let broken = |reason: String| HpoError::Study { study: study.to_owned(), reason };
         let place = self.place;
         let entry: Entry = serde_json::from_str(text).map_err(|e| {
-            let help = if place == 0 { "it was made by another version, or is no study" } else { "its journal is damaged" };
+            let help = if place == 0 {
+                "it was made by another version, or is no study"
+            } else {
+                "its journal is damaged"
+            };
             broken(format!("event {place} cannot be read ({e}): {help}; begin another study"))
         })?;
         self.place += 1;
@@ -53,7 +57,10 @@ impl Ledger {
                     self.lost.push(0);
                     self.trials.push(new_trial(trial, configuration));
                 }
-                let trial = self.trials.get_mut(trial).ok_or_else(|| broken(format!("event {place} begins trial {trial} before its turn")))?;
+                let trial = self
+                    .trials
+                    .get_mut(trial)
+                    .ok_or_else(|| broken(format!("event {place} begins trial {trial} before its turn")))?;
                 trial.state = State::Running;
                 trial.attempts = attempt;
                 trial.worker = worker;

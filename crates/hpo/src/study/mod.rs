@@ -169,8 +169,14 @@ impl Study {
     /// [`HpoError::Storage`] where the storage does not answer.
     pub fn best(&self) -> Result<Option<Trial>> {
         let sign = self.direction().sign();
-        let better = |a: &&Trial, b: &&Trial| (a.value.map(|v| v * sign)).partial_cmp(&b.value.map(|v| v * sign)).unwrap_or(std::cmp::Ordering::Equal);
-        self.looked(|ledger, _| ledger.trials.iter().filter(|t| t.state == State::Complete).min_by(better).cloned())
+        let better = |a: &&Trial, b: &&Trial| {
+            (a.value.map(|v| v * sign))
+                .partial_cmp(&b.value.map(|v| v * sign))
+                .unwrap_or(std::cmp::Ordering::Equal)
+        };
+        self.looked(|ledger, _| {
+            ledger.trials.iter().filter(|t| t.state == State::Complete).min_by(better).cloned()
+        })
     }
 
     /// The settings with the shares of variance they explain ([`importance`](crate::importance::importance)).
@@ -189,7 +195,10 @@ impl Study {
     pub fn enqueue(&self, configuration: &Configuration) -> Result<()> {
         self.0.space.check(configuration)?;
         let known = |ledger: &Ledger| ledger.trials.iter().any(|t| t.configuration == *configuration);
-        self.transact(|ledger| Ok((!known(ledger)).then(|| (Event::Enqueued { configuration: configuration.clone() }, ())))).map(drop)
+        self.transact(|ledger| {
+            Ok((!known(ledger)).then(|| (Event::Enqueued { configuration: configuration.clone() }, ())))
+        })
+        .map(drop)
     }
 
     /// Begins the next trial: one that waits, else a new one; none where the study has `limit` trials already
@@ -205,29 +214,59 @@ impl Study {
             let start = |trial: usize, attempt: u32, configuration: &Configuration, note: &[f64]| {
                 let begun = (trial, attempt, configuration.clone());
                 let worker = shared.worker.clone();
-                Some((Event::Started { trial, attempt, worker, configuration: configuration.clone(), note: note.to_vec() }, begun))
+                Some((
+                    Event::Started {
+                        trial,
+                        attempt,
+                        worker,
+                        configuration: configuration.clone(),
+                        note: note.to_vec(),
+                    },
+                    begun,
+                ))
             };
             if let Some(waiting) = ledger.trials.iter().find(|t| t.state == State::Waiting) {
-                return Ok(start(waiting.number, waiting.attempts + 1, &waiting.configuration, &waiting.note));
+                return Ok(start(
+                    waiting.number,
+                    waiting.attempts + 1,
+                    &waiting.configuration,
+                    &waiting.note,
+                ));
             }
             let number = ledger.trials.len();
-            let most = shared.settings.sampler.limit(&shared.space, &self.history(ledger)).unwrap_or(usize::MAX);
+            let most =
+                shared.settings.sampler.limit(&shared.space, &self.history(ledger)).unwrap_or(usize::MAX);
             if number >= limit.unwrap_or(usize::MAX).min(most) {
                 return Ok(None);
             }
             // What others reported meanwhile is no reason to think again.
             let now = (number, ledger.ended());
             if proposed.as_ref().is_none_or(|(number, ended, _)| (*number, *ended) != now) {
-                let suggestion = shared.settings.sampler.suggest(&shared.space, &self.history(ledger), &mut sampler_rng(shared.settings.seed, number))?;
+                let suggestion = shared.settings.sampler.suggest(
+                    &shared.space,
+                    &self.history(ledger),
+                    &mut sampler_rng(shared.settings.seed, number),
+                )?;
                 proposed = Some((now.0, now.1, suggestion));
             }
-            Ok(proposed.as_ref().and_then(|(_, _, suggestion)| start(number, 1, &shared.space.decode(&suggestion.point), &suggestion.note)))
+            Ok(proposed.as_ref().and_then(|(_, _, suggestion)| {
+                start(number, 1, &shared.space.decode(&suggestion.point), &suggestion.note)
+            }))
         })
-        .map(|begun| begun.map(|(trial, attempt, configuration)| Running::new(self.clone(), trial, attempt, configuration)))
+        .map(|begun| {
+            begun.map(|(trial, attempt, configuration)| {
+                Running::new(self.clone(), trial, attempt, configuration)
+            })
+        })
     }
 
     fn history<'a>(&self, ledger: &'a Ledger) -> History<'a> {
-        History { trials: &ledger.trials, points: &ledger.points, sign: self.direction().sign(), seed: self.0.settings.seed }
+        History {
+            trials: &ledger.trials,
+            points: &ledger.points,
+            sign: self.direction().sign(),
+            seed: self.0.settings.seed,
+        }
     }
 
     /// Shows the study as it stands now.
@@ -250,14 +289,18 @@ impl Study {
 
     /// Appends the event that `decide` makes of the study as it stands, deciding again where somebody else was
     /// faster; nothing is appended where it makes none.
-    fn transact<T>(&self, mut decide: impl FnMut(&Ledger) -> Result<Option<(Event, T)>>) -> Result<Option<T>> {
+    fn transact<T>(
+        &self,
+        mut decide: impl FnMut(&Ledger) -> Result<Option<(Event, T)>>,
+    ) -> Result<Option<T>> {
         let mut ledger = self.locked();
         self.refresh(&mut ledger)?;
         loop {
             let Some((event, answer)) = decide(&ledger)? else { return Ok(None) };
             let id = format!("{}:{}", self.0.worker, self.0.written.fetch_add(1, Ordering::Relaxed));
-            let text = serde_json::to_string(&Entry { id: id.clone(), event })
-                .map_err(|e| HpoError::Storage { storage: self.0.journal.address(), reason: e.to_string() })?;
+            let text = serde_json::to_string(&Entry { id: id.clone(), event }).map_err(|e| {
+                HpoError::Storage { storage: self.0.journal.address(), reason: e.to_string() }
+            })?;
             let free = self.0.journal.append(self.name(), ledger.place, &text)?;
             // A storage that lost its connection may have taken the event and not have said so.
             let ours = self.refresh(&mut ledger)?.contains(&id);

@@ -65,7 +65,16 @@ pub struct Running {
 
 impl Running {
     pub(super) fn new(study: Study, number: usize, attempt: u32, configuration: Configuration) -> Self {
-        Self { study, number, attempt, configuration, begun: Instant::now(), deadline: None, stop: None, settled: false }
+        Self {
+            study,
+            number,
+            attempt,
+            configuration,
+            begun: Instant::now(),
+            deadline: None,
+            stop: None,
+            settled: false,
+        }
     }
 
     /// The trial's number, from 0.
@@ -119,8 +128,16 @@ impl Running {
     /// # Errors
     /// [`HpoError::Setting`] where it does not exist in this trial or is no word.
     pub fn text(&self, name: &str) -> Result<&str> {
-        let value = self.get(name).ok_or_else(|| HpoError::Setting { name: name.to_owned(), reason: "does not exist in this trial".into() })?;
-        let Value::Text(text) = value else { return Err(HpoError::Setting { name: name.to_owned(), reason: format!("is {value}, which is no word") }) };
+        let value = self.get(name).ok_or_else(|| HpoError::Setting {
+            name: name.to_owned(),
+            reason: "does not exist in this trial".into(),
+        })?;
+        let Value::Text(text) = value else {
+            return Err(HpoError::Setting {
+                name: name.to_owned(),
+                reason: format!("is {value}, which is no word"),
+            });
+        };
         Ok(text)
     }
 
@@ -136,7 +153,8 @@ impl Running {
     /// [`Halt::Interrupted`].
     #[must_use]
     pub fn interrupted(&self) -> bool {
-        self.deadline.is_some_and(|deadline| Instant::now() >= deadline) || self.stop.as_ref().is_some_and(|stop| stop())
+        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+            || self.stop.as_ref().is_some_and(|stop| stop())
     }
 
     /// Tells how far the trial is: `step` counts what was used so far (from 1, rising), `value` is the metric then.
@@ -147,14 +165,17 @@ impl Running {
     pub fn report(&mut self, step: u64, value: f64) -> Result<(), Halt> {
         let (trial, attempt) = (self.number, self.attempt);
         let event = Event::Reported { trial, attempt, step, value: value.is_finite().then_some(value) };
-        let written = self.study.transact(|ledger| ledger.held(trial, attempt).map(|_| Some((event.clone(), ()))));
+        let written =
+            self.study.transact(|ledger| ledger.held(trial, attempt).map(|_| Some((event.clone(), ()))));
         match written {
             Err(HpoError::Lost { .. }) => return Err(Halt::Lost),
             Err(error) => return Err(Halt::Failed(error.to_string())),
             Ok(_) => {}
         }
         let ledger = self.study.locked();
-        let pruned = ledger.held(trial, attempt).is_ok_and(|held| self.study.0.settings.pruner.prunes(&self.study.history(&ledger), held));
+        let pruned = ledger
+            .held(trial, attempt)
+            .is_ok_and(|held| self.study.0.settings.pruner.prunes(&self.study.history(&ledger), held));
         drop(ledger);
         if pruned {
             return Err(Halt::Pruned);
@@ -183,7 +204,8 @@ impl Running {
             Err(Halt::Interrupted) => Event::Released { trial, attempt, lost: false },
             Err(Halt::Lost) => return Ok(()),
         };
-        let written = self.study.transact(|ledger| ledger.held(trial, attempt).map(|_| Some((event.clone(), ()))));
+        let written =
+            self.study.transact(|ledger| ledger.held(trial, attempt).map(|_| Some((event.clone(), ()))));
         written.map(drop)
     }
 }
@@ -205,7 +227,11 @@ impl Study {
     ///
     /// # Errors
     /// [`HpoError::Storage`], and what the sampler meets.
-    pub fn optimize(&self, budget: &Budget, objective: impl Fn(&mut Running) -> Result<f64, Halt>) -> Result<usize> {
+    pub fn optimize(
+        &self,
+        budget: &Budget,
+        objective: impl Fn(&mut Running) -> Result<f64, Halt>,
+    ) -> Result<usize> {
         let deadline = budget.time.map(|time| Instant::now() + time);
         self.optimize_until(budget, deadline, &objective)
     }
@@ -214,11 +240,20 @@ impl Study {
     ///
     /// # Errors
     /// As [`optimize`](Self::optimize), of the first thread that met one.
-    pub fn optimize_in_parallel(&self, workers: usize, budget: &Budget, objective: impl Fn(&mut Running) -> Result<f64, Halt> + Sync) -> Result<usize> {
+    pub fn optimize_in_parallel(
+        &self,
+        workers: usize,
+        budget: &Budget,
+        objective: impl Fn(&mut Running) -> Result<f64, Halt> + Sync,
+    ) -> Result<usize> {
         let deadline = budget.time.map(|time| Instant::now() + time);
         std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..workers.max(1)).map(|_| scope.spawn(|| self.optimize_until(budget, deadline, &objective))).collect();
-            let ended = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            let threads: Vec<_> = (0..workers.max(1))
+                .map(|_| scope.spawn(|| self.optimize_until(budget, deadline, &objective)))
+                .collect();
+            let ended = threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
             ended.collect::<Result<Vec<usize>>>().map(|ended| ended.into_iter().sum())
         })
     }
@@ -227,7 +262,11 @@ impl Study {
     ///
     /// # Errors
     /// As [`optimize`](Self::optimize).
-    pub fn optimize_once(&self, budget: &Budget, objective: impl FnMut(&mut Running) -> Result<f64, Halt>) -> Result<bool> {
+    pub fn optimize_once(
+        &self,
+        budget: &Budget,
+        objective: impl FnMut(&mut Running) -> Result<f64, Halt>,
+    ) -> Result<bool> {
         let deadline = budget.time.map(|time| Instant::now() + time);
         match self.ask(budget.trials)? {
             Some(trial) => run(trial, budget, deadline, objective),
@@ -235,8 +274,16 @@ impl Study {
         }
     }
 
-    fn optimize_until(&self, budget: &Budget, deadline: Option<Instant>, objective: &impl Fn(&mut Running) -> Result<f64, Halt>) -> Result<usize> {
-        let over = || deadline.is_some_and(|deadline| Instant::now() >= deadline) || budget.stop.as_ref().is_some_and(|stop| stop());
+    fn optimize_until(
+        &self,
+        budget: &Budget,
+        deadline: Option<Instant>,
+        objective: &impl Fn(&mut Running) -> Result<f64, Halt>,
+    ) -> Result<usize> {
+        let over = || {
+            deadline.is_some_and(|deadline| Instant::now() >= deadline)
+                || budget.stop.as_ref().is_some_and(|stop| stop())
+        };
         let mut ended = 0;
         while !over() {
             let Some(trial) = self.ask(budget.trials)? else {
@@ -254,16 +301,26 @@ impl Study {
 }
 
 /// Runs a trial; answers whether it ended.
-fn run(mut trial: Running, budget: &Budget, deadline: Option<Instant>, mut objective: impl FnMut(&mut Running) -> Result<f64, Halt>) -> Result<bool> {
+fn run(
+    mut trial: Running,
+    budget: &Budget,
+    deadline: Option<Instant>,
+    mut objective: impl FnMut(&mut Running) -> Result<f64, Halt>,
+) -> Result<bool> {
     trial.deadline = deadline;
     trial.stop.clone_from(&budget.stop);
     let outcome = catch_unwind(AssertUnwindSafe(|| objective(&mut trial))).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+        let text = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied());
         Err(Halt::Failed(format!("panicked: {}", text.unwrap_or("no reason given"))))
     });
     let interrupted = outcome == Err(Halt::Interrupted);
     match trial.tell(outcome) {
-        Err(HpoError::Lost { trial, reason }) => tracing::warn!("trial {trial} was taken from this worker ({reason}); its outcome is dropped"),
+        Err(HpoError::Lost { trial, reason }) => {
+            tracing::warn!("trial {trial} was taken from this worker ({reason}); its outcome is dropped")
+        }
         other => other?,
     }
     Ok(!interrupted)

@@ -3,10 +3,16 @@ use crate::storage::Memory;
 use crate::{Budget, Halt};
 use std::sync::atomic::AtomicBool;
 
-const SPACE: &str = "x = { type = \"float\", low = -1.0, high = 1.0 }\nk = { type = \"integer\", low = 1, high = 9 }";
+const SPACE: &str =
+    "x = { type = \"float\", low = -1.0, high = 1.0 }\nk = { type = \"integer\", low = 1, high = 9 }";
 
 fn settings(seed: u64) -> StudySettings {
-    StudySettings { seed, sampler: Box::new(crate::sampler::Random), grace: Duration::from_millis(300), ..StudySettings::default() }
+    StudySettings {
+        seed,
+        sampler: Box::new(crate::sampler::Random),
+        grace: Duration::from_millis(300),
+        ..StudySettings::default()
+    }
 }
 
 fn join(journal: &Arc<dyn Journal>) -> Result<Study> {
@@ -20,7 +26,11 @@ fn value(trial: &mut Running) -> Result<f64, Halt> {
 /// What holds for every storage.
 fn contract(journal: &Arc<dyn Journal>) {
     // Places are taken once, in order, without gaps.
-    assert!(journal.append("raw", 0, "a").unwrap() && !journal.append("raw", 0, "b").unwrap() && !journal.append("raw", 2, "c").unwrap());
+    assert!(
+        journal.append("raw", 0, "a").unwrap()
+            && !journal.append("raw", 0, "b").unwrap()
+            && !journal.append("raw", 2, "c").unwrap()
+    );
     assert!(journal.append("raw", 1, "ü \"quoted\" \\ \n").unwrap());
     assert_eq!(journal.read("raw", 0).unwrap(), ["a", "ü \"quoted\" \\ \n"]);
     assert_eq!(journal.read("raw", 1).unwrap().len(), 1);
@@ -73,21 +83,39 @@ fn contract(journal: &Arc<dyn Journal>) {
     assert!(trials.iter().all(|t| t.state.ended() && t.attempts >= 1));
     // A second run of another process finds it all, and another study beside it finds nothing.
     assert_eq!(format!("{:?}", join(journal).unwrap().trials().unwrap()), format!("{trials:?}"));
-    let other = Study::open(Arc::clone(journal), SPACE.parse().unwrap(), StudySettings { name: "other".into(), ..settings(1) }).unwrap();
+    let other = Study::open(
+        Arc::clone(journal),
+        SPACE.parse().unwrap(),
+        StudySettings { name: "other".into(), ..settings(1) },
+    )
+    .unwrap();
     assert!(other.trials().unwrap().is_empty());
     assert_eq!(journal.studies().unwrap(), ["other", "raw", "study"]);
 
     // Who is not of one mind does not join.
-    let differs = |space: &str, settings: StudySettings| Study::open(Arc::clone(journal), space.parse().unwrap(), settings).err().unwrap().to_string();
+    let differs = |space: &str, settings: StudySettings| {
+        Study::open(Arc::clone(journal), space.parse().unwrap(), settings).err().unwrap().to_string()
+    };
     assert!(differs(SPACE, settings(2)).contains("seed is 1, not 2"));
-    assert!(differs(SPACE, StudySettings { sampler: Box::new(crate::sampler::Sobol), ..settings(1) }).contains("sampler is random, not sobol"));
-    assert!(differs(SPACE, StudySettings { task: "another".into(), ..settings(1) }).contains("judges by something else"));
+    assert!(
+        differs(SPACE, StudySettings { sampler: Box::new(crate::sampler::Sobol), ..settings(1) })
+            .contains("sampler is random, not sobol")
+    );
+    assert!(
+        differs(SPACE, StudySettings { task: "another".into(), ..settings(1) })
+            .contains("judges by something else")
+    );
     assert!(differs("x = { type = \"bool\" }", settings(1)).contains("search space"));
     let newer = journal.read("study", 0).unwrap()[0].replace("\"format\":1", "\"format\":2");
     journal.append("newer", 0, &newer).unwrap();
-    assert!(differs(SPACE, StudySettings { name: "newer".into(), ..settings(1) }).contains("journal format 2"));
+    assert!(
+        differs(SPACE, StudySettings { name: "newer".into(), ..settings(1) }).contains("journal format 2")
+    );
     journal.append("foreign", 0, "{}").unwrap();
-    assert!(differs(SPACE, StudySettings { name: "foreign".into(), ..settings(1) }).contains("event 0 cannot be read"));
+    assert!(
+        differs(SPACE, StudySettings { name: "foreign".into(), ..settings(1) })
+            .contains("event 0 cannot be read")
+    );
 }
 
 #[test]
@@ -100,7 +128,11 @@ fn memory_keeps_the_contract() {
 fn sqlite_keeps_the_contract() {
     let folder = tempfile::tempdir().unwrap();
     contract(&crate::storage::open(folder.path().join("study.sqlite").to_str().unwrap()).unwrap());
-    std::fs::write(folder.path().join("text"), "this is no database, and long enough to be seen as none".repeat(20)).unwrap();
+    std::fs::write(
+        folder.path().join("text"),
+        "this is no database, and long enough to be seen as none".repeat(20),
+    )
+    .unwrap();
     let error = crate::storage::open(folder.path().join("text").to_str().unwrap()).err().unwrap().to_string();
     assert!(error.contains("text: cannot be opened as an SQLite file"), "{error}");
 }
@@ -148,7 +180,10 @@ fn a_dead_workers_trial_is_begun_anew() {
     let held = std::mem::ManuallyDrop::new(one.ask(None).unwrap().unwrap());
     assert_eq!(two.optimize(&Budget::trials(5), value).unwrap(), 5);
     let trials = two.trials().unwrap();
-    assert_eq!((trials.len(), trials[held.number()].attempts, trials[held.number()].state), (5, 2, State::Complete));
+    assert_eq!(
+        (trials.len(), trials[held.number()].attempts, trials[held.number()].state),
+        (5, 2, State::Complete)
+    );
     // One whose workers die again and again fails in the end.
     let mut holds = Vec::new();
     for _ in 0..4 {
@@ -189,7 +224,9 @@ fn budgets_and_interruptions_end_a_search_that_goes_on_later() {
     assert_eq!(study.optimize(&Budget::trials(9), value).unwrap(), 5);
     let whole = Study::in_memory(SPACE.parse().unwrap(), settings(1)).unwrap();
     whole.optimize(&Budget::trials(9), value).unwrap();
-    let outcome = |study: &Study| study.trials().unwrap().into_iter().map(|t| (t.configuration, t.value)).collect::<Vec<_>>();
+    let outcome = |study: &Study| {
+        study.trials().unwrap().into_iter().map(|t| (t.configuration, t.value)).collect::<Vec<_>>()
+    };
     assert_eq!(outcome(&study), outcome(&whole));
 
     let start = std::time::Instant::now();
@@ -206,7 +243,11 @@ fn budgets_and_interruptions_end_a_search_that_goes_on_later() {
 
 #[test]
 fn panics_and_pruning_end_a_trial() {
-    let settings = StudySettings { pruner: Box::new(crate::pruner::Median { startup: 2, warmup: 0 }), direction: Direction::Maximize, ..settings(3) };
+    let settings = StudySettings {
+        pruner: Box::new(crate::pruner::Median { startup: 2, warmup: 0 }),
+        direction: Direction::Maximize,
+        ..settings(3)
+    };
     let study = Study::in_memory(SPACE.parse().unwrap(), settings).unwrap();
     study
         .optimize(&Budget::trials(5), |trial| {
@@ -229,7 +270,12 @@ fn panics_and_pruning_end_a_trial() {
 #[test]
 fn importance_names_what_matters() {
     let study = Study::in_memory(SPACE.parse().unwrap(), settings(9)).unwrap();
-    study.optimize(&Budget::trials(60), |trial| Ok(10.0 * trial.float("x")? + 0.1 * trial.integer("k")? as f64)).unwrap();
+    study
+        .optimize(
+            &Budget::trials(60),
+            |trial| Ok(10.0 * trial.float("x")? + 0.1 * trial.integer("k")? as f64),
+        )
+        .unwrap();
     let shares = study.importance().unwrap();
     assert_eq!(shares[0].0, "x");
     assert!(shares[0].1 > 0.8 && shares[1].1 < 0.1, "{shares:?}");

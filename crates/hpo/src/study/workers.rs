@@ -86,7 +86,10 @@ impl Study {
                     return Ok(Some((Event::Released { trial, attempt, lost: true }, ())));
                 }
                 let reason = Some(format!("its worker was lost {} times", ledger.lost[trial] + 1));
-                Ok(Some((Event::Ended { trial, attempt, state: State::Failed, value: None, seconds: 0.0, reason }, ())))
+                Ok(Some((
+                    Event::Ended { trial, attempt, state: State::Failed, value: None, seconds: 0.0, reason },
+                    (),
+                )))
             });
             if matches!(given_back, Ok(Some(()))) {
                 tracing::warn!("the worker of trial {trial} gives no sign of life; the trial is begun anew");

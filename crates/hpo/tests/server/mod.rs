@@ -14,7 +14,10 @@ impl Server {
     /// Makes and starts one; none where no package brings it, which CI must not be without.
     pub fn start() -> Option<Self> {
         let started = Self::made();
-        assert!(started.is_some() || std::env::var_os("CI").is_none(), "no PostgreSQL server is installed (apt-get install postgresql)");
+        assert!(
+            started.is_some() || std::env::var_os("CI").is_none(),
+            "no PostgreSQL server is installed (apt-get install postgresql)"
+        );
         started
     }
 
@@ -24,13 +27,20 @@ impl Server {
     }
 
     fn made() -> Option<Self> {
-        let mut versions: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql").ok()?.flatten().map(|e| e.path().join("bin")).collect();
+        let mut versions: Vec<PathBuf> =
+            std::fs::read_dir("/usr/lib/postgresql").ok()?.flatten().map(|e| e.path().join("bin")).collect();
         versions.retain(|programs| programs.join("initdb").exists());
         versions.sort();
         let port = std::net::TcpListener::bind("127.0.0.1:0").ok()?.local_addr().ok()?.port();
-        let server = Self { programs: versions.pop()?, folder: tempfile::Builder::new().prefix("foretaste-postgres").tempdir().ok()?, port };
+        let server = Self {
+            programs: versions.pop()?,
+            folder: tempfile::Builder::new().prefix("foretaste-postgres").tempdir().ok()?,
+            port,
+        };
         if is_root() {
-            assert!(Command::new("chown").arg("postgres").arg(server.folder.path()).status().unwrap().success());
+            assert!(
+                Command::new("chown").arg("postgres").arg(server.folder.path()).status().unwrap().success()
+            );
         }
         server.call("initdb", &["-A", "trust", "-U", "foretaste", "--no-sync"]);
         server.up();
@@ -47,7 +57,15 @@ impl Server {
         } else {
             Command::new(program)
         };
-        let status = command.args(arguments).arg("-D").arg(self.data()).current_dir("/").stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+        let status = command
+            .args(arguments)
+            .arg("-D")
+            .arg(self.data())
+            .current_dir("/")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .unwrap();
         assert!(status.success(), "{arguments:?}");
     }
 
@@ -58,7 +76,10 @@ impl Server {
     /// Starts it.
     pub fn up(&self) {
         let options = format!("-p {} -k {} -h 127.0.0.1", self.port, self.folder.path().display());
-        self.call("pg_ctl", &["start", "-w", "-o", &options, "-l", self.folder.path().join("log").to_str().unwrap()]);
+        self.call(
+            "pg_ctl",
+            &["start", "-w", "-o", &options, "-l", self.folder.path().join("log").to_str().unwrap()],
+        );
     }
 
     /// Stops it as a power cut would.

@@ -23,7 +23,11 @@ pub(super) struct Passed {
 impl Step {
     /// Moves a parameter; weights are penalized, biases are not.
     pub fn apply(self, parameter: Parameter, gradient: Tensor<2>, penalized: bool) -> Parameter {
-        let gradient = if penalized && self.penalty > 0.0 { gradient + parameter.value.clone() * self.penalty } else { gradient };
+        let gradient = if penalized && self.penalty > 0.0 {
+            gradient + parameter.value.clone() * self.penalty
+        } else {
+            gradient
+        };
         match self.optimizer {
             Optimizer::Adam => parameter.adam(gradient, self.adam()),
             Optimizer::Momentum => parameter.descend(gradient, self.rate, super::wide::MOMENTUM),

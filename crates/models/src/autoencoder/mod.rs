@@ -20,6 +20,7 @@ use crate::Result;
 use crate::error::within;
 use crate::optimizer::AdamStep;
 
+pub use replay::Row;
 pub(crate) use replay::{Network, Reader, Shape};
 pub(crate) use rows::{Rows, transposed};
 pub(crate) use train::{Objective, Training, tensors_of};
@@ -97,7 +98,13 @@ impl Step {
 }
 
 /// Checks what the models' settings share.
-pub(crate) fn check(model: &'static str, layers: &[usize], batch: usize, learning_rate: f32, dropout: f32) -> Result<()> {
+pub(crate) fn check(
+    model: &'static str,
+    layers: &[usize],
+    batch: usize,
+    learning_rate: f32,
+    dropout: f32,
+) -> Result<()> {
     if layers.is_empty() || layers.len() > 16 {
         let reason = format!("{} hidden layers are not in [1, 16]", layers.len());
         return Err(crate::ModelError::Setting { model, setting: "layers".into(), reason });

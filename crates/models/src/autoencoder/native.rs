@@ -31,13 +31,19 @@ impl NativeMiddle {
         let mut passed = Passed { values: Vec::new(), dropped: None };
         for layer in 0..=self.parameters.len() / 2 {
             if layer > 0 {
-                let [weights, biases] = &self.parameters[2 * layer - 2..2 * layer] else { unreachable!("weights and biases come in pairs") };
+                let [weights, biases] = &self.parameters[2 * layer - 2..2 * layer] else {
+                    unreachable!("weights and biases come in pairs")
+                };
                 let before = passed.output_of(layer - 1, self.code);
-                sums = product(Matrix::new(before, weights.height()), Matrix::new(&weights.value, weights.width()));
+                sums = product(
+                    Matrix::new(before, weights.height()),
+                    Matrix::new(&weights.value, weights.width()),
+                );
                 sums.par_chunks_mut(biases.width()).for_each(|row| add(row, &biases.value, 1.0));
             }
             let activation = self.activation;
-            sums.par_chunks_mut(TASK).for_each(|values| values.iter_mut().for_each(|value| *value = activation.of(*value)));
+            sums.par_chunks_mut(TASK)
+                .for_each(|values| values.iter_mut().for_each(|value| *value = activation.of(*value)));
             if let Some(mask) = mask.filter(|_| layer == self.code) {
                 passed.dropped = Some(sums.iter().zip(mask).map(|(value, mask)| value * mask).collect());
             }
@@ -48,7 +54,13 @@ impl NativeMiddle {
 
     /// Goes back with the gradient of the last hidden layer, moves the parameters and returns the gradient of the first
     /// layer's sums.
-    pub fn backward(&mut self, passed: &Passed, mut gradient: Vec<f32>, mask: Option<&[f32]>, step: Step) -> Vec<f32> {
+    pub fn backward(
+        &mut self,
+        passed: &Passed,
+        mut gradient: Vec<f32>,
+        mask: Option<&[f32]>,
+        step: Step,
+    ) -> Vec<f32> {
         for layer in (0..=self.parameters.len() / 2).rev() {
             if let Some(mask) = mask.filter(|_| layer == self.code) {
                 gradient.iter_mut().zip(mask).for_each(|(gradient, mask)| *gradient *= mask);
@@ -56,15 +68,21 @@ impl NativeMiddle {
             let activation = self.activation;
             let values = passed.values[layer].par_chunks(TASK);
             gradient.par_chunks_mut(TASK).zip(values).for_each(|(gradient, values)| {
-                gradient.iter_mut().zip(values).for_each(|(gradient, value)| *gradient *= activation.slope(*value));
+                gradient
+                    .iter_mut()
+                    .zip(values)
+                    .for_each(|(gradient, value)| *gradient *= activation.slope(*value));
             });
             if layer == 0 {
                 break;
             }
-            let [weights, biases] = &mut self.parameters[2 * layer - 2..2 * layer] else { unreachable!("weights and biases come in pairs") };
+            let [weights, biases] = &mut self.parameters[2 * layer - 2..2 * layer] else {
+                unreachable!("weights and biases come in pairs")
+            };
             let width = weights.width();
             let before = passed.output_of(layer - 1, self.code);
-            let mut of_weights = product(Matrix::new(before, weights.height()).t(), Matrix::new(&gradient, width));
+            let mut of_weights =
+                product(Matrix::new(before, weights.height()).t(), Matrix::new(&gradient, width));
             let mut of_biases = vec![0.0; width];
             gradient.chunks_exact(width).for_each(|row| add(&mut of_biases, row, 1.0));
             gradient = product(Matrix::new(&gradient, width), Matrix::new(&weights.value, width).t());

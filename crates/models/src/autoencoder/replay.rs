@@ -1,12 +1,11 @@
 //! A trained network in plain code: one row at a time, only the columns asked for.
 
 use super::Activation;
-use super::rows::Rows;
+use crate::Result;
 use crate::kernels::{add, dot};
 use crate::tensors::Tensors;
-use crate::{Result, UserState};
 use foretaste_data::History;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 /// Sizes and functions of a network.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,7 +47,10 @@ impl Network {
         shape.width = tensors.get("output_bias", &[None])?.shape[0];
         let width = Some(shape.width);
         let layer = |(layer, pair): (usize, &[usize])| -> Result<(Vec<f32>, Vec<f32>)> {
-            Ok((tensors.values(&format!("layer.{layer}"), &[Some(pair[0]), Some(pair[1])])?, tensors.values(&format!("layer_bias.{layer}"), &[Some(pair[1])])?))
+            Ok((
+                tensors.values(&format!("layer.{layer}"), &[Some(pair[0]), Some(pair[1])])?,
+                tensors.values(&format!("layer_bias.{layer}"), &[Some(pair[1])])?,
+            ))
         };
         Ok(Self {
             input: tensors.values("input", &[width, Some(first)])?,
@@ -103,43 +105,55 @@ impl Network {
 }
 
 /// A user as a row of ratings that grows: what U-AutoRec and DeepRec predict from.
-pub(crate) struct Reader<'a> {
-    network: &'a Network,
-    /// Taken off every rating.
-    offset: f32,
-    /// Columns that have training rows; the others are answered by the fallback.
-    trained: &'a [bool],
-    fallback: f32,
-    rated: HashMap<u32, f32>,
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Row {
+    rated: BTreeMap<u32, f32>,
     sums: Vec<f32>,
     hidden: Vec<f32>,
 }
 
-impl<'a> Reader<'a> {
-    /// A user who is known to have rated `known`.
-    pub fn new(network: &'a Network, offset: f32, trained: &'a [bool], fallback: f32, known: History<'_>) -> Self {
-        let mut row = Rows { offsets: vec![0], columns: Vec::new(), values: Vec::new(), width: network.shape.width };
-        row.push(known.items, known.values, offset);
-        let mut sums = network.empty();
-        row.columns.iter().zip(&row.values).for_each(|(item, value)| network.take_in(&mut sums, *item, *value));
-        let rated = row.columns.iter().copied().zip(row.values.iter().copied()).collect();
-        Self { network, offset, trained, fallback, rated, hidden: network.hidden(&sums), sums }
-    }
+/// What reads such rows.
+pub(crate) struct Reader<'a> {
+    pub network: &'a Network,
+    /// Taken off every rating.
+    pub offset: f32,
+    /// Columns that have training rows; the others have the fallback.
+    pub trained: &'a [bool],
+    pub fallback: f32,
 }
 
-impl UserState for Reader<'_> {
-    fn predict(&self, item: u32, _: i64) -> f32 {
-        match self.network.output(&self.hidden, item) {
+impl Reader<'_> {
+    /// A user who is known to have rated `known`.
+    pub fn start(&self, known: History<'_>) -> Row {
+        let mut row = Row { rated: BTreeMap::new(), sums: self.network.empty(), hidden: Vec::new() };
+        known.items.iter().zip(known.values).for_each(|(item, value)| self.take(&mut row, *item, *value));
+        row.hidden = self.network.hidden(&row.sums);
+        row
+    }
+
+    /// Takes a rating into the sums of the first layer.
+    fn take(&self, row: &mut Row, item: u32, value: f32) {
+        let value = value - self.offset;
+        // A rating of the same item takes the place of the one before.
+        let before = row.rated.insert(item, value).unwrap_or(0.0);
+        self.network.take_in(&mut row.sums, item, value - before);
+    }
+
+    pub fn predict(&self, row: &Row, item: u32) -> f32 {
+        match self.network.output(&row.hidden, item) {
             Some(out) if self.trained[item as usize] => self.offset + out,
             _ => self.fallback,
         }
     }
 
-    fn reveal(&mut self, item: u32, value: f32, _: i64) {
-        let value = value - self.offset;
-        // A rating of the same item takes the place of the one before.
-        let before = self.rated.insert(item, value).unwrap_or(0.0);
-        self.network.take_in(&mut self.sums, item, value - before);
-        self.hidden = self.network.hidden(&self.sums);
+    pub fn update(&self, row: &mut Row, item: u32, value: f32) {
+        self.take(row, item, value);
+        row.hidden = self.network.hidden(&row.sums);
+    }
+
+    /// Whether the row's layers have the network's sizes.
+    pub fn fits(&self, row: &Row) -> bool {
+        let sizes = &self.network.shape.sizes;
+        row.sums.len() == sizes[0] && row.hidden.len() == sizes[sizes.len() - 1]
     }
 }

@@ -16,7 +16,8 @@ impl Rows {
     /// Users as rows; `offset` is taken off every rating. A user's later rating of an item replaces
     /// the earlier one.
     pub fn users(train: &Histories, offset: f32) -> Self {
-        let mut rows = Self { offsets: vec![0], columns: Vec::new(), values: Vec::new(), width: train.n_items() };
+        let mut rows =
+            Self { offsets: vec![0], columns: Vec::new(), values: Vec::new(), width: train.n_items() };
         for user in 0..train.n_users() as u32 {
             let history = train.user(user);
             rows.push(history.items, history.values, offset);
@@ -26,7 +27,12 @@ impl Rows {
 
     /// Adds a row.
     pub fn push(&mut self, items: &[u32], values: ValueSlice, offset: f32) {
-        let mut own: Vec<(u32, f32)> = items.iter().zip(values).filter(|(i, _)| (**i as usize) < self.width).map(|(i, v)| (*i, v - offset)).collect();
+        let mut own: Vec<(u32, f32)> = items
+            .iter()
+            .zip(values)
+            .filter(|(i, _)| (**i as usize) < self.width)
+            .map(|(i, v)| (*i, v - offset))
+            .collect();
         own.sort_by_key(|(item, _)| *item);
         for (at, (item, value)) in own.iter().enumerate() {
             // Of equal items the last stands.

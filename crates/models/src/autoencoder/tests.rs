@@ -12,7 +12,15 @@ fn tiny() -> Rows {
 }
 
 fn objective(optimizer: Optimizer, refeeding: usize) -> Objective {
-    Objective { optimizer, batch: 5, regularization: 0.3, mean: refeeding > 0, dropout: if refeeding > 0 { 0.4 } else { 0.0 }, refeeding, drop_last: false }
+    Objective {
+        optimizer,
+        batch: 5,
+        regularization: 0.3,
+        mean: refeeding > 0,
+        dropout: if refeeding > 0 { 0.4 } else { 0.0 },
+        refeeding,
+        drop_last: false,
+    }
 }
 
 fn deep(width: usize) -> Shape {
@@ -27,9 +35,14 @@ fn loss(network: &Network, data: &Rows, regularization: f64) -> f64 {
         let mut sums = network.empty();
         columns.iter().zip(values).for_each(|(c, v)| network.take_in(&mut sums, *c, *v));
         let hidden = network.hidden(&sums);
-        sum += columns.iter().zip(values).map(|(c, v)| f64::from(network.output(&hidden, *c).unwrap() - v).powi(2)).sum::<f64>();
+        sum += columns
+            .iter()
+            .zip(values)
+            .map(|(c, v)| f64::from(network.output(&hidden, *c).unwrap() - v).powi(2))
+            .sum::<f64>();
     }
-    let weights = network.input.iter().chain(&network.output).chain(network.layers.iter().flat_map(|(w, _)| w));
+    let weights =
+        network.input.iter().chain(&network.output).chain(network.layers.iter().flat_map(|(w, _)| w));
     sum + 0.5 * regularization * weights.map(|w| f64::from(*w).powi(2)).sum::<f64>()
 }
 
@@ -54,7 +67,8 @@ fn gradients_equal_finite_differences() {
     // The other form comes with burn.
     for native in if cfg!(feature = "burn") { &[true, false][..] } else { &[true] } {
         for shape in [deep(6), Shape::mirrored(6, &[3], Activation::Sigmoid, Activation::Identity)] {
-            let mut training = Training::on(shape.clone(), objective(Optimizer::Momentum, 0), &data, 3, &device, *native);
+            let mut training =
+                Training::on(shape.clone(), objective(Optimizer::Momentum, 0), &data, 3, &device, *native);
             let before = training.network().unwrap();
             let rate = 1e-3;
             training.epoch(0, rate, &FitContext::new(1, &device)).unwrap();
@@ -70,7 +84,11 @@ fn gradients_equal_finite_differences() {
                     };
                     let gradient = (shifted(1e-2) - shifted(-1e-2)) / 2e-2;
                     let step = f64::from((new.data[at] - tensor.data[at]) / rate);
-                    assert!((step + gradient).abs() < 0.02 + 0.02 * gradient.abs(), "native {native}, {} {at}: {step} {gradient}", tensor.name);
+                    assert!(
+                        (step + gradient).abs() < 0.02 + 0.02 * gradient.abs(),
+                        "native {native}, {} {at}: {step} {gradient}",
+                        tensor.name
+                    );
                     moved += usize::from(gradient.abs() > 0.1);
                 }
             }
@@ -81,8 +99,17 @@ fn gradients_equal_finite_differences() {
 
 fn from_tensors(shape: &Shape, tensors: &[NamedTensor]) -> Network {
     let get = |name: &str| tensors.iter().find(|t| t.name == name).unwrap().data.clone();
-    let layers = (0..shape.sizes.len() - 1).map(|layer| (get(&format!("layer.{layer}")), get(&format!("layer_bias.{layer}")))).collect();
-    Network { shape: shape.clone(), input: get("input"), input_bias: get("input_bias"), output: get("output"), output_bias: get("output_bias"), layers }
+    let layers = (0..shape.sizes.len() - 1)
+        .map(|layer| (get(&format!("layer.{layer}")), get(&format!("layer_bias.{layer}"))))
+        .collect();
+    Network {
+        shape: shape.clone(),
+        input: get("input"),
+        input_bias: get("input_bias"),
+        output: get("output"),
+        output_bias: get("output_bias"),
+        layers,
+    }
 }
 
 /// All weights after some epochs with dropout and re-feeding.
@@ -125,7 +152,10 @@ fn native_and_dense_forms_agree() {
 #[test]
 fn wgpu_parity() {
     let Some(other) = Device::for_parity() else { return };
-    assert_close(&trained(&Device::flex(), true, Optimizer::Momentum), &trained(&other, false, Optimizer::Momentum));
+    assert_close(
+        &trained(&Device::flex(), true, Optimizer::Momentum),
+        &trained(&other, false, Optimizer::Momentum),
+    );
 }
 
 #[test]

@@ -63,7 +63,14 @@ impl<'a> Training<'a> {
     }
 
     /// The same with the form of the wide layers chosen.
-    pub(super) fn on(shape: Shape, objective: Objective, data: &'a Rows, seed: u64, device: &'a Device, native: bool) -> Self {
+    pub(super) fn on(
+        shape: Shape,
+        objective: Objective,
+        data: &'a Rows,
+        seed: u64,
+        device: &'a Device,
+        native: bool,
+    ) -> Self {
         #[cfg(not(feature = "burn"))]
         let _ = device;
         let draw = |name: &str, rows: usize, columns: usize| -> Vec<f32> {
@@ -73,21 +80,37 @@ impl<'a> Training<'a> {
         };
         let (first, last) = (shape.sizes[0], shape.sizes[shape.sizes.len() - 1]);
         let width = shape.width;
-        let tables = [(draw("input", width, first), first), (vec![0.0; first], first), (draw("output", width, last), last), (vec![0.0; width], 1)];
+        let tables = [
+            (draw("input", width, first), first),
+            (vec![0.0; first], first),
+            (draw("output", width, last), last),
+            (vec![0.0; width], 1),
+        ];
         let between: Vec<(String, Vec<f32>, [usize; 2])> = shape
             .sizes
             .windows(2)
             .enumerate()
             .flat_map(|(layer, pair)| {
-                let weights = (format!("layer.{layer}"), draw(&format!("layer {layer}"), pair[0], pair[1]), [pair[0], pair[1]]);
+                let weights = (
+                    format!("layer.{layer}"),
+                    draw(&format!("layer {layer}"), pair[0], pair[1]),
+                    [pair[0], pair[1]],
+                );
                 [weights, (format!("layer_bias.{layer}"), vec![0.0; pair[1]], [1, pair[1]])]
             })
             .collect();
         let (activation, code) = (shape.activation, shape.code);
         let layers = if native {
-            let [input, input_bias, output, output_bias] = tables.map(|(values, size)| Table::new(values, size));
-            let parameters = between.into_iter().map(|(name, values, shape)| HostParameter::new(name, values, shape)).collect();
-            Layers::Native(Box::new(Wide { input, input_bias, output, output_bias }), NativeMiddle { parameters, activation, code })
+            let [input, input_bias, output, output_bias] =
+                tables.map(|(values, size)| Table::new(values, size));
+            let parameters = between
+                .into_iter()
+                .map(|(name, values, shape)| HostParameter::new(name, values, shape))
+                .collect();
+            Layers::Native(
+                Box::new(Wide { input, input_bias, output, output_bias }),
+                NativeMiddle { parameters, activation, code },
+            )
         } else {
             #[cfg(not(feature = "burn"))]
             unreachable!("a device but the CPU comes with the feature burn");
@@ -95,8 +118,16 @@ impl<'a> Training<'a> {
             {
                 // Biases are added to rows of a batch.
                 let shapes = [[width, first], [1, first], [width, last], [1, width]];
-                let edges = tables.into_iter().zip(shapes).zip(NAMES).map(|(((values, _), shape), name)| Parameter::new(name, values, shape, device)).collect();
-                let parameters = between.into_iter().map(|(name, values, shape)| Parameter::new(name, values, shape, device)).collect();
+                let edges = tables
+                    .into_iter()
+                    .zip(shapes)
+                    .zip(NAMES)
+                    .map(|(((values, _), shape), name)| Parameter::new(name, values, shape, device))
+                    .collect();
+                let parameters = between
+                    .into_iter()
+                    .map(|(name, values, shape)| Parameter::new(name, values, shape, device))
+                    .collect();
                 Layers::Dense(edges, Middle { parameters, activation, code })
             }
         };
@@ -113,7 +144,8 @@ impl<'a> Training<'a> {
 
     /// One pass over all rows that have ratings; answers the sum of squared errors met on the way.
     pub fn epoch(&mut self, epoch: usize, rate: f32, context: &FitContext) -> Result<f64> {
-        let mut order: Vec<u32> = (0..self.data.len() as u32).filter(|row| !self.data.row(*row as usize).0.is_empty()).collect();
+        let mut order: Vec<u32> =
+            (0..self.data.len() as u32).filter(|row| !self.data.row(*row as usize).0.is_empty()).collect();
         order.shuffle(&mut rng(context.seed, &format!("autoencoder order {epoch}")));
         let full = order.len() / self.objective.batch * self.objective.batch;
         let rows = order.len();
@@ -127,7 +159,12 @@ impl<'a> Training<'a> {
             context.go_on()?;
             let batch = self.data.batch(wanted);
             seen += batch.columns.len();
-            squares += self.step(&batch, wanted.len() as f32 / rows as f32, rate, &format!("{} {epoch} {number}", context.seed))?;
+            squares += self.step(
+                &batch,
+                wanted.len() as f32 / rows as f32,
+                rate,
+                &format!("{} {epoch} {number}", context.seed),
+            )?;
         }
         // What was left out counts as what was seen did on average.
         Ok(squares * self.data.columns.len() as f64 / seen.max(1) as f64)
@@ -136,7 +173,11 @@ impl<'a> Training<'a> {
     /// One step on a batch (and on its re-fed output); `share` is the batch's share of all rows.
     fn step(&mut self, batch: &Rows, share: f32, rate: f32, name: &str) -> Result<f64> {
         let divisor = if self.objective.mean { batch.columns.len() as f32 } else { 1.0 };
-        let penalty = if self.objective.mean { self.objective.regularization } else { self.objective.regularization * share };
+        let penalty = if self.objective.mean {
+            self.objective.regularization
+        } else {
+            self.objective.regularization * share
+        };
         let mask = self.mask(batch.len(), &format!("{name} 0"));
         let mut step = Step { optimizer: self.objective.optimizer, rate, penalty, number: self.steps + 1 };
         let (squares, mut refed) = match &self.layers {
@@ -165,11 +206,21 @@ impl<'a> Training<'a> {
         }
         let mut random = rng(0, &format!("dropout {name}"));
         let (size, kept) = (self.shape.sizes[self.shape.code], 1.0 - self.objective.dropout);
-        Some((0..rows * size).map(|_| if random.random_range(0.0_f32..1.0) < kept { 1.0 / kept } else { 0.0 }).collect())
+        Some(
+            (0..rows * size)
+                .map(|_| if random.random_range(0.0_f32..1.0) < kept { 1.0 / kept } else { 0.0 })
+                .collect(),
+        )
     }
 
     /// A step on sparse rows; returns the squares and, for re-feeding, the dense output before the step.
-    fn native_step(&mut self, batch: &Rows, mask: Option<&[f32]>, divisor: f32, step: Step) -> (f64, Option<Vec<f32>>) {
+    fn native_step(
+        &mut self,
+        batch: &Rows,
+        mask: Option<&[f32]>,
+        divisor: f32,
+        step: Step,
+    ) -> (f64, Option<Vec<f32>>) {
         let Layers::Native(wide, middle) = &mut self.layers else { unreachable!("the caller looked") };
         let output = self.shape.output;
         let passed = middle.forward(wide.encode(batch), mask);
@@ -188,7 +239,8 @@ impl<'a> Training<'a> {
         let Layers::Native(wide, middle) = &mut self.layers else { unreachable!("the caller looked") };
         let passed = middle.forward(wide.encode_dense(rows), mask);
         let hidden = passed.output(middle.code).to_vec();
-        let next = if self.objective.refeeding > 1 { wide.decode(&hidden, self.shape.output) } else { Vec::new() };
+        let next =
+            if self.objective.refeeding > 1 { wide.decode(&hidden, self.shape.output) } else { Vec::new() };
         let (outcome, back) = wide.compare_dense(rows, hidden, self.shape.output, rows.len() as f32);
         let back = middle.backward(&passed, back, mask, step);
         wide.step_output(&ByColumn { offsets: Vec::new(), entries: Vec::new() }, &outcome, step);
@@ -200,11 +252,19 @@ impl<'a> Training<'a> {
     pub fn network(&self) -> Result<Network> {
         let mut all: Vec<Vec<f32>> = match &self.layers {
             Layers::Native(wide, middle) => {
-                let edges = [&wide.input, &wide.input_bias, &wide.output, &wide.output_bias].map(|table| table.value.clone());
-                edges.into_iter().chain(middle.parameters.iter().map(|parameter| parameter.value.clone())).collect()
+                let edges = [&wide.input, &wide.input_bias, &wide.output, &wide.output_bias]
+                    .map(|table| table.value.clone());
+                edges
+                    .into_iter()
+                    .chain(middle.parameters.iter().map(|parameter| parameter.value.clone()))
+                    .collect()
             }
             #[cfg(feature = "burn")]
-            Layers::Dense(edges, middle) => edges.iter().chain(&middle.parameters).map(|parameter| values(parameter.value.clone())).collect::<Result<_>>()?,
+            Layers::Dense(edges, middle) => edges
+                .iter()
+                .chain(&middle.parameters)
+                .map(|parameter| values(parameter.value.clone()))
+                .collect::<Result<_>>()?,
         };
         let between = all.split_off(NAMES.len());
         let layers = between.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect();
@@ -218,9 +278,13 @@ impl<'a> Training<'a> {
         match &self.layers {
             Layers::Native(wide, middle) => {
                 state.extend(middle.parameters.iter().flat_map(HostParameter::state));
-                for (name, table) in NAMES.iter().zip([&wide.input, &wide.input_bias, &wide.output, &wide.output_bias]) {
+                for (name, table) in
+                    NAMES.iter().zip([&wide.input, &wide.input_bias, &wide.output, &wide.output_bias])
+                {
                     let shape = [table.value.len() / table.size, table.size];
-                    for (kind, values) in [("now", &table.value), ("first", &table.first), ("second", &table.second)] {
+                    for (kind, values) in
+                        [("now", &table.value), ("first", &table.first), ("second", &table.second)]
+                    {
                         state.push(NamedTensor::new(format!("{kind}.{name}"), &shape, values.clone()));
                     }
                 }
@@ -241,16 +305,29 @@ impl<'a> Training<'a> {
         match &mut self.layers {
             Layers::Native(wide, middle) => {
                 middle.parameters.iter_mut().try_for_each(|parameter| parameter.restore(state))?;
-                for (name, table) in NAMES.iter().zip([&mut wide.input, &mut wide.input_bias, &mut wide.output, &mut wide.output_bias]) {
+                for (name, table) in NAMES.iter().zip([
+                    &mut wide.input,
+                    &mut wide.input_bias,
+                    &mut wide.output,
+                    &mut wide.output_bias,
+                ]) {
                     let shape = [Some(table.value.len() / table.size), Some(table.size)];
-                    for (kind, values) in [("now", &mut table.value), ("first", &mut table.first), ("second", &mut table.second)] {
+                    for (kind, values) in [
+                        ("now", &mut table.value),
+                        ("first", &mut table.first),
+                        ("second", &mut table.second),
+                    ] {
                         *values = state.values(&format!("{kind}.{name}"), &shape)?;
                     }
                 }
             }
             #[cfg(feature = "burn")]
             Layers::Dense(edges, middle) => {
-                middle.parameters.iter_mut().chain(edges).try_for_each(|parameter| parameter.restore(state, self.device))?;
+                middle
+                    .parameters
+                    .iter_mut()
+                    .chain(edges)
+                    .try_for_each(|parameter| parameter.restore(state, self.device))?;
             }
         }
         Ok(())
@@ -267,7 +344,8 @@ pub(crate) fn tensors_of(network: &Network) -> Vec<NamedTensor> {
         NamedTensor::new("output", &[width, last], network.output.clone()),
         NamedTensor::new("output_bias", &[width], network.output_bias.clone()),
     ];
-    for (layer, (pair, (weights, biases))) in network.shape.sizes.windows(2).zip(&network.layers).enumerate() {
+    for (layer, (pair, (weights, biases))) in network.shape.sizes.windows(2).zip(&network.layers).enumerate()
+    {
         tensors.push(NamedTensor::new(format!("layer.{layer}"), &[pair[0], pair[1]], weights.clone()));
         tensors.push(NamedTensor::new(format!("layer_bias.{layer}"), &[pair[1]], biases.clone()));
     }

@@ -32,7 +32,11 @@ impl Table {
         let corrections = step.adam().corrections();
         let penalty = if penalized { step.penalty } else { 0.0 };
         // Momentum needs one moment; the other's rows stay as they are.
-        let rows = self.value.par_chunks_mut(size).zip(self.first.par_chunks_mut(size)).zip(self.second.par_chunks_mut(size));
+        let rows = self
+            .value
+            .par_chunks_mut(size)
+            .zip(self.first.par_chunks_mut(size))
+            .zip(self.second.par_chunks_mut(size));
         rows.enumerate().with_min_len(32).for_each_init(
             || vec![0.0; size],
             |out, (row, ((value, first), second))| {
@@ -76,7 +80,10 @@ impl Wide {
         sums.par_chunks_mut(size).enumerate().for_each(|(row, out)| {
             out.copy_from_slice(&self.input_bias.value);
             let (columns, values) = batch.row(row);
-            columns.iter().zip(values).for_each(|(column, value)| add(out, self.input.row(*column as usize), *value));
+            columns
+                .iter()
+                .zip(values)
+                .for_each(|(column, value)| add(out, self.input.row(*column as usize), *value));
         });
         sums
     }
@@ -94,13 +101,20 @@ impl Wide {
         let size = self.output.size;
         let mut out = product(Matrix::new(hidden, size), Matrix::new(&self.output.value, size).t());
         let bias = &self.output_bias.value;
-        out.par_chunks_mut(bias.len()).for_each(|row| row.iter_mut().zip(bias).for_each(|(o, b)| *o = activation.of(*o + b)));
+        out.par_chunks_mut(bias.len())
+            .for_each(|row| row.iter_mut().zip(bias).for_each(|(o, b)| *o = activation.of(*o + b)));
         out
     }
 
     /// Predicts the batch's ratings. With the loss `sum (y - r)^2 / divisor` answers the sum of
     /// squared errors, the gradients at the output's sums, and the gradient of `hidden`.
-    pub fn compare(&self, batch: &Rows, hidden: Vec<f32>, activation: Activation, divisor: f32) -> (f64, Outcome, Vec<f32>) {
+    pub fn compare(
+        &self,
+        batch: &Rows,
+        hidden: Vec<f32>,
+        activation: Activation,
+        divisor: f32,
+    ) -> (f64, Outcome, Vec<f32>) {
         let size = self.output.size;
         let mut back = vec![0.0; hidden.len()];
         let mut gradients = vec![0.0; batch.columns.len()];
@@ -133,14 +147,23 @@ impl Wide {
     }
 
     /// The same for dense rows of targets, all of whose columns count.
-    pub fn compare_dense(&self, targets: &[f32], hidden: Vec<f32>, activation: Activation, divisor: f32) -> (Outcome, Vec<f32>) {
+    pub fn compare_dense(
+        &self,
+        targets: &[f32],
+        hidden: Vec<f32>,
+        activation: Activation,
+        divisor: f32,
+    ) -> (Outcome, Vec<f32>) {
         let mut gradients = self.decode(&hidden, activation);
         gradients.par_chunks_mut(4096).zip(targets.par_chunks(4096)).for_each(|(out, targets)| {
             for (out, target) in out.iter_mut().zip(targets) {
                 *out = 2.0 * (*out - target) * activation.slope(*out) / divisor;
             }
         });
-        let back = product(Matrix::new(&gradients, self.output_bias.value.len()), Matrix::new(&self.output.value, self.output.size));
+        let back = product(
+            Matrix::new(&gradients, self.output_bias.value.len()),
+            Matrix::new(&self.output.value, self.output.size),
+        );
         (Outcome::Dense { gradients, hidden }, back)
     }
 
@@ -151,20 +174,32 @@ impl Wide {
                 let size = self.output.size;
                 self.output.step(step, true, |column, out| {
                     by_column.column(column).iter().for_each(|(row, entry)| {
-                        add(out, &hidden[*row as usize * size..(*row as usize + 1) * size], gradients[*entry as usize]);
+                        add(
+                            out,
+                            &hidden[*row as usize * size..(*row as usize + 1) * size],
+                            gradients[*entry as usize],
+                        );
                     });
                 });
-                self.output_bias
-                    .step(step, false, |column, out| out[0] += by_column.column(column).iter().map(|(_, entry)| gradients[*entry as usize]).sum::<f32>());
+                self.output_bias.step(step, false, |column, out| {
+                    out[0] += by_column
+                        .column(column)
+                        .iter()
+                        .map(|(_, entry)| gradients[*entry as usize])
+                        .sum::<f32>()
+                });
             }
             Outcome::Dense { gradients, hidden } => {
                 let (size, width) = (self.output.size, self.output_bias.value.len());
                 let all = product(Matrix::new(gradients, width).t(), Matrix::new(hidden, size));
-                self.output.step(step, true, |column, out| add(out, &all[column * size..(column + 1) * size], 1.0));
+                self.output
+                    .step(step, true, |column, out| add(out, &all[column * size..(column + 1) * size], 1.0));
                 // Stretches of a row lie together in memory; a column does not.
                 let mut sums = vec![0.0; width];
                 sums.par_chunks_mut(256).enumerate().for_each(|(at, sums)| {
-                    gradients.chunks_exact(width).for_each(|row| add(sums, &row[at * 256..at * 256 + sums.len()], 1.0));
+                    gradients
+                        .chunks_exact(width)
+                        .for_each(|row| add(sums, &row[at * 256..at * 256 + sums.len()], 1.0));
                 });
                 self.output_bias.step(step, false, |column, out| out[0] += sums[column]);
             }
@@ -175,10 +210,13 @@ impl Wide {
     pub fn step_input(&mut self, batch: &Rows, by_column: &ByColumn, back: &[f32], step: Step) {
         let size = self.input.size;
         self.input.step(step, true, |column, out| {
-            by_column
-                .column(column)
-                .iter()
-                .for_each(|(row, entry)| add(out, &back[*row as usize * size..(*row as usize + 1) * size], batch.values[*entry as usize]));
+            by_column.column(column).iter().for_each(|(row, entry)| {
+                add(
+                    out,
+                    &back[*row as usize * size..(*row as usize + 1) * size],
+                    batch.values[*entry as usize],
+                )
+            });
         });
         self.step_input_bias(back, step);
     }
@@ -193,6 +231,7 @@ impl Wide {
 
     fn step_input_bias(&mut self, back: &[f32], step: Step) {
         let size = self.input.size;
-        self.input_bias.step(step, false, |_, out| back.chunks_exact(size).for_each(|row| add(out, row, 1.0)));
+        self.input_bias
+            .step(step, false, |_, out| back.chunks_exact(size).for_each(|row| add(out, row, 1.0)));
     }
 }

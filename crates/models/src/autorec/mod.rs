@@ -21,15 +21,17 @@
 
 mod model;
 
-use crate::autoencoder::{self, Activation, Objective, Optimizer, Rows, Shape, Training as Engine, transposed};
+use crate::autoencoder::{
+    self, Activation, Objective, Optimizer, Rows, Shape, Training as Engine, transposed,
+};
 use crate::epochs::{self, Trainer};
 use crate::error::within;
 use crate::model::training_mean;
 use crate::tensors::{NamedTensor, Tensors};
-use crate::{FitContext, Fitted, ModelSettings, Result};
+use crate::{Algorithm, BoxedModel, FitContext, Fitted, Result};
 use foretaste_data::Histories;
 
-pub use model::Model;
+pub use model::{Model, User};
 
 const NAME: &str = "autorec";
 
@@ -69,16 +71,32 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { side: Side::Items, size: 500, epochs: 200, batch: 374, learning_rate: 0.0017, decay: 0.984, regularization: 170.0, center: false, patience: 10 }
+        Self {
+            side: Side::Items,
+            size: 500,
+            epochs: 200,
+            batch: 374,
+            learning_rate: 0.0017,
+            decay: 0.984,
+            regularization: 170.0,
+            center: false,
+            patience: 10,
+        }
     }
 }
 
 impl Settings {
-    /// Checks ranges.
-    ///
-    /// # Errors
-    /// [`crate::ModelError::Setting`] naming the setting and its range.
-    pub fn check(&self) -> Result<()> {
+    fn shape(&self, width: usize) -> Shape {
+        Shape::mirrored(width, &[self.size], Activation::Sigmoid, Activation::Identity)
+    }
+}
+
+impl Algorithm for Settings {
+    const NAME: &'static str = NAME;
+    const TITLE: &'static str = "AutoRec";
+    const SEARCH_SPACE: &'static str = include_str!("search.toml");
+
+    fn check(&self) -> Result<()> {
         autoencoder::check(NAME, &[self.size], self.batch, self.learning_rate, 0.0)?;
         within(NAME, "epochs", self.epochs, 1, 100_000)?;
         within(NAME, "decay", self.decay, 0.1, 1.0)?;
@@ -86,8 +104,16 @@ impl Settings {
         within(NAME, "patience", self.patience, 1, 100_000)
     }
 
-    fn shape(&self, width: usize) -> Shape {
-        Shape::mirrored(width, &[self.size], Activation::Sigmoid, Activation::Identity)
+    fn fit(&self, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Result<Fitted> {
+        fit(self, train, validation, context)
+    }
+
+    fn restore(&self, tensors: &Tensors) -> Result<BoxedModel> {
+        Ok(Box::new(Model::restore(self.clone(), tensors)?))
+    }
+
+    fn epochs(&mut self) -> Option<&mut usize> {
+        Some(&mut self.epochs)
     }
 }
 
@@ -96,7 +122,12 @@ impl Settings {
 /// # Errors
 /// [`crate::ModelError::Training`] without training rows or with a row without value,
 /// [`crate::ModelError::Interrupted`] when asked to stop, [`crate::ModelError::Device`] when the device fails.
-pub fn fit(settings: &Settings, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Result<Fitted> {
+pub fn fit(
+    settings: &Settings,
+    train: &Histories,
+    validation: Option<&Histories>,
+    context: &FitContext,
+) -> Result<Fitted> {
     let mean = training_mean(NAME, train)?;
     let users = Rows::users(train, if settings.center { mean } else { 0.0 });
     let rows = if settings.side == Side::Items { transposed(&users) } else { users };
@@ -111,7 +142,14 @@ pub fn fit(settings: &Settings, train: &Histories, validation: Option<&Histories
     };
     let engine = Engine::new(settings.shape(rows.width), objective, &rows, context.seed, context.device);
     let trainer = Training { settings, mean, rows: &rows, engine };
-    epochs::train(trainer, &ModelSettings::Autorec(settings.clone()), (settings.epochs, settings.patience), train, validation, context)
+    epochs::train(
+        trainer,
+        &settings.clone().into(),
+        (settings.epochs, settings.patience),
+        train,
+        validation,
+        context,
+    )
 }
 
 struct Training<'a> {

@@ -13,7 +13,7 @@
 use crate::error::within;
 use crate::model::training_mean;
 use crate::tensors::{NamedTensor, Tensors};
-use crate::{FitContext, Fitted, ModelSettings, RatingModel, Result, Trained, UserState};
+use crate::{Algorithm, BoxedModel, FitContext, Fitted, ModelSettings, Predictor, Result, state};
 use foretaste_data::{Histories, History};
 
 const NAME: &str = "biases";
@@ -36,15 +36,23 @@ impl Default for Settings {
     }
 }
 
-impl Settings {
-    /// Checks ranges.
-    ///
-    /// # Errors
-    /// [`crate::ModelError::Setting`] naming the setting and its range.
-    pub fn check(&self) -> Result<()> {
+impl Algorithm for Settings {
+    const NAME: &'static str = NAME;
+    const TITLE: &'static str = "Biases";
+    const SEARCH_SPACE: &'static str = include_str!("search.toml");
+
+    fn check(&self) -> Result<()> {
         within(NAME, "user_damping", self.user_damping, 0.01, 1e6)?;
         within(NAME, "item_damping", self.item_damping, 0.01, 1e6)?;
         within(NAME, "sweeps", self.sweeps, 1, 1_000)
+    }
+
+    fn fit(&self, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Result<Fitted> {
+        fit(self, train, validation, context)
+    }
+
+    fn restore(&self, tensors: &Tensors) -> Result<BoxedModel> {
+        Ok(Box::new(Model::restore(self.clone(), tensors)?))
     }
 }
 
@@ -91,7 +99,12 @@ pub(crate) fn estimate(settings: &Settings, train: &Histories) -> Result<Model> 
         }
         for (user, bias) in users.iter_mut().enumerate() {
             let history = train.user(user as u32);
-            let sum: f64 = history.items.iter().zip(history.values).map(|(item, value)| f64::from(*value) - f64::from(mean) - items[*item as usize]).sum();
+            let sum: f64 = history
+                .items
+                .iter()
+                .zip(history.values)
+                .map(|(item, value)| f64::from(*value) - f64::from(mean) - items[*item as usize])
+                .sum();
             *bias = sum / (settings.user_damping + history.len() as f64);
         }
     }
@@ -101,39 +114,34 @@ pub(crate) fn estimate(settings: &Settings, train: &Histories) -> Result<Model> 
 
 impl Model {
     pub(crate) fn restore(settings: Settings, tensors: &Tensors) -> Result<Self> {
-        Ok(Self { settings, mean: tensors.scalar("mean")?, users: tensors.values("users", &[None])?, items: tensors.values("items", &[None])? })
+        Ok(Self {
+            settings,
+            mean: tensors.scalar("mean")?,
+            users: tensors.values("users", &[None])?,
+            items: tensors.values("items", &[None])?,
+        })
     }
 }
 
 /// The running sum behind `b_u`.
-struct State<'a> {
-    model: &'a Model,
+#[derive(Debug, Clone, PartialEq, Default, serde::Serialize, serde::Deserialize)]
+pub struct Running {
     residuals: f64,
     ratings: f64,
     bias: f64,
 }
 
-impl State<'_> {
+impl Model {
     fn item(&self, item: u32) -> f64 {
-        f64::from(self.model.items.get(item as usize).copied().unwrap_or(0.0))
+        f64::from(self.items.get(item as usize).copied().unwrap_or(0.0))
     }
 }
 
-impl UserState for State<'_> {
-    fn predict(&self, item: u32, _: i64) -> f32 {
-        (f64::from(self.model.mean) + self.bias + self.item(item)) as f32
-    }
+impl Predictor for Model {
+    type State = Running;
 
-    fn reveal(&mut self, item: u32, value: f32, _: i64) {
-        self.residuals += f64::from(value) - f64::from(self.model.mean) - self.item(item);
-        self.ratings += 1.0;
-        self.bias = self.residuals / (self.model.settings.user_damping + self.ratings);
-    }
-}
-
-impl Trained for Model {
     fn settings(&self) -> ModelSettings {
-        ModelSettings::Biases(self.settings.clone())
+        self.settings.clone().into()
     }
 
     fn parameters(&self) -> usize {
@@ -148,19 +156,31 @@ impl Trained for Model {
         ]
     }
 
-    fn as_rating(&self) -> Option<&dyn RatingModel> {
-        Some(self)
-    }
-}
-
-impl RatingModel for Model {
     /// The closed form over `known`: for a training user the trained bias.
-    fn start<'a>(&'a self, _: u32, known: History<'_>) -> Box<dyn UserState + 'a> {
-        let mut state = State { model: self, residuals: 0.0, ratings: 0.0, bias: 0.0 };
+    fn start(&self, _: u32, known: History<'_>) -> Running {
+        let mut running = Running::default();
         for row in 0..known.len() {
-            state.reveal(known.items[row], known.values[row], known.timestamps.at(row));
+            self.update(&mut running, known.items[row], known.values[row], known.timestamps.at(row));
         }
-        Box::new(state)
+        running
+    }
+
+    fn update(&self, running: &mut Running, item: u32, value: f32, _: i64) {
+        running.residuals += f64::from(value) - f64::from(self.mean) - self.item(item);
+        running.ratings += 1.0;
+        running.bias = running.residuals / (self.settings.user_damping + running.ratings);
+    }
+
+    fn predict(&self, running: &Running, item: u32, _: i64) -> f32 {
+        (f64::from(self.mean) + running.bias + self.item(item)) as f32
+    }
+
+    fn write_state(&self, running: &Running) -> Vec<u8> {
+        state::to_bytes(running)
+    }
+
+    fn read_state(&self, bytes: &[u8]) -> Option<Running> {
+        state::from_bytes(bytes)
     }
 }
 
@@ -181,15 +201,23 @@ mod tests {
     /// At the fixed point the gradient of the regularized squared error vanishes.
     #[test]
     fn sweeps_reach_the_optimum() {
-        let train = Histories::new(vec![0, 3, 5, 8], vec![0, 1, 2, 0, 2, 1, 2, 3], vec![5.0, 3.0, 4.0, 1.0, 2.0, 3.0, 5.0, 2.0], vec![0; 8], 4);
+        let train = Histories::new(
+            vec![0, 3, 5, 8],
+            vec![0, 1, 2, 0, 2, 1, 2, 3],
+            vec![5.0, 3.0, 4.0, 1.0, 2.0, 3.0, 5.0, 2.0],
+            vec![0; 8],
+            4,
+        );
         let settings = Settings { user_damping: 3.0, item_damping: 2.0, sweeps: 500 };
         let model = estimate(&settings, &train).unwrap();
-        let mut item_gradients: Vec<f64> = model.items.iter().map(|b| -settings.item_damping * f64::from(*b)).collect();
+        let mut item_gradients: Vec<f64> =
+            model.items.iter().map(|b| -settings.item_damping * f64::from(*b)).collect();
         for user in 0..3_u32 {
             let history = train.user(user);
             let mut gradient = -settings.user_damping * f64::from(model.users[user as usize]);
             for (item, value) in history.items.iter().zip(history.values) {
-                let error = f64::from(*value - model.mean - model.users[user as usize] - model.items[*item as usize]);
+                let error =
+                    f64::from(*value - model.mean - model.users[user as usize] - model.items[*item as usize]);
                 gradient += error;
                 item_gradients[*item as usize] += error;
             }

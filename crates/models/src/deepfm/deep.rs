@@ -26,7 +26,11 @@ impl Shape {
 
     /// Where a layer's weights and biases stand; for `depth` those of the output.
     pub fn layer(self, layer: usize) -> [Range<usize>; 2] {
-        let from = if layer == 0 { 0 } else { (self.input + 1) * self.size + (layer - 1) * (self.size + 1) * self.size };
+        let from = if layer == 0 {
+            0
+        } else {
+            (self.input + 1) * self.size + (layer - 1) * (self.size + 1) * self.size
+        };
         let units = if layer == self.depth { 1 } else { self.size };
         let middle = from + self.fan_in(layer) * units;
         [from..middle, middle..middle + units]
@@ -68,7 +72,9 @@ impl Shape {
             sums.iter_mut().for_each(|x| *x = x.max(0.0));
         }
         let [range, bias] = self.layer(self.depth);
-        out.iter_mut().zip(sums.chunks_exact(size)).for_each(|(out, row)| *out = dot(row, &weights[range.clone()]) + weights[bias.start]);
+        out.iter_mut()
+            .zip(sums.chunks_exact(size))
+            .for_each(|(out, row)| *out = dot(row, &weights[range.clone()]) + weights[bias.start]);
     }
 
     /// The same for one row, in an order of its own that depends on nothing else.
@@ -101,7 +107,15 @@ pub(super) struct Pass {
 
 impl Pass {
     /// Adds each row's output to `scores`; `input` is `[rows, shape.input]`. `mask` numbers rows from `first` on.
-    pub fn forward(&mut self, shape: Shape, weights: &[f32], input: &[f32], scores: &mut [f32], mask: Mask, first: usize) {
+    pub fn forward(
+        &mut self,
+        shape: Shape,
+        weights: &[f32],
+        input: &[f32],
+        scores: &mut [f32],
+        mask: Mask,
+        first: usize,
+    ) {
         let (size, rows) = (shape.size, scores.len());
         self.units.resize(shape.depth, Vec::new());
         for layer in 0..shape.depth {
@@ -111,7 +125,13 @@ impl Pass {
             out.clear();
             (0..rows).for_each(|_| out.extend_from_slice(&weights[biases.clone()]));
             let from = before.last().map_or(input, Vec::as_slice);
-            product_into(out, size, Matrix::new(from, shape.fan_in(layer)), Matrix::new(&weights[range], size), true);
+            product_into(
+                out,
+                size,
+                Matrix::new(from, shape.fan_in(layer)),
+                Matrix::new(&weights[range], size),
+                true,
+            );
             for (row, units) in out.chunks_exact_mut(size).enumerate() {
                 units.iter_mut().for_each(|x| *x = x.max(0.0));
                 mask.apply(((first + row) * shape.depth + layer) as u64, units);
@@ -119,12 +139,23 @@ impl Pass {
         }
         if let Some(last) = self.units.last() {
             let [range, bias] = shape.layer(shape.depth);
-            scores.iter_mut().zip(last.chunks_exact(size)).for_each(|(score, row)| *score += dot(row, &weights[range.clone()]) + weights[bias.start]);
+            scores
+                .iter_mut()
+                .zip(last.chunks_exact(size))
+                .for_each(|(score, row)| *score += dot(row, &weights[range.clone()]) + weights[bias.start]);
         }
     }
 
     /// Goes back with the gradients at the scores; writes those of `input` into `back`.
-    pub fn backward(&mut self, shape: Shape, weights: &[f32], input: &[f32], slopes: &[f32], keep: f32, back: &mut [f32]) {
+    pub fn backward(
+        &mut self,
+        shape: Shape,
+        weights: &[f32],
+        input: &[f32],
+        slopes: &[f32],
+        keep: f32,
+        back: &mut [f32],
+    ) {
         let size = shape.size;
         self.gradients.clear();
         self.gradients.resize(shape.len(), 0.0);
@@ -134,7 +165,8 @@ impl Pass {
         let [now, before] = &mut self.slopes;
         now.clear();
         now.resize(last.len(), 0.0);
-        for ((slope, row), now) in slopes.iter().zip(last.chunks_exact(size)).zip(now.chunks_exact_mut(size)) {
+        for ((slope, row), now) in slopes.iter().zip(last.chunks_exact(size)).zip(now.chunks_exact_mut(size))
+        {
             add(&mut self.gradients[range.clone()], row, *slope);
             add(now, &weights[range.clone()], *slope);
         }
@@ -147,7 +179,13 @@ impl Pass {
             let fan_in = shape.fan_in(layer);
             let from = if layer == 0 { input } else { &self.units[layer - 1] };
             now.chunks_exact(size).for_each(|row| add(&mut self.gradients[biases.clone()], row, 1.0));
-            product_into(&mut self.gradients[range.clone()], size, Matrix::new(from, fan_in).t(), Matrix::new(now, size), false);
+            product_into(
+                &mut self.gradients[range.clone()],
+                size,
+                Matrix::new(from, fan_in).t(),
+                Matrix::new(now, size),
+                false,
+            );
             let weights = Matrix::new(&weights[range], size).t();
             if layer == 0 {
                 product_into(back, fan_in, Matrix::new(now, size), weights, false);

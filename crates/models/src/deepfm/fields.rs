@@ -18,22 +18,35 @@ pub(super) struct Columns {
 
 impl Columns {
     fn new(attributes: Option<&Attributes>, owners: usize) -> Self {
-        let of_code: Vec<u32> = attributes.map_or(Vec::new(), |a| (0..a.n_codes() as u32).map(|code| a.column(code)).collect());
-        Self { codes: Codes::new(attributes, owners), n: of_code.iter().max().map_or(0, |c| *c as usize + 1), of_code }
+        let of_code: Vec<u32> =
+            attributes.map_or(Vec::new(), |a| (0..a.n_codes() as u32).map(|code| a.column(code)).collect());
+        Self {
+            codes: Codes::new(attributes, owners),
+            n: of_code.iter().max().map_or(0, |c| *c as usize + 1),
+            of_code,
+        }
     }
 
     fn tensors(&self, name: &str) -> [NamedTensor; 3] {
         [
-            NamedTensor::integers(&format!("{name}_code_offsets"), self.codes.offsets.iter().map(|n| *n as i64)),
+            NamedTensor::integers(
+                &format!("{name}_code_offsets"),
+                self.codes.offsets.iter().map(|n| *n as i64),
+            ),
             NamedTensor::integers(&format!("{name}_codes"), self.codes.ids.iter().map(|n| i64::from(*n))),
             NamedTensor::integers(&format!("{name}_columns"), self.of_code.iter().map(|n| i64::from(*n))),
         ]
     }
 
     fn restore(name: &str, tensors: &Tensors) -> Result<Self> {
-        let of_code: Vec<u32> = tensors.integers(&format!("{name}_columns"))?.into_iter().map(|n| n as u32).collect();
+        let of_code: Vec<u32> =
+            tensors.integers(&format!("{name}_columns"))?.into_iter().map(|n| n as u32).collect();
         let codes = Codes {
-            offsets: tensors.integers(&format!("{name}_code_offsets"))?.into_iter().map(|n| n as usize).collect(),
+            offsets: tensors
+                .integers(&format!("{name}_code_offsets"))?
+                .into_iter()
+                .map(|n| n as usize)
+                .collect(),
             ids: tensors.integers(&format!("{name}_codes"))?.into_iter().map(|n| n as u32).collect(),
             n: of_code.len(),
         };
@@ -97,7 +110,9 @@ impl Features {
 
 impl Fields {
     pub fn new(settings: &super::Settings, train: &Histories, context: &FitContext) -> Self {
-        let known = |attributes: Option<&'_ Attributes>, owners: usize| Columns::new(attributes.filter(|_| settings.metadata), owners);
+        let known = |attributes: Option<&'_ Attributes>, owners: usize| {
+            Columns::new(attributes.filter(|_| settings.metadata), owners)
+        };
         Self {
             users: train.n_users(),
             items: train.n_items(),
@@ -109,7 +124,8 @@ impl Fields {
     }
 
     pub fn tensors(&self) -> Vec<NamedTensor> {
-        let mut tensors = vec![NamedTensor::integers("sizes", [self.users, self.items].into_iter().map(|n| n as i64))];
+        let mut tensors =
+            vec![NamedTensor::integers("sizes", [self.users, self.items].into_iter().map(|n| n as i64))];
         tensors.extend(self.user_columns.tensors("user"));
         tensors.extend(self.item_columns.tensors("item"));
         tensors
@@ -118,7 +134,10 @@ impl Fields {
     pub fn restore(settings: &super::Settings, tensors: &Tensors) -> Result<Self> {
         let sizes = tensors.integers("sizes")?;
         let [users, items] = sizes[..] else {
-            return Err(crate::ModelError::Saved { path: tensors.path().into(), reason: "tensor \"sizes\" has not the two sizes it should have".into() });
+            return Err(crate::ModelError::Saved {
+                path: tensors.path().into(),
+                reason: "tensor \"sizes\" has not the two sizes it should have".into(),
+            });
         };
         Ok(Self {
             users: users as usize,
@@ -132,7 +151,12 @@ impl Fields {
 
     /// Fields of a user, of an item, of a time, and of what came before: so many the parts have.
     pub fn counts(&self) -> [usize; 4] {
-        [1 + self.user_columns.n, 1 + self.item_columns.n, 2 * usize::from(self.calendar), usize::from(self.recent > 0)]
+        [
+            1 + self.user_columns.n,
+            1 + self.item_columns.n,
+            2 * usize::from(self.calendar),
+            usize::from(self.recent > 0),
+        ]
     }
 
     /// Number of fields.
@@ -145,7 +169,11 @@ impl Fields {
         let calendar = if self.calendar { HOURS + WEEKDAYS } else { 0 };
         let recent = if self.recent > 0 { self.items } else { 0 };
         let mut starts = [self.users + 1; 6];
-        for (at, n) in [self.user_columns.codes.n, self.items + 1, self.item_columns.codes.n, calendar, recent].into_iter().enumerate() {
+        for (at, n) in
+            [self.user_columns.codes.n, self.items + 1, self.item_columns.codes.n, calendar, recent]
+                .into_iter()
+                .enumerate()
+        {
             starts[at + 1] = starts[at] + n;
         }
         starts
@@ -198,7 +226,9 @@ impl Fields {
         if self.recent > 0 {
             let (start, from) = (self.starts()[4], out.entries.len());
             let past = timestamps.partition_point(|t| t < timestamp);
-            let newest = items[past.saturating_sub(self.recent)..past].iter().filter(|item| (**item as usize) < self.items);
+            let newest = items[past.saturating_sub(self.recent)..past]
+                .iter()
+                .filter(|item| (**item as usize) < self.items);
             out.entries.extend(newest.map(|item| (start as u32 + item, 1.0)));
             out.share(from);
         }

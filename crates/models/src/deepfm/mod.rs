@@ -36,9 +36,11 @@ mod network;
 mod train;
 
 use crate::error::within;
-use crate::{ModelError, Result};
+use crate::tensors::Tensors;
+use crate::{Algorithm, BoxedModel, FitContext, Fitted, ModelError, Result};
+use foretaste_data::Histories;
 
-pub use model::Model;
+pub use model::{Model, User};
 pub use train::{fit, train};
 
 const NAME: &str = "deepfm";
@@ -117,14 +119,18 @@ impl Default for Settings {
     }
 }
 
-impl Settings {
-    /// Checks ranges.
-    ///
-    /// # Errors
-    /// [`ModelError::Setting`] naming the setting and its range.
-    pub fn check(&self) -> Result<()> {
+impl Algorithm for Settings {
+    const NAME: &'static str = NAME;
+    const TITLE: &'static str = "DeepFM";
+    const SEARCH_SPACE: &'static str = include_str!("search.toml");
+
+    fn check(&self) -> Result<()> {
         if !self.threshold.is_finite() {
-            return Err(ModelError::Setting { model: NAME, setting: "threshold".into(), reason: "must be a number".into() });
+            return Err(ModelError::Setting {
+                model: NAME,
+                setting: "threshold".into(),
+                reason: "must be a number".into(),
+            });
         }
         if self.negatives > 0 && self.objective == Objective::Rating {
             let reason = "items without a rating have none to learn; set objective = \"click\"".into();
@@ -143,6 +149,22 @@ impl Settings {
         within(NAME, "weight_decay", self.weight_decay, 0.0, 100.0)?;
         within(NAME, "init_deviation", self.init_deviation, 1e-6, 10.0)?;
         within(NAME, "patience", self.patience, 1, 100_000)
+    }
+
+    fn fit(&self, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Result<Fitted> {
+        fit(self, train, validation, context)
+    }
+
+    fn restore(&self, tensors: &Tensors) -> Result<BoxedModel> {
+        Ok(Box::new(Model::restore(self.clone(), tensors)?))
+    }
+
+    fn predicts_ratings(&self) -> bool {
+        self.objective == Objective::Rating
+    }
+
+    fn epochs(&mut self) -> Option<&mut usize> {
+        Some(&mut self.epochs)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::fm::{fold, join};
 use crate::fold_in::{Population, Regression};
 use crate::kernels::{add, dot};
 use crate::tensors::{NamedTensor, Tensors};
-use crate::{ModelSettings, RankingState, RatingModel, Reading, Recommender, Result, Trained, UserState};
+use crate::{ModelSettings, Predictor, RatingModel, Reading, Result, state};
 use foretaste_data::{Histories, History};
 use rayon::prelude::*;
 
@@ -31,7 +31,7 @@ pub struct Model {
 }
 
 /// What a few fields add to a score.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 struct Part {
     /// `q` and `c` of the machine.
     folded: Vec<f32>,
@@ -53,12 +53,20 @@ fn fill(rows: &mut [f32], width: usize, known: &[bool]) {
     let n = known.iter().filter(|known| **known).count().max(1) as f64;
     let mean: Vec<f32> = (0..width)
         .map(|at| {
-            let sum: f64 = rows.chunks_exact(width).zip(known).filter(|(_, known)| **known).map(|(row, _)| f64::from(row[at])).sum();
+            let sum: f64 = rows
+                .chunks_exact(width)
+                .zip(known)
+                .filter(|(_, known)| **known)
+                .map(|(row, _)| f64::from(row[at]))
+                .sum();
             (sum / n) as f32
         })
         .collect();
     let known = known.iter().copied().chain(std::iter::repeat(false));
-    rows.chunks_exact_mut(width).zip(known).filter(|(_, known)| !known).for_each(|(row, _)| row.copy_from_slice(&mean));
+    rows.chunks_exact_mut(width)
+        .zip(known)
+        .filter(|(_, known)| !known)
+        .for_each(|(row, _)| row.copy_from_slice(&mean));
 }
 
 /// Variance of users' levels: of their mean ratings less the items' means, less what `noise` adds to such means.
@@ -70,19 +78,34 @@ fn level_variance(train: &Histories, noise: f32) -> f32 {
     }
     let level = |user: u32| {
         let own = train.user(user);
-        let sum: f64 = own.items.iter().zip(own.values).map(|(item, value)| f64::from(*value) - items[*item as usize].0 / items[*item as usize].1).sum();
+        let sum: f64 = own
+            .items
+            .iter()
+            .zip(own.values)
+            .map(|(item, value)| f64::from(*value) - items[*item as usize].0 / items[*item as usize].1)
+            .sum();
         (!own.is_empty()).then(|| (sum / own.len() as f64, 1.0 / own.len() as f64))
     };
     let levels: Vec<(f64, f64)> = (0..train.n_users() as u32).filter_map(level).collect();
     let n = levels.len().max(1) as f64;
     let mean = levels.iter().map(|level| level.0).sum::<f64>() / n;
-    (levels.iter().map(|level| (level.0 - mean).powi(2) - f64::from(noise) * level.1).sum::<f64>() / n).max(0.0) as f32
+    (levels.iter().map(|level| (level.0 - mean).powi(2) - f64::from(noise) * level.1).sum::<f64>() / n)
+        .max(0.0) as f32
 }
 
 impl Model {
-    pub(super) fn new(settings: Settings, fields: Fields, intercept: f32, mut table: Vec<f32>, weights: Vec<f32>, train: &Histories, train_error: f64) -> Self {
+    pub(super) fn new(
+        settings: Settings,
+        fields: Fields,
+        intercept: f32,
+        mut table: Vec<f32>,
+        weights: Vec<f32>,
+        train: &Histories,
+        train_error: f64,
+    ) -> Self {
         let width = settings.factors + 1;
-        let users: Vec<bool> = (0..train.n_users() as u32).map(|user| !train.range(user).is_empty()).collect();
+        let users: Vec<bool> =
+            (0..train.n_users() as u32).map(|user| !train.range(user).is_empty()).collect();
         let mut items = vec![false; train.n_items()];
         train.items().iter().for_each(|item| items[*item as usize] = true);
         for (ids, known) in fields.ids().into_iter().zip([&users, &items]) {
@@ -90,9 +113,16 @@ impl Model {
         }
         let population = Population { mean: Vec::new(), variance: Vec::new(), noise: 1.0, trained: users };
         let mut model = Self { settings, fields, intercept, table, weights, population, items: Vec::new() };
-        let folded: Vec<Vec<f32>> = (0..train.n_users() as u32).into_par_iter().map(|user| model.user(user).folded).collect();
-        let component = |user: usize, c: usize| if c == 0 { folded[user][width - 1] } else { folded[user][c - 1] };
-        model.population = Population::of(width, std::mem::take(&mut model.population.trained), (train_error * train_error) as f32, component);
+        let folded: Vec<Vec<f32>> =
+            (0..train.n_users() as u32).into_par_iter().map(|user| model.user(user).folded).collect();
+        let component =
+            |user: usize, c: usize| if c == 0 { folded[user][width - 1] } else { folded[user][c - 1] };
+        model.population = Population::of(
+            width,
+            std::mem::take(&mut model.population.trained),
+            (train_error * train_error) as f32,
+            component,
+        );
         if model.settings.objective == Objective::Rating {
             // Of a user's level the deep part has learned its share, which `c` does not show.
             let spread = level_variance(train, model.population.noise);
@@ -103,13 +133,19 @@ impl Model {
 
     /// Works out the items' parts.
     fn with_items(mut self) -> Self {
-        let parts = (0..=self.fields.items as u32).into_par_iter().map(|item| self.part(Of::Item, |features| self.fields.item(item, features)));
+        let parts = (0..=self.fields.items as u32)
+            .into_par_iter()
+            .map(|item| self.part(Of::Item, |features| self.fields.item(item, features)));
         self.items = parts.collect();
         self
     }
 
     fn shape(&self) -> Shape {
-        Shape { input: self.fields.len() * self.settings.factors, size: self.settings.size, depth: self.settings.depth }
+        Shape {
+            input: self.fields.len() * self.settings.factors,
+            size: self.settings.size,
+            depth: self.settings.depth,
+        }
     }
 
     /// What the fields that `fill` names add.
@@ -146,21 +182,6 @@ impl Model {
         &self.items[(item as usize).min(self.fields.items)]
     }
 
-    pub(super) fn state(&self, user: u32, known: History<'_>) -> State<'_> {
-        let own = self.user(user);
-        let theta = theta(&own.folded);
-        let mut state = State { model: self, own, regression: Regression::new(theta), items: Vec::new(), timestamps: Vec::new() };
-        let trained = self.population.knows(user);
-        for row in 0..known.len() {
-            if trained || self.settings.objective == Objective::Click {
-                state.remember(known.items[row], known.timestamps.at(row));
-            } else {
-                UserState::reveal(&mut state, known.items[row], known.values[row], known.timestamps.at(row));
-            }
-        }
-        state
-    }
-
     /// The log-odds of a click in each row of `asked`, given the rows `known` of the same users; under
     /// `objective = "rating"` the ratings.
     #[must_use]
@@ -190,7 +211,10 @@ impl Model {
         let mut weights = Vec::with_capacity(shape.len());
         for layer in shape.layers() {
             let [_, biases] = shape.layer(layer);
-            weights.extend(tensors.values(&format!("layer.{layer}"), &[Some(shape.fan_in(layer)), Some(biases.len())])?);
+            weights.extend(
+                tensors
+                    .values(&format!("layer.{layer}"), &[Some(shape.fan_in(layer)), Some(biases.len())])?,
+            );
             weights.extend(tensors.values(&format!("layer_bias.{layer}"), &[Some(biases.len())])?);
         }
         Ok(Self { weights, ..model }.with_items())
@@ -203,9 +227,9 @@ fn theta(folded: &[f32]) -> Vec<f64> {
     c.iter().chain(q).map(|v| f64::from(*v)).collect()
 }
 
-/// One user.
-pub(super) struct State<'a> {
-    model: &'a Model,
+/// One user: what the user's fields add, the regression that moves it, and the rows that are known.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct User {
     own: Part,
     regression: Regression,
     /// Rows that are known, in time order.
@@ -213,7 +237,22 @@ pub(super) struct State<'a> {
     timestamps: Vec<i64>,
 }
 
-impl State<'_> {
+impl User {
+    pub(super) fn start(model: &Model, user: u32, known: History<'_>) -> Self {
+        let own = model.user(user);
+        let regression = Regression::new(theta(&own.folded));
+        let mut state = Self { own, regression, items: Vec::new(), timestamps: Vec::new() };
+        let trained = model.population.knows(user);
+        for row in 0..known.len() {
+            if trained || model.settings.objective == Objective::Click {
+                state.remember(known.items[row], known.timestamps.at(row));
+            } else {
+                state.update(model, known.items[row], known.values[row], known.timestamps.at(row));
+            }
+        }
+        state
+    }
+
     fn remember(&mut self, item: u32, timestamp: i64) {
         let at = self.timestamps.partition_point(|t| *t <= timestamp);
         self.timestamps.insert(at, timestamp);
@@ -221,17 +260,19 @@ impl State<'_> {
     }
 
     /// What time and recent items add at `timestamp`.
-    fn around(&self, timestamp: i64) -> [Part; 2] {
-        let fields = &self.model.fields;
+    fn around(&self, model: &Model, timestamp: i64) -> [Part; 2] {
+        let fields = &model.fields;
+        let times = self.timestamps.as_slice();
         [
-            self.model.part(Of::Time, |features| fields.time(timestamp, features)),
-            self.model.part(Of::Before, |features| fields.before(&self.items, self.timestamps.as_slice().into(), timestamp, features)),
+            model.part(Of::Time, |features| fields.time(timestamp, features)),
+            model.part(Of::Before, |features| fields.before(&self.items, times.into(), timestamp, features)),
         ]
     }
 
-    pub(super) fn score(&self, item: u32, timestamp: i64) -> f32 {
-        let (model, item, [time, before]) = (self.model, self.model.item(item), self.around(timestamp));
-        let machine = model.intercept + join(&[&self.own.folded, &item.folded, &time.folded, &before.folded]);
+    pub(super) fn predict(&self, model: &Model, item: u32, timestamp: i64) -> f32 {
+        let (item, [time, before]) = (model.item(item), self.around(model, timestamp));
+        let parts = [&self.own.folded, &item.folded, &time.folded, &before.folded];
+        let machine = model.intercept + join(&parts.map(Vec::as_slice));
         let shape = model.shape();
         if shape.depth == 0 {
             return machine;
@@ -244,43 +285,38 @@ impl State<'_> {
     }
 
     /// `(1, q)` of all that is not the user's: what the user's `(c, q)` is multiplied with.
-    fn features(&self, item: u32, timestamp: i64) -> Vec<f64> {
-        let [time, before] = self.around(timestamp);
-        let mut q = self.model.item(item).folded.clone();
+    fn features(&self, model: &Model, item: u32, timestamp: i64) -> Vec<f64> {
+        let [time, before] = self.around(model, timestamp);
+        let mut q = model.item(item).folded.clone();
         [time, before].iter().for_each(|part| add(&mut q, &part.folded, 1.0));
         q.pop();
         std::iter::once(1.0).chain(q.into_iter().map(f64::from)).collect()
     }
-}
 
-impl UserState for State<'_> {
-    fn predict(&self, item: u32, timestamp: i64) -> f32 {
-        self.score(item, timestamp)
-    }
-
-    fn reveal(&mut self, item: u32, value: f32, timestamp: i64) {
-        if self.model.settings.objective == Objective::Rating && value.is_finite() {
-            let population = &self.model.population;
+    fn update(&mut self, model: &Model, item: u32, value: f32, timestamp: i64) {
+        if model.settings.objective == Objective::Rating && value.is_finite() {
+            let population = &model.population;
             let noise = f64::from(population.noise);
             if !self.regression.is_open() {
-                let known: Vec<Vec<f64>> = self.items.iter().zip(&self.timestamps).map(|(item, timestamp)| self.features(*item, *timestamp)).collect();
+                let rows = self.items.iter().zip(&self.timestamps);
+                let known: Vec<Vec<f64>> =
+                    rows.map(|(item, timestamp)| self.features(model, *item, *timestamp)).collect();
                 self.regression.open(&population.variance, noise, known.into_iter().map(|x| (x, 0.0)));
             }
-            let x = self.features(item, timestamp);
-            let rest = f64::from(self.score(item, timestamp)) - crate::fold_in::dot(&self.regression.theta, &x);
+            let x = self.features(model, item, timestamp);
+            let rest = f64::from(self.predict(model, item, timestamp))
+                - crate::fold_in::dot(&self.regression.theta, &x);
             self.regression.observe(&x, f64::from(value) - rest, noise);
             let theta = &self.regression.theta;
             self.own.folded = theta[1..].iter().chain(&theta[..1]).map(|v| *v as f32).collect();
         }
         self.remember(item, timestamp);
     }
-}
 
-impl RankingState for State<'_> {
-    fn scores(&self, timestamp: i64, out: &mut [f32]) {
+    fn scores(&self, model: &Model, timestamp: i64, out: &mut [f32]) {
         /// Items that go through the layers at once.
         const BLOCK: usize = 256;
-        let (model, [time, before]) = (self.model, self.around(timestamp));
+        let [time, before] = self.around(model, timestamp);
         let shape = model.shape();
         // All that is not the item's is one part.
         let around = [&self.own, &time, &before];
@@ -300,7 +336,8 @@ impl RankingState for State<'_> {
         for (block, out) in out.chunks_mut(BLOCK).enumerate() {
             sums.clear();
             for item in 0..out.len() {
-                sums.extend(first.iter().zip(&model.item((block * BLOCK + item) as u32).first).map(|(a, b)| a + b));
+                let other = &model.item((block * BLOCK + item) as u32).first;
+                sums.extend(first.iter().zip(other).map(|(a, b)| a + b));
             }
             let deep = &mut deep[..out.len()];
             shape.finish(&model.weights, &mut sums, &mut next[..out.len() * shape.size], deep);
@@ -308,14 +345,20 @@ impl RankingState for State<'_> {
         }
     }
 
-    fn reveal(&mut self, item: u32, value: f32, timestamp: i64) {
-        UserState::reveal(self, item, value, timestamp);
+    fn fits(&self, model: &Model) -> bool {
+        let width = model.settings.factors + 1;
+        self.own.folded.len() == width
+            && self.own.first.len() == model.items[0].first.len()
+            && self.regression.fits(width)
+            && self.items.len() == self.timestamps.len()
     }
 }
 
-impl Trained for Model {
+impl Predictor for Model {
+    type State = User;
+
     fn settings(&self) -> ModelSettings {
-        ModelSettings::Deepfm(self.settings.clone())
+        self.settings.clone().into()
     }
 
     fn parameters(&self) -> usize {
@@ -325,34 +368,58 @@ impl Trained for Model {
     fn tensors(&self) -> Vec<NamedTensor> {
         let mut tensors = self.fields.tensors();
         tensors.push(NamedTensor::scalar("intercept", self.intercept));
-        tensors.push(NamedTensor::new("features", &[self.fields.features(), self.settings.factors + 1], self.table.clone()));
+        tensors.push(NamedTensor::new(
+            "features",
+            &[self.fields.features(), self.settings.factors + 1],
+            self.table.clone(),
+        ));
         let shape = self.shape();
         for layer in shape.layers() {
             let [range, biases] = shape.layer(layer);
-            tensors.push(NamedTensor::new(format!("layer.{layer}"), &[shape.fan_in(layer), biases.len()], self.weights[range].to_vec()));
-            tensors.push(NamedTensor::new(format!("layer_bias.{layer}"), &[biases.len()], self.weights[biases].to_vec()));
+            tensors.push(NamedTensor::new(
+                format!("layer.{layer}"),
+                &[shape.fan_in(layer), biases.len()],
+                self.weights[range].to_vec(),
+            ));
+            tensors.push(NamedTensor::new(
+                format!("layer_bias.{layer}"),
+                &[biases.len()],
+                self.weights[biases].to_vec(),
+            ));
         }
         tensors.extend(self.population.tensors());
         tensors
     }
 
-    fn as_rating(&self) -> Option<&dyn RatingModel> {
-        (self.settings.objective == Objective::Rating).then_some(self)
+    fn rates(&self) -> bool {
+        self.settings.objective == Objective::Rating
     }
 
-    fn as_recommender(&self) -> Option<&dyn Recommender> {
-        Some(self)
+    fn ranks(&self) -> bool {
+        true
     }
-}
 
-impl RatingModel for Model {
-    fn start<'a>(&'a self, user: u32, known: History<'_>) -> Box<dyn UserState + 'a> {
-        Box::new(self.state(user, known))
+    fn start(&self, user: u32, known: History<'_>) -> User {
+        User::start(self, user, known)
     }
-}
 
-impl Recommender for Model {
-    fn ranking<'a>(&'a self, user: u32, known: History<'_>) -> Box<dyn RankingState + 'a> {
-        Box::new(self.state(user, known))
+    fn update(&self, user: &mut User, item: u32, value: f32, timestamp: i64) {
+        user.update(self, item, value, timestamp);
+    }
+
+    fn predict(&self, user: &User, item: u32, timestamp: i64) -> f32 {
+        user.predict(self, item, timestamp)
+    }
+
+    fn scores(&self, user: &User, timestamp: i64, out: &mut [f32]) {
+        user.scores(self, timestamp, out);
+    }
+
+    fn write_state(&self, user: &User) -> Vec<u8> {
+        state::to_bytes(user)
+    }
+
+    fn read_state(&self, bytes: &[u8]) -> Option<User> {
+        state::from_bytes(bytes).filter(|user: &User| user.fits(self))
     }
 }

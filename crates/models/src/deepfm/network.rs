@@ -30,8 +30,18 @@ impl Network {
         for layer in 0..=shape.depth {
             let [range, biases] = shape.layer(layer);
             let units = biases.len();
-            parameters.push(Parameter::new(format!("layer.{layer}"), weights[range].to_vec(), [shape.fan_in(layer), units], device));
-            parameters.push(Parameter::new(format!("layer_bias.{layer}"), weights[biases].to_vec(), [1, units], device));
+            parameters.push(Parameter::new(
+                format!("layer.{layer}"),
+                weights[range].to_vec(),
+                [shape.fan_in(layer), units],
+                device,
+            ));
+            parameters.push(Parameter::new(
+                format!("layer_bias.{layer}"),
+                weights[biases].to_vec(),
+                [1, units],
+                device,
+            ));
         }
         Self { shape, parameters, device: device.clone() }
     }
@@ -49,7 +59,9 @@ impl Network {
                 units = relu(units);
                 if mask.share > 0.0 {
                     let mut kept = vec![1.0; rows * self.shape.size];
-                    kept.chunks_exact_mut(self.shape.size).enumerate().for_each(|(row, kept)| mask.apply((row * self.shape.depth + layer) as u64, kept));
+                    kept.chunks_exact_mut(self.shape.size)
+                        .enumerate()
+                        .for_each(|(row, kept)| mask.apply((row * self.shape.depth + layer) as u64, kept));
                     units = units * on_device(kept, [rows, self.shape.size], &self.device);
                 }
             }
@@ -61,11 +73,14 @@ impl Network {
     /// Goes back with the gradients at the scores, moves the weights and answers the gradients of the input.
     pub fn backward(&mut self, passed: Passed, slopes: Vec<f32>, step: AdamStep) -> Result<Vec<f32>> {
         let rows = slopes.len();
-        let mut gradients = (passed.output * on_device(slopes, [rows, 1], &self.device)).sum_dim(0).backward();
+        let mut gradients =
+            (passed.output * on_device(slopes, [rows, 1], &self.device)).sum_dim(0).backward();
         let parameters = std::mem::take(&mut self.parameters);
-        let moved = parameters.into_iter().zip(passed.leaves).map(|(parameter, leaf)| match leaf.grad_remove(&mut gradients) {
-            Some(gradient) => parameter.adam(gradient, step),
-            None => parameter,
+        let moved = parameters.into_iter().zip(passed.leaves).map(|(parameter, leaf)| {
+            match leaf.grad_remove(&mut gradients) {
+                Some(gradient) => parameter.adam(gradient, step),
+                None => parameter,
+            }
         });
         self.parameters = moved.collect();
         match passed.input.grad_remove(&mut gradients) {
@@ -76,12 +91,14 @@ impl Network {
 
     /// All weights, in the order of `deep.rs`.
     pub fn weights(&self) -> Result<Vec<f32>> {
-        let all: Vec<Vec<f32>> = self.parameters.iter().map(|p| values(p.value.clone())).collect::<Result<_>>()?;
+        let all: Vec<Vec<f32>> =
+            self.parameters.iter().map(|p| values(p.value.clone())).collect::<Result<_>>()?;
         Ok(all.concat())
     }
 
     pub fn state(&self) -> Result<Vec<NamedTensor>> {
-        let states: Vec<[NamedTensor; 3]> = self.parameters.iter().map(Parameter::state).collect::<Result<_>>()?;
+        let states: Vec<[NamedTensor; 3]> =
+            self.parameters.iter().map(Parameter::state).collect::<Result<_>>()?;
         Ok(states.into_iter().flatten().collect())
     }
 

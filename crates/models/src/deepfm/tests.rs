@@ -4,7 +4,7 @@ use super::fields::{Features, Fields};
 use super::train::{Example, Layers, Training, label};
 use super::{Objective, Settings};
 use crate::epochs::Trainer;
-use crate::{Device, FitContext, RankingState, UserState};
+use crate::{Device, FitContext, Predictor};
 use foretaste_data::{Attributes, Histories, Vocabulary, catalogue};
 
 /// Six users, nine items, of which item 8 and user 5 have no rows.
@@ -25,7 +25,8 @@ fn histories() -> Histories {
 fn attributes(owners: u32) -> Attributes {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("table.csv");
-    let rows: String = (0..owners).map(|owner| format!("{owner},{}\n", ["a", "b", "a|b"][owner as usize % 3])).collect();
+    let rows: String =
+        (0..owners).map(|owner| format!("{owner},{}\n", ["a", "b", "a|b"][owner as usize % 3])).collect();
     std::fs::write(&path, format!("id,kind\n{rows}")).unwrap();
     let names: Vec<String> = (0..owners).map(|owner| owner.to_string()).collect();
     let ids: Vocabulary = names.iter().map(String::as_str).collect();
@@ -49,12 +50,25 @@ fn settings(objective: Objective, depth: usize, dropout: f32) -> Settings {
 }
 
 /// Trainings under these settings, with attributes, handed to `run`.
-fn with<T>(settings: &Settings, native: bool, device: &Device, run: impl FnOnce(&mut Training, &Histories, Vec<Example>) -> T) -> T {
+fn with<T>(
+    settings: &Settings,
+    native: bool,
+    device: &Device,
+    run: impl FnOnce(&mut Training, &Histories, Vec<Example>) -> T,
+) -> T {
     let train = histories();
     let (users, items) = (attributes(6), attributes(9));
-    let context = FitContext { user_attributes: Some(&users), item_attributes: Some(&items), ..FitContext::new(3, device) };
+    let context = FitContext {
+        user_attributes: Some(&users),
+        item_attributes: Some(&items),
+        ..FitContext::new(3, device)
+    };
     let mut training = Training::new(settings, &train, &context, native).unwrap();
-    let examples = (0..train.len() as u32).map(|row| Example { row, item: train.items()[row as usize], label: label(settings, train.values()[row as usize]) });
+    let examples = (0..train.len() as u32).map(|row| Example {
+        row,
+        item: train.items()[row as usize],
+        label: label(settings, train.values()[row as usize]),
+    });
     let examples = examples.collect();
     run(&mut training, &train, examples)
 }
@@ -70,19 +84,26 @@ fn written_out(training: &Training, fields: &Fields, train: &Histories, example:
     fields.before(own.items, own.timestamps, timestamp, &mut features);
     let settings = training.settings;
     let row = |feature: u32| -> Vec<f64> {
-        training.table[0][feature as usize * (settings.factors + 1)..][..=settings.factors].iter().map(|v| f64::from(*v)).collect()
+        training.table[0][feature as usize * (settings.factors + 1)..][..=settings.factors]
+            .iter()
+            .map(|v| f64::from(*v))
+            .collect()
     };
     let mut score = f64::from(training.intercept[0]);
     for (at, (j, x)) in features.entries.iter().enumerate() {
         score += row(*j)[settings.factors] * f64::from(*x);
         for (k, y) in &features.entries[at + 1..] {
-            score += (0..settings.factors).map(|f| row(*j)[f] * row(*k)[f]).sum::<f64>() * f64::from(*x) * f64::from(*y);
+            score += (0..settings.factors).map(|f| row(*j)[f] * row(*k)[f]).sum::<f64>()
+                * f64::from(*x)
+                * f64::from(*y);
         }
     }
     let Layers::Native([weights, ..]) = &training.layers else { unreachable!("the test's is native") };
     let mut units: Vec<f64> = Vec::new();
     for field in features.fields() {
-        units.extend((0..settings.factors).map(|f| field.iter().map(|(j, x)| row(*j)[f] * f64::from(*x)).sum::<f64>()));
+        units.extend(
+            (0..settings.factors).map(|f| field.iter().map(|(j, x)| row(*j)[f] * f64::from(*x)).sum::<f64>()),
+        );
     }
     let mut at = 0;
     for layer in 0..=settings.depth {
@@ -91,9 +112,17 @@ fn written_out(training: &Training, fields: &Fields, train: &Histories, example:
         }
         let outputs = if layer == settings.depth { 1 } else { settings.size };
         let bias = at + units.len() * outputs;
-        let sum =
-            |unit: usize| units.iter().enumerate().map(|(i, x)| x * f64::from(weights[at + i * outputs + unit])).sum::<f64>() + f64::from(weights[bias + unit]);
-        let next: Vec<f64> = (0..outputs).map(|unit| if layer == settings.depth { sum(unit) } else { sum(unit).max(0.0) }).collect();
+        let sum = |unit: usize| {
+            units
+                .iter()
+                .enumerate()
+                .map(|(i, x)| x * f64::from(weights[at + i * outputs + unit]))
+                .sum::<f64>()
+                + f64::from(weights[bias + unit])
+        };
+        let next: Vec<f64> = (0..outputs)
+            .map(|unit| if layer == settings.depth { sum(unit) } else { sum(unit).max(0.0) })
+            .collect();
         at = bias + outputs;
         units = next;
     }
@@ -111,23 +140,38 @@ fn scores_equal_the_equations_written_out() {
             }
             let (users, items) = (attributes(6), attributes(9));
             let device = Device::flex();
-            let context = FitContext { user_attributes: Some(&users), item_attributes: Some(&items), ..FitContext::new(3, &device) };
+            let context = FitContext {
+                user_attributes: Some(&users),
+                item_attributes: Some(&items),
+                ..FitContext::new(3, &device)
+            };
             let fields = Fields::new(&settings, train, &context);
-            let expected: Vec<f64> = examples.iter().map(|example| written_out(training, &fields, train, *example)).collect();
-            let loss: f64 = expected.iter().zip(&examples).map(|(score, example)| (score - f64::from(example.label)).powi(2)).sum();
+            let expected: Vec<f64> =
+                examples.iter().map(|example| written_out(training, &fields, train, *example)).collect();
+            let loss: f64 = expected
+                .iter()
+                .zip(&examples)
+                .map(|(score, example)| (score - f64::from(example.label)).powi(2))
+                .sum();
             let found = training.gradients(&examples).unwrap().0 * examples.len() as f64;
             assert!((found - loss).abs() < 1e-4 * loss, "{found} {loss}");
             let model = training.model(1.0).unwrap();
             for (example, expected) in examples.iter().zip(expected) {
                 let user = train.row_users()[example.row as usize];
                 let timestamp = train.timestamps().at(example.row as usize);
-                let state = model.state(user, train.user(user));
-                let predicted = state.predict(example.item, timestamp);
-                assert!((f64::from(predicted) - expected).abs() < 1e-4, "depth {depth}: {predicted} {expected}");
+                let state = model.start(user, train.user(user));
+                let predicted = model.predict(&state, example.item, timestamp);
+                assert!(
+                    (f64::from(predicted) - expected).abs() < 1e-4,
+                    "depth {depth}: {predicted} {expected}"
+                );
                 let mut scores = vec![0.0; 9];
-                RankingState::scores(&state, timestamp, &mut scores);
+                Predictor::scores(&model, &state, timestamp, &mut scores);
                 for (item, score) in scores.iter().enumerate() {
-                    assert!((score - state.predict(item as u32, timestamp)).abs() < 1e-4, "depth {depth}, item {item}");
+                    assert!(
+                        (score - model.predict(&state, item as u32, timestamp)).abs() < 1e-4,
+                        "depth {depth}, item {item}"
+                    );
                 }
             }
         });
@@ -156,7 +200,12 @@ impl Place {
 
 #[test]
 fn gradients_equal_finite_differences() {
-    for (objective, depth, dropout) in [(Objective::Rating, 2, 0.0), (Objective::Click, 2, 0.0), (Objective::Click, 1, 0.4), (Objective::Rating, 0, 0.0)] {
+    for (objective, depth, dropout) in [
+        (Objective::Rating, 2, 0.0),
+        (Objective::Click, 2, 0.0),
+        (Objective::Click, 1, 0.4),
+        (Objective::Rating, 0, 0.0),
+    ] {
         let settings = settings(objective, depth, dropout);
         with(&settings, true, &Device::flex(), |training, _, examples| {
             // Every pass must draw the same mask.
@@ -173,13 +222,17 @@ fn gradients_equal_finite_differences() {
                     *place.of(training) = value;
                     pass(training).0
                 };
-                let (up, middle, down) = (at(training, before + step), at(training, before), at(training, before - step));
+                let (up, middle, down) =
+                    (at(training, before + step), at(training, before), at(training, before - step));
                 *place.of(training) = before;
                 // A unit that relu switches in between has no slope to compare.
                 let (left, right) = ((middle - down) / f64::from(step), (up - middle) / f64::from(step));
                 if (left - right).abs() < 0.02 * (left.abs() + right.abs()) + 3e-3 {
                     let slope = f64::midpoint(left, right);
-                    assert!((slope - f64::from(gradient)).abs() < 0.02 * slope.abs() + 3e-3, "{what}: {slope} {gradient}");
+                    assert!(
+                        (slope - f64::from(gradient)).abs() < 0.02 * slope.abs() + 3e-3,
+                        "{what}: {slope} {gradient}"
+                    );
                     held += 1;
                 }
             };
@@ -208,7 +261,8 @@ fn trained(settings: &Settings, native: bool, device: &Device) -> (Vec<f64>, Vec
 
 #[cfg(feature = "burn")]
 fn agree(settings: &Settings, other: &Device) {
-    let ((losses, weights), (other_losses, other_weights)) = (trained(settings, true, &Device::flex()), trained(settings, false, other));
+    let ((losses, weights), (other_losses, other_weights)) =
+        (trained(settings, true, &Device::flex()), trained(settings, false, other));
     for (a, b) in losses.iter().zip(&other_losses) {
         assert!((a - b).abs() < 1e-3 * a, "{losses:?} {other_losses:?}");
     }
@@ -219,7 +273,9 @@ fn agree(settings: &Settings, other: &Device) {
 #[cfg(feature = "burn")]
 #[test]
 fn burn_and_native_code_agree() {
-    for (objective, depth, dropout) in [(Objective::Rating, 2, 0.0), (Objective::Click, 1, 0.3), (Objective::Click, 3, 0.3)] {
+    for (objective, depth, dropout) in
+        [(Objective::Rating, 2, 0.0), (Objective::Click, 1, 0.3), (Objective::Click, 3, 0.3)]
+    {
         agree(&settings(objective, depth, dropout), &Device::flex());
     }
 }
@@ -266,7 +322,10 @@ fn the_unknown_are_the_mean_of_the_known() {
         for (range, known) in [(users, 5), (items, 8)] {
             for at in 0..4 {
                 let mean = range.clone().take(known).map(|id| row(id)[at]).sum::<f32>() / known as f32;
-                assert!((row(range.start + known)[at] - mean).abs() < 1e-6 && (row(range.end)[at] - mean).abs() < 1e-6);
+                assert!(
+                    (row(range.start + known)[at] - mean).abs() < 1e-6
+                        && (row(range.end)[at] - mean).abs() < 1e-6
+                );
             }
         }
     });

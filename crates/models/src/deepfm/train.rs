@@ -2,7 +2,7 @@
 
 use super::deep::{Pass, Shape};
 use super::fields::{Features, Fields};
-use super::model::Model;
+use super::model::{Model, User};
 #[cfg(feature = "burn")]
 use super::network::Network;
 use super::{NAME, Objective, Settings};
@@ -13,7 +13,7 @@ use crate::noise::Mask;
 use crate::optimizer::{AdamStep, step_rows, steps_of, steps_tensor};
 use crate::ranking::{distinct, require_rows};
 use crate::tensors::{NamedTensor, Tensors};
-use crate::{EpochReport, FitContext, Fitted, ModelSettings, RatingModel, Reading, Result};
+use crate::{EpochReport, FitContext, Fitted, Result};
 use foretaste_data::{Histories, rng, stream_seed};
 use foretaste_metrics::rmse;
 use rand::seq::SliceRandom;
@@ -28,20 +28,38 @@ const CHUNK: usize = 128;
 /// # Errors
 /// [`crate::ModelError::Training`] without training rows or, where ratings are predicted, with a row without value,
 /// [`crate::ModelError::Interrupted`] when asked to stop, [`crate::ModelError::Device`] when the device fails.
-pub fn fit(settings: &Settings, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Result<Fitted> {
+pub fn fit(
+    settings: &Settings,
+    train: &Histories,
+    validation: Option<&Histories>,
+    context: &FitContext,
+) -> Result<Fitted> {
     let trainer = Training::new(settings, train, context, context.device.is_flex())?;
-    epochs::train(trainer, &ModelSettings::Deepfm(settings.clone()), (settings.epochs, settings.patience), train, validation, context)
+    epochs::train(
+        trainer,
+        &settings.clone().into(),
+        (settings.epochs, settings.patience),
+        train,
+        validation,
+        context,
+    )
 }
 
 /// As [`fit`], for a caller who wants the model as what it is.
 ///
 /// # Errors
 /// As [`fit`].
-pub fn train(settings: &Settings, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Result<(Model, Vec<EpochReport>)> {
+pub fn train(
+    settings: &Settings,
+    train: &Histories,
+    validation: Option<&Histories>,
+    context: &FitContext,
+) -> Result<(Model, Vec<EpochReport>)> {
     let trainer = Training::new(settings, train, context, context.device.is_flex())?;
-    let settings = ModelSettings::Deepfm(settings.clone());
+    let settings = settings.clone().into();
     let Settings { epochs, patience, .. } = *trainer.settings;
-    epochs::train_model(trainer, &settings, (epochs, patience), train, validation, context).map(|(model, curve, _)| (model, curve))
+    epochs::train_model(trainer, &settings, (epochs, patience), train, validation, context)
+        .map(|(model, curve, _)| (model, curve))
 }
 
 /// A row's user and time, an item, and what is to be learned of them.
@@ -117,17 +135,27 @@ impl Chunk {
             fields.time(timestamp, &mut self.features);
             fields.before(own.items, own.timestamps, timestamp, &mut self.features);
         }
-        for (values, size) in [(&mut self.input, n * factors), (&mut self.back, n * factors), (&mut self.sums, factors), (&mut self.scores, 1)] {
+        for (values, size) in [
+            (&mut self.input, n * factors),
+            (&mut self.back, n * factors),
+            (&mut self.sums, factors),
+            (&mut self.scores, 1),
+        ] {
             values.clear();
             values.resize(examples.len() * size, 0.0);
         }
         let mut all = self.features.fields();
-        let rows = self.input.chunks_exact_mut(n * factors).zip(self.sums.chunks_exact_mut(factors)).zip(&mut self.scores);
+        let rows = self
+            .input
+            .chunks_exact_mut(n * factors)
+            .zip(self.sums.chunks_exact_mut(factors))
+            .zip(&mut self.scores);
         for ((input, sum), score) in rows {
             let (mut linear, mut squares) = (0.0, 0.0);
             for (embedding, field) in input.chunks_exact_mut(factors).zip(&mut all) {
                 for (feature, x) in field {
-                    let (v, w) = table[*feature as usize * width..(*feature as usize + 1) * width].split_at(factors);
+                    let (v, w) =
+                        table[*feature as usize * width..(*feature as usize + 1) * width].split_at(factors);
                     add(embedding, v, *x);
                     linear += x * w[0];
                     squares += x * x * dot(v, v);
@@ -180,7 +208,12 @@ pub(super) struct Training<'a> {
 
 impl<'a> Training<'a> {
     /// First values; `native` says where the layers are computed.
-    pub fn new(settings: &'a Settings, train: &'a Histories, context: &FitContext, native: bool) -> Result<Self> {
+    pub fn new(
+        settings: &'a Settings,
+        train: &'a Histories,
+        context: &FitContext,
+        native: bool,
+    ) -> Result<Self> {
         let intercept = match settings.objective {
             Objective::Rating => training_mean(NAME, train)?,
             Objective::Click => {
@@ -196,10 +229,14 @@ impl<'a> Training<'a> {
         let mut random = rng(seed, "deepfm embeddings");
         let normal = || -> f32 {
             // Box and Muller 1958.
-            let (u, v): (f32, f32) = (random.random_range(f32::MIN_POSITIVE..1.0), random.random_range(0.0..std::f32::consts::TAU));
+            let (u, v): (f32, f32) = (
+                random.random_range(f32::MIN_POSITIVE..1.0),
+                random.random_range(0.0..std::f32::consts::TAU),
+            );
             (-2.0 * u.ln()).sqrt() * v.cos() * settings.init_deviation
         };
-        let mut table: Vec<f32> = std::iter::repeat_with(normal).take(fields.features() * (factors + 1)).collect();
+        let mut table: Vec<f32> =
+            std::iter::repeat_with(normal).take(fields.features() * (factors + 1)).collect();
         table.chunks_exact_mut(factors + 1).for_each(|row| row[factors] = 0.0);
         let shape = Shape { input: fields.len() * factors, size: settings.size, depth: settings.depth };
         let weights = shape.first(seed);
@@ -216,7 +253,11 @@ impl<'a> Training<'a> {
         Ok(Self {
             settings,
             rows: train.row_users(),
-            taken: if settings.negatives > 0 { (0..train.n_users() as u32).map(|user| distinct(train.user(user).items)).collect() } else { Vec::new() },
+            taken: if settings.negatives > 0 {
+                (0..train.n_users() as u32).map(|user| distinct(train.user(user).items)).collect()
+            } else {
+                Vec::new()
+            },
             train,
             fields,
             shape,
@@ -231,13 +272,21 @@ impl<'a> Training<'a> {
 
     /// A row's examples: itself, and items drawn beside it.
     fn examples(&self, row: u32, random: &mut impl Rng, out: &mut Vec<Example>) {
-        out.push(Example { row, item: self.train.items()[row as usize], label: label(self.settings, self.train.values()[row as usize]) });
+        out.push(Example {
+            row,
+            item: self.train.items()[row as usize],
+            label: label(self.settings, self.train.values()[row as usize]),
+        });
         if self.settings.negatives > 0 {
-            out.extend(drawn(self.settings.negatives, self.train.n_items(), &self.taken[self.rows[row as usize] as usize], random).map(|item| Example {
-                row,
-                item,
-                label: 0.0,
-            }));
+            out.extend(
+                drawn(
+                    self.settings.negatives,
+                    self.train.n_items(),
+                    &self.taken[self.rows[row as usize] as usize],
+                    random,
+                )
+                .map(|item| Example { row, item, label: 0.0 }),
+            );
         }
     }
 
@@ -247,34 +296,65 @@ impl<'a> Training<'a> {
         let settings = self.settings;
         let step = AdamStep { rate, weight_decay: settings.weight_decay, number: self.steps };
         let (corrections, share) = (step.corrections(), 1.0 / examples.len() as f32);
-        let mask = Mask { share: settings.dropout, seed: stream_seed(self.seed, &format!("deepfm dropout {}", self.steps)) };
+        let mask = Mask {
+            share: settings.dropout,
+            seed: stream_seed(self.seed, &format!("deepfm dropout {}", self.steps)),
+        };
         let mut chunks = std::mem::take(&mut self.chunks);
         chunks.resize_with(examples.len().div_ceil(CHUNK), Chunk::default);
         let shape = self.shape;
-        let from =
-            Read { fields: &self.fields, factors: settings.factors, table: &self.table[0], intercept: self.intercept[0], train: self.train, rows: &self.rows };
+        let from = Read {
+            fields: &self.fields,
+            factors: settings.factors,
+            table: &self.table[0],
+            intercept: self.intercept[0],
+            train: self.train,
+            rows: &self.rows,
+        };
         match &mut self.layers {
             Layers::Native([weights, first, second]) => {
-                chunks.par_iter_mut().zip(examples.par_chunks(CHUNK)).enumerate().for_each(|(at, (chunk, examples))| {
-                    chunk.gather(from, examples);
-                    chunk.pass.forward(shape, weights, &chunk.input, &mut chunk.scores, mask, at * CHUNK);
-                    chunk.compare(settings.objective, examples, share);
-                    chunk.pass.backward(shape, weights, &chunk.input, &chunk.slopes, mask.keep(), &mut chunk.back);
-                });
+                chunks.par_iter_mut().zip(examples.par_chunks(CHUNK)).enumerate().for_each(
+                    |(at, (chunk, examples))| {
+                        chunk.gather(from, examples);
+                        chunk.pass.forward(shape, weights, &chunk.input, &mut chunk.scores, mask, at * CHUNK);
+                        chunk.compare(settings.objective, examples, share);
+                        chunk.pass.backward(
+                            shape,
+                            weights,
+                            &chunk.input,
+                            &chunk.slopes,
+                            mask.keep(),
+                            &mut chunk.back,
+                        );
+                    },
+                );
                 descend([weights, first, second], &chunks, rate, corrections);
             }
             #[cfg(feature = "burn")]
             Layers::Device(network) => {
-                chunks.iter_mut().zip(examples.chunks(CHUNK)).for_each(|(chunk, examples)| chunk.gather(from, examples));
-                let mut scores: Vec<f32> = chunks.iter().flat_map(|chunk| chunk.scores.iter().copied()).collect();
-                let passed = network.forward(chunks.iter().flat_map(|chunk| chunk.input.iter().copied()).collect(), &mut scores, mask)?;
-                for ((chunk, examples), scores) in chunks.iter_mut().zip(examples.chunks(CHUNK)).zip(scores.chunks(CHUNK)) {
+                chunks
+                    .iter_mut()
+                    .zip(examples.chunks(CHUNK))
+                    .for_each(|(chunk, examples)| chunk.gather(from, examples));
+                let mut scores: Vec<f32> =
+                    chunks.iter().flat_map(|chunk| chunk.scores.iter().copied()).collect();
+                let passed = network.forward(
+                    chunks.iter().flat_map(|chunk| chunk.input.iter().copied()).collect(),
+                    &mut scores,
+                    mask,
+                )?;
+                for ((chunk, examples), scores) in
+                    chunks.iter_mut().zip(examples.chunks(CHUNK)).zip(scores.chunks(CHUNK))
+                {
                     chunk.scores.copy_from_slice(scores);
                     chunk.compare(settings.objective, examples, share);
                 }
                 let slopes = chunks.iter().flat_map(|chunk| chunk.slopes.iter().copied()).collect();
                 let back = network.backward(passed, slopes, step)?;
-                chunks.iter_mut().zip(back.chunks(CHUNK * shape.input)).for_each(|(chunk, back)| chunk.back.copy_from_slice(back));
+                chunks
+                    .iter_mut()
+                    .zip(back.chunks(CHUNK * shape.input))
+                    .for_each(|(chunk, back)| chunk.back.copy_from_slice(back));
             }
         }
         let slope: f32 = chunks.iter().flat_map(|chunk| &chunk.slopes).sum();
@@ -295,7 +375,9 @@ impl<'a> Training<'a> {
         let mut touched: Vec<(u32, u32, f32)> = Vec::new();
         for (at, chunk) in chunks.iter().enumerate() {
             for (place, field) in chunk.features.fields().enumerate() {
-                touched.extend(field.iter().map(|(feature, x)| (*feature, (at * CHUNK * fields + place) as u32, *x)));
+                touched.extend(
+                    field.iter().map(|(feature, x)| (*feature, (at * CHUNK * fields + place) as u32, *x)),
+                );
             }
         }
         touched.par_sort_unstable_by_key(|(feature, place, _)| (*feature, *place));
@@ -329,7 +411,12 @@ impl<'a> Training<'a> {
         let loss = self.step(examples, 0.0)? / examples.len() as f64;
         let mut layers = vec![0.0; self.shape.len()];
         self.chunks.iter().for_each(|chunk| add(&mut layers, &chunk.pass.gradients, 1.0));
-        Ok((loss, self.chunks.iter().flat_map(|chunk| &chunk.slopes).sum(), self.feature_gradients(&self.chunks), layers))
+        Ok((
+            loss,
+            self.chunks.iter().flat_map(|chunk| &chunk.slopes).sum(),
+            self.feature_gradients(&self.chunks),
+            layers,
+        ))
     }
 
     /// The layers' weights, in the order of `deep.rs`.
@@ -344,13 +431,25 @@ impl<'a> Training<'a> {
 
 /// `n` items that are not among `taken`, or fewer where hardly any other is left.
 fn drawn(n: usize, n_items: usize, taken: &[u32], random: &mut impl Rng) -> impl Iterator<Item = u32> {
-    (0..n).filter_map(move |_| (0..10).map(|_| random.random_range(0..n_items as u32)).find(|item| taken.binary_search(item).is_err()))
+    (0..n).filter_map(move |_| {
+        (0..10)
+            .map(|_| random.random_range(0..n_items as u32))
+            .find(|item| taken.binary_search(item).is_err())
+    })
 }
 
 /// Adam's step on the layers' weights, along the chunks' gradients added in their order.
-fn descend([weights, first, second]: [&mut Vec<f32>; 3], chunks: &[Chunk], rate: f32, corrections: (f32, f32)) {
+fn descend(
+    [weights, first, second]: [&mut Vec<f32>; 3],
+    chunks: &[Chunk],
+    rate: f32,
+    corrections: (f32, f32),
+) {
     const STRETCH: usize = 8192;
-    let stretches = weights.par_chunks_mut(STRETCH).zip(first.par_chunks_mut(STRETCH)).zip(second.par_chunks_mut(STRETCH));
+    let stretches = weights
+        .par_chunks_mut(STRETCH)
+        .zip(first.par_chunks_mut(STRETCH))
+        .zip(second.par_chunks_mut(STRETCH));
     stretches.enumerate().for_each(|(at, ((weights, first), second))| {
         let range = at * STRETCH..at * STRETCH + weights.len();
         let mut sum = chunks[0].pass.gradients[range.clone()].to_vec();
@@ -364,20 +463,26 @@ impl Trainer for Training<'_> {
 
     /// Of ratings their RMSE, of clicks the log-loss; drawn items are the same after every epoch.
     fn validate(&self, model: &Model, train: &Histories, validation: &Histories) -> f64 {
-        let scores = (model as &dyn RatingModel).predict(train, validation, Reading::Frozen);
+        let scores = (model as &dyn crate::RatingModel).predict(train, validation, crate::Reading::Frozen);
         if self.settings.objective == Objective::Rating {
             return rmse(&scores, validation.values());
         }
-        let own = scores.iter().zip(validation.values()).map(|(score, value)| log_loss(*score, label(self.settings, *value)));
+        let own = scores
+            .iter()
+            .zip(validation.values())
+            .map(|(score, value)| log_loss(*score, label(self.settings, *value)));
         let mut losses: Vec<f64> = own.collect();
         if self.settings.negatives > 0 {
             let mut random = rng(self.seed, "deepfm validation");
             for user in 0..validation.n_users() as u32 {
                 let asked = validation.user(user);
                 let taken = distinct(&[asked.items, train.user(user).items].concat());
-                let state = (!asked.is_empty()).then(|| model.state(user, train.user(user)));
+                let state = (!asked.is_empty()).then(|| User::start(model, user, train.user(user)));
                 for (timestamp, state) in asked.timestamps.iter().zip(state.iter().cycle()) {
-                    losses.extend(drawn(self.settings.negatives, train.n_items(), &taken, &mut random).map(|item| log_loss(state.score(item, timestamp), 0.0)));
+                    losses.extend(
+                        drawn(self.settings.negatives, train.n_items(), &taken, &mut random)
+                            .map(|item| log_loss(state.predict(model, item, timestamp), 0.0)),
+                    );
                 }
             }
         }
@@ -407,12 +512,21 @@ impl Trainer for Training<'_> {
     }
 
     fn model(&self, train_error: f64) -> Result<Model> {
-        Ok(Model::new(self.settings.clone(), self.fields.clone(), self.intercept[0], self.table[0].clone(), self.weights()?, self.train, train_error))
+        Ok(Model::new(
+            self.settings.clone(),
+            self.fields.clone(),
+            self.intercept[0],
+            self.table[0].clone(),
+            self.weights()?,
+            self.train,
+            train_error,
+        ))
     }
 
     fn state(&self) -> Result<Vec<NamedTensor>> {
         let whole = |name: String, values: &[f32]| NamedTensor::new(name, &[values.len()], values.to_vec());
-        let mut state = vec![steps_tensor("steps", self.steps), whole("now.intercept".into(), &self.intercept)];
+        let mut state =
+            vec![steps_tensor("steps", self.steps), whole("now.intercept".into(), &self.intercept)];
         for (at, kind) in ["now", "first", "second"].into_iter().enumerate() {
             state.push(whole(format!("{kind}.table"), &self.table[at]));
             if let Layers::Native(layers) = &self.layers {

@@ -10,12 +10,14 @@
 //! `streaming`: a revealed rating joins the user's input. A new user is any row of ratings; an item
 //! without training rows is answered by the mean rating.
 
-use crate::autoencoder::{self, Activation, Network, Objective, Optimizer, Reader, Rows, Shape, Training as Engine, tensors_of};
+use crate::autoencoder::{
+    self, Activation, Network, Objective, Optimizer, Reader, Row, Rows, Shape, Training as Engine, tensors_of,
+};
 use crate::epochs::{self, Trainer};
 use crate::error::within;
 use crate::model::training_mean;
 use crate::tensors::{NamedTensor, Tensors};
-use crate::{FitContext, Fitted, ModelSettings, RatingModel, Result, Trained, UserState};
+use crate::{Algorithm, BoxedModel, FitContext, Fitted, ModelSettings, Predictor, Result, state};
 use foretaste_data::{Histories, History};
 
 const NAME: &str = "deeprec";
@@ -73,11 +75,17 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Checks ranges.
-    ///
-    /// # Errors
-    /// [`crate::ModelError::Setting`] naming the setting and its range.
-    pub fn check(&self) -> Result<()> {
+    fn shape(&self, width: usize) -> Shape {
+        Shape::mirrored(width, &self.layers, self.activation, self.output_activation)
+    }
+}
+
+impl Algorithm for Settings {
+    const NAME: &'static str = NAME;
+    const TITLE: &'static str = "DeepRec";
+    const SEARCH_SPACE: &'static str = include_str!("search.toml");
+
+    fn check(&self) -> Result<()> {
         autoencoder::check(NAME, &self.layers, self.batch, self.learning_rate, self.dropout)?;
         within(NAME, "refeeding", self.refeeding, 0, 16)?;
         within(NAME, "epochs", self.epochs, 1, 100_000)?;
@@ -85,8 +93,16 @@ impl Settings {
         within(NAME, "patience", self.patience, 1, 100_000)
     }
 
-    fn shape(&self, width: usize) -> Shape {
-        Shape::mirrored(width, &self.layers, self.activation, self.output_activation)
+    fn fit(&self, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Result<Fitted> {
+        fit(self, train, validation, context)
+    }
+
+    fn restore(&self, tensors: &Tensors) -> Result<BoxedModel> {
+        Ok(Box::new(Model::restore(self.clone(), tensors)?))
+    }
+
+    fn epochs(&mut self) -> Option<&mut usize> {
+        Some(&mut self.epochs)
     }
 }
 
@@ -95,7 +111,12 @@ impl Settings {
 /// # Errors
 /// [`crate::ModelError::Training`] without training rows or with a row without value,
 /// [`crate::ModelError::Interrupted`] when asked to stop, [`crate::ModelError::Device`] when the device fails.
-pub fn fit(settings: &Settings, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Result<Fitted> {
+pub fn fit(
+    settings: &Settings,
+    train: &Histories,
+    validation: Option<&Histories>,
+    context: &FitContext,
+) -> Result<Fitted> {
     let mean = training_mean(NAME, train)?;
     let rows = Rows::users(train, if settings.center { mean } else { 0.0 });
     let objective = Objective {
@@ -109,7 +130,14 @@ pub fn fit(settings: &Settings, train: &Histories, validation: Option<&Histories
     };
     let engine = Engine::new(settings.shape(rows.width), objective, &rows, context.seed, context.device);
     let trainer = Training { settings, mean, trained: rows.seen(), engine };
-    epochs::train(trainer, &ModelSettings::Deeprec(settings.clone()), (settings.epochs, settings.patience), train, validation, context)
+    epochs::train(
+        trainer,
+        &settings.clone().into(),
+        (settings.epochs, settings.patience),
+        train,
+        validation,
+        context,
+    )
 }
 
 struct Training<'a> {
@@ -128,7 +156,12 @@ impl Trainer for Training<'_> {
     }
 
     fn model(&self, _: f64) -> Result<Model> {
-        Ok(Model { settings: self.settings.clone(), mean: self.mean, trained: self.trained.clone(), network: self.engine.network()? })
+        Ok(Model {
+            settings: self.settings.clone(),
+            mean: self.mean,
+            trained: self.trained.clone(),
+            network: self.engine.network()?,
+        })
     }
 
     fn state(&self) -> Result<Vec<NamedTensor>> {
@@ -157,18 +190,25 @@ pub struct Model {
 impl Model {
     pub(crate) fn restore(settings: Settings, tensors: &Tensors) -> Result<Self> {
         let network = Network::restore(settings.shape(0), tensors)?;
-        let trained = tensors.values("trained", &[Some(network.shape.width)])?.into_iter().map(|t| t > 0.0).collect();
+        let trained =
+            tensors.values("trained", &[Some(network.shape.width)])?.into_iter().map(|t| t > 0.0).collect();
         Ok(Self { mean: tensors.scalar("mean")?, trained, network, settings })
     }
 
     fn offset(&self) -> f32 {
         if self.settings.center { self.mean } else { 0.0 }
     }
+
+    fn reader(&self) -> Reader<'_> {
+        Reader { network: &self.network, offset: self.offset(), trained: &self.trained, fallback: self.mean }
+    }
 }
 
-impl Trained for Model {
+impl Predictor for Model {
+    type State = Row;
+
     fn settings(&self) -> ModelSettings {
-        ModelSettings::Deeprec(self.settings.clone())
+        self.settings.clone().into()
     }
 
     fn parameters(&self) -> usize {
@@ -178,17 +218,31 @@ impl Trained for Model {
     fn tensors(&self) -> Vec<NamedTensor> {
         let mut tensors = tensors_of(&self.network);
         tensors.push(NamedTensor::scalar("mean", self.mean));
-        tensors.push(NamedTensor::new("trained", &[self.trained.len()], self.trained.iter().map(|t| f32::from(u8::from(*t))).collect()));
+        tensors.push(NamedTensor::new(
+            "trained",
+            &[self.trained.len()],
+            self.trained.iter().map(|t| f32::from(u8::from(*t))).collect(),
+        ));
         tensors
     }
 
-    fn as_rating(&self) -> Option<&dyn RatingModel> {
-        Some(self)
+    fn start(&self, _: u32, known: History<'_>) -> Row {
+        self.reader().start(known)
     }
-}
 
-impl RatingModel for Model {
-    fn start<'a>(&'a self, _: u32, known: History<'_>) -> Box<dyn UserState + 'a> {
-        Box::new(Reader::new(&self.network, self.offset(), &self.trained, self.mean, known))
+    fn update(&self, row: &mut Row, item: u32, value: f32, _: i64) {
+        self.reader().update(row, item, value);
+    }
+
+    fn predict(&self, row: &Row, item: u32, _: i64) -> f32 {
+        self.reader().predict(row, item)
+    }
+
+    fn write_state(&self, row: &Row) -> Vec<u8> {
+        state::to_bytes(row)
+    }
+
+    fn read_state(&self, bytes: &[u8]) -> Option<Row> {
+        state::from_bytes(bytes).filter(|row| self.reader().fits(row))
     }
 }

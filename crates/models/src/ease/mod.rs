@@ -13,9 +13,9 @@
 
 use crate::error::within;
 use crate::kernels::add;
-use crate::ranking::{Scorer, begin, distinct, popularity, require_rows};
+use crate::ranking::{RowScorer, begin, distinct, popularity, require_rows};
 use crate::tensors::{NamedTensor, Tensors};
-use crate::{FitContext, Fitted, ModelError, ModelSettings, Recommender, Result, Trained};
+use crate::{Algorithm, BoxedModel, FitContext, Fitted, ModelError, ModelSettings, Result};
 use faer::linalg::solvers::DenseSolveCore;
 use faer::{Mat, Side};
 use foretaste_data::{Histories, History};
@@ -39,14 +39,26 @@ impl Default for Settings {
     }
 }
 
-impl Settings {
-    /// Checks ranges.
-    ///
-    /// # Errors
-    /// [`ModelError::Setting`] naming the setting and its range.
-    pub fn check(&self) -> Result<()> {
+impl Algorithm for Settings {
+    const NAME: &'static str = NAME;
+    const TITLE: &'static str = "EASE";
+    const SEARCH_SPACE: &'static str = include_str!("search.toml");
+
+    fn check(&self) -> Result<()> {
         within(NAME, "regularization", self.regularization, 1e-3, 1e7)?;
         within(NAME, "max_items", self.max_items, 1, 200_000)
+    }
+
+    fn fit(&self, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Result<Fitted> {
+        fit(self, train, validation, context)
+    }
+
+    fn restore(&self, tensors: &Tensors) -> Result<BoxedModel> {
+        Ok(Box::new(Model::restore(self.clone(), tensors)?))
+    }
+
+    fn predicts_ratings(&self) -> bool {
+        false
     }
 }
 
@@ -67,24 +79,37 @@ pub fn fit(settings: &Settings, train: &Histories, _: Option<&Histories>, _: &Fi
     let n = train.n_items();
     if n > settings.max_items {
         let memory = (n * n * 12) as f64 / 1e9;
-        let reason = format!("{n} items are more than max_items = {}; raising it takes about {memory:.0} GB, or take sims or ials", settings.max_items);
+        let reason = format!(
+            "{n} items are more than max_items = {}; raising it takes about {memory:.0} GB, or take sims or ials",
+            settings.max_items
+        );
         return Err(ModelError::Training { model: NAME, reason });
     }
-    let owned: Vec<Vec<u32>> = (0..train.n_users() as u32).into_par_iter().map(|user| distinct(train.user(user).items)).collect();
+    let owned: Vec<Vec<u32>> =
+        (0..train.n_users() as u32).into_par_iter().map(|user| distinct(train.user(user).items)).collect();
     let mut holders = vec![Vec::new(); n];
-    owned.iter().enumerate().for_each(|(user, items)| items.iter().for_each(|item| holders[*item as usize].push(user)));
+    owned
+        .iter()
+        .enumerate()
+        .for_each(|(user, items)| items.iter().for_each(|item| holders[*item as usize].push(user)));
     // X'X, an item's row at a time.
     let mut gram = vec![0.0_f32; n * n];
-    gram.par_chunks_mut(n).zip(&holders).for_each(|(row, users)| users.iter().flat_map(|user| &owned[*user]).for_each(|item| row[*item as usize] += 1.0));
-    let matrix = Mat::from_fn(n, n, |i, j| gram[i * n + j] + if i == j { settings.regularization } else { 0.0 });
-    let factored =
-        matrix.llt(Side::Lower).map_err(|e| ModelError::Training { model: NAME, reason: format!("X'X is not positive ({e:?}); raise regularization") })?;
+    gram.par_chunks_mut(n).zip(&holders).for_each(|(row, users)| {
+        users.iter().flat_map(|user| &owned[*user]).for_each(|item| row[*item as usize] += 1.0)
+    });
+    let matrix =
+        Mat::from_fn(n, n, |i, j| gram[i * n + j] + if i == j { settings.regularization } else { 0.0 });
+    let factored = matrix.llt(Side::Lower).map_err(|e| ModelError::Training {
+        model: NAME,
+        reason: format!("X'X is not positive ({e:?}); raise regularization"),
+    })?;
     let inverse = factored.inverse();
     let mut coefficients = gram;
-    coefficients
-        .par_chunks_mut(n)
-        .enumerate()
-        .for_each(|(i, row)| row.iter_mut().enumerate().for_each(|(j, b)| *b = if i == j { 0.0 } else { -inverse[(i, j)] / inverse[(j, j)] }));
+    coefficients.par_chunks_mut(n).enumerate().for_each(|(i, row)| {
+        row.iter_mut()
+            .enumerate()
+            .for_each(|(j, b)| *b = if i == j { 0.0 } else { -inverse[(i, j)] / inverse[(j, j)] })
+    });
     let model = Model { settings: settings.clone(), coefficients, popularity: popularity(train) };
     Ok(Fitted { model: Box::new(model), curve: Vec::new(), best_epoch: 0 })
 }
@@ -97,19 +122,9 @@ impl Model {
     }
 }
 
-impl Scorer for Model {
-    fn score(&self, _: u32, known: History<'_>, _: i64, out: &mut [f32]) {
-        let n = self.popularity.len();
-        begin(out, self.popularity.iter().copied());
-        for item in distinct(known.items).into_iter().filter(|item| (*item as usize) < n) {
-            add(out, &self.coefficients[item as usize * n..(item as usize + 1) * n], 1.0);
-        }
-    }
-}
-
-impl Trained for Model {
+impl RowScorer for Model {
     fn settings(&self) -> ModelSettings {
-        ModelSettings::Ease(self.settings.clone())
+        self.settings.clone().into()
     }
 
     fn parameters(&self) -> usize {
@@ -118,11 +133,18 @@ impl Trained for Model {
 
     fn tensors(&self) -> Vec<NamedTensor> {
         let n = self.popularity.len();
-        vec![NamedTensor::new("coefficients", &[n, n], self.coefficients.clone()), NamedTensor::new("popularity", &[n], self.popularity.clone())]
+        vec![
+            NamedTensor::new("coefficients", &[n, n], self.coefficients.clone()),
+            NamedTensor::new("popularity", &[n], self.popularity.clone()),
+        ]
     }
 
-    fn as_recommender(&self) -> Option<&dyn Recommender> {
-        Some(self)
+    fn score(&self, _: u32, known: History<'_>, _: i64, out: &mut [f32]) {
+        let n = self.popularity.len();
+        begin(out, self.popularity.iter().copied());
+        for item in distinct(known.items).into_iter().filter(|item| (*item as usize) < n) {
+            add(out, &self.coefficients[item as usize * n..(item as usize + 1) * n], 1.0);
+        }
     }
 }
 
@@ -148,16 +170,19 @@ mod tests {
         for i in 0..4 {
             assert_eq!(b[i * 4 + i], 0.0);
             for j in (0..4).filter(|j| *j != i) {
-                let gradient: f32 =
-                    (0..4).map(|k| (gram(i as u32, k as u32) + if i == k { 0.5 } else { 0.0 }) * b[k * 4 + j]).sum::<f32>() - gram(i as u32, j as u32);
+                let gradient: f32 = (0..4)
+                    .map(|k| (gram(i as u32, k as u32) + if i == k { 0.5 } else { 0.0 }) * b[k * 4 + j])
+                    .sum::<f32>()
+                    - gram(i as u32, j as u32);
                 assert!(gradient.abs() < 1e-4, "{i} {j}: {gradient}");
             }
         }
         let mut scores = vec![0.0; 4];
-        fitted.model.rank(9, train.user(2)).scores(0, &mut scores);
+        fitted.model.scores(&fitted.model.start(9, train.user(2)), 0, &mut scores);
         assert!((scores[1] - (b[1] + b[3 * 4 + 1])).abs() < 1e-5);
         let few = Settings { max_items: 3, ..settings };
-        let refused = fit(&few, &train, None, &FitContext::new(0, &Device::flex())).err().unwrap().to_string();
+        let refused =
+            fit(&few, &train, None, &FitContext::new(0, &Device::flex())).err().unwrap().to_string();
         assert!(refused.contains("4 items are more than max_items = 3"), "{refused}");
     }
 }

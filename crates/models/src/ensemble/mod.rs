@@ -13,8 +13,12 @@
 //! members' own fallbacks. Revealed ratings go to every member.
 
 use crate::error::within;
+use crate::model::scores_by_rating;
 use crate::tensors::{NamedTensor, Tensors};
-use crate::{FitContext, Fitted, Kind, ModelError, ModelSettings, RankingState, RatingModel, Recommender, Result, Trained, UserState};
+use crate::{
+    Algorithm, BoxedModel, FitContext, Fitted, Kind, ModelError, ModelSettings, Predictor, Result, Trained,
+    UserState, state,
+};
 use foretaste_data::{Histories, History};
 use std::sync::Arc;
 
@@ -58,8 +62,9 @@ pub struct Member {
 impl Default for Settings {
     /// The mean of two simple models.
     fn default() -> Self {
-        let member = |kind: Kind| Member { model: kind.name().into(), weight: 0.5, settings: toml::Table::new() };
-        Self { by: By::Ratings, intercept: 0.0, members: vec![member(Kind::Biases), member(Kind::Pmf)] }
+        let member =
+            |kind: Kind| Member { model: kind.name().into(), weight: 0.5, settings: toml::Table::new() };
+        Self { by: By::Ratings, intercept: 0.0, members: vec![member(Kind::BIASES), member(Kind::PMF)] }
     }
 }
 
@@ -70,8 +75,14 @@ impl Settings {
     /// Never: settings are plain.
     #[must_use]
     pub fn of(members: &[(ModelSettings, f32)], intercept: f32) -> Self {
-        let table = |settings: &ModelSettings| settings.to_toml().parse().unwrap_or_else(|e| panic!("settings are plain: {e}"));
-        let member = |(settings, weight): &(ModelSettings, f32)| Member { model: settings.kind().name().into(), weight: *weight, settings: table(settings) };
+        let table = |settings: &ModelSettings| {
+            settings.to_toml().parse().unwrap_or_else(|e| panic!("settings are plain: {e}"))
+        };
+        let member = |(settings, weight): &(ModelSettings, f32)| Member {
+            model: settings.kind().name().into(),
+            weight: *weight,
+            settings: table(settings),
+        };
         Self { by: By::Ratings, intercept, members: members.iter().map(member).collect() }
     }
 
@@ -90,20 +101,42 @@ impl Settings {
         let read = |member: &Member| {
             let kind: Kind = member.model.parse().map_err(fail)?;
             let settings = kind.settings(member.settings.clone())?;
-            if self.by == By::Ranks || settings.predicts_ratings() { Ok(settings) } else { Err(fail(format!("{} predicts no ratings", member.model))) }
+            if self.by == By::Ranks || settings.predicts_ratings() {
+                Ok(settings)
+            } else {
+                Err(fail(format!("{} predicts no ratings", member.model)))
+            }
         };
         self.members.iter().map(read).collect()
     }
+}
 
-    /// Checks ranges, and every member's settings.
-    ///
-    /// # Errors
-    /// [`ModelError::Setting`] naming the setting and its range.
-    pub fn check(&self) -> Result<()> {
+impl Algorithm for Settings {
+    const NAME: &'static str = NAME;
+    const TITLE: &'static str = "Ensemble";
+    const SEARCH_SPACE: &'static str = include_str!("search.toml");
+
+    fn check(&self) -> Result<()> {
         within(NAME, "intercept", self.intercept, -1e6, 1e6)?;
         within(NAME, "members", self.members.len(), 1, 64)?;
         self.members.iter().try_for_each(|member| within(NAME, "weight", member.weight, -100.0, 100.0))?;
         self.member_settings().map(drop)
+    }
+
+    fn fit(&self, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Result<Fitted> {
+        fit(self, train, validation, context)
+    }
+
+    fn restore(&self, tensors: &Tensors) -> Result<BoxedModel> {
+        Ok(Box::new(Model::restore(self.clone(), tensors)?))
+    }
+
+    fn predicts_ratings(&self) -> bool {
+        self.by == By::Ratings
+    }
+
+    fn is_transductive(&self) -> bool {
+        self.member_settings().is_ok_and(|members| members.iter().any(ModelSettings::is_transductive))
     }
 }
 
@@ -117,18 +150,30 @@ pub struct Model {
 ///
 /// # Errors
 /// What the members meet.
-pub fn fit(settings: &Settings, train: &Histories, _: Option<&Histories>, context: &FitContext) -> Result<Fitted> {
+pub fn fit(
+    settings: &Settings,
+    train: &Histories,
+    _: Option<&Histories>,
+    context: &FitContext,
+) -> Result<Fitted> {
     let mut members = Vec::with_capacity(settings.members.len());
     for (index, member) in settings.member_settings()?.iter().enumerate() {
         context.go_on()?;
         // An interrupted member goes on; those before it are trained again.
         let folder = context.checkpoint.map(|folder| folder.join(format!("member-{index}")));
         if let Some(folder) = &folder {
-            std::fs::create_dir_all(folder).map_err(|e| ModelError::saved(folder, format!("cannot create: {e}")))?;
+            std::fs::create_dir_all(folder)
+                .map_err(|e| ModelError::saved(folder, format!("cannot create: {e}")))?;
         }
-        members.push(Arc::from(member.fit(train, None, &FitContext { checkpoint: folder.as_deref(), ..*context })?.model));
+        members.push(Arc::from(
+            member.fit(train, None, &FitContext { checkpoint: folder.as_deref(), ..*context })?.model,
+        ));
     }
-    Ok(Fitted { model: Box::new(Model { settings: settings.clone(), members }), curve: Vec::new(), best_epoch: 0 })
+    Ok(Fitted {
+        model: Box::new(Model { settings: settings.clone(), members }),
+        curve: Vec::new(),
+        best_epoch: 0,
+    })
 }
 
 impl Model {
@@ -143,7 +188,9 @@ impl Model {
     }
 
     pub(crate) fn restore(settings: Settings, tensors: &Tensors) -> Result<Self> {
-        let restore = |(at, member): (usize, &ModelSettings)| Ok(Arc::from(member.kind().restore(member, &tensors.under(&prefix(at)))?));
+        let restore = |(at, member): (usize, &ModelSettings)| {
+            Ok(Arc::from(member.restore(&tensors.under(&prefix(at)))?))
+        };
         let members = settings.member_settings()?.iter().enumerate().map(restore).collect::<Result<_>>()?;
         Ok(Self { settings, members })
     }
@@ -153,24 +200,23 @@ fn prefix(member: usize) -> String {
     format!("member.{member}.")
 }
 
-struct State<'a> {
-    intercept: f32,
-    members: Vec<(f32, Box<dyn UserState + 'a>)>,
-}
+/// What is added to a rank (Cormack et al. 2009).
+const FUSION: f32 = 60.0;
 
-impl UserState for State<'_> {
-    fn predict(&self, item: u32, timestamp: i64) -> f32 {
-        self.members.iter().fold(self.intercept, |sum, (weight, state)| sum + weight * state.predict(item, timestamp))
-    }
-
-    fn reveal(&mut self, item: u32, value: f32, timestamp: i64) {
-        self.members.iter_mut().for_each(|(_, state)| state.reveal(item, value, timestamp));
+impl Model {
+    /// Every member with its weight.
+    fn weighted(&self) -> impl Iterator<Item = (f32, &dyn Trained)> {
+        let weights = self.settings.members.iter().map(|member| member.weight);
+        weights.zip(self.members.iter().map(Arc::as_ref))
     }
 }
 
-impl Trained for Model {
+impl Predictor for Model {
+    /// A state a member.
+    type State = Vec<UserState>;
+
     fn settings(&self) -> ModelSettings {
-        ModelSettings::Ensemble(self.settings.clone())
+        self.settings.clone().into()
     }
 
     fn parameters(&self) -> usize {
@@ -180,55 +226,71 @@ impl Trained for Model {
     fn tensors(&self) -> Vec<NamedTensor> {
         let mut tensors = Vec::new();
         for (at, member) in self.members.iter().enumerate() {
-            tensors.extend(member.tensors().into_iter().map(|tensor| NamedTensor { name: prefix(at) + &tensor.name, ..tensor }));
+            tensors.extend(
+                member
+                    .tensors()
+                    .into_iter()
+                    .map(|tensor| NamedTensor { name: prefix(at) + &tensor.name, ..tensor }),
+            );
         }
         tensors
     }
 
-    fn as_rating(&self) -> Option<&dyn RatingModel> {
-        (self.settings.by == By::Ratings).then_some(self)
+    fn rates(&self) -> bool {
+        self.settings.by == By::Ratings
     }
 
-    fn as_recommender(&self) -> Option<&dyn Recommender> {
-        (self.settings.by == By::Ranks).then_some(self)
+    fn start(&self, user: u32, known: History<'_>) -> Vec<UserState> {
+        self.members.iter().map(|member| member.start(user, known)).collect()
     }
-}
 
-/// What is added to a rank (Cormack et al. 2009).
-const FUSION: f32 = 60.0;
+    fn update(&self, states: &mut Vec<UserState>, item: u32, value: f32, timestamp: i64) {
+        self.members
+            .iter()
+            .zip(states)
+            .for_each(|(member, state)| member.update(state, item, value, timestamp));
+    }
 
-/// The members' states of one user.
-struct Fused<'a>(Vec<(f32, Box<dyn RankingState + 'a>)>);
+    fn predict(&self, states: &Vec<UserState>, item: u32, timestamp: i64) -> f32 {
+        let rated = |(model, state): (&dyn Trained, &UserState)| {
+            model.as_rating().map_or(f32::NAN, |model| model.expected(state, item, timestamp))
+        };
+        self.weighted().zip(states).fold(self.settings.intercept, |sum, ((weight, model), state)| {
+            sum + weight * rated((model, state))
+        })
+    }
 
-impl RankingState for Fused<'_> {
-    fn scores(&self, timestamp: i64, out: &mut [f32]) {
+    fn scores(&self, states: &Vec<UserState>, timestamp: i64, out: &mut [f32]) {
+        if self.rates() {
+            return scores_by_rating(self, states, timestamp, out);
+        }
         out.fill(0.0);
         let (mut scores, mut order) = (vec![0.0_f32; out.len()], Vec::with_capacity(out.len()));
-        for (weight, state) in &self.0 {
-            state.scores(timestamp, &mut scores);
+        for ((weight, model), state) in self.weighted().zip(states) {
+            model.scores(state, timestamp, &mut scores);
             order.clear();
             order.extend(0..out.len() as u32);
-            order.sort_unstable_by(|a, b| scores[*b as usize].total_cmp(&scores[*a as usize]).then(a.cmp(b)));
-            order.iter().enumerate().for_each(|(place, item)| out[*item as usize] += weight / (FUSION + 1.0 + place as f32));
+            order.sort_unstable_by(|a: &u32, b| {
+                scores[*b as usize].total_cmp(&scores[*a as usize]).then(a.cmp(b))
+            });
+            for (place, item) in order.iter().enumerate() {
+                out[*item as usize] += weight / (FUSION + 1.0 + place as f32);
+            }
         }
     }
 
-    fn reveal(&mut self, item: u32, value: f32, timestamp: i64) {
-        self.0.iter_mut().for_each(|(_, state)| state.reveal(item, value, timestamp));
+    fn write_state(&self, states: &Vec<UserState>) -> Vec<u8> {
+        let bytes: Vec<Vec<u8>> =
+            self.members.iter().zip(states).map(|(member, state)| member.state_to_bytes(state)).collect();
+        state::to_bytes(&bytes)
     }
-}
 
-impl Recommender for Model {
-    fn ranking<'a>(&'a self, user: u32, known: History<'_>) -> Box<dyn RankingState + 'a> {
-        let states = self.settings.members.iter().zip(&self.members).map(|(member, model)| (member.weight, model.rank(user, known)));
-        Box::new(Fused(states.collect()))
-    }
-}
-
-impl RatingModel for Model {
-    fn start<'a>(&'a self, user: u32, known: History<'_>) -> Box<dyn UserState + 'a> {
-        let states = self.settings.members.iter().zip(&self.members).filter_map(|(member, model)| Some((member.weight, model.as_rating()?.start(user, known))));
-        Box::new(State { intercept: self.settings.intercept, members: states.collect() })
+    fn read_state(&self, bytes: &[u8]) -> Option<Vec<UserState>> {
+        let bytes: Vec<Vec<u8>> = state::from_bytes(bytes)?;
+        if bytes.len() != self.members.len() {
+            return None;
+        }
+        self.members.iter().zip(&bytes).map(|(member, bytes)| member.state_from_bytes(bytes).ok()).collect()
     }
 }
 
@@ -243,13 +305,13 @@ mod tests {
         let asked = Histories::new(vec![0, 0, 2], vec![1, 0], vec![4.0, 2.0], vec![5, 6], 2);
         let device = Device::flex();
         let context = FitContext::new(0, &device);
-        let parts = [Kind::Biases.defaults(), Kind::RollingAverage.defaults()];
+        let parts = [Kind::BIASES.defaults(), Kind::ROLLING_AVERAGE.defaults()];
         let predict = |settings: &ModelSettings| {
             let model = settings.fit(&train, None, &context).unwrap().model;
             Reading::ALL.map(|reading| model.ratings().unwrap().predict(&train, &asked, reading))
         };
         let sum = Settings::of(&[(parts[0].clone(), 0.75), (parts[1].clone(), 0.5)], -0.25);
-        let (one, two, both) = (predict(&parts[0]), predict(&parts[1]), predict(&ModelSettings::Ensemble(sum)));
+        let (one, two, both) = (predict(&parts[0]), predict(&parts[1]), predict(&sum.into()));
         for reading in 0..2 {
             for row in 0..2 {
                 let by_hand = -0.25 + 0.75 * one[reading][row] + 0.5 * two[reading][row];
@@ -261,23 +323,35 @@ mod tests {
     #[test]
     fn ranks_are_fused_by_hand() {
         // Item 0 three times, 1 twice, 2 once, for whoever; user 0 took 3 lately and nobody else did.
-        let train = Histories::new(vec![0, 3, 5, 7], vec![0, 1, 3, 0, 1, 0, 2], vec![1.0; 7], (0..7).collect::<Vec<_>>(), 4);
+        let train = Histories::new(
+            vec![0, 3, 5, 7],
+            vec![0, 1, 3, 0, 1, 0, 2],
+            vec![1.0; 7],
+            (0..7).collect::<Vec<_>>(),
+            4,
+        );
         let device = Device::flex();
         let context = FitContext::new(0, &device);
-        let parts = [Kind::Popularity.defaults(), Kind::Popularity.settings("by = \"user\"".parse().unwrap()).unwrap()];
+        let parts = [
+            Kind::POPULARITY.defaults(),
+            Kind::POPULARITY.settings("by = \"user\"".parse().unwrap()).unwrap(),
+        ];
         let settings = Settings::of_ranks(&[(parts[0].clone(), 1.0), (parts[1].clone(), 2.0)]);
-        let model = ModelSettings::Ensemble(settings.clone()).fit(&train, None, &context).unwrap().model;
+        let model = ModelSettings::from(settings.clone()).fit(&train, None, &context).unwrap().model;
         assert!(model.as_rating().is_none());
         let scores = |model: &dyn Trained| {
             let mut scores = vec![0.0; 4];
-            model.rank(0, train.user(0)).scores(9, &mut scores);
+            model.scores(&model.start(0, train.user(0)), 9, &mut scores);
             scores
         };
-        let place = |scores: &[f32], item: usize| 1 + (0..4).filter(|other| (scores[*other], item) > (scores[item], *other)).count();
+        let place = |scores: &[f32], item: usize| {
+            1 + (0..4).filter(|other| (scores[*other], item) > (scores[item], *other)).count()
+        };
         let own = parts.map(|part| scores(part.fit(&train, None, &context).unwrap().model.as_ref()));
         let fused = scores(model.as_ref());
         for item in 0..4 {
-            let by_hand = 1.0 / (60.0 + place(&own[0], item) as f32) + 2.0 / (60.0 + place(&own[1], item) as f32);
+            let by_hand =
+                1.0 / (60.0 + place(&own[0], item) as f32) + 2.0 / (60.0 + place(&own[1], item) as f32);
             assert!((fused[item] - by_hand).abs() < 1e-6, "{item}: {fused:?} {own:?}");
         }
         // Saved and loaded it is the same.
@@ -289,10 +363,13 @@ mod tests {
 
     #[test]
     fn members_are_checked() {
-        let bad = |text: &str| Kind::Ensemble.settings(text.parse().unwrap()).unwrap_err().to_string();
+        let bad = |text: &str| Kind::ENSEMBLE.settings(text.parse().unwrap()).unwrap_err().to_string();
         assert!(bad("members = []").contains("ensemble.members"));
         assert!(bad("members = [{ model = \"ease\", weight = 1.0 }]").contains("predicts no ratings"));
-        assert!(bad("members = [{ model = \"pmf\", weight = 1.0, settings = { factors = 0 } }]").contains("pmf.factors"));
+        assert!(
+            bad("members = [{ model = \"pmf\", weight = 1.0, settings = { factors = 0 } }]")
+                .contains("pmf.factors")
+        );
         assert!(bad("members = [{ model = \"svd\", weight = 1.0 }]").contains("unknown model"));
     }
 }

@@ -54,7 +54,8 @@ pub(crate) enum Table {
 }
 
 impl Table {
-    const ALL: [(Self, &'static str); 3] = [(Self::Items, "Items"), (Self::Interactions, "Interactions"), (Self::CurrentUser, "CurrentUser")];
+    const ALL: [(Self, &'static str); 3] =
+        [(Self::Items, "Items"), (Self::Interactions, "Interactions"), (Self::CurrentUser, "CurrentUser")];
 }
 
 /// How a field is compared.
@@ -71,8 +72,14 @@ pub(crate) enum Test {
 }
 
 impl Test {
-    const COMPARISONS: [(Self, &'static str); 6] =
-        [(Self::NotEqual, "!="), (Self::LessOrEqual, "<="), (Self::GreaterOrEqual, ">="), (Self::Equal, "="), (Self::Less, "<"), (Self::Greater, ">")];
+    const COMPARISONS: [(Self, &'static str); 6] = [
+        (Self::NotEqual, "!="),
+        (Self::LessOrEqual, "<="),
+        (Self::GreaterOrEqual, ">="),
+        (Self::Equal, "="),
+        (Self::Less, "<"),
+        (Self::Greater, ">"),
+    ];
 }
 
 /// What a field is compared with.
@@ -132,19 +139,30 @@ impl fmt::Display for Clause {
         match self.test {
             Test::In => write!(f, "IN ({})", list()),
             Test::NotIn => write!(f, "NOT IN ({})", list()),
-            test => write!(f, "{} {}", Test::COMPARISONS.iter().find(|(t, _)| *t == test).map_or("", |(_, sign)| sign), list()),
+            test => write!(
+                f,
+                "{} {}",
+                Test::COMPARISONS.iter().find(|(t, _)| *t == test).map_or("", |(_, sign)| sign),
+                list()
+            ),
         }
     }
 }
 
 fn shown(condition: &Condition) -> String {
-    let all = |clauses: &Vec<Clause>| clauses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" AND ");
+    let all =
+        |clauses: &Vec<Clause>| clauses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" AND ");
     condition.iter().map(all).collect::<Vec<_>>().join(" OR ")
 }
 
 impl fmt::Display for Filter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ItemID WHERE {}", if self.include { "INCLUDE" } else { "EXCLUDE" }, shown(&self.condition))?;
+        write!(
+            f,
+            "{} ItemID WHERE {}",
+            if self.include { "INCLUDE" } else { "EXCLUDE" },
+            shown(&self.condition)
+        )?;
         self.only_if.iter().try_for_each(|condition| write!(f, " IF {}", shown(condition)))
     }
 }
@@ -182,22 +200,39 @@ impl Filter {
     ///
     /// # Errors
     /// [`FilterError`] for a field or parameter that does not exist, naming those that do.
-    pub fn with<'a>(&self, facts: Facts<'a>, parameters: &HashMap<String, Vec<String>>) -> Result<Allowed<'a>, FilterError> {
+    pub fn with<'a>(
+        &self,
+        facts: Facts<'a>,
+        parameters: &HashMap<String, Vec<String>>,
+    ) -> Result<Allowed<'a>, FilterError> {
         let ready = |condition: &Condition| -> Result<Vec<Vec<Ready>>, FilterError> {
-            condition.iter().map(|clauses| clauses.iter().map(|clause| self.ready(clause, facts, parameters)).collect()).collect()
+            condition
+                .iter()
+                .map(|clauses| clauses.iter().map(|clause| self.ready(clause, facts, parameters)).collect())
+                .collect()
         };
         let only_if = self.only_if.as_ref().map_or(Ok(Vec::new()), ready)?;
         Ok(Allowed { facts, include: self.include, condition: ready(&self.condition)?, only_if })
     }
 
-    fn ready(&self, clause: &Clause, facts: Facts, parameters: &HashMap<String, Vec<String>>) -> Result<Ready, FilterError> {
-        let fail = |reason: String| FilterError { text: self.text.clone(), position: clause.position, reason };
+    fn ready(
+        &self,
+        clause: &Clause,
+        facts: Facts,
+        parameters: &HashMap<String, Vec<String>>,
+    ) -> Result<Ready, FilterError> {
+        let fail =
+            |reason: String| FilterError { text: self.text.clone(), position: clause.position, reason };
         let mut values: Vec<Value> = Vec::new();
         for value in &clause.values {
             match value {
                 Value::Parameter(name) => {
-                    let given = parameters.get(name).ok_or_else(|| fail(format!("no value was given for the parameter ${name}")))?;
-                    values.extend(given.iter().map(|value| value.parse().map_or_else(|_| Value::Text(value.clone()), Value::Number)));
+                    let given = parameters
+                        .get(name)
+                        .ok_or_else(|| fail(format!("no value was given for the parameter ${name}")))?;
+                    values.extend(given.iter().map(|value| {
+                        value.parse().map_or_else(|_| Value::Text(value.clone()), Value::Number)
+                    }));
                 }
                 value => values.push(value.clone()),
             }
@@ -221,23 +256,42 @@ impl Filter {
         let negated = matches!(clause.test, Test::NotIn | Test::NotEqual);
         let attributes = match clause.table {
             Table::Interactions if clause.field.eq_ignore_ascii_case("event_type") => {
-                let events = values.iter().map(|value| if let Value::Text(text) = value { text.clone() } else { value.to_string() }).collect();
+                let events = values
+                    .iter()
+                    .map(|value| if let Value::Text(text) = value { text.clone() } else { value.to_string() })
+                    .collect();
                 return Ok(Ready { table: clause.table, codes: Vec::new(), events, negated });
             }
-            Table::Interactions => return Err(fail(format!("interactions have no field {}; known is EVENT_TYPE", clause.field))),
+            Table::Interactions => {
+                return Err(fail(format!(
+                    "interactions have no field {}; known is EVENT_TYPE",
+                    clause.field
+                )));
+            }
             Table::Items => facts.items,
             Table::CurrentUser => facts.users,
         };
         let name = if clause.table == Table::Items { "items" } else { "users" };
-        let attributes = attributes.ok_or_else(|| fail(format!("nothing is known of {name}: give the table of their attributes")))?;
-        let parts: Vec<(&str, &str)> = attributes.names().iter().filter_map(|name| name.split_once('=')).collect();
+        let attributes = attributes
+            .ok_or_else(|| fail(format!("nothing is known of {name}: give the table of their attributes")))?;
+        let parts: Vec<(&str, &str)> =
+            attributes.names().iter().filter_map(|name| name.split_once('=')).collect();
         let mine = |column: &str| column.eq_ignore_ascii_case(&clause.field);
         if !parts.iter().any(|(column, _)| mine(column)) {
             let mut known: Vec<&str> = parts.iter().map(|(column, _)| *column).collect();
             known.dedup();
-            return Err(fail(format!("{name} have no field {}; known are {}", clause.field, known.join(", "))));
+            return Err(fail(format!(
+                "{name} have no field {}; known are {}",
+                clause.field,
+                known.join(", ")
+            )));
         }
-        Ok(Ready { table: clause.table, codes: parts.iter().map(|(column, value)| mine(column) && holds(value)).collect(), events: Vec::new(), negated })
+        Ok(Ready {
+            table: clause.table,
+            codes: parts.iter().map(|(column, value)| mine(column) && holds(value)).collect(),
+            events: Vec::new(),
+            negated,
+        })
     }
 }
 
@@ -250,12 +304,18 @@ impl Allowed<'_> {
         let holds = |ready: &Ready, item: Option<u32>| {
             let found = match ready.table {
                 Table::CurrentUser => of_user.iter().any(|code| ready.codes[*code as usize]),
-                Table::Items => item.zip(self.facts.items).is_some_and(|(item, items)| items.of(item).iter().any(|code| ready.codes[*code as usize])),
-                Table::Interactions => events.iter().any(|(own, event)| Some(*own) == item && ready.events.iter().any(|e| e == "*" || e == event)),
+                Table::Items => item.zip(self.facts.items).is_some_and(|(item, items)| {
+                    items.of(item).iter().any(|code| ready.codes[*code as usize])
+                }),
+                Table::Interactions => events.iter().any(|(own, event)| {
+                    Some(*own) == item && ready.events.iter().any(|e| e == "*" || e == event)
+                }),
             };
             found != ready.negated
         };
-        let meets = |condition: &[Vec<Ready>], item: Option<u32>| condition.iter().any(|all| all.iter().all(|ready| holds(ready, item)));
+        let meets = |condition: &[Vec<Ready>], item: Option<u32>| {
+            condition.iter().any(|all| all.iter().all(|ready| holds(ready, item)))
+        };
         if !self.only_if.is_empty() && !meets(&self.only_if, None) {
             return vec![true; n_items];
         }

@@ -18,8 +18,13 @@ pub(super) fn filter(text: &str) -> Result<Filter, FilterError> {
     parser.keyword("ItemID")?;
     parser.keyword("WHERE")?;
     let condition = parser.condition()?;
-    let only_if = if parser.rest().is_empty() { None } else { parser.keyword("IF").and_then(|()| parser.condition()).map(Some)? };
-    if let Some(clause) = only_if.iter().flatten().flatten().find(|clause| clause.table != Table::CurrentUser) {
+    let only_if = if parser.rest().is_empty() {
+        None
+    } else {
+        parser.keyword("IF").and_then(|()| parser.condition()).map(Some)?
+    };
+    if let Some(clause) = only_if.iter().flatten().flatten().find(|clause| clause.table != Table::CurrentUser)
+    {
         return Err(parser.fail(clause.position, "after IF stand conditions on CurrentUser alone"));
     }
     if !parser.rest().is_empty() {
@@ -66,7 +71,11 @@ impl<'a> Parser<'a> {
     }
 
     fn keyword(&mut self, keyword: &str) -> Result<(), FilterError> {
-        if self.takes(keyword) { Ok(()) } else { Err(self.fail(self.at, &format!("{keyword} is expected here"))) }
+        if self.takes(keyword) {
+            Ok(())
+        } else {
+            Err(self.fail(self.at, &format!("{keyword} is expected here")))
+        }
     }
 
     fn sign(&mut self, sign: &str) -> Result<(), FilterError> {
@@ -97,7 +106,8 @@ impl<'a> Parser<'a> {
         self.rest();
         let position = self.at;
         let name = self.word();
-        let Some((table, _)) = Table::ALL.into_iter().find(|(_, known)| known.eq_ignore_ascii_case(name)) else {
+        let Some((table, _)) = Table::ALL.into_iter().find(|(_, known)| known.eq_ignore_ascii_case(name))
+        else {
             return Err(self.fail(position, "a condition begins with Items., Interactions. or CurrentUser."));
         };
         self.sign(".")?;
@@ -117,11 +127,20 @@ impl<'a> Parser<'a> {
                 values.push(self.value()?);
             }
             self.sign(")")?;
-            return Ok(Clause { table, field, test: if negated { Test::NotIn } else { Test::In }, values, position });
+            return Ok(Clause {
+                table,
+                field,
+                test: if negated { Test::NotIn } else { Test::In },
+                values,
+                position,
+            });
         }
         let rest = self.rest();
-        let Some((test, sign)) = Test::COMPARISONS.into_iter().find(|(_, sign)| rest.starts_with(sign)) else {
-            return Err(self.fail(self.at, "IN, NOT IN or a comparison (=, !=, <, <=, >, >=) is expected here"));
+        let Some((test, sign)) = Test::COMPARISONS.into_iter().find(|(_, sign)| rest.starts_with(sign))
+        else {
+            return Err(
+                self.fail(self.at, "IN, NOT IN or a comparison (=, !=, <, <=, >, >=) is expected here")
+            );
         };
         self.at += sign.len();
         Ok(Clause { table, field, test, values: vec![self.value()?], position })
@@ -150,9 +169,15 @@ impl<'a> Parser<'a> {
         if rest.starts_with('$') {
             self.at += 1;
             let name = self.word();
-            return if name.is_empty() { Err(self.fail(self.at, "the name of a parameter is expected here")) } else { Ok(Value::Parameter(name.to_owned())) };
+            return if name.is_empty() {
+                Err(self.fail(self.at, "the name of a parameter is expected here"))
+            } else {
+                Ok(Value::Parameter(name.to_owned()))
+            };
         }
-        let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+'))).unwrap_or(rest.len());
+        let end = rest
+            .find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+')))
+            .unwrap_or(rest.len());
         match rest[..end].parse::<f64>() {
             Ok(number) if number.is_finite() => {
                 self.at += end;

@@ -6,7 +6,10 @@ use proptest::prelude::*;
 fn attributes(columns: &[&str], rows: &[&[&str]]) -> Attributes {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("items.csv");
-    let text = std::iter::once(columns.join(",")).chain(rows.iter().map(|row| row.join(","))).collect::<Vec<_>>().join("\n");
+    let text = std::iter::once(columns.join(","))
+        .chain(rows.iter().map(|row| row.join(",")))
+        .collect::<Vec<_>>()
+        .join("\n");
     std::fs::write(&path, text + "\n").unwrap();
     let ids: Vocabulary = rows.iter().map(|row| row[0]).collect();
     Attributes::from_table(&foretaste_data::catalogue::read(&path).unwrap(), &ids).unwrap()
@@ -38,7 +41,10 @@ fn filters_by_hand() {
     let cases: [(&str, &[u32]); 9] = [
         (r#"EXCLUDE ItemID WHERE Items.genres IN ("Horror", "War")"#, &[1, 3, 4, 5]),
         (r#"include itemid where items.GENRES in ("Comedy") and Items.Year >= 2000"#, &[1]),
-        (r#"INCLUDE ItemID WHERE Items.genres IN ("Comedy") OR Items.genres IN ("War") AND Items.year < 2000"#, &[0, 1, 4, 6]),
+        (
+            r#"INCLUDE ItemID WHERE Items.genres IN ("Comedy") OR Items.genres IN ("War") AND Items.year < 2000"#,
+            &[0, 1, 4, 6],
+        ),
         (r"INCLUDE ItemID WHERE Items.genres IN ($genre)", &[0, 2, 3, 5, 6]),
         (r#"INCLUDE ItemID WHERE Items.genres NOT IN ("War") AND Items.year = 1990"#, &[3, 4]),
         (r"EXCLUDE ItemID WHERE Items.year != 1990", &[0, 3, 4, 6]),
@@ -70,18 +76,34 @@ fn errors_say_where() {
         assert!(error.contains(&format!("column {at}:")) && error.contains(reason), "{filter}: {error}");
     }
     let items = attributes(&["id", "genres"], &[&["a", "x"], &["b", "y"], &["c", "x"], &["d", "y"]]);
-    let lookup = |filter: &str| filter.parse::<Filter>().unwrap().with(Facts { items: Some(&items), users: None }, &HashMap::new()).err().unwrap().to_string();
+    let lookup = |filter: &str| {
+        filter
+            .parse::<Filter>()
+            .unwrap()
+            .with(Facts { items: Some(&items), users: None }, &HashMap::new())
+            .err()
+            .unwrap()
+            .to_string()
+    };
     assert!(lookup("EXCLUDE ItemID WHERE Items.year < 3").contains("no field year; known are genres"));
-    assert!(lookup("EXCLUDE ItemID WHERE Items.genres IN ($g)").contains("no value was given for the parameter $g"));
+    assert!(
+        lookup("EXCLUDE ItemID WHERE Items.genres IN ($g)")
+            .contains("no value was given for the parameter $g")
+    );
     assert!(lookup("EXCLUDE ItemID WHERE CurrentUser.age < 3").contains("nothing is known of users"));
 }
 
 fn clause() -> impl Strategy<Value = String> {
-    let value = prop_oneof!["\"[ -~&&[^\"\\\\]]{0,8}\"", (-1e6_f64..1e6).prop_map(|n| n.to_string()), "\\$[a-z]{1,5}"];
+    let value = prop_oneof![
+        "\"[ -~&&[^\"\\\\]]{0,8}\"",
+        (-1e6_f64..1e6).prop_map(|n| n.to_string()),
+        "\\$[a-z]{1,5}"
+    ];
     let list = proptest::collection::vec(value.clone(), 1..4).prop_map(|values| values.join(", "));
     let test = prop_oneof![
         (prop_oneof![Just("IN"), Just("NOT IN")], list).prop_map(|(word, list)| format!("{word} ({list})")),
-        (prop_oneof![Just("="), Just("!="), Just("<"), Just(">="), Just(">"), Just("<=")], value).prop_map(|(sign, value)| format!("{sign} {value}")),
+        (prop_oneof![Just("="), Just("!="), Just("<"), Just(">="), Just(">"), Just("<=")], value)
+            .prop_map(|(sign, value)| format!("{sign} {value}")),
     ];
     (prop_oneof![Just("Items"), Just("Interactions"), Just("CurrentUser")], "[A-Za-z_]{1,8}", test)
         .prop_map(|(table, field, test)| format!("{table}.{field} {test}"))

@@ -129,7 +129,10 @@ impl Design {
                 return fail(format!("block {place} has {} rows, block 0 has {rows}", block.rows.len()));
             }
             if let Some(part) = block.rows.iter().find(|p| **p as usize >= block.n_parts()) {
-                return fail(format!("block {place} has {} parts, a row refers to part {part}", block.n_parts()));
+                return fail(format!(
+                    "block {place} has {} parts, a row refers to part {part}",
+                    block.n_parts()
+                ));
             }
         }
         let groups = blocks.iter().flat_map(|b| b.groups.iter()).max().map_or(0, |g| *g as usize + 1);

@@ -57,7 +57,15 @@ impl Layout {
         let mut part = Vec::new();
         let mut next = self.users;
         if self.user_bag {
-            part.extend(bag(known.iter().chain(self.membership.of(user)).copied().filter(|i| (*i as usize) < self.items).collect(), next));
+            part.extend(bag(
+                known
+                    .iter()
+                    .chain(self.membership.of(user))
+                    .copied()
+                    .filter(|i| (*i as usize) < self.items)
+                    .collect(),
+                next,
+            ));
             next += self.items;
         }
         part.extend(self.user_codes.of(user as usize).iter().map(|code| (next as u32 + code, 1.0)));
@@ -71,22 +79,31 @@ impl Layout {
 }
 
 /// Builds the design of the training rows and its layout.
-pub(super) fn design(settings: &Settings, train: &Histories, context: &FitContext) -> Result<(Design, Layout)> {
+pub(super) fn design(
+    settings: &Settings,
+    train: &Histories,
+    context: &FitContext,
+) -> Result<(Design, Layout)> {
     let missing = |what: &str| ModelError::Training { model: NAME, reason: what.to_owned() };
     let transductive = settings.user_bag == Bag::Transductive || settings.item_bag == Bag::Transductive;
     if transductive && context.membership.is_none() {
-        return Err(missing("transductive bags need the users and items to be predicted, and the caller names none; use strict bags"));
+        return Err(missing(
+            "transductive bags need the users and items to be predicted, and the caller names none; use strict bags",
+        ));
     }
     let attributes = |wanted: bool, given: Option<&'_ Attributes>, of: &str| match given {
         Some(attributes) if wanted => Ok(Some(attributes.clone())),
-        None if wanted => Err(missing(&format!("{of}_attributes are asked for, and the data set has no table of {of}s; set {of}_attributes = false"))),
+        None if wanted => Err(missing(&format!(
+            "{of}_attributes are asked for, and the data set has no table of {of}s; set {of}_attributes = false"
+        ))),
         _ => Ok(None),
     };
     let user_attributes = attributes(settings.user_attributes, context.user_attributes, "user")?;
     let item_attributes = attributes(settings.item_attributes, context.item_attributes, "item")?;
     let (users, items) = (train.n_users(), train.n_items());
     let asked = |bag: Bag| if bag == Bag::Transductive { context.membership } else { None };
-    let mut days: Vec<i64> = if settings.day { train.timestamps().iter().map(day).collect() } else { Vec::new() };
+    let mut days: Vec<i64> =
+        if settings.day { train.timestamps().iter().map(day).collect() } else { Vec::new() };
     days.sort_unstable();
     days.dedup();
     let layout = Layout {
@@ -134,7 +151,13 @@ pub(super) fn design(settings: &Settings, train: &Histories, context: &FitContex
     if item_bag {
         for user in 0..users as u32 {
             let extra = asked(settings.item_bag).map_or(&[][..], |m| m.of(user));
-            train.user(user).items.iter().chain(extra).filter(|item| (**item as usize) < items).for_each(|item| fans[*item as usize].push(user));
+            train
+                .user(user)
+                .items
+                .iter()
+                .chain(extra)
+                .filter(|item| (**item as usize) < items)
+                .for_each(|item| fans[*item as usize].push(user));
         }
     }
     let item_codes = Codes::new(item_attributes.as_ref(), items);

@@ -42,7 +42,9 @@ impl Hyper {
             // Count, sum and sum of squared distances from the mean of each group's parameters.
             let mut sums = vec![[0.0_f64; 3]; self.groups];
             for (place, block) in design.blocks().iter().enumerate() {
-                for (feature, group) in block.groups().iter().enumerate().filter(|(feature, _)| sweeper.occurs(place, *feature)) {
+                for (feature, group) in
+                    block.groups().iter().enumerate().filter(|(feature, _)| sweeper.occurs(place, *feature))
+                {
                     let value = f64::from(machine.tables[place][feature * width + dimension]);
                     let mean = f64::from(self.prior(dimension, *group).mean);
                     let sum = &mut sums[*group as usize];
@@ -54,7 +56,8 @@ impl Hyper {
             for (group, [n, sum, spread]) in sums.into_iter().enumerate() {
                 let prior = &mut self.priors[dimension * self.groups + group];
                 let mean = f64::from(prior.mean);
-                let precision = gamma(f64::midpoint(1.0, n + 1.0), f64::midpoint(1.0, spread + mean * mean), random);
+                let precision =
+                    gamma(f64::midpoint(1.0, n + 1.0), f64::midpoint(1.0, spread + mean * mean), random);
                 let noise: f64 = StandardNormal.sample(random);
                 prior.mean = (sum / (n + 1.0) + noise / ((n + 1.0) * precision).sqrt()) as f32;
                 prior.precision = precision as f32;

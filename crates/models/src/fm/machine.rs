@@ -32,7 +32,11 @@ impl Machine {
     pub fn fold(&self, block: usize, design: &Block) -> Vec<f32> {
         let width = self.width();
         let mut folded = vec![0.0; design.n_parts() * width];
-        folded.par_chunks_mut(width).enumerate().with_min_len(64).for_each(|(part, out)| fold(&self.tables[block], design.part(part), out));
+        folded
+            .par_chunks_mut(width)
+            .enumerate()
+            .with_min_len(64)
+            .for_each(|(part, out)| fold(&self.tables[block], design.part(part), out));
         folded
     }
 

@@ -24,12 +24,15 @@ mod sgd;
 mod sweep;
 mod train;
 
-use crate::Result;
+use crate::algorithm::part;
 use crate::error::within;
+use crate::tensors::Tensors;
+use crate::{Algorithm, BoxedModel, FitContext, Fitted, Result};
+use foretaste_data::Histories;
 
 pub use design::{Block, Design};
 pub(crate) use machine::{fold, join};
-pub use model::Model;
+pub use model::{Model, User};
 pub(crate) use train::train_model;
 pub use train::{fit, learn};
 
@@ -144,37 +147,6 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Checks ranges.
-    ///
-    /// # Errors
-    /// [`crate::ModelError::Setting`] naming the setting and its range.
-    pub fn check(&self) -> Result<()> {
-        within(NAME, "factors", self.factors, 1, 4096)?;
-        within(NAME, "iterations", self.iterations, 1, 1_000_000)?;
-        within(NAME, "chains", self.chains, 1, 256)?;
-        within(NAME, "burn_in", self.burn_in, 0, 1_000_000)?;
-        within(NAME, "kept", self.kept, 1, 10_000)?;
-        within(NAME, "drift", self.drift, 0.0, 10.0)?;
-        within(NAME, "init_deviation", self.init_deviation, 1e-6, 10.0)?;
-        within(NAME, "learning_rate", self.learning_rate, 1e-6, 1.0)?;
-        within(NAME, "regularization", self.regularization, 0.0, 1e6)?;
-        within(NAME, "weight_regularization", self.weight_regularization, 0.0, 1e6)?;
-        within(NAME, "sgd_regularization", self.sgd_regularization, 0.0, 10.0)?;
-        within(NAME, "sgd_weight_regularization", self.sgd_weight_regularization, 0.0, 10.0)?;
-        within(NAME, "patience", self.patience, 1, 100_000)?;
-        let fail = |setting: &str, reason: &str| Err(crate::ModelError::Setting { model: NAME, setting: setting.into(), reason: reason.into() });
-        if self.chains > 1 && self.learner != Learner::Mcmc {
-            return fail("chains", "several chains need learner = \"mcmc\"");
-        }
-        if self.chains > self.kept {
-            return fail("kept", "fewer draws than chains; keep one of each at least");
-        }
-        if self.likelihood == Likelihood::Probit && self.learner != Learner::Mcmc {
-            return fail("likelihood", "probit needs learner = \"mcmc\"");
-        }
-        Ok(())
-    }
-
     /// What a rating model needs beyond [`check`](Self::check): bags cost `sgd` a step a member and rating.
     pub(crate) fn check_features(&self) -> Result<()> {
         if self.learner == Learner::Sgd && (self.user_bag != Bag::None || self.item_bag != Bag::None) {
@@ -188,6 +160,64 @@ impl Settings {
     #[must_use]
     pub fn is_transductive(&self) -> bool {
         self.user_bag == Bag::Transductive || self.item_bag == Bag::Transductive
+    }
+}
+
+impl Algorithm for Settings {
+    const NAME: &'static str = NAME;
+    const TITLE: &'static str = "FM";
+    const SEARCH_SPACE: &'static str = include_str!("search.toml");
+
+    fn check(&self) -> Result<()> {
+        within(NAME, "factors", self.factors, 1, 4096)?;
+        within(NAME, "iterations", self.iterations, 1, 1_000_000)?;
+        within(NAME, "chains", self.chains, 1, 256)?;
+        within(NAME, "burn_in", self.burn_in, 0, 1_000_000)?;
+        within(NAME, "kept", self.kept, 1, 10_000)?;
+        within(NAME, "drift", self.drift, 0.0, 10.0)?;
+        within(NAME, "init_deviation", self.init_deviation, 1e-6, 10.0)?;
+        within(NAME, "learning_rate", self.learning_rate, 1e-6, 1.0)?;
+        within(NAME, "regularization", self.regularization, 0.0, 1e6)?;
+        within(NAME, "weight_regularization", self.weight_regularization, 0.0, 1e6)?;
+        within(NAME, "sgd_regularization", self.sgd_regularization, 0.0, 10.0)?;
+        within(NAME, "sgd_weight_regularization", self.sgd_weight_regularization, 0.0, 10.0)?;
+        within(NAME, "patience", self.patience, 1, 100_000)?;
+        let fail = |setting: &str, reason: &str| {
+            Err(crate::ModelError::Setting { model: NAME, setting: setting.into(), reason: reason.into() })
+        };
+        if self.chains > 1 && self.learner != Learner::Mcmc {
+            return fail("chains", "several chains need learner = \"mcmc\"");
+        }
+        if self.chains > self.kept {
+            return fail("kept", "fewer draws than chains; keep one of each at least");
+        }
+        if self.likelihood == Likelihood::Probit && self.learner != Learner::Mcmc {
+            return fail("likelihood", "probit needs learner = \"mcmc\"");
+        }
+        Ok(())
+    }
+
+    fn fit(&self, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Result<Fitted> {
+        fit(self, train, validation, context)
+    }
+
+    fn restore(&self, tensors: &Tensors) -> Result<BoxedModel> {
+        Ok(Box::new(Model::restore(self.clone(), tensors)?))
+    }
+
+    fn is_transductive(&self) -> bool {
+        Self::is_transductive(self)
+    }
+
+    fn epochs(&mut self) -> Option<&mut usize> {
+        // Draws are averaged: more of them never hurt.
+        (self.learner != Learner::Mcmc).then_some(&mut self.iterations)
+    }
+
+    fn shorten(&mut self, share: f64) {
+        for passes in [&mut self.iterations, &mut self.burn_in, &mut self.kept] {
+            *passes = part(*passes, share);
+        }
     }
 }
 

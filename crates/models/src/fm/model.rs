@@ -7,7 +7,7 @@ use super::{Likelihood, Settings};
 use crate::codes::Codes;
 use crate::fold_in::{Population, Regression};
 use crate::tensors::{NamedTensor, Tensors};
-use crate::{ModelSettings, RatingModel, Result, Trained, UserState};
+use crate::{ModelSettings, Predictor, Result, state};
 use foretaste_data::{Histories, History, Membership};
 use rayon::prelude::*;
 
@@ -61,9 +61,15 @@ impl Samples {
     }
 
     pub fn restore(prefix: &str, width: usize, tensors: &Tensors) -> Result<Self> {
-        let get = |name: &str, column: usize| tensors.get(&format!("{prefix}{name}"), &[None, None, Some(column)]);
-        let (intercepts, users, items, days, cutpoints) =
-            (get("intercepts", 1)?, get("users", width)?, get("items", width)?, get("days", width)?, get("cutpoints", 1)?);
+        let get =
+            |name: &str, column: usize| tensors.get(&format!("{prefix}{name}"), &[None, None, Some(column)]);
+        let (intercepts, users, items, days, cutpoints) = (
+            get("intercepts", 1)?,
+            get("users", width)?,
+            get("items", width)?,
+            get("days", width)?,
+            get("cutpoints", 1)?,
+        );
         let cut = |tensor: &NamedTensor, draw: usize| {
             let size = tensor.shape[1] * tensor.shape[2];
             tensor.data.get(draw * size..(draw + 1) * size).map(<[f32]>::to_vec).unwrap_or_default()
@@ -108,14 +114,26 @@ impl Model {
             layout,
             samples,
             values,
-            population: Population { mean: Vec::new(), variance: Vec::new(), noise: (train_error * train_error).max(1e-6) as f32, trained },
+            population: Population {
+                mean: Vec::new(),
+                variance: Vec::new(),
+                noise: (train_error * train_error).max(1e-6) as f32,
+                trained,
+            },
             variances: Vec::new(),
         };
         for draw in model.streamed() {
-            let fold = |user: u32| model.user(&model.samples.0[draw], user, &model.layout.user_part(user, train.user(user).items));
+            let fold = |user: u32| {
+                model.user(
+                    &model.samples.0[draw],
+                    user,
+                    &model.layout.user_part(user, train.user(user).items),
+                )
+            };
             let folded: Vec<Vec<f32>> = (0..train.n_users() as u32).into_par_iter().map(fold).collect();
             // c first, as in the regression's (1, q).
-            let component = |user: usize, c: usize| if c == 0 { folded[user][width - 1] } else { folded[user][c - 1] };
+            let component =
+                |user: usize, c: usize| if c == 0 { folded[user][width - 1] } else { folded[user][c - 1] };
             let population = Population::of(width, model.population.trained.clone(), 1.0, component);
             model.variances.extend(population.variance);
         }
@@ -129,7 +147,13 @@ impl Model {
             // The last row is an unknown user's.
             draw.users.drain(..draw.users.len() - width);
         }
-        self.layout = Layout { users: 0, user_bag: false, user_codes: Codes::default(), membership: Membership::default(), ..self.layout };
+        self.layout = Layout {
+            users: 0,
+            user_bag: false,
+            user_codes: Codes::default(),
+            membership: Membership::default(),
+            ..self.layout
+        };
         self.settings.user_bag = super::Bag::None;
         self.population.trained.clear();
         self
@@ -138,10 +162,17 @@ impl Model {
     pub(crate) fn restore(settings: Settings, tensors: &Tensors) -> Result<Self> {
         let width = settings.factors + 1;
         let whole = |name: &str| -> Result<Vec<f32>> { tensors.values(name, &[None]) };
-        let counts = |name: &str| -> Result<Vec<usize>> { Ok(tensors.integers(name)?.into_iter().map(|n| n as usize).collect()) };
-        let ids = |name: &str| -> Result<Vec<u32>> { Ok(tensors.integers(name)?.into_iter().map(|n| n as u32).collect()) };
+        let counts = |name: &str| -> Result<Vec<usize>> {
+            Ok(tensors.integers(name)?.into_iter().map(|n| n as usize).collect())
+        };
+        let ids = |name: &str| -> Result<Vec<u32>> {
+            Ok(tensors.integers(name)?.into_iter().map(|n| n as u32).collect())
+        };
         let sizes = counts("sizes")?;
-        let fail = || crate::ModelError::Saved { path: tensors.path().into(), reason: "tensor \"sizes\" has not the three sizes it should have".into() };
+        let fail = || crate::ModelError::Saved {
+            path: tensors.path().into(),
+            reason: "tensor \"sizes\" has not the three sizes it should have".into(),
+        };
         let [users, items, codes] = sizes.as_slice() else { return Err(fail()) };
         let layout = Layout {
             users: *users,
@@ -200,134 +231,162 @@ impl Model {
     fn link(&self, draw: &Draw, score: f32) -> (f64, f64) {
         match self.settings.likelihood {
             Likelihood::Normal => (f64::from(score), 1.0),
-            Likelihood::Probit => Cutpoints(draw.cutpoints.iter().map(|c| f64::from(*c)).collect()).expectation(&self.values, f64::from(score)),
+            Likelihood::Probit => Cutpoints(draw.cutpoints.iter().map(|c| f64::from(*c)).collect())
+                .expectation(&self.values, f64::from(score)),
         }
     }
 }
 
 /// One user in every draw.
-struct State<'a> {
-    model: &'a Model,
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct User {
     /// Folded parts, one after the other.
-    users: Vec<f32>,
-    /// The streamed draws' regressions, as soon as a rating is revealed.
+    parts: Vec<f32>,
+    /// The streamed draws' regressions, from the first update on.
     regressions: Vec<(usize, Regression)>,
     /// What the user's parts know already.
     known: Vec<(u32, i64)>,
-    /// Time of the last rating revealed.
+    /// Time of the last update.
     last: i64,
 }
 
-impl<'a> State<'a> {
-    fn new(model: &'a Model, user: u32, known: History<'_>) -> Self {
-        let mut state = Self { model, users: Vec::new(), regressions: Vec::new(), known: Vec::new(), last: i64::MAX };
-        let part = model.layout.user_part(user, known.items);
-        for draw in &model.samples.0 {
-            state.users.extend(model.user(draw, user, &part));
-        }
-        if model.population.knows(user) {
-            state.known = known.items.iter().copied().zip(known.timestamps).collect();
-        } else {
-            for row in 0..known.len() {
-                state.reveal(known.items[row], known.values[row], known.timestamps.at(row));
-            }
-        }
-        state
-    }
-
-    fn part(&self, draw: usize) -> &[f32] {
-        let width = self.model.settings.factors + 1;
-        &self.users[draw * width..(draw + 1) * width]
-    }
-
+impl Model {
     fn score(&self, draw: usize, user: &[f32], item: u32, timestamp: i64) -> f32 {
-        let drawn = &self.model.samples.0[draw];
-        let item = self.model.item(drawn, item);
-        let sum = match self.model.day(drawn, timestamp) {
+        let drawn = &self.samples.0[draw];
+        let item = self.item(drawn, item);
+        let sum = match self.day(drawn, timestamp) {
             None => join(&[user, item]),
             Some(day) => join(&[user, item, day]),
         };
         drawn.intercept + sum
     }
 
-    /// A regression's parameters as a folded part.
-    fn moved(theta: &[f64]) -> Vec<f32> {
-        theta[1..].iter().chain(&theta[..1]).map(|t| *t as f32).collect()
-    }
-
     /// `(1, q_i + q_d)`: what the user's `(c, q)` is multiplied with.
     fn features(&self, draw: usize, item: u32, timestamp: i64) -> Vec<f64> {
-        let drawn = &self.model.samples.0[draw];
-        let factors = self.model.settings.factors;
-        let item = self.model.item(drawn, item);
-        let day = self.model.day(drawn, timestamp);
+        let drawn = &self.samples.0[draw];
+        let factors = self.settings.factors;
+        let item = self.item(drawn, item);
+        let day = self.day(drawn, timestamp);
         let other = (0..factors).map(|f| f64::from(item[f] + day.map_or(0.0, |day| day[f])));
         std::iter::once(1.0).chain(other).collect()
     }
 }
 
-impl UserState for State<'_> {
-    fn predict(&self, item: u32, timestamp: i64) -> f32 {
-        let draws = self.model.samples.0.len();
-        let rate = |draw: usize, user: &[f32]| self.model.link(&self.model.samples.0[draw], self.score(draw, user, item, timestamp)).0;
-        let mut mean: f64 = (0..draws).map(|draw| rate(draw, self.part(draw))).sum::<f64>() / draws as f64;
+/// A regression's parameters as a folded part.
+fn moved(theta: &[f64]) -> Vec<f32> {
+    theta[1..].iter().chain(&theta[..1]).map(|t| *t as f32).collect()
+}
+
+impl User {
+    fn start(model: &Model, user: u32, known: History<'_>) -> Self {
+        let mut state =
+            Self { parts: Vec::new(), regressions: Vec::new(), known: Vec::new(), last: i64::MAX };
+        let part = model.layout.user_part(user, known.items);
+        for draw in &model.samples.0 {
+            state.parts.extend(model.user(draw, user, &part));
+        }
+        if model.population.knows(user) {
+            state.known = known.items.iter().copied().zip(known.timestamps).collect();
+        } else {
+            for row in 0..known.len() {
+                state.update(model, known.items[row], known.values[row], known.timestamps.at(row));
+            }
+        }
+        state
+    }
+
+    fn part(&self, model: &Model, draw: usize) -> &[f32] {
+        let width = model.settings.factors + 1;
+        &self.parts[draw * width..(draw + 1) * width]
+    }
+
+    fn predict(&self, model: &Model, item: u32, timestamp: i64) -> f32 {
+        let draws = model.samples.0.len();
+        let rate = |draw: usize, user: &[f32]| {
+            model.link(&model.samples.0[draw], model.score(draw, user, item, timestamp)).0
+        };
+        let mut mean: f64 =
+            (0..draws).map(|draw| rate(draw, self.part(model, draw))).sum::<f64>() / draws as f64;
         for (draw, regression) in &self.regressions {
-            mean += (rate(*draw, &Self::moved(&regression.theta)) - rate(*draw, self.part(*draw))) / self.regressions.len() as f64;
+            let change = rate(*draw, &moved(&regression.theta)) - rate(*draw, self.part(model, *draw));
+            mean += change / self.regressions.len() as f64;
         }
         mean as f32
     }
 
-    fn reveal(&mut self, item: u32, value: f32, timestamp: i64) {
-        let noise = f64::from(self.model.population.noise);
+    /// The streamed draws' regressions, which know all that the parts know.
+    fn open(&self, model: &Model) -> Vec<(usize, Regression)> {
+        let noise = f64::from(model.population.noise);
+        let width = model.settings.factors + 1;
+        let open = |(place, draw): (usize, usize)| {
+            let part = self.part(model, draw);
+            let theta = part[width - 1..].iter().chain(&part[..width - 1]).map(|v| f64::from(*v));
+            let mut regression = Regression::new(theta.collect());
+            let mut last = i64::MAX;
+            let known = self.known.iter().map(|(item, timestamp)| {
+                let drift = model.drift(std::mem::replace(&mut last, *timestamp), *timestamp);
+                let mut x = model.features(draw, *item, *timestamp);
+                let score = model.score(draw, part, *item, *timestamp);
+                let (_, slope) = model.link(&model.samples.0[draw], score);
+                x.iter_mut().for_each(|x| *x *= slope);
+                (x, drift)
+            });
+            regression.open(&model.variances[place * width..(place + 1) * width], noise, known);
+            (draw, regression)
+        };
+        model.streamed().into_iter().enumerate().map(open).collect()
+    }
+
+    fn update(&mut self, model: &Model, item: u32, value: f32, timestamp: i64) {
         if self.regressions.is_empty() {
-            let width = self.model.settings.factors + 1;
-            let open = |(place, draw): (usize, usize)| {
-                let part = self.part(draw);
-                let mut regression = Regression::new(part[width - 1..].iter().chain(&part[..width - 1]).map(|v| f64::from(*v)).collect());
-                let mut last = i64::MAX;
-                let known = self.known.iter().map(|(item, timestamp)| {
-                    let drift = self.model.drift(std::mem::replace(&mut last, *timestamp), *timestamp);
-                    let mut x = self.features(draw, *item, *timestamp);
-                    let (_, slope) = self.model.link(&self.model.samples.0[draw], self.score(draw, part, *item, *timestamp));
-                    x.iter_mut().for_each(|x| *x *= slope);
-                    (x, drift)
-                });
-                regression.open(&self.model.variances[place * width..(place + 1) * width], noise, known);
-                (draw, regression)
-            };
-            self.regressions = self.model.streamed().into_iter().enumerate().map(open).collect();
+            self.regressions = self.open(model);
             self.last = self.known.last().map_or(i64::MAX, |(_, timestamp)| *timestamp);
         }
-        let drift = self.model.drift(std::mem::replace(&mut self.last, timestamp), timestamp);
-        let mut regressions = std::mem::take(&mut self.regressions);
-        for (draw, regression) in &mut regressions {
+        let noise = f64::from(model.population.noise);
+        let drift = model.drift(std::mem::replace(&mut self.last, timestamp), timestamp);
+        for (draw, regression) in &mut self.regressions {
             regression.drift(drift);
-            let score = self.score(*draw, &Self::moved(&regression.theta), item, timestamp);
-            let (predicted, slope) = self.model.link(&self.model.samples.0[*draw], score);
-            let x: Vec<f64> = self.features(*draw, item, timestamp).into_iter().map(|x| x * slope).collect();
+            let score = model.score(*draw, &moved(&regression.theta), item, timestamp);
+            let (predicted, slope) = model.link(&model.samples.0[*draw], score);
+            let x: Vec<f64> = model.features(*draw, item, timestamp).into_iter().map(|x| x * slope).collect();
             // The residual such that its error is the rating's.
             let residual = f64::from(value) - predicted + crate::fold_in::dot(&regression.theta, &x);
             regression.observe(&x, residual, noise);
         }
-        self.regressions = regressions;
+    }
+
+    pub(crate) fn fits(&self, model: &Model) -> bool {
+        let (width, draws) = (model.settings.factors + 1, model.samples.0.len());
+        self.parts.len() == draws * width
+            && self.regressions.iter().all(|(draw, own)| *draw < draws && own.fits(width))
     }
 }
 
-impl Trained for Model {
+impl Predictor for Model {
+    type State = User;
+
     fn settings(&self) -> ModelSettings {
-        ModelSettings::Fm(self.settings.clone())
+        self.settings.clone().into()
     }
 
     fn parameters(&self) -> usize {
-        self.samples.0.iter().map(|d| 1 + d.users.len() + d.items.len() + d.days.len() + d.cutpoints.len()).sum()
+        self.samples
+            .0
+            .iter()
+            .map(|d| 1 + d.users.len() + d.items.len() + d.days.len() + d.cutpoints.len())
+            .sum()
     }
 
     fn tensors(&self) -> Vec<NamedTensor> {
-        let integers = |name: &str, values: &mut dyn Iterator<Item = i64>| NamedTensor::integers(name, values);
+        let integers =
+            |name: &str, values: &mut dyn Iterator<Item = i64>| NamedTensor::integers(name, values);
         let mut tensors = self.samples.tensors("", self.settings.factors + 1);
         let layout = &self.layout;
         tensors.extend([
-            integers("sizes", &mut [layout.users, layout.items, layout.user_codes.n].into_iter().map(|n| n as i64)),
+            integers(
+                "sizes",
+                &mut [layout.users, layout.items, layout.user_codes.n].into_iter().map(|n| n as i64),
+            ),
             integers("calendar", &mut layout.days.iter().copied()),
             integers("user_code_offsets", &mut layout.user_codes.offsets.iter().map(|n| *n as i64)),
             integers("user_codes", &mut layout.user_codes.ids.iter().map(|n| i64::from(*n))),
@@ -340,13 +399,23 @@ impl Trained for Model {
         tensors
     }
 
-    fn as_rating(&self) -> Option<&dyn RatingModel> {
-        Some(self)
+    fn start(&self, user: u32, known: History<'_>) -> User {
+        User::start(self, user, known)
     }
-}
 
-impl RatingModel for Model {
-    fn start<'a>(&'a self, user: u32, known: History<'_>) -> Box<dyn UserState + 'a> {
-        Box::new(State::new(self, user, known))
+    fn update(&self, user: &mut User, item: u32, value: f32, timestamp: i64) {
+        user.update(self, item, value, timestamp);
+    }
+
+    fn predict(&self, user: &User, item: u32, timestamp: i64) -> f32 {
+        user.predict(self, item, timestamp)
+    }
+
+    fn write_state(&self, user: &User) -> Vec<u8> {
+        state::to_bytes(user)
+    }
+
+    fn read_state(&self, bytes: &[u8]) -> Option<User> {
+        state::from_bytes(bytes).filter(|user: &User| user.fits(self))
     }
 }

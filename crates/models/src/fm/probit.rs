@@ -88,7 +88,12 @@ impl Cutpoints {
             .par_chunks(chunk)
             .zip(scores.par_chunks(chunk))
             .map(|(levels, scores)| {
-                let mut sum = Likelihood { value: 0.0, gradient: vec![0.0; n], diagonal: vec![0.0; n], beside: vec![0.0; n] };
+                let mut sum = Likelihood {
+                    value: 0.0,
+                    gradient: vec![0.0; n],
+                    diagonal: vec![0.0; n],
+                    beside: vec![0.0; n],
+                };
                 for (level, score) in levels.iter().zip(scores) {
                     let level = usize::from(*level);
                     let (below, above) = self.bounds(level);
@@ -112,10 +117,15 @@ impl Cutpoints {
                 sum
             })
             .collect();
-        let mut total = Likelihood { value: 0.0, gradient: vec![0.0; n], diagonal: vec![0.0; n], beside: vec![0.0; n] };
+        let mut total =
+            Likelihood { value: 0.0, gradient: vec![0.0; n], diagonal: vec![0.0; n], beside: vec![0.0; n] };
         for part in parts {
             total.value += part.value;
-            for (sums, own) in [(&mut total.gradient, &part.gradient), (&mut total.diagonal, &part.diagonal), (&mut total.beside, &part.beside)] {
+            for (sums, own) in [
+                (&mut total.gradient, &part.gradient),
+                (&mut total.diagonal, &part.diagonal),
+                (&mut total.beside, &part.beside),
+            ] {
                 sums.iter_mut().zip(own).for_each(|(sum, own)| *sum += own);
             }
         }
@@ -123,7 +133,11 @@ impl Cutpoints {
     }
 
     fn free(&self) -> Vec<f64> {
-        self.0.iter().enumerate().map(|(k, c)| if k == 0 { *c } else { (c - self.0[k - 1]).max(1e-12).ln() }).collect()
+        self.0
+            .iter()
+            .enumerate()
+            .map(|(k, c)| if k == 0 { *c } else { (c - self.0[k - 1]).max(1e-12).ln() })
+            .collect()
     }
 
     fn from_free(free: &[f64]) -> Self {
@@ -144,7 +158,8 @@ impl Cutpoints {
         // Sum of the Hessian's entries with both indices at least (i, j).
         let block = |i: usize, j: usize| {
             let m = i.max(j);
-            let mut sum: f64 = likelihood.diagonal[m..].iter().sum::<f64>() + 2.0 * likelihood.beside[m..n - 1].iter().sum::<f64>();
+            let mut sum: f64 = likelihood.diagonal[m..].iter().sum::<f64>()
+                + 2.0 * likelihood.beside[m..n - 1].iter().sum::<f64>();
             // One entry beside the diagonal reaches over the edge where the indices differ.
             if i != j && m > 0 {
                 sum += likelihood.beside[m - 1];
@@ -152,7 +167,13 @@ impl Cutpoints {
             sum
         };
         let negative = (0..n)
-            .map(|i| (0..n).map(|j| -(step(i) * step(j) * block(i, j)) - if i == j && i > 0 { gradient[i] } else { 0.0 }).collect::<Vec<f64>>())
+            .map(|i| {
+                (0..n)
+                    .map(|j| {
+                        -(step(i) * step(j) * block(i, j)) - if i == j && i > 0 { gradient[i] } else { 0.0 }
+                    })
+                    .collect::<Vec<f64>>()
+            })
             .collect();
         (gradient, negative)
     }
@@ -177,7 +198,8 @@ impl Cutpoints {
             }
             let mut scale = 1.0;
             loop {
-                let next = Self::from_free(&free.iter().zip(&step).map(|(f, s)| f + scale * s).collect::<Vec<_>>());
+                let next =
+                    Self::from_free(&free.iter().zip(&step).map(|(f, s)| f + scale * s).collect::<Vec<_>>());
                 let likelihood = next.likelihood(levels, scores);
                 if likelihood.value >= at.value || scale < 1e-3 {
                     (mode, at) = (next, likelihood);
@@ -206,15 +228,27 @@ impl Cutpoints {
     }
 
     /// Draws the latent score of every row, less its prediction, into `errors`.
-    pub fn draw_latent(&self, levels: &[u8], scores: &[f32], errors: &mut [f32], seed: u64, iteration: usize) {
+    pub fn draw_latent(
+        &self,
+        levels: &[u8],
+        scores: &[f32],
+        errors: &mut [f32],
+        seed: u64,
+        iteration: usize,
+    ) {
         let chunk = levels.len().div_ceil(CHUNKS).max(1);
-        errors.par_chunks_mut(chunk).zip(levels.par_chunks(chunk).zip(scores.par_chunks(chunk))).enumerate().for_each(|(c, (errors, (levels, scores)))| {
-            let mut random = rng(seed, &format!("fm latent {iteration} {c}"));
-            for (error, (level, score)) in errors.iter_mut().zip(levels.iter().zip(scores)) {
-                let (below, above) = self.bounds(usize::from(*level));
-                *error = truncated(below - f64::from(*score), above - f64::from(*score), &mut random) as f32;
-            }
-        });
+        errors
+            .par_chunks_mut(chunk)
+            .zip(levels.par_chunks(chunk).zip(scores.par_chunks(chunk)))
+            .enumerate()
+            .for_each(|(c, (errors, (levels, scores)))| {
+                let mut random = rng(seed, &format!("fm latent {iteration} {c}"));
+                for (error, (level, score)) in errors.iter_mut().zip(levels.iter().zip(scores)) {
+                    let (below, above) = self.bounds(usize::from(*level));
+                    *error =
+                        truncated(below - f64::from(*score), above - f64::from(*score), &mut random) as f32;
+                }
+            });
     }
 }
 

@@ -28,7 +28,14 @@ fn order(rows: usize, mut random: impl Rng) -> impl Iterator<Item = usize> {
 ///
 /// For one row with error `e`: `w_j += rate (e x_j - l_w w_j)`,
 /// `v_j += rate (e x_j (q - x_j v_j) - l_v v_j)` with `q = sum_j x_j v_j`.
-pub(super) fn pass(machine: &mut Machine, design: &Design, target: ValueSlice, settings: &Settings, seed: u64, epoch: usize) -> f64 {
+pub(super) fn pass(
+    machine: &mut Machine,
+    design: &Design,
+    target: ValueSlice,
+    settings: &Settings,
+    seed: u64,
+    epoch: usize,
+) -> f64 {
     let (width, factors, rate) = (machine.width(), machine.factors, settings.learning_rate);
     let mut features: Vec<(usize, usize, f32)> = Vec::new();
     let mut q = vec![0.0_f32; factors];
@@ -36,7 +43,9 @@ pub(super) fn pass(machine: &mut Machine, design: &Design, target: ValueSlice, s
     for row in order(design.len(), rng(seed, &format!("fm sgd {epoch}"))) {
         features.clear();
         for (place, block) in design.blocks().iter().enumerate() {
-            features.extend(block.part(block.rows[row] as usize).map(|(feature, x)| (place, feature as usize * width, x)));
+            features.extend(
+                block.part(block.rows[row] as usize).map(|(feature, x)| (place, feature as usize * width, x)),
+            );
         }
         q.fill(0.0);
         let (mut prediction, mut own) = (machine.intercept, 0.0);

@@ -162,7 +162,12 @@ impl<'a> Sweeper<'a> {
             let mut counts = vec![0.0; block.n_parts()];
             block.rows.iter().for_each(|part| counts[*part as usize] += 1.0);
             let changes = block.rows.windows(2).filter(|pair| pair[0] != pair[1]).count();
-            BlockPlan { columns: block.columns(), counts, slots: Slots::new(&block.rows, chunk), runs: changes * 4 < block.rows.len() }
+            BlockPlan {
+                columns: block.columns(),
+                counts,
+                slots: Slots::new(&block.rows, chunk),
+                runs: changes * 4 < block.rows.len(),
+            }
         };
         Self { design, plans: design.blocks().iter().map(plan).collect(), chunk }
     }
@@ -196,7 +201,13 @@ impl<'a> Sweeper<'a> {
             // In the linear dimension no other block and no other feature enters.
             let q: Vec<Vec<f32>> = folded
                 .iter()
-                .map(|table| if linear { vec![0.0; table.len() / width] } else { table.iter().skip(dimension).step_by(width).copied().collect() })
+                .map(|table| {
+                    if linear {
+                        vec![0.0; table.len() / width]
+                    } else {
+                        table.iter().skip(dimension).step_by(width).copied().collect()
+                    }
+                })
                 .collect();
             for (place, block) in blocks.iter().enumerate() {
                 let fresh = (place == 0).then_some(q.as_slice());
@@ -216,7 +227,9 @@ impl<'a> Sweeper<'a> {
                     *value = step(&mut scratch.parts, entries, *value, alpha, prior, noise);
                 }
                 // A weight's change is its part's own contribution.
-                let change = |(part, old): (&Part, &f32)| if linear { [0.0, 0.0, part.q()] } else { [*old, part.q() - old, part.own()] };
+                let change = |(part, old): (&Part, &f32)| {
+                    if linear { [0.0, 0.0, part.q()] } else { [*old, part.q() - old, part.own()] }
+                };
                 scratch.changes.clear();
                 scratch.changes.extend(scratch.parts.iter().zip(&q[place]).map(change));
                 pending = Some(place);
@@ -259,14 +272,17 @@ impl<'a> Sweeper<'a> {
                 sums.clear();
                 sums.extend(plan.slots.parts(chunk).map(|part| Sums { q: q[part], terms: [0.0; 4] }));
                 let n = rows.len();
-                let going = pending.map(|changed| (changes.as_slice(), &blocks[changed].rows[chunk * self.chunk..][..n]));
+                let going = pending
+                    .map(|changed| (changes.as_slice(), &blocks[changed].rows[chunk * self.chunk..][..n]));
                 match (fresh, going) {
                     (Some(q), _) => self.begin(chunk, q, going, errors, totals, sums),
                     (None, None) => {}
                     (None, Some((changes, changed))) => {
                         let (errors, totals) = (&mut errors[..n], &mut totals[..n]);
                         let (slots, low) = plan.slots.of_rows(chunk, chunk * self.chunk, rows);
-                        collect(sums, low, slots, plan.runs, |row| take_in(changes, changed[row], &mut errors[row], &mut totals[row]));
+                        collect(sums, low, slots, plan.runs, |row| {
+                            take_in(changes, changed[row], &mut errors[row], &mut totals[row])
+                        });
                     }
                 }
             });
@@ -290,7 +306,15 @@ type Going<'a> = Option<(&'a [[f32; 3]], &'a [u32])>;
 
 impl Sweeper<'_> {
     /// The sums of a dimension's first block, and its totals.
-    fn begin(&self, chunk: usize, q: &[Vec<f32>], going: Going, errors: &mut [f32], totals: &mut [f32], sums: &mut [Sums]) {
+    fn begin(
+        &self,
+        chunk: usize,
+        q: &[Vec<f32>],
+        going: Going,
+        errors: &mut [f32],
+        totals: &mut [f32],
+        sums: &mut [Sums],
+    ) {
         match q.len() {
             1 => self.begin_blocks::<1>(chunk, q, going, errors, totals, sums),
             2 => self.begin_blocks::<2>(chunk, q, going, errors, totals, sums),
@@ -301,9 +325,18 @@ impl Sweeper<'_> {
         }
     }
 
-    fn begin_blocks<const N: usize>(&self, chunk: usize, q: &[Vec<f32>], going: Going, errors: &mut [f32], totals: &mut [f32], sums: &mut [Sums]) {
+    fn begin_blocks<const N: usize>(
+        &self,
+        chunk: usize,
+        q: &[Vec<f32>],
+        going: Going,
+        errors: &mut [f32],
+        totals: &mut [f32],
+        sums: &mut [Sums],
+    ) {
         let n = errors.len();
-        let rows: [&[u32]; N] = std::array::from_fn(|b| &self.design.blocks()[b].rows[chunk * self.chunk..][..n]);
+        let rows: [&[u32]; N] =
+            std::array::from_fn(|b| &self.design.blocks()[b].rows[chunk * self.chunk..][..n]);
         let q: [&[f32]; N] = std::array::from_fn(|b| q[b].as_slice());
         let (slots, low) = self.plans[0].slots.of_rows(chunk, chunk * self.chunk, rows[0]);
         let runs = self.plans[0].runs;
@@ -339,7 +372,13 @@ fn take_in(changes: &[[f32; 3]], part: u32, error: &mut f32, total: &mut f32) ->
 
 /// Sums the rows' terms by part; `value` gives a row's error and total.
 #[inline]
-fn collect(sums: &mut [Sums], low: usize, rows: &[u32], runs: bool, mut value: impl FnMut(usize) -> (f32, f32)) {
+fn collect(
+    sums: &mut [Sums],
+    low: usize,
+    rows: &[u32],
+    runs: bool,
+    mut value: impl FnMut(usize) -> (f32, f32),
+) {
     let terms = |q: f32, (error, total): (f32, f32)| {
         let o = total - q;
         [error, o * error, o, o * o]
@@ -375,12 +414,22 @@ fn collect(sums: &mut [Sums], low: usize, rows: &[u32], runs: bool, mut value: i
 
 /// Sets one parameter given all others and brings the parts that have its feature up to date.
 #[inline]
-fn update<const LINEAR: bool>(parts: &mut [Part], entries: &[(u32, f32)], value: f32, alpha: f32, prior: Prior, noise: f32) -> f32 {
+fn update<const LINEAR: bool>(
+    parts: &mut [Part],
+    entries: &[(u32, f32)],
+    value: f32,
+    alpha: f32,
+    prior: Prior,
+    noise: f32,
+) -> f32 {
     let rest = |part: &Part, x: f32| if LINEAR { 0.0 } else { part.q() - x * value };
     let one = |(part, x): (u32, f32)| {
         let part = &parts[part as usize];
         let u = rest(part, x);
-        (x * x * (part.level[1] + u * (2.0 * part.level[0] + part.slope[0] * u)), x * (part.moving[1] + u * part.moving[0]))
+        (
+            x * x * (part.level[1] + u * (2.0 * part.level[0] + part.slope[0] * u)),
+            x * (part.moving[1] + u * part.moving[0]),
+        )
     };
     // Two sums each: a single one would wait for itself.
     let (mut squares, mut products) = ([0.0_f32; 2], [0.0_f32; 2]);
@@ -399,7 +448,8 @@ fn update<const LINEAR: bool>(parts: &mut [Part], entries: &[(u32, f32)], value:
     }
     let (square, product) = (squares[0] + squares[1], products[0] + products[1]);
     let precision = alpha * square + prior.precision;
-    let new = (alpha * (product + square * value) + prior.precision * prior.mean) / precision + noise / precision.sqrt();
+    let new = (alpha * (product + square * value) + prior.precision * prior.mean) / precision
+        + noise / precision.sqrt();
     let change = new - value;
     for (part, x) in entries {
         let part = &mut parts[*part as usize];

@@ -23,7 +23,11 @@ fn design() -> (Design, Vec<f32>) {
 
 fn machine(design: &Design, factors: usize) -> Machine {
     let mut random = rng(2, "fm test machine");
-    let tables = design.blocks().iter().map(|b| (0..b.n_features() * (factors + 1)).map(|_| random.random_range(-0.5..0.5)).collect()).collect();
+    let tables = design
+        .blocks()
+        .iter()
+        .map(|b| (0..b.n_features() * (factors + 1)).map(|_| random.random_range(-0.5..0.5)).collect())
+        .collect();
     Machine { factors, intercept: 0.3, tables }
 }
 
@@ -33,7 +37,10 @@ fn by_pairs(machine: &Machine, design: &Design, row: usize) -> f64 {
     let mut features = Vec::new();
     for (place, block) in design.blocks().iter().enumerate() {
         for (feature, x) in block.part(block.rows[row] as usize) {
-            features.push((&machine.tables[place][feature as usize * width..(feature as usize + 1) * width], f64::from(x)));
+            features.push((
+                &machine.tables[place][feature as usize * width..(feature as usize + 1) * width],
+                f64::from(x),
+            ));
         }
     }
     let mut sum = f64::from(machine.intercept);
@@ -47,7 +54,8 @@ fn by_pairs(machine: &Machine, design: &Design, row: usize) -> f64 {
 }
 
 fn predictions(machine: &Machine, design: &Design) -> Vec<f32> {
-    let folded: Vec<Vec<f32>> = design.blocks().iter().enumerate().map(|(b, block)| machine.fold(b, block)).collect();
+    let folded: Vec<Vec<f32>> =
+        design.blocks().iter().enumerate().map(|(b, block)| machine.fold(b, block)).collect();
     machine.predict(design, &folded)
 }
 
@@ -70,8 +78,10 @@ fn sweeps_end_at_the_least_squares_optimum() {
     let sweeper = sweep::Sweeper::new(&design);
     let prior = |_: usize, _: u32| sweep::Prior { mean: 0.0, precision: 0.8 };
     for _ in 0..400 {
-        let folded: Vec<Vec<f32>> = design.blocks().iter().enumerate().map(|(b, block)| machine.fold(b, block)).collect();
-        let mut errors: Vec<f32> = target.iter().zip(machine.predict(&design, &folded)).map(|(t, p)| t - p).collect();
+        let folded: Vec<Vec<f32>> =
+            design.blocks().iter().enumerate().map(|(b, block)| machine.fold(b, block)).collect();
+        let mut errors: Vec<f32> =
+            target.iter().zip(machine.predict(&design, &folded)).map(|(t, p)| t - p).collect();
         let none: Option<&mut rand_chacha::ChaCha8Rng> = None;
         sweeper.sweep(&mut machine, &folded, &mut errors, 1.0, prior, none);
         let exact: Vec<f32> = target.iter().zip(predictions(&machine, &design)).map(|(t, p)| t - p).collect();
@@ -79,7 +89,10 @@ fn sweeps_end_at_the_least_squares_optimum() {
     }
     let loss = |machine: &Machine| {
         let penalty: f64 = machine.tables.iter().flatten().map(|v| 0.8 * f64::from(*v).powi(2)).sum();
-        (0..design.len()).map(|row| (f64::from(target[row]) - by_pairs(machine, &design, row)).powi(2)).sum::<f64>() + penalty
+        (0..design.len())
+            .map(|row| (f64::from(target[row]) - by_pairs(machine, &design, row)).powi(2))
+            .sum::<f64>()
+            + penalty
     };
     for place in 0..3 {
         for at in 0..machine.tables[place].len() {
@@ -106,13 +119,22 @@ fn gradient_steps_equal_finite_differences() {
     });
     let design = Design::new(blocks.collect()).unwrap();
     let before = machine(&design, 2);
-    let settings = Settings { learner: Learner::Sgd, learning_rate: 1e-3, sgd_regularization: 0.2, sgd_weight_regularization: 0.1, ..Settings::default() };
+    let settings = Settings {
+        learner: Learner::Sgd,
+        learning_rate: 1e-3,
+        sgd_regularization: 0.2,
+        sgd_weight_regularization: 0.1,
+        ..Settings::default()
+    };
     let mut after = before.clone();
     sgd::pass(&mut after, &design, target[..1].into(), &settings, 0, 0);
     let loss = |machine: &Machine| 0.5 * (f64::from(target[0]) - by_pairs(machine, &design, 0)).powi(2);
     let width = before.width();
     for place in 0..3 {
-        let touched: Vec<usize> = design.blocks()[place].part(design.blocks()[place].rows[0] as usize).map(|(f, _)| f as usize).collect();
+        let touched: Vec<usize> = design.blocks()[place]
+            .part(design.blocks()[place].rows[0] as usize)
+            .map(|(f, _)| f as usize)
+            .collect();
         for at in 0..before.tables[place].len() {
             let moved = |by: f32| {
                 let mut machine = before.clone();
@@ -121,7 +143,8 @@ fn gradient_steps_equal_finite_differences() {
             };
             let value = f64::from(before.tables[place][at]);
             let penalty = if at % width == before.factors { 0.1 * value } else { 0.2 * value };
-            let gradient = (moved(1e-3) - moved(-1e-3)) / 2e-3 + if touched.contains(&(at / width)) { penalty } else { 0.0 };
+            let gradient = (moved(1e-3) - moved(-1e-3)) / 2e-3
+                + if touched.contains(&(at / width)) { penalty } else { 0.0 };
             let step = f64::from(after.tables[place][at]) - value;
             assert!((step + 1e-3 * gradient).abs() < 2e-6, "table {place} entry {at}: {step} {gradient}");
         }
@@ -136,7 +159,8 @@ fn draws_have_the_posterior_of_the_closed_form() {
     (0..8).for_each(|row| block.push([(0, 0.5 + row as f32 / 4.0)]));
     block.rows = (0..8).collect();
     let design = Design::new(vec![block]).unwrap();
-    let target: Vec<f32> = (0..8).map(|row| 0.7 * (0.5 + row as f32 / 4.0) + if row % 2 == 0 { 0.3 } else { -0.3 }).collect();
+    let target: Vec<f32> =
+        (0..8).map(|row| 0.7 * (0.5 + row as f32 / 4.0) + if row % 2 == 0 { 0.3 } else { -0.3 }).collect();
     let sweeper = sweep::Sweeper::new(&design);
     let prior = |_: usize, _: u32| sweep::Prior { mean: 0.2, precision: 2.0 };
     let alpha = 1.5_f64;
@@ -146,7 +170,8 @@ fn draws_have_the_posterior_of_the_closed_form() {
     let n = 20_000;
     for _ in 0..n {
         let folded = vec![machine.fold(0, &design.blocks()[0])];
-        let mut errors: Vec<f32> = target.iter().zip(machine.predict(&design, &folded)).map(|(t, p)| t - p).collect();
+        let mut errors: Vec<f32> =
+            target.iter().zip(machine.predict(&design, &folded)).map(|(t, p)| t - p).collect();
         sweeper.sweep(&mut machine, &folded, &mut errors, alpha as f32, prior, Some(&mut random));
         let w = f64::from(machine.tables[0][1]);
         sum += w;
@@ -156,7 +181,11 @@ fn draws_have_the_posterior_of_the_closed_form() {
     let precision = alpha * x.iter().map(|x| x * x).sum::<f64>() + 2.0;
     let mean = (alpha * x.iter().zip(&target).map(|(x, t)| x * f64::from(*t)).sum::<f64>() + 0.4) / precision;
     let (found, variance) = (sum / f64::from(n), squares / f64::from(n) - (sum / f64::from(n)).powi(2));
-    assert!((found - mean).abs() < 0.01 && (variance * precision - 1.0).abs() < 0.05, "{found} {mean} {variance} {}", 1.0 / precision);
+    assert!(
+        (found - mean).abs() < 0.01 && (variance * precision - 1.0).abs() < 0.05,
+        "{found} {mean} {variance} {}",
+        1.0 / precision
+    );
 }
 
 /// A level's sampled prior stays a prior: [`learn`] on any design improves on the mean.
@@ -165,11 +194,18 @@ fn any_design_is_learned() {
     let (design, _) = design();
     let truth = machine(&design, 2);
     let target: Vec<f32> = predictions(&truth, &design);
-    for (learner, likelihood) in
-        [(Learner::Mcmc, Likelihood::Normal), (Learner::Als, Likelihood::Normal), (Learner::Sgd, Likelihood::Normal), (Learner::Mcmc, Likelihood::Probit)]
-    {
+    for (learner, likelihood) in [
+        (Learner::Mcmc, Likelihood::Normal),
+        (Learner::Als, Likelihood::Normal),
+        (Learner::Sgd, Likelihood::Normal),
+        (Learner::Mcmc, Likelihood::Probit),
+    ] {
         let probit = likelihood == Likelihood::Probit;
-        let target: Vec<f32> = if probit { target.iter().map(|t| if *t > 0.5 { 1.0 } else { 0.0 }).collect() } else { target.clone() };
+        let target: Vec<f32> = if probit {
+            target.iter().map(|t| if *t > 0.5 { 1.0 } else { 0.0 }).collect()
+        } else {
+            target.clone()
+        };
         let settings = Settings {
             learner,
             likelihood,
@@ -188,7 +224,9 @@ fn any_design_is_learned() {
         })
         .unwrap();
         let average = target.iter().sum::<f32>() / 60.0;
-        let squares = |predicted: &dyn Fn(usize) -> f64| (0..60).map(|row| (f64::from(target[row]) - predicted(row)).powi(2)).sum::<f64>();
+        let squares = |predicted: &dyn Fn(usize) -> f64| {
+            (0..60).map(|row| (f64::from(target[row]) - predicted(row)).powi(2)).sum::<f64>()
+        };
         let (learned, constant) = (squares(&|row| mean[row]), squares(&|_| f64::from(average)));
         assert!(learned < 0.35 * constant, "{learner:?} {likelihood:?}: {learned} {constant}");
     }
@@ -221,30 +259,46 @@ fn a_new_day_is_an_average_day() {
         }
         columns.0.push(columns.1.len());
     }
-    let train = foretaste_data::Histories::new(columns.0, columns.1, columns.2, columns.3, items as usize);
+    let train = Histories::new(columns.0, columns.1, columns.2, columns.3, items as usize);
     let settings = Settings { factors: 2, iterations: 120, burn_in: 40, ..Settings::default() };
     let device = crate::Device::flex();
-    let model = fit(&settings, &train, None, &crate::FitContext::new(0, &device)).unwrap().model;
-    let state = model.ratings().unwrap().start(4, train.user(4));
-    let (seen, unseen) = (state.predict(3, 28 * 86_400), state.predict(3, 9_999 * 86_400));
+    let model = fit(&settings, &train, None, &FitContext::new(0, &device)).unwrap().model;
+    let (ratings, state) = (model.ratings().unwrap(), model.start(4, train.user(4)));
+    let (seen, unseen) =
+        (ratings.expected(&state, 3, 28 * 86_400), ratings.expected(&state, 3, 9_999 * 86_400));
     assert!((seen - unseen).abs() < 0.35 && (unseen - 3.5).abs() < 0.35, "{seen} {unseen}");
 }
 
 /// The first of two chains draws what a chain alone draws, the second something else.
 #[test]
 fn chains_are_independent() {
-    let train = foretaste_data::Histories::new(vec![0, 3, 5], vec![0, 1, 2, 0, 2], vec![4.0, 2.0, 5.0, 3.0, 1.0], vec![0, 1, 2, 3, 4], 3);
+    let train = Histories::new(
+        vec![0, 3, 5],
+        vec![0, 1, 2, 0, 2],
+        vec![4.0, 2.0, 5.0, 3.0, 1.0],
+        vec![0, 1, 2, 3, 4],
+        3,
+    );
     let device = crate::Device::flex();
     let draws = |chains: usize| {
-        let settings = Settings { factors: 2, iterations: 6, burn_in: 2, kept: 4 * chains, chains, ..Settings::default() };
-        let tensors = fit(&settings, &train, None, &crate::FitContext::new(0, &device)).unwrap().model.tensors();
+        let settings = Settings {
+            factors: 2,
+            iterations: 6,
+            burn_in: 2,
+            kept: 4 * chains,
+            chains,
+            ..Settings::default()
+        };
+        let tensors = fit(&settings, &train, None, &FitContext::new(0, &device)).unwrap().model.tensors();
         tensors.into_iter().find(|t| t.name.ends_with("users")).unwrap()
     };
     let (one, two) = (draws(1), draws(2));
     assert_eq!((one.shape[0], two.shape[0]), (4, 8));
     let size = one.data.len() / 4;
     for draw in 0..4 {
-        let at = |tensor: &crate::tensors::NamedTensor, draw: usize| tensor.data[draw * size..(draw + 1) * size].to_vec();
+        let at = |tensor: &crate::tensors::NamedTensor, draw: usize| {
+            tensor.data[draw * size..(draw + 1) * size].to_vec()
+        };
         assert_eq!(at(&one, draw), at(&two, 2 * draw));
         assert_ne!(at(&one, draw), at(&two, 2 * draw + 1));
     }

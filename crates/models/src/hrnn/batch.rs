@@ -23,7 +23,14 @@ impl Places {
     /// Finds the places of `ids` where `mask` is 1, and of all of `more`, whose entries are counted on from there.
     fn fill(&mut self, ids: &[u32], mask: &[f32], more: &[u32]) {
         let more = || more.iter().enumerate().map(|(at, id)| (ids.len() + at, *id));
-        let occurs = || ids.iter().zip(mask).enumerate().filter(|(_, (_, mask))| **mask > 0.0).map(|(entry, (id, _))| (entry, *id)).chain(more());
+        let occurs = || {
+            ids.iter()
+                .zip(mask)
+                .enumerate()
+                .filter(|(_, (_, mask))| **mask > 0.0)
+                .map(|(entry, (id, _))| (entry, *id))
+                .chain(more())
+        };
         let Self { distinct, place, offsets, entries, table } = self;
         distinct.clear();
         for (_, id) in occurs() {
@@ -133,13 +140,42 @@ pub(super) struct Preparer<'a> {
 }
 
 impl<'a> Preparer<'a> {
-    pub fn new(when: &'a When, scale: Scale, train: &'a Histories, base: &'a [f32], recency: Recency, rows: usize) -> Self {
-        Self { when, scale, train, base, recency, scope: Scope::User, negatives: None, tracks: vec![Track::default(); rows], batches: 0 }
+    pub fn new(
+        when: &'a When,
+        scale: Scale,
+        train: &'a Histories,
+        base: &'a [f32],
+        recency: Recency,
+        rows: usize,
+    ) -> Self {
+        Self {
+            when,
+            scale,
+            train,
+            base,
+            recency,
+            scope: Scope::User,
+            negatives: None,
+            tracks: vec![Track::default(); rows],
+            batches: 0,
+        }
     }
 
     /// Works out what follows from the batch in `prepared`, the next of an epoch's.
     pub fn prepare(&mut self, prepared: &mut Prepared) {
-        let Prepared { batch, when, values, crossed, weights, items, users, samples, corrections, own_corrections, asked } = prepared;
+        let Prepared {
+            batch,
+            when,
+            values,
+            crossed,
+            weights,
+            items,
+            users,
+            samples,
+            corrections,
+            own_corrections,
+            asked,
+        } = prepared;
         let (width, rows) = (self.when.len(), self.tracks.len());
         when.resize(batch.items.len() * width, 0.0);
         values.clear();
@@ -159,7 +195,8 @@ impl<'a> Preparer<'a> {
                     *track = Track::default();
                 }
                 let from = self.train.range(batch.users[at]).start + batch.positions[at] as usize;
-                let (base, timestamp) = (self.base.get(from).copied().unwrap_or(mean), self.train.timestamps().at(from));
+                let (base, timestamp) =
+                    (self.base.get(from).copied().unwrap_or(mean), self.train.timestamps().at(from));
                 self.when.write(track, timestamp, (base - mean) / deviation, out);
                 weights[at] *= self.recency.weight(timestamp);
                 crossed[at] = self.when.crossed(track, timestamp);
@@ -193,7 +230,10 @@ mod tests {
         let train = Histories::new(vec![0, 3], vec![0; 3], vec![1.0; 3], vec![0, 50, 100], 1);
         let recency = Recency::new(&train, Some(50.0));
         let weights = [0, 50, 100].map(|t| recency.of(t));
-        assert!((weights[2] / weights[1] - 2.0).abs() < 1e-12 && (weights[1] / weights[0] - 2.0).abs() < 1e-12, "{weights:?}");
+        assert!(
+            (weights[2] / weights[1] - 2.0).abs() < 1e-12 && (weights[1] / weights[0] - 2.0).abs() < 1e-12,
+            "{weights:?}"
+        );
         assert!((weights.iter().sum::<f64>() - 3.0).abs() < 1e-12);
         assert_eq!([0, 50, 100].map(|t| Recency::new(&train, None).weight(t)), [1.0; 3]);
     }

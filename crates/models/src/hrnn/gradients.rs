@@ -1,7 +1,9 @@
 //! Gradients of a window, and the steps weights take along them.
 
 use super::batch::Prepared;
-use super::weights::{CODE_INPUT, CODE_NEXT, CODE_OUTPUT, Dense, ITEM_INPUT, ITEM_NEXT, ITEM_OUTPUT, Tables, USER, Weights};
+use super::weights::{
+    CODE_INPUT, CODE_NEXT, CODE_OUTPUT, Dense, ITEM_INPUT, ITEM_NEXT, ITEM_OUTPUT, Tables, USER, Weights,
+};
 use crate::Result;
 use crate::kernels::{adam, add};
 use crate::optimizer::{AdamStep, step_rows, steps_of, steps_tensor};
@@ -30,7 +32,9 @@ impl Gradients {
             if !sums.is_empty() {
                 for (item, gradient) in touched.iter().zip(self.tables[of].chunks_exact(width)) {
                     let codes = weights.codes.of(*item as usize);
-                    codes.iter().for_each(|code| add(&mut sums[*code as usize * width..][..width], gradient, 1.0 / codes.len() as f32));
+                    codes.iter().for_each(|code| {
+                        add(&mut sums[*code as usize * width..][..width], gradient, 1.0 / codes.len() as f32)
+                    });
                 }
             }
             self.tables[table] = sums;
@@ -44,7 +48,8 @@ impl Gradients {
         let norm = (self.dense.tensors().into_iter().map(square).sum::<f64>() + tables).sqrt();
         if norm > f64::from(most) {
             let scale = (f64::from(most) / norm) as f32;
-            let all = self.dense.tensors_mut().into_iter().chain(self.tables.iter_mut().map(Vec::as_mut_slice));
+            let all =
+                self.dense.tensors_mut().into_iter().chain(self.tables.iter_mut().map(Vec::as_mut_slice));
             all.for_each(|values| values.iter_mut().for_each(|v| *v *= scale));
         }
     }
@@ -70,12 +75,27 @@ impl Moments {
     }
 
     /// One Adam step: dense weights all, tables by the rows the batch touches; these decay.
-    pub fn step(&mut self, weights: &mut Weights, gradients: &Gradients, batch: &Prepared, rate: f32, decay: Tables<f32>) {
+    pub fn step(
+        &mut self,
+        weights: &mut Weights,
+        gradients: &Gradients,
+        batch: &Prepared,
+        rate: f32,
+        decay: Tables<f32>,
+    ) {
         self.steps += 1;
         let step = AdamStep { rate, weight_decay: 0.0, number: self.steps };
         let [first, second] = &mut self.dense;
-        let all = weights.dense.tensors_mut().into_iter().zip(first.tensors_mut()).zip(second.tensors_mut()).zip(gradients.dense.tensors());
-        all.for_each(|(((value, first), second), gradient)| adam(value, first, second, gradient, rate, step.corrections()));
+        let all = weights
+            .dense
+            .tensors_mut()
+            .into_iter()
+            .zip(first.tensors_mut())
+            .zip(second.tensors_mut())
+            .zip(gradients.dense.tensors());
+        all.for_each(|(((value, first), second), gradient)| {
+            adam(value, first, second, gradient, rate, step.corrections())
+        });
         for table in 0..weights.tables.len() {
             let every: Vec<u32>;
             let ids = match table {
@@ -93,8 +113,18 @@ impl Moments {
             }
             let width = weights.width(table);
             let [first, second] = &mut self.tables;
-            let tensors = [weights.tables[table].as_mut_slice(), first[table].as_mut_slice(), second[table].as_mut_slice()];
-            step_rows(tensors, width, ids, &gradients.tables[table], AdamStep { weight_decay: decay[table], ..step });
+            let tensors = [
+                weights.tables[table].as_mut_slice(),
+                first[table].as_mut_slice(),
+                second[table].as_mut_slice(),
+            ];
+            step_rows(
+                tensors,
+                width,
+                ids,
+                &gradients.tables[table],
+                AdamStep { weight_decay: decay[table], ..step },
+            );
         }
     }
 
@@ -102,7 +132,11 @@ impl Moments {
     pub fn tensors(&self, weights: &Weights) -> Vec<NamedTensor> {
         let mut tensors = vec![steps_tensor("steps", self.steps)];
         for (at, prefix) in ["first.", "second."].into_iter().enumerate() {
-            tensors.extend(weights.named(prefix, &self.dense[at], self.tables[at].each_ref().map(Vec::as_slice)));
+            tensors.extend(weights.named(
+                prefix,
+                &self.dense[at],
+                self.tables[at].each_ref().map(Vec::as_slice),
+            ));
         }
         tensors
     }

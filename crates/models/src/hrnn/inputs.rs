@@ -63,7 +63,7 @@ pub(super) struct When {
 
 /// Where a user stands: the time of the last interaction, how many there were, and running means of
 /// what the stationary part left.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, serde::Serialize, serde::Deserialize)]
 pub(super) struct Track {
     pub last: i64,
     pub count: u32,
@@ -93,7 +93,11 @@ impl When {
 
     /// How many levels of sessions an interaction at `timestamp` begins; the first one begins them all.
     pub fn crossed(&self, track: &Track, timestamp: i64) -> u8 {
-        if track.count == 0 { self.levels.levels() as u8 } else { self.levels.crossed(timestamp - track.last) }
+        if track.count == 0 {
+            self.levels.levels() as u8
+        } else {
+            self.levels.crossed(timestamp - track.last)
+        }
     }
 
     /// Number of features, the constant 1 at the end included.
@@ -111,7 +115,10 @@ impl When {
         out[2] = ((f64::from(track.count) + 1.0).ln() / 8.0) as f32;
         out[3] = (f64::from(track.count) / -8.0).exp() as f32;
         let crossed = usize::from(self.crossed(track, timestamp));
-        out[4..4 + n].iter_mut().enumerate().for_each(|(level, mark)| *mark = f32::from(u8::from(level < crossed)));
+        out[4..4 + n]
+            .iter_mut()
+            .enumerate()
+            .for_each(|(level, mark)| *mark = f32::from(u8::from(level < crossed)));
         if self.memories {
             out[4 + n..4 + n + MEMORIES.len()].copy_from_slice(&track.residuals);
             out[4 + n + MEMORIES.len()] = if gap == 0 { track.tied[0] / (track.tied[1] + 2.0) } else { 0.0 };
@@ -140,12 +147,18 @@ mod tests {
 
     #[test]
     fn features_by_hand() {
-        let when = When::new(&Settings { height: 2, sessions: vec![60, 3600, 86_400], ..Settings::default() }).unwrap();
+        let when =
+            When::new(&Settings { height: 2, sessions: vec![60, 3600, 86_400], ..Settings::default() })
+                .unwrap();
         let mut out = [9.0; 11];
         assert_eq!(when.len(), out.len());
         let mut track = Track::default();
         when.write(&track, 1000, 0.5, &mut out);
-        assert_eq!(out, [0.5, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0], "the first interaction begins every level");
+        assert_eq!(
+            out,
+            [0.5, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0],
+            "the first interaction begins every level"
+        );
         when.take(&mut track, 1000, 2.0);
         when.write(&track, 1000, 0.0, &mut out);
         assert_eq!(out[4..6], [0.0, 0.0]);

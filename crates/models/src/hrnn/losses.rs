@@ -22,7 +22,13 @@ const LEAST: f32 = 1e-24;
 
 /// The loss of one entry; `others` become its slopes by their scores, and the slope by `own` is answered
 /// beside it. `spare` is working space.
-pub(super) fn loss(kind: Loss, penalty: f32, own: f32, others: &mut [f32], spare: &mut Vec<f32>) -> (f32, f32) {
+pub(super) fn loss(
+    kind: Loss,
+    penalty: f32,
+    own: f32,
+    others: &mut [f32],
+    spare: &mut Vec<f32>,
+) -> (f32, f32) {
     match kind {
         Loss::Softmax => {
             let (highest, sum) = softmax(others, own);
@@ -37,7 +43,8 @@ pub(super) fn loss(kind: Loss, penalty: f32, own: f32, others: &mut [f32], spare
             square.iter_mut().zip(&*scores).for_each(|(out, r)| *out = r * r);
             sigmoids(inner);
             sigmoids(square);
-            let loss: f32 = others.iter().zip(inner.iter().zip(&*square)).map(|(s, (a, b))| s * (a + b)).sum();
+            let loss: f32 =
+                others.iter().zip(inner.iter().zip(&*square)).map(|(s, (a, b))| s * (a + b)).sum();
             let mut slope = 0.0;
             for ((s, r), (a, b)) in others.iter_mut().zip(&*scores).zip(inner.iter().zip(&*square)) {
                 slope -= *s * a * (1.0 - a);

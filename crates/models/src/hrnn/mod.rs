@@ -56,17 +56,17 @@ mod stationary;
 mod train;
 mod weights;
 
+use crate::model::scores_by_rating;
 use crate::tensors::{NamedTensor, Tensors};
-use crate::{InnerProducts, ModelSettings, RankingState, RatingModel, Reading, Recommender, Result, Trained, UserState};
+use crate::{InnerProducts, ModelSettings, Predictor, Reading, Result, state};
 use foretaste_data::History;
 use inputs::{Scale, When};
-use replay::State;
 use stationary::Machines;
 use std::sync::{Arc, OnceLock};
 use weights::{ITEM_NEXT, Sizes, Weights};
 
 pub use crate::recurrent::Cell;
-pub use replay::Memory;
+pub use replay::User;
 pub use settings::{Form, Loss, Objective, Scope, Settings, Stationary};
 pub use train::fit;
 pub(crate) use train::fit_as;
@@ -92,7 +92,12 @@ impl Goal {
             Objective::NextItem => 0.0,
             Objective::Both => settings.rating_share,
         };
-        Self { deviation: scale.deviation, loss: settings.loss, penalty: settings.score_penalty, rating_share }
+        Self {
+            deviation: scale.deviation,
+            loss: settings.loss,
+            penalty: settings.score_penalty,
+            rating_share,
+        }
     }
 }
 
@@ -121,7 +126,7 @@ pub struct Model {
 impl Model {
     #[allow(clippy::needless_pass_by_value)] // As every model's.
     pub(crate) fn restore(settings: Settings, tensors: &Tensors) -> Result<Self> {
-        Self::restore_as(ModelSettings::Hrnn(settings.clone()), &settings, tensors)
+        Self::restore_as(settings.clone().into(), &settings, tensors)
     }
 
     /// A saved model that is one of the network's forms and calls itself `named`.
@@ -133,7 +138,13 @@ impl Model {
         Ok(Self::new(named, settings, (scale, when), weights, machines))
     }
 
-    fn new(named: ModelSettings, settings: &Settings, (scale, when): (Scale, When), weights: Weights, machines: Arc<Machines>) -> Self {
+    fn new(
+        named: ModelSettings,
+        settings: &Settings,
+        (scale, when): (Scale, When),
+        weights: Weights,
+        machines: Arc<Machines>,
+    ) -> Self {
         Self { named, scale, when, scope: settings.scope, weights, machines, catalogue: OnceLock::new() }
     }
 
@@ -142,7 +153,9 @@ impl Model {
     }
 }
 
-impl Trained for Model {
+impl Predictor for Model {
+    type State = User;
+
     fn settings(&self) -> ModelSettings {
         self.named.clone()
     }
@@ -152,59 +165,85 @@ impl Trained for Model {
     }
 
     fn tensors(&self) -> Vec<NamedTensor> {
-        let mut tensors = vec![NamedTensor::scalar("mean", self.scale.mean), NamedTensor::scalar("deviation", self.scale.deviation)];
+        let mut tensors = vec![
+            NamedTensor::scalar("mean", self.scale.mean),
+            NamedTensor::scalar("deviation", self.scale.deviation),
+        ];
         tensors.extend(self.weights.tensors());
         tensors.extend(self.machines.tensors());
         tensors
     }
 
-    fn as_rating(&self) -> Option<&dyn RatingModel> {
-        self.weights.sizes.rates.then_some(self)
+    fn rates(&self) -> bool {
+        self.weights.sizes.rates
     }
 
-    fn as_recommender(&self) -> Option<&dyn Recommender> {
-        self.weights.sizes.ranks.then_some(self)
+    fn ranks(&self) -> bool {
+        self.weights.sizes.ranks
     }
-}
 
-impl RatingModel for Model {
-    fn start<'a>(&'a self, user: u32, known: History<'_>) -> Box<dyn UserState + 'a> {
-        let mut state = State::new(self, user);
-        state.replay(known);
-        Box::new(state)
+    fn start(&self, user: u32, known: History<'_>) -> User {
+        User::start(self, user, known)
+    }
+
+    fn update(&self, user: &mut User, item: u32, value: f32, timestamp: i64) {
+        user.update(self, item, value, timestamp);
+    }
+
+    fn predict(&self, user: &User, item: u32, timestamp: i64) -> f32 {
+        user.predict(self, item, timestamp)
+    }
+
+    fn scores(&self, user: &User, timestamp: i64, out: &mut [f32]) {
+        if self.ranks() {
+            user.scores(self, timestamp, out);
+        } else {
+            scores_by_rating(self, user, timestamp, out);
+        }
     }
 
     /// Walks through known and asked rows in time order; known rows come first within a second.
-    fn predict_user(&self, user: u32, known: History<'_>, asked: History<'_>, reading: Reading, out: &mut [f32]) {
-        let mut state = State::new(self, user);
+    fn predict_user(
+        &self,
+        user: u32,
+        known: History<'_>,
+        asked: History<'_>,
+        reading: Reading,
+        out: &mut [f32],
+    ) {
+        let mut state = User::new(self, user);
         let mut next = 0;
         for (row, out) in out.iter_mut().enumerate() {
             while next < known.len() && known.timestamps.at(next) <= asked.timestamps.at(row) {
-                state.take(known.items[next], known.values[next], known.timestamps.at(next));
+                state.update(self, known.items[next], known.values[next], known.timestamps.at(next));
                 next += 1;
             }
-            *out = state.predict(asked.items[row], asked.timestamps.at(row));
+            *out = state.predict(self, asked.items[row], asked.timestamps.at(row));
             if reading == Reading::Streaming {
-                state.take(asked.items[row], asked.values[row], asked.timestamps.at(row));
+                state.update(self, asked.items[row], asked.values[row], asked.timestamps.at(row));
             }
         }
-    }
-}
-
-impl Recommender for Model {
-    fn ranking<'a>(&'a self, user: u32, known: History<'_>) -> Box<dyn RankingState + 'a> {
-        let mut state = State::new(self, user);
-        state.replay(known);
-        Box::new(state)
     }
 
     fn inner_products(&self) -> Option<InnerProducts<'_>> {
         let query = |user: u32, known: History<'_>, timestamp: i64| {
-            let mut state = State::new(self, user);
-            state.replay(known);
-            state.query(timestamp)
+            User::start(self, user, known).query(self, timestamp)
         };
-        Some(InnerProducts { items: self.catalogue(), offsets: &[], scale: 0.0, width: self.weights.sizes.next(), query: Box::new(query) })
+        Some(InnerProducts {
+            items: self.catalogue(),
+            offsets: &[],
+            scale: 0.0,
+            width: self.weights.sizes.next(),
+            query: Box::new(query),
+        })
+    }
+
+    fn write_state(&self, user: &User) -> Vec<u8> {
+        state::to_bytes(user)
+    }
+
+    fn read_state(&self, bytes: &[u8]) -> Option<User> {
+        state::from_bytes(bytes).filter(|user: &User| user.fits(self))
     }
 }
 

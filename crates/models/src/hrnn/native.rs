@@ -103,26 +103,54 @@ impl Native {
 
     /// Runs the next window; `gradients` become those of the mean loss over the batch's full number of
     /// entries, so that a half-empty batch pulls half as hard.
-    pub fn window(&mut self, weights: &Weights, batch: &Prepared, goal: Goal, noise: Noise, gradients: &mut Gradients) -> Errors {
+    pub fn window(
+        &mut self,
+        weights: &Weights,
+        batch: &Prepared,
+        goal: Goal,
+        noise: Noise,
+        gradients: &mut Gradients,
+    ) -> Errors {
         let sizes = self.sizes;
         self.transposed.iter_mut().zip(&weights.dense.layers).for_each(|(t, layer)| t.update(layer));
-        for (to, (query, width)) in self.queries.iter_mut().zip([(&weights.dense.query, sizes.query()), (&weights.dense.next, sizes.next())]) {
+        for (to, (query, width)) in self
+            .queries
+            .iter_mut()
+            .zip([(&weights.dense.query, sizes.query()), (&weights.dense.next, sizes.next())])
+        {
             transpose(&query[..query.len().min(sizes.size * width)], width, to);
         }
         let rows_of = |table: usize, ids: &[u32]| {
             let width = weights.width(table);
             let mut rows = vec![0.0; ids.len() * width];
-            rows.par_chunks_mut(width).zip(ids).with_min_len(64).for_each(|(out, id)| weights.item(table, *id, out));
+            rows.par_chunks_mut(width)
+                .zip(ids)
+                .with_min_len(64)
+                .for_each(|(out, id)| weights.item(table, *id, out));
             rows
         };
         let items = &batch.items.distinct;
-        let tables = [rows_of(ITEM_INPUT, items), rows_of(ITEM_OUTPUT, if sizes.rates { items } else { &[] })];
+        let tables =
+            [rows_of(ITEM_INPUT, items), rows_of(ITEM_OUTPUT, if sizes.rates { items } else { &[] })];
         let next = Shared::new(goal, weights, batch);
-        let context =
-            Context { sizes, weights, batch, tables: &tables, rows: self.rows, goal, noise, transposed: &self.transposed, queries: &self.queries, next: &next };
+        let context = Context {
+            sizes,
+            weights,
+            batch,
+            tables: &tables,
+            rows: self.rows,
+            goal,
+            noise,
+            transposed: &self.transposed,
+            queries: &self.queries,
+            next: &next,
+        };
         self.work.par_iter_mut().enumerate().for_each(|(chunk, work)| work.run(&context, chunk * CHUNK));
         self.collect(weights, batch, gradients);
-        Errors { squares: self.work.iter().map(|work| work.squares).sum(), losses: self.work.iter().map(|work| work.next.losses).sum() }
+        Errors {
+            squares: self.work.iter().map(|work| work.squares).sum(),
+            losses: self.work.iter().map(|work| work.next.losses).sum(),
+        }
     }
 
     /// Adds the chunks' gradients up.
@@ -138,11 +166,15 @@ impl Native {
             let work = &self.work[row / CHUNK];
             (work, step * CHUNK.min(self.rows - row / CHUNK * CHUNK) + row % CHUNK)
         };
-        let sum = |places: &Places, width: usize, out: &mut Vec<f32>, each: &(dyn Fn(u32, &mut [f32]) + Sync)| {
-            out.clear();
-            out.resize(places.distinct.len() * width, 0.0);
-            out.par_chunks_mut(width).enumerate().with_min_len(16).for_each(|(at, out)| places.entries(at).iter().for_each(|entry| each(*entry, out)));
-        };
+        let sum =
+            |places: &Places, width: usize, out: &mut Vec<f32>, each: &(dyn Fn(u32, &mut [f32]) + Sync)| {
+                out.clear();
+                out.resize(places.distinct.len() * width, 0.0);
+                out.par_chunks_mut(width)
+                    .enumerate()
+                    .with_min_len(16)
+                    .for_each(|(at, out)| places.entries(at).iter().for_each(|entry| each(*entry, out)));
+            };
         let inputs = sizes.inputs();
         sum(&batch.items, d, &mut gradients.tables[ITEM_INPUT], &|entry, out| {
             let (work, at) = place(entry);
@@ -162,7 +194,9 @@ impl Native {
                     add(out, &work.next.query[at * width..(at + 1) * width], work.next.slopes[at]);
                 } else {
                     let at = (entry - n) as usize;
-                    self.work.iter().for_each(|work| add(out, &work.next.samples[at * width..(at + 1) * width], 1.0));
+                    self.work
+                        .iter()
+                        .for_each(|work| add(out, &work.next.samples[at * width..(at + 1) * width], 1.0));
                 }
             });
         }
@@ -213,7 +247,13 @@ impl Work {
             let at = outer(entry);
             let place = batch.items.place[at] as usize;
             let item = &context.tables[ITEM_INPUT][place * d..(place + 1) * d];
-            super::inputs::input(item, batch.values[at], &self.when[entry * w..entry * w + w - 1], sizes.ratings, x);
+            super::inputs::input(
+                item,
+                batch.values[at],
+                &self.when[entry * w..entry * w + w - 1],
+                sizes.ratings,
+                x,
+            );
             context.noise.inputs(at, sizes.ratings, d, x);
         }
         self.climb.begin();
@@ -224,10 +264,24 @@ impl Work {
                 if at == 0 && sizes.levels > 0 {
                     let from = step * context.rows + first;
                     let start = &self.start[step * rows..(step + 1) * rows];
-                    self.climb.enter(&weights.dense.levels, step, start, &batch.crossed[from..from + rows], before, gates);
+                    self.climb.enter(
+                        &weights.dense.levels,
+                        step,
+                        start,
+                        &batch.crossed[from..from + rows],
+                        before,
+                        gates,
+                    );
                 }
             };
-            weights.dense.layers[at].forward(x, &self.start, rows, &mut self.states[at], &mut above[0], enter);
+            weights.dense.layers[at].forward(
+                x,
+                &self.start,
+                rows,
+                &mut self.states[at],
+                &mut above[0],
+                enter,
+            );
         }
 
         // The state before each interaction, discounted by time, with the features of time.
@@ -235,7 +289,13 @@ impl Work {
         self.decoded.resize(entries * (h + w), 0.0);
         if sizes.gate {
             self.gamma.resize(entries * h, 0.0);
-            product_into(&mut self.gamma, h, Matrix::new(&self.when, w), Matrix::new(&weights.dense.gate, h), false);
+            product_into(
+                &mut self.gamma,
+                h,
+                Matrix::new(&self.when, w),
+                Matrix::new(&weights.dense.gate, h),
+                false,
+            );
             sigmoids(&mut self.gamma);
         }
         for (entry, decoded) in self.decoded.chunks_exact_mut(h + w).enumerate() {
@@ -275,23 +335,47 @@ impl Work {
             }
         }
         if sizes.gate {
-            product_into(&mut self.gradients.gate, h, Matrix::new(&self.when, w).t(), Matrix::new(&self.gamma, h), true);
+            product_into(
+                &mut self.gradients.gate,
+                h,
+                Matrix::new(&self.when, w).t(),
+                Matrix::new(&self.gamma, h),
+                true,
+            );
         }
         for at in (0..sizes.depth).rev() {
             let (below, above) = self.tapes.split_at_mut(at);
             let x = below.last().map_or(self.x.as_slice(), |tape| &tape.after);
             let layer: &Layer = &weights.dense.layers[at];
-            let (d_before, d_after): (&[f32], &[f32]) = if at + 1 == sizes.depth { (&self.d_state, &[]) } else { (&[], &self.dx) };
+            let (d_before, d_after): (&[f32], &[f32]) =
+                if at + 1 == sizes.depth { (&self.d_state, &[]) } else { (&[], &self.dx) };
             let mut dx = std::mem::take(&mut self.spare);
             dx.resize(entries * layer.inputs, 0.0);
             let leave = |step: usize, gates: &[f32], state: &mut [f32]| {
                 if at == 0 && sizes.levels > 0 {
                     let start = &self.start[step * rows..(step + 1) * rows];
-                    self.climb.leave(&weights.dense.levels, step, start, gates, state, &mut self.gradients.levels);
+                    self.climb.leave(
+                        &weights.dense.levels,
+                        step,
+                        start,
+                        gates,
+                        state,
+                        &mut self.gradients.levels,
+                    );
                 }
             };
             let gradients = &mut self.gradients.layers[at];
-            layer.backward(&context.transposed[at], x, &self.start, d_before, d_after, &mut above[0], gradients, Some(&mut dx), leave);
+            layer.backward(
+                &context.transposed[at],
+                x,
+                &self.start,
+                d_before,
+                d_after,
+                &mut above[0],
+                gradients,
+                Some(&mut dx),
+                leave,
+            );
             self.spare = std::mem::replace(&mut self.dx, dx);
         }
         for (entry, dx) in self.dx.chunks_exact_mut(inputs).enumerate() {
@@ -307,12 +391,20 @@ impl Work {
         let (d, h, q) = (sizes.factors, sizes.size, sizes.query());
         let inputs = h + sizes.when;
         self.query.resize(entries * q, 0.0);
-        product_into(&mut self.query, q, Matrix::new(&self.decoded, inputs), Matrix::new(&weights.dense.query, q), false);
+        product_into(
+            &mut self.query,
+            q,
+            Matrix::new(&self.decoded, inputs),
+            Matrix::new(&weights.dense.query, q),
+            false,
+        );
         let share = goal.rating_share / batch.batch.items.len() as f32;
         self.slopes.clear();
         self.d_query.resize(entries * q, 0.0);
         self.squares = 0.0;
-        for (entry, (query, d_query)) in self.query.chunks_exact_mut(q).zip(self.d_query.chunks_exact_mut(q)).enumerate() {
+        for (entry, (query, d_query)) in
+            self.query.chunks_exact_mut(q).zip(self.d_query.chunks_exact_mut(q)).enumerate()
+        {
             let at = outer(entry);
             if batch.batch.mask[at] == 0.0 {
                 self.slopes.push(0.0);
@@ -331,7 +423,19 @@ impl Work {
             d_query[..=d].iter_mut().zip(item).for_each(|(out, f)| *out = slope * f);
             d_query[d + 1] = slope;
         }
-        product_into(&mut self.gradients.query, q, Matrix::new(&self.decoded, inputs).t(), Matrix::new(&self.d_query, q), true);
-        product_into(&mut self.d_state, h, Matrix::new(&self.d_query, q), Matrix::new(&context.queries[0], h), false);
+        product_into(
+            &mut self.gradients.query,
+            q,
+            Matrix::new(&self.decoded, inputs).t(),
+            Matrix::new(&self.d_query, q),
+            true,
+        );
+        product_into(
+            &mut self.d_state,
+            h,
+            Matrix::new(&self.d_query, q),
+            Matrix::new(&context.queries[0], h),
+            false,
+        );
     }
 }

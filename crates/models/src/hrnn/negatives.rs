@@ -29,7 +29,9 @@ impl Negatives {
         let n = settings.negatives.min(items.len());
         let mut corrections = vec![0.0; counts.len()];
         if settings.loss == Loss::Softmax && n < items.len() {
-            items.iter().for_each(|item| corrections[*item as usize] = (n as f64 * weight(item) / total).ln() as f32);
+            items
+                .iter()
+                .for_each(|item| corrections[*item as usize] = (n as f64 * weight(item) / total).ln() as f32);
         }
         Self { items, sums, n, corrections }
     }
@@ -63,7 +65,13 @@ mod tests {
 
     #[test]
     fn popular_items_are_drawn_more_often() {
-        let train = Histories::new(vec![0, 17], (0..16).map(|_| 2).chain([0]).collect(), vec![1.0; 17], (0..17).collect::<Vec<_>>(), 4);
+        let train = Histories::new(
+            vec![0, 17],
+            (0..16).map(|_| 2).chain([0]).collect(),
+            vec![1.0; 17],
+            (0..17).collect::<Vec<_>>(),
+            4,
+        );
         let settings = Settings { negatives: 1, negatives_alpha: 0.5, ..Settings::default() };
         let negatives = Negatives::new(&settings, &train, &[0]);
         let mut drawn = Vec::new();

@@ -45,14 +45,16 @@ struct Level {
 impl Network {
     /// For batches of so many rows.
     pub fn new(sizes: Sizes, rows: usize, device: &Device) -> Self {
-        let mut network = Self { sizes, rows, device: device.clone(), carried: Vec::new(), levels: Vec::new() };
+        let mut network =
+            Self { sizes, rows, device: device.clone(), carried: Vec::new(), levels: Vec::new() };
         network.reset();
         network
     }
 
     /// Forgets all states.
     pub fn reset(&mut self) {
-        self.levels = vec![Tensor::zeros([self.rows, self.sizes.size], self.device.burn()); self.sizes.levels];
+        self.levels =
+            vec![Tensor::zeros([self.rows, self.sizes.size], self.device.burn()); self.sizes.levels];
         let zeros = |layer: &crate::sequence::Layer| {
             let mut carried = Carried::zeros(self.rows, layer.size, &self.device);
             if layer.cell == Cell::Convolution {
@@ -74,8 +76,17 @@ impl Network {
     }
 
     /// Session boundaries before a step, row by row through masks: see [`crate::sequence::Levels`].
-    fn climb(&self, levels: &[Level], start: &[f32], crossed: &[u8], state: Tensor<2>, states: &mut [Tensor<2>]) -> Tensor<2> {
-        let column = |of: &dyn Fn(usize) -> bool| self.plain((0..start.len()).map(|row| f32::from(u8::from(of(row)))).collect(), 1);
+    fn climb(
+        &self,
+        levels: &[Level],
+        start: &[f32],
+        crossed: &[u8],
+        state: Tensor<2>,
+        states: &mut [Tensor<2>],
+    ) -> Tensor<2> {
+        let column = |of: &dyn Fn(usize) -> bool| {
+            self.plain((0..start.len()).map(|row| f32::from(u8::from(of(row)))).collect(), 1)
+        };
         if start.contains(&1.0) {
             let going = column(&|row| start[row] == 0.0);
             states.iter_mut().for_each(|state| *state = state.clone() * going.clone());
@@ -93,9 +104,12 @@ impl Network {
                 below.clone()
             })
             .collect();
-        let hand = |level: &Level, above: &Tensor<2>| (above.clone().matmul(level.matrix.clone()) + level.bias.clone()).tanh();
+        let hand = |level: &Level, above: &Tensor<2>| {
+            (above.clone().matmul(level.matrix.clone()) + level.bias.clone()).tanh()
+        };
         for at in (0..levels.len()).rev() {
-            let mut next = states[at].clone() * column(&|row| begun(row) <= at) + risen[at].clone() * column(&|row| begun(row) == at + 1);
+            let mut next = states[at].clone() * column(&|row| begun(row) <= at)
+                + risen[at].clone() * column(&|row| begun(row) == at + 1);
             if at + 1 < levels.len() {
                 next = next + hand(&levels[at + 1], &states[at + 1]) * column(&|row| begun(row) > at + 1);
             }
@@ -108,16 +122,30 @@ impl Network {
     ///
     /// # Errors
     /// [`crate::ModelError::Device`] when a gradient cannot be read back.
-    pub fn window(&mut self, weights: &Weights, batch: &Prepared, goal: Goal, noise: Noise, gradients: &mut Gradients) -> Result<Errors> {
+    pub fn window(
+        &mut self,
+        weights: &Weights,
+        batch: &Prepared,
+        goal: Goal,
+        noise: Noise,
+        gradients: &mut Gradients,
+    ) -> Result<Errors> {
         let sizes = self.sizes;
         let (d, h, w, q) = (sizes.factors, sizes.size, sizes.when, sizes.query());
         let entries = batch.batch.items.len();
         let steps = entries / self.rows;
         let gates = sizes.cell.gates().len();
-        let split = |matrix: &[f32]| (0..gates).map(|g| self.leaf(columns(matrix, gates * h, g * h, h), h)).collect::<Vec<_>>();
+        let split = |matrix: &[f32]| {
+            (0..gates).map(|g| self.leaf(columns(matrix, gates * h, g * h, h), h)).collect::<Vec<_>>()
+        };
         let leaves = |layer: &crate::sequence::Layer| {
             let inner = (sizes.cell == Cell::Gru).then(|| self.leaf(layer.inner.clone(), h));
-            Layer { input: split(&layer.input), bias: split(&layer.bias), hidden: split(&layer.hidden), inner }
+            Layer {
+                input: split(&layer.input),
+                bias: split(&layer.bias),
+                hidden: split(&layer.hidden),
+                inner,
+            }
         };
         let layers: Vec<Layer> = weights.dense.layers.iter().map(leaves).collect();
         let levels: Vec<Level> = weights
@@ -127,11 +155,16 @@ impl Network {
             .iter()
             .map(|level| {
                 let (matrix, bias) = level.handover.split_at(h * h);
-                Level { cell: leaves(&level.cell), matrix: self.leaf(matrix.to_vec(), h), bias: self.leaf(bias.to_vec(), h) }
+                Level {
+                    cell: leaves(&level.cell),
+                    matrix: self.leaf(matrix.to_vec(), h),
+                    bias: self.leaf(bias.to_vec(), h),
+                }
             })
             .collect();
         let context = sizes.all.then(|| split(&weights.dense.levels.context));
-        let mut states_of_levels: Vec<Tensor<2>> = self.levels.iter().map(|state| state.clone().autodiff()).collect();
+        let mut states_of_levels: Vec<Tensor<2>> =
+            self.levels.iter().map(|state| state.clone().autodiff()).collect();
         let rows_of = |table: usize, ids: &[u32]| {
             let width = weights.width(table);
             let mut rows = vec![0.0; ids.len() * width];
@@ -141,8 +174,19 @@ impl Network {
         let item_input = rows_of(ITEM_INPUT, &batch.items.distinct);
         let item_output = sizes.rates.then(|| rows_of(ITEM_OUTPUT, &batch.items.distinct));
         let item_next = sizes.ranks.then(|| rows_of(ITEM_NEXT, &batch.asked.distinct));
-        let users = (!weights.tables[USER].is_empty())
-            .then(|| self.leaf(batch.users.distinct.iter().filter_map(|user| weights.row(USER, *user)).flatten().copied().collect(), q));
+        let users = (!weights.tables[USER].is_empty()).then(|| {
+            self.leaf(
+                batch
+                    .users
+                    .distinct
+                    .iter()
+                    .filter_map(|user| weights.row(USER, *user))
+                    .flatten()
+                    .copied()
+                    .collect(),
+                q,
+            )
+        });
         let place = |places: &[u32]| ids(places.iter().map(|p| *p as i32).collect(), &self.device);
         let item_place = place(&batch.items.place);
 
@@ -156,7 +200,8 @@ impl Network {
         if noise.input > 0.0 {
             item = item * mask(d, &|entry, row| noise.inputs(entry, false, d, row));
         }
-        let time = self.plain(batch.when.chunks_exact(w).flat_map(|row| &row[..w - 1]).copied().collect(), w - 1);
+        let time =
+            self.plain(batch.when.chunks_exact(w).flat_map(|row| &row[..w - 1]).copied().collect(), w - 1);
         let mut x = if sizes.ratings {
             let value = self.plain(batch.values.clone(), 1);
             let dislike = self.plain(batch.values.iter().map(|v| (-v).max(0.0)).collect(), 1);
@@ -175,21 +220,47 @@ impl Network {
         for (at, layer) in layers.iter().enumerate() {
             if sizes.cell == Cell::Convolution {
                 let reach = weights.dense.layers[at].reach;
-                let (before, after, carried) = self.convolve(layer, &x, &batch.batch.start, reach, &self.carried[at]);
+                let (before, after, carried) =
+                    self.convolve(layer, &x, &batch.batch.start, reach, &self.carried[at]);
                 (x, top) = (after, Some(before));
                 convolved.push(carried);
                 continue;
             }
-            let projections: Vec<Tensor<2>> = layer.input.iter().zip(&layer.bias).map(|(w, b)| x.clone().matmul(w.clone()) + b.clone()).collect();
+            let projections: Vec<Tensor<2>> = layer
+                .input
+                .iter()
+                .zip(&layer.bias)
+                .map(|(w, b)| x.clone().matmul(w.clone()) + b.clone())
+                .collect();
             let enter = |step: usize, state: Tensor<2>| {
                 if at > 0 || levels.is_empty() {
                     return (state, None);
                 }
                 let span = step * self.rows..(step + 1) * self.rows;
-                let state = self.climb(&levels, &batch.batch.start[span.clone()], &batch.crossed[span], state, &mut states_of_levels);
-                (state, context.as_ref().map(|context| context.iter().map(|v| states_of_levels[0].clone().matmul(v.clone())).collect()))
+                let state = self.climb(
+                    &levels,
+                    &batch.batch.start[span.clone()],
+                    &batch.crossed[span],
+                    state,
+                    &mut states_of_levels,
+                );
+                (
+                    state,
+                    context.as_ref().map(|context| {
+                        context.iter().map(|v| states_of_levels[0].clone().matmul(v.clone())).collect()
+                    }),
+                )
             };
-            let unrolled = unroll(sizes.cell, &projections, &layer.hidden, layer.inner.as_ref(), steps, keep, enter, self.carried[at].clone());
+            let unrolled = unroll(
+                sizes.cell,
+                &projections,
+                &layer.hidden,
+                layer.inner.as_ref(),
+                steps,
+                keep,
+                enter,
+                self.carried[at].clone(),
+            );
             x = Tensor::cat(unrolled.after.clone(), 0);
             passed.push((unrolled, projections));
         }
@@ -214,7 +285,13 @@ impl Network {
             if let Some(users) = &users {
                 asked = asked + users.clone().select(0, place(&batch.users.place));
             }
-            let factors = Tensor::cat(vec![item_output.clone().select(0, item_place), Tensor::ones([entries, 1], self.device.burn())], 1);
+            let factors = Tensor::cat(
+                vec![
+                    item_output.clone().select(0, item_place),
+                    Tensor::ones([entries, 1], self.device.burn()),
+                ],
+                1,
+            );
             let target = self.plain(batch.values.iter().map(|v| v * goal.deviation).collect(), 1);
             let error = ((asked * factors).sum_dim(1) - target) * self.plain(batch.batch.mask.clone(), 1);
             let found = error.clone() * error;
@@ -245,7 +322,11 @@ impl Network {
         };
         let tables = &mut gradients.tables;
         let (mut output, mut asked, mut of_users) = (Vec::new(), Vec::new(), Vec::new());
-        let heads = [(&query, &mut gradients.dense.query), (&next, &mut gradients.dense.next), (&gate, &mut gradients.dense.gate)];
+        let heads = [
+            (&query, &mut gradients.dense.query),
+            (&next, &mut gradients.dense.next),
+            (&gate, &mut gradients.dense.gate),
+        ];
         let rows = [(&item_output, &mut output), (&item_next, &mut asked), (&users, &mut of_users)];
         for (leaf, out) in heads.into_iter().chain(rows) {
             if let Some(leaf) = leaf {
@@ -261,7 +342,11 @@ impl Network {
                     matrix.copy_from_slice(&read(&level.matrix, &mut found)?);
                     bias.copy_from_slice(&read(&level.bias, &mut found)?);
                     let Layer { input, bias, hidden, inner } = &level.cell;
-                    for (leaves, out) in [(input, &mut out.cell.input), (bias, &mut out.cell.bias), (hidden, &mut out.cell.hidden)] {
+                    for (leaves, out) in [
+                        (input, &mut out.cell.input),
+                        (bias, &mut out.cell.bias),
+                        (hidden, &mut out.cell.hidden),
+                    ] {
                         join(leaves, &mut found, out)?;
                     }
                     if let Some(inner) = inner {
@@ -296,14 +381,25 @@ impl Network {
         gradients.spread(weights, batch);
         let sum = |column: Option<Tensor<2>>| -> Result<f64> {
             let Some(column) = column else { return Ok(0.0) };
-            Ok(values(column.inner())?.iter().zip(&batch.batch.mask).map(|(value, mask)| f64::from(value * mask)).sum())
+            Ok(values(column.inner())?
+                .iter()
+                .zip(&batch.batch.mask)
+                .map(|(value, mask)| f64::from(value * mask))
+                .sum())
         };
         Ok(Errors { squares: sum(squares)?, losses: sum(losses)? })
     }
 
     /// A layer of convolution over a window, as [`crate::sequence`] has it: the states before and after each step,
     /// and what the next window finds carried.
-    fn convolve(&self, layer: &Layer, x: &Tensor<2>, start: &[f32], reach: usize, carried: &Carried) -> (Tensor<2>, Tensor<2>, Carried) {
+    fn convolve(
+        &self,
+        layer: &Layer,
+        x: &Tensor<2>,
+        start: &[f32],
+        reach: usize,
+        carried: &Carried,
+    ) -> (Tensor<2>, Tensor<2>, Carried) {
         let (rows, entries, inputs, size) = (self.rows, start.len(), x.dims()[1], self.sizes.size);
         // Whether the input `reach` steps before an entry (of the window, and of the next `reach` steps) is of its sequence.
         let mut begun = vec![None; rows];
@@ -319,12 +415,19 @@ impl Network {
         let carry = keeps.split_off(entries);
         let whole = Tensor::cat(vec![carried.memory.clone().autodiff(), x.clone()], 0);
         let past = whole.clone().narrow(0, 0, entries) * self.plain(keeps, 1);
-        let sum = |gate: usize| x.clone().matmul(layer.input[gate].clone()) + past.clone().matmul(layer.hidden[gate].clone()) + layer.bias[gate].clone();
+        let sum = |gate: usize| {
+            x.clone().matmul(layer.input[gate].clone())
+                + past.clone().matmul(layer.hidden[gate].clone())
+                + layer.bias[gate].clone()
+        };
         let mut after = sum(0).tanh() * sigmoid(sum(1));
         if inputs == size {
             after = after + x.clone();
         }
-        let shifted = Tensor::cat(vec![carried.hidden.clone().autodiff(), after.clone().narrow(0, 0, entries - rows)], 0);
+        let shifted = Tensor::cat(
+            vec![carried.hidden.clone().autodiff(), after.clone().narrow(0, 0, entries - rows)],
+            0,
+        );
         let before = shifted * self.plain(start.iter().map(|start| 1.0 - start).collect(), 1);
         let hidden = after.clone().inner().narrow(0, entries - rows, rows);
         let memory = whole.inner().narrow(0, entries, reach * rows) * self.plain(carry, 1);
@@ -334,10 +437,15 @@ impl Network {
     /// The next items' losses, `[entries, 1]`, as [`super::losses`] has them.
     fn next_items(&self, batch: &Prepared, goal: Goal, query: Tensor<2>, rows: &Tensor<2>) -> Tensor<2> {
         let (entries, n) = (batch.batch.items.len(), batch.samples.len());
-        let place = |places: &[u32]| rows.clone().select(0, ids(places.iter().map(|p| *p as i32).collect(), &self.device));
+        let place = |places: &[u32]| {
+            rows.clone().select(0, ids(places.iter().map(|p| *p as i32).collect(), &self.device))
+        };
         let (own, others) = batch.asked.place.split_at(entries);
         let own = (query.clone() * place(own)).sum_dim(1) - self.plain(batch.own_corrections.clone(), 1);
-        let hits = batch.batch.items.iter().flat_map(|item| batch.samples.iter().map(move |sample| if sample == item { OUT } else { 0.0 }));
+        let hits =
+            batch.batch.items.iter().flat_map(|item| {
+                batch.samples.iter().map(move |sample| if sample == item { OUT } else { 0.0 })
+            });
         let corrections = self.plain(batch.corrections.clone(), n);
         let scores = query.matmul(place(others).transpose()) - corrections + self.plain(hits.collect(), n);
         if goal.loss == Loss::Softmax {

@@ -28,9 +28,16 @@ impl<'a> Shared<'a> {
     pub fn new(goal: Goal, weights: &'a Weights, batch: &'a Prepared) -> Self {
         let width = weights.sizes.next();
         let mut rows = vec![0.0; batch.asked.distinct.len() * width];
-        rows.par_chunks_mut(width).zip(&batch.asked.distinct).with_min_len(64).for_each(|(out, id)| weights.item(ITEM_NEXT, *id, out));
+        rows.par_chunks_mut(width)
+            .zip(&batch.asked.distinct)
+            .with_min_len(64)
+            .for_each(|(out, id)| weights.item(ITEM_NEXT, *id, out));
         let places = batch.asked.place.get(batch.batch.items.len()..).unwrap_or(&[]);
-        let samples = places.iter().flat_map(|place| &rows[*place as usize * width..(*place as usize + 1) * width]).copied().collect();
+        let samples = places
+            .iter()
+            .flat_map(|place| &rows[*place as usize * width..(*place as usize + 1) * width])
+            .copied()
+            .collect();
         Self { goal, batch, rows, samples, width, query: &weights.dense.next }
     }
 
@@ -62,7 +69,14 @@ pub(super) struct Head {
 impl Head {
     /// From the decoded states (`[entries, size + when]`) to gradients; adds to that of `W_n`. `outer` tells
     /// where an entry of the chunk stands in the batch.
-    pub fn run(&mut self, shared: &Shared, decoded: &[f32], inputs: usize, outer: impl Fn(usize) -> usize, gradient: &mut [f32]) {
+    pub fn run(
+        &mut self,
+        shared: &Shared,
+        decoded: &[f32],
+        inputs: usize,
+        outer: impl Fn(usize) -> usize,
+        gradient: &mut [f32],
+    ) {
         let (batch, width, n) = (shared.batch, shared.width, shared.batch.samples.len());
         let entries = decoded.len() / inputs;
         let full = batch.batch.items.len();
@@ -75,7 +89,13 @@ impl Head {
         self.samples.clear();
         self.samples.resize(n * width, 0.0);
         self.losses = 0.0;
-        product_into(&mut self.query, width, Matrix::new(decoded, inputs), Matrix::new(shared.query, width), false);
+        product_into(
+            &mut self.query,
+            width,
+            Matrix::new(decoded, inputs),
+            Matrix::new(shared.query, width),
+            false,
+        );
         for first in (0..entries).step_by(BLOCK) {
             let block = first..(first + BLOCK).min(entries);
             let span = block.start * width..block.end * width;
@@ -88,12 +108,23 @@ impl Head {
                     scores.fill(0.0);
                     continue;
                 }
-                scores.iter_mut().zip(&batch.corrections).for_each(|(score, correction)| *score -= correction);
-                for hit in batch.asked.entries(batch.asked.place[at] as usize).iter().rev().take_while(|entry| **entry as usize >= full) {
+                scores
+                    .iter_mut()
+                    .zip(&batch.corrections)
+                    .for_each(|(score, correction)| *score -= correction);
+                for hit in batch
+                    .asked
+                    .entries(batch.asked.place[at] as usize)
+                    .iter()
+                    .rev()
+                    .take_while(|entry| **entry as usize >= full)
+                {
                     scores[*hit as usize - full] = OUT;
                 }
-                let own = dot(&self.query[entry * width..(entry + 1) * width], shared.own(at)) - batch.own_corrections[at];
-                let (value, slope) = loss(shared.goal.loss, shared.goal.penalty, own, scores, &mut self.spare);
+                let own = dot(&self.query[entry * width..(entry + 1) * width], shared.own(at))
+                    - batch.own_corrections[at];
+                let (value, slope) =
+                    loss(shared.goal.loss, shared.goal.penalty, own, scores, &mut self.spare);
                 let weight = batch.weights[at] * share;
                 scores.iter_mut().for_each(|slope| *slope *= weight);
                 self.slopes[entry] = slope * weight;
@@ -104,10 +135,20 @@ impl Head {
             product_into(&mut self.samples, width, slopes.t(), query, true);
             for entry in block {
                 if self.slopes[entry] != 0.0 {
-                    add(&mut self.d_query[entry * width..(entry + 1) * width], shared.own(outer(entry)), self.slopes[entry]);
+                    add(
+                        &mut self.d_query[entry * width..(entry + 1) * width],
+                        shared.own(outer(entry)),
+                        self.slopes[entry],
+                    );
                 }
             }
         }
-        product_into(gradient, width, Matrix::new(decoded, inputs).t(), Matrix::new(&self.d_query, width), true);
+        product_into(
+            gradient,
+            width,
+            Matrix::new(decoded, inputs).t(),
+            Matrix::new(&self.d_query, width),
+            true,
+        );
     }
 }

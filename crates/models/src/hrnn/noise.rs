@@ -52,7 +52,8 @@ mod tests {
         assert_eq!(drawn(3), drawn(3));
         assert_ne!(drawn(3), drawn(4));
         let all: Vec<f32> = (0..40).flat_map(drawn).collect();
-        let (dropped, mean) = (all.iter().filter(|v| **v == 0.0).count() as f32 / 4e4, all.iter().sum::<f32>() / 4e4);
+        let (dropped, mean) =
+            (all.iter().filter(|v| **v == 0.0).count() as f32 / 4e4, all.iter().sum::<f32>() / 4e4);
         assert!((dropped - 0.3).abs() < 0.01 && (mean - 1.0).abs() < 0.02, "{dropped} {mean}");
         let mut both = vec![1.0; 20];
         Noise { input: 0.5, ..noise }.inputs(1, true, 8, &mut both);

@@ -1,9 +1,13 @@
 //! The settings and their ranges.
 
+use super::fit;
 use super::inputs::When;
 use super::{Cell, NAME};
+use crate::algorithm::part;
 use crate::error::within;
-use crate::{ModelError, Result};
+use crate::tensors::Tensors;
+use crate::{Algorithm, BoxedModel, FitContext, Fitted, ModelError, Result};
+use foretaste_data::Histories;
 
 /// How sessions enter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -203,11 +207,18 @@ pub(super) fn fail(setting: &str, reason: &str) -> ModelError {
 }
 
 impl Settings {
-    /// Checks ranges.
-    ///
-    /// # Errors
-    /// [`crate::ModelError::Setting`] naming the setting and its range.
-    pub fn check(&self) -> Result<()> {
+    /// Whether the network adds to factorization machines.
+    pub(super) fn has_machines(&self) -> bool {
+        self.stationary == Stationary::Fm && self.objective == Objective::Rating
+    }
+}
+
+impl Algorithm for Settings {
+    const NAME: &'static str = NAME;
+    const TITLE: &'static str = "HRNN";
+    const SEARCH_SPACE: &'static str = include_str!("search.toml");
+
+    fn check(&self) -> Result<()> {
         within(NAME, "depth", self.depth, 1, 16)?;
         within(NAME, "size", self.size, 1, 4096)?;
         within(NAME, "height", self.height, 0, 16)?;
@@ -232,29 +243,75 @@ impl Settings {
         within(NAME, "input_dropout", self.input_dropout, 0.0, 0.95)?;
         within(NAME, "dropout", self.dropout, 0.0, 0.95)?;
         within(NAME, "recency_half_life", self.recency_half_life, 1e-3, 1e6)?;
-        within(NAME, "min_user_history_length_percentile", self.min_user_history_length_percentile, 0.0, 1.0)?;
-        within(NAME, "max_user_history_length_percentile", self.max_user_history_length_percentile, 0.0, 1.0)?;
+        within(
+            NAME,
+            "min_user_history_length_percentile",
+            self.min_user_history_length_percentile,
+            0.0,
+            1.0,
+        )?;
+        within(
+            NAME,
+            "max_user_history_length_percentile",
+            self.max_user_history_length_percentile,
+            0.0,
+            1.0,
+        )?;
         within(NAME, "patience", self.patience, 1, 100_000)?;
         if self.height > self.sessions.len() {
-            return Err(fail("height", &format!("{} levels, and sessions names idle gaps for {}", self.height, self.sessions.len())));
+            return Err(fail(
+                "height",
+                &format!("{} levels, and sessions names idle gaps for {}", self.height, self.sessions.len()),
+            ));
         }
         if self.min_user_history_length_percentile > self.max_user_history_length_percentile {
-            return Err(fail("min_user_history_length_percentile", "above max_user_history_length_percentile: no user would be left"));
+            return Err(fail(
+                "min_user_history_length_percentile",
+                "above max_user_history_length_percentile: no user would be left",
+            ));
         }
         if self.cell == Cell::Convolution && self.depth > 10 {
-            return Err(fail("depth", &format!("{} layers of convolution reach 2^{} steps back; at most 10 can be", self.depth, self.depth)));
+            return Err(fail(
+                "depth",
+                &format!(
+                    "{} layers of convolution reach 2^{} steps back; at most 10 can be",
+                    self.depth, self.depth
+                ),
+            ));
         }
         if self.form != Form::Inputs && (self.depth > 1 || self.cell != Cell::Gru || self.height == 0) {
-            return Err(fail("form", "sessions' own states (init, all) need cell = \"gru\", depth = 1 and height of 1 at least"));
+            return Err(fail(
+                "form",
+                "sessions' own states (init, all) need cell = \"gru\", depth = 1 and height of 1 at least",
+            ));
         }
         if self.scope == Scope::Session && (self.height == 0 || self.form != Form::Inputs) {
-            return Err(fail("scope", "a state to the end of a session (session) needs form = \"inputs\" and height of 1 at least"));
+            return Err(fail(
+                "scope",
+                "a state to the end of a session (session) needs form = \"inputs\" and height of 1 at least",
+            ));
         }
         When::new(self).map(|_| ())
     }
 
-    /// Whether the network adds to factorization machines.
-    pub(super) fn has_machines(&self) -> bool {
-        self.stationary == Stationary::Fm && self.objective == Objective::Rating
+    fn fit(&self, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Result<Fitted> {
+        fit(self, train, validation, context)
+    }
+
+    fn restore(&self, tensors: &Tensors) -> Result<BoxedModel> {
+        Ok(Box::new(super::Model::restore(self.clone(), tensors)?))
+    }
+
+    fn predicts_ratings(&self) -> bool {
+        self.objective != Objective::NextItem
+    }
+
+    fn epochs(&mut self) -> Option<&mut usize> {
+        Some(&mut self.epochs)
+    }
+
+    fn shorten(&mut self, share: f64) {
+        self.epochs = part(self.epochs, share);
+        self.fm_iterations = part(self.fm_iterations, share);
     }
 }

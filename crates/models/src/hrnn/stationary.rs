@@ -10,7 +10,7 @@
 
 use super::{NAME, Settings};
 use crate::tensors::{NamedTensor, Tensors};
-use crate::{FitContext, ModelError, RatingModel, Reading, Result, Trained, UserState, fm};
+use crate::{FitContext, ModelError, Predictor, RatingModel, Reading, Result, fm};
 use foretaste_data::{Histories, History, Timestamps, Values, rng, stream_seed};
 use rand::seq::SliceRandom;
 
@@ -34,7 +34,8 @@ fn machine(settings: &Settings) -> fm::Settings {
 
 /// The fold of each user: those with rows are dealt out in random order.
 fn deal(train: &Histories, seed: u64, folds: usize) -> Vec<usize> {
-    let mut users: Vec<u32> = (0..train.n_users() as u32).filter(|user| !train.range(*user).is_empty()).collect();
+    let mut users: Vec<u32> =
+        (0..train.n_users() as u32).filter(|user| !train.range(*user).is_empty()).collect();
     users.shuffle(&mut rng(seed, "hrnn folds"));
     let mut dealt = vec![0; train.n_users()];
     users.iter().enumerate().for_each(|(at, user)| dealt[*user as usize] = at % folds);
@@ -73,15 +74,23 @@ impl Machines {
             let within = |user: u32| dealt[user as usize] == at;
             let others = part(train, |user| !within(user));
             if others.is_empty() {
-                let reason = format!("one user alone cannot be cut into {} folds; set stationary = \"factors\"", settings.fm_folds);
+                let reason = format!(
+                    "one user alone cannot be cut into {} folds; set stationary = \"factors\"",
+                    settings.fm_folds
+                );
                 return Err(ModelError::Training { model: NAME, reason });
             }
             let seed = stream_seed(context.seed, &format!("hrnn machine {at}"));
-            let settings =
-                fm::Settings { user_bag: fm::Bag::Strict, item_attributes: settings.metadata && context.item_attributes.is_some(), ..machine(settings) };
-            let machine = fm::train_model(&settings, &others, &FitContext { seed, checkpoint: None, ..*context })?;
+            let settings = fm::Settings {
+                user_bag: fm::Bag::Strict,
+                item_attributes: settings.metadata && context.item_attributes.is_some(),
+                ..machine(settings)
+            };
+            let machine =
+                fm::train_model(&settings, &others, &FitContext { seed, checkpoint: None, ..*context })?;
             let held = part(train, within);
-            let mut found = (&machine as &dyn RatingModel).predict(&nothing, &held, Reading::Streaming).into_iter();
+            let mut found =
+                (&machine as &dyn RatingModel).predict(&nothing, &held, Reading::Streaming).into_iter();
             for user in (0..train.n_users() as u32).filter(|user| within(*user)) {
                 predictions[train.range(user)].iter_mut().zip(&mut found).for_each(|(out, p)| *out = p);
             }
@@ -90,25 +99,48 @@ impl Machines {
         Ok((Self(machines), predictions))
     }
 
-    /// A stranger's state in every machine.
-    pub fn start(&self) -> Vec<Box<dyn UserState + '_>> {
-        let nothing = History::default();
-        self.0.iter().map(|machine| machine.start(u32::MAX, nothing)).collect()
+    /// A new user's state in every machine.
+    pub fn start(&self) -> Vec<fm::User> {
+        self.0.iter().map(|machine| machine.start(u32::MAX, History::default())).collect()
+    }
+
+    /// The mean of all machines' predictions; none without machines.
+    pub fn predict(&self, states: &[fm::User], item: u32, timestamp: i64) -> Option<f32> {
+        let sum: f32 =
+            self.0.iter().zip(states).map(|(machine, user)| machine.predict(user, item, timestamp)).sum();
+        (!self.0.is_empty()).then(|| sum / self.0.len() as f32)
+    }
+
+    /// Takes an interaction into every machine's state.
+    pub fn update(&self, states: &mut [fm::User], item: u32, value: f32, timestamp: i64) {
+        self.0.iter().zip(states).for_each(|(machine, user)| machine.update(user, item, value, timestamp));
+    }
+
+    /// Whether there is a state of each machine's sizes.
+    pub fn fit_states(&self, states: &[fm::User]) -> bool {
+        self.0.len() == states.len() && self.0.iter().zip(states).all(|(machine, user)| user.fits(machine))
     }
 
     pub fn parameters(&self) -> usize {
-        self.0.iter().map(Trained::parameters).sum()
+        self.0.iter().map(Predictor::parameters).sum()
     }
 
     pub fn tensors(&self) -> Vec<NamedTensor> {
         let of = |(at, machine): (usize, &fm::Model)| {
-            machine.tensors().into_iter().map(move |tensor| NamedTensor { name: format!("fm.{at}.{}", tensor.name), ..tensor }).collect::<Vec<_>>()
+            machine
+                .tensors()
+                .into_iter()
+                .map(move |tensor| NamedTensor { name: format!("fm.{at}.{}", tensor.name), ..tensor })
+                .collect::<Vec<_>>()
         };
         self.0.iter().enumerate().flat_map(of).collect()
     }
 
     pub fn restore(settings: &Settings, tensors: &Tensors) -> Result<Self> {
         let folds = if settings.has_machines() { settings.fm_folds } else { 0 };
-        (0..folds).map(|at| fm::Model::restore(machine(settings), &tensors.under(&format!("fm.{at}.")))).collect::<Result<_>>().map(Self)
+        (0..folds)
+            .map(|at| fm::Model::restore(machine(settings), &tensors.under(&format!("fm.{at}."))))
+            .collect::<Result<_>>()
+            .map(Self)
     }
 }

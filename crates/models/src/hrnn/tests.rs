@@ -7,8 +7,8 @@ use super::network::Network;
 use super::noise::Noise;
 use super::weights::USER;
 use super::*;
-use crate::Device;
 use crate::codes::Codes;
+use crate::{Device, FitContext, RatingModel, Trained, UserState};
 use foretaste_data::Histories;
 use foretaste_data::batch::Batches;
 
@@ -49,7 +49,7 @@ fn network(settings: &Settings) -> Model {
     for values in dense.tensors_mut().into_iter().chain(tables.iter_mut().map(Vec::as_mut_slice)) {
         values.iter_mut().for_each(|v| *v += random.random_range(-0.3..0.3));
     }
-    Model::new(ModelSettings::Hrnn(settings.clone()), settings, (SCALE, when), weights, Arc::default())
+    Model::new(settings.clone().into(), settings, (SCALE, when), weights, Arc::default())
 }
 
 fn batches(model: &Model, settings: &Settings, histories: &Histories) -> Vec<Prepared> {
@@ -73,15 +73,18 @@ fn batches(model: &Model, settings: &Settings, histories: &Histories) -> Vec<Pre
 /// Next items are told from the same drawn ones as in `all`.
 fn loss_by_replay(model: &Model, settings: &Settings, histories: &Histories, all: &[Prepared]) -> f64 {
     let (goal, rows) = (Goal::new(settings, SCALE), histories.len() as f64);
-    let nothing = Histories::new(vec![0; histories.n_users() + 1], vec![], vec![], vec![], histories.n_items());
+    let nothing =
+        Histories::new(vec![0; histories.n_users() + 1], vec![], vec![], vec![], histories.n_items());
     let mut sum = 0.0;
     if let Some(ratings) = model.as_rating() {
         let predictions = ratings.predict(&nothing, histories, Reading::Streaming);
-        let squares: f64 = predictions.iter().zip(histories.values()).map(|(p, v)| f64::from(p - v).powi(2)).sum();
+        let squares: f64 =
+            predictions.iter().zip(histories.values()).map(|(p, v)| f64::from(p - v).powi(2)).sum();
         sum += squares * f64::from(goal.rating_share);
     }
     if let Some(recommender) = model.as_recommender() {
-        let mut states: Vec<_> = (0..histories.n_users() as u32).map(|user| recommender.ranking(user, nothing.user(user))).collect();
+        let mut states: Vec<_> =
+            (0..histories.n_users() as u32).map(|user| recommender.start(user, nothing.user(user))).collect();
         let mut scores = vec![0.0; histories.n_items()];
         // Batches hold each user's rows in order.
         for prepared in all {
@@ -90,14 +93,22 @@ fn loss_by_replay(model: &Model, settings: &Settings, histories: &Histories, all
                 for at in (row..batch.items.len()).step_by(settings.rows).filter(|at| batch.mask[*at] > 0.0) {
                     let (user, item) = (batch.users[at] as usize, batch.items[at]);
                     let from = histories.range(user as u32).start + batch.positions[at] as usize;
-                    states[user].scores(histories.timestamps().at(from), &mut scores);
+                    recommender.scores(&states[user], histories.timestamps().at(from), &mut scores);
                     let correct = |item: u32, by: f32| scores[item as usize] - by;
                     let own = correct(item, prepared.own_corrections[at]);
                     let samples = prepared.samples.iter().zip(&prepared.corrections);
-                    let mut others: Vec<f32> = samples.filter(|(sample, _)| **sample != item).map(|(sample, by)| correct(*sample, *by)).collect();
+                    let mut others: Vec<f32> = samples
+                        .filter(|(sample, _)| **sample != item)
+                        .map(|(sample, by)| correct(*sample, *by))
+                        .collect();
                     let (loss, _) = losses::loss(goal.loss, goal.penalty, own, &mut others, &mut Vec::new());
                     sum += f64::from(loss) * f64::from(1.0 - goal.rating_share);
-                    states[user].reveal(item, histories.values()[from], histories.timestamps().at(from));
+                    recommender.update(
+                        &mut states[user],
+                        item,
+                        histories.values()[from],
+                        histories.timestamps().at(from),
+                    );
                 }
             }
         }
@@ -114,12 +125,46 @@ fn variants() -> Vec<Settings> {
         Settings { cell: Cell::Convolution, depth: 3, ..base.clone() },
         Settings { form: Form::Init, depth: 1, ..base.clone() },
         Settings { form: Form::All, depth: 1, height: 2, sessions: vec![60, 400], ..base.clone() },
-        Settings { depth: 1, height: 0, gate: false, stationary: Stationary::Biases, ratings: false, gaps: false, ..base.clone() },
+        Settings {
+            depth: 1,
+            height: 0,
+            gate: false,
+            stationary: Stationary::Biases,
+            ratings: false,
+            gaps: false,
+            ..base.clone()
+        },
         Settings { objective: Objective::NextItem, negatives: 3, ..base.clone() },
-        Settings { objective: Objective::NextItem, negatives: 9, scope: Scope::Session, height: 1, ..base.clone() },
-        Settings { objective: Objective::NextItem, negatives: 4, loss: Loss::Top1Max, form: Form::Init, depth: 1, ..base.clone() },
-        Settings { objective: Objective::Both, negatives: 4, loss: Loss::BprMax, rating_share: 0.3, ..base.clone() },
-        Settings { objective: Objective::Both, negatives: 4, loss: Loss::Softmax, form: Form::All, depth: 1, ..base },
+        Settings {
+            objective: Objective::NextItem,
+            negatives: 9,
+            scope: Scope::Session,
+            height: 1,
+            ..base.clone()
+        },
+        Settings {
+            objective: Objective::NextItem,
+            negatives: 4,
+            loss: Loss::Top1Max,
+            form: Form::Init,
+            depth: 1,
+            ..base.clone()
+        },
+        Settings {
+            objective: Objective::Both,
+            negatives: 4,
+            loss: Loss::BprMax,
+            rating_share: 0.3,
+            ..base.clone()
+        },
+        Settings {
+            objective: Objective::Both,
+            negatives: 4,
+            loss: Loss::Softmax,
+            form: Form::All,
+            depth: 1,
+            ..base
+        },
     ]
 }
 
@@ -135,8 +180,10 @@ fn windows_equal_the_replay() {
         assert!(all.len() > 1, "states must be carried for this test to mean anything");
         let goal = Goal::new(&settings, SCALE);
         let share = f64::from(goal.rating_share);
-        let errors = all.iter().map(|batch| native.window(&model.weights, batch, goal, QUIET, &mut gradients));
-        let loss = errors.map(|errors| share * errors.squares + (1.0 - share) * errors.losses).sum::<f64>() / histories.len() as f64;
+        let errors =
+            all.iter().map(|batch| native.window(&model.weights, batch, goal, QUIET, &mut gradients));
+        let loss = errors.map(|errors| share * errors.squares + (1.0 - share) * errors.losses).sum::<f64>()
+            / histories.len() as f64;
         let expected = loss_by_replay(&model, &settings, &histories, &all);
         assert!((loss - expected).abs() < 1e-4 * expected, "{settings:?}: {loss} {expected}");
     }
@@ -156,13 +203,23 @@ fn gradients_equal_finite_differences() {
         let goal = Goal::new(&settings, SCALE);
         Native::new(model.weights.sizes, 1).window(&model.weights, &all[0], goal, QUIET, &mut gradients);
         let dense = gradients.dense.tensors().len();
-        let exact: Vec<Vec<f32>> = gradients.dense.tensors().into_iter().map(<[f32]>::to_vec).chain(gradients.tables.clone()).collect();
+        let exact: Vec<Vec<f32>> = gradients
+            .dense
+            .tensors()
+            .into_iter()
+            .map(<[f32]>::to_vec)
+            .chain(gradients.tables.clone())
+            .collect();
         let mut checked = 0;
         for (place, exact) in exact.iter().enumerate() {
             for (i, exact) in exact.iter().enumerate() {
                 let mut loss = |by: f32| {
                     let Weights { dense: weights, tables, .. } = &mut model.weights;
-                    let values = if place < dense { weights.tensors_mut().swap_remove(place) } else { tables[place - dense].as_mut_slice() };
+                    let values = if place < dense {
+                        weights.tensors_mut().swap_remove(place)
+                    } else {
+                        tables[place - dense].as_mut_slice()
+                    };
                     values[i] += by;
                     model.catalogue.take();
                     loss_by_replay(&model, &settings, &histories, &all)
@@ -172,7 +229,10 @@ fn gradients_equal_finite_differences() {
                 let down = loss(-2.0 * step);
                 loss(step);
                 let numeric = (up - down) / (2.0 * f64::from(step));
-                assert!((numeric - f64::from(*exact)).abs() < 2e-3 + 0.01 * numeric.abs(), "tensor {place}[{i}]: {numeric} {exact}");
+                assert!(
+                    (numeric - f64::from(*exact)).abs() < 2e-3 + 0.01 * numeric.abs(),
+                    "tensor {place}[{i}]: {numeric} {exact}"
+                );
                 checked += usize::from(*exact != 0.0);
             }
         }
@@ -189,12 +249,17 @@ fn a_step_along_the_gradient_lowers_the_loss() {
     let noise = Noise { input: 0.4, state: 0.4, seed: 9 };
     let mut gradients = Gradients::new(&model.weights);
     let loss = |weights: &Weights, gradients: &mut Gradients| {
-        Native::new(weights.sizes, 2).window(weights, batch, Goal::new(&settings, SCALE), noise, gradients).squares
+        Native::new(weights.sizes, 2)
+            .window(weights, batch, Goal::new(&settings, SCALE), noise, gradients)
+            .squares
     };
     let before = loss(&model.weights, &mut gradients);
-    let length: f64 = gradients.dense.tensors().iter().flat_map(|t| t.iter()).map(|g| f64::from(*g).powi(2)).sum();
+    let length: f64 =
+        gradients.dense.tensors().iter().flat_map(|t| t.iter()).map(|g| f64::from(*g).powi(2)).sum();
     let step = 1e-3_f32;
-    for (value, gradient) in model.weights.dense.tensors_mut().into_iter().zip(gradients.dense.clone().tensors()) {
+    for (value, gradient) in
+        model.weights.dense.tensors_mut().into_iter().zip(gradients.dense.clone().tensors())
+    {
         value.iter_mut().zip(gradient).for_each(|(v, g)| *v -= step * g);
     }
     let fallen = (before - loss(&model.weights, &mut gradients)) / 12.0;
@@ -208,7 +273,8 @@ fn a_prediction_does_not_see_its_own_rating() {
     let (settings, histories) = tiny();
     let model = network(&settings);
     let nothing = Histories::new(vec![0; 4], vec![], vec![], vec![], 5);
-    let predict = |histories: &Histories| (&model as &dyn RatingModel).predict(&nothing, histories, Reading::Streaming);
+    let predict =
+        |histories: &Histories| (&model as &dyn RatingModel).predict(&nothing, histories, Reading::Streaming);
     let before = predict(&histories);
     let mut changed = histories.clone();
     changed.change_values(|row, value| if row == 3 { 5.0 } else { value });
@@ -228,7 +294,13 @@ fn steps_touch_the_batch_alone() {
     let lone = Histories::new(vec![0, 0, 0, 2], vec![4, 0], vec![3.0, 5.0], vec![7, 8], histories.n_items());
     let before = model.weights.clone();
     let batch = &batches(&model, &settings, &lone)[0];
-    Native::new(model.weights.sizes, 2).window(&model.weights, batch, Goal::new(&settings, SCALE), QUIET, &mut gradients);
+    Native::new(model.weights.sizes, 2).window(
+        &model.weights,
+        batch,
+        Goal::new(&settings, SCALE),
+        QUIET,
+        &mut gradients,
+    );
     moments.step(&mut model.weights, &gradients, batch, 0.01, [0.1; 7]);
     for user in 0..3 {
         assert_eq!(model.weights.row(USER, user) == before.row(USER, user), user != 2, "user {user}");
@@ -238,24 +310,36 @@ fn steps_touch_the_batch_alone() {
     }
 }
 
-/// A state can be handed on as bytes.
+/// A state goes on from its bytes, and bytes that are too few or of other sizes are refused.
 #[test]
 fn a_state_is_handed_on() {
     let (settings, histories) = tiny();
-    for settings in [settings.clone(), Settings { cell: Cell::Lstm, ..settings.clone() }, Settings { cell: Cell::Convolution, ..settings }] {
+    let smaller = network(&Settings { size: settings.size - 1, ..settings.clone() });
+    for settings in [
+        settings.clone(),
+        Settings { cell: Cell::Lstm, ..settings.clone() },
+        Settings { cell: Cell::Convolution, ..settings },
+    ] {
         let model = network(&settings);
+        let model: &dyn Trained = &model;
+        let ratings = model.ratings().unwrap();
         let history = histories.user(0);
-        let mut state = State::new(&model, 0);
-        (0..4).for_each(|row| state.take(history.items[row], history.values[row], history.timestamps.at(row)));
-        let bytes = state.memory.to_bytes();
-        let mut taken = State::with(&model, 0, Memory::from_bytes(&model, &bytes).unwrap());
+        let mut state = model.start(0, History::default());
+        let take = |state: &mut UserState, row: usize| {
+            model.update(state, history.items[row], history.values[row], history.timestamps.at(row));
+        };
+        (0..4).for_each(|row| take(&mut state, row));
+        let bytes = model.state_to_bytes(&state);
+        let mut taken = model.state_from_bytes(&bytes).unwrap();
         for row in 4..7 {
             let (item, time) = (history.items[row], history.timestamps.at(row));
-            assert_eq!(taken.predict(item, time), state.predict(item, time));
-            state.take(item, history.values[row], time);
-            taken.take(item, history.values[row], time);
+            assert_eq!(ratings.expected(&taken, item, time), ratings.expected(&state, item, time));
+            take(&mut state, row);
+            take(&mut taken, row);
         }
-        assert!(Memory::from_bytes(&model, &bytes[1..]).is_none());
+        assert!(model.state_from_bytes(&bytes[..bytes.len() - 1]).is_err());
+        let refused = (&smaller as &dyn Trained).state_from_bytes(&bytes).unwrap_err().to_string();
+        assert!(refused.contains("another shape"), "{refused}");
     }
 }
 
@@ -276,17 +360,25 @@ fn agree(device: &Device, (settings, histories): (Settings, &Histories)) {
             let errors = window(&weights, batch, &mut gradients);
             losses.extend([errors.squares, errors.losses]);
             if step == 0 {
-                first = gradients.dense.tensors().into_iter().map(<[f32]>::to_vec).chain(gradients.tables.clone()).collect();
+                first = gradients
+                    .dense
+                    .tensors()
+                    .into_iter()
+                    .map(<[f32]>::to_vec)
+                    .chain(gradients.tables.clone())
+                    .collect();
             }
             moments.step(&mut weights, &gradients, batch, 0.01, [0.01; 7]);
         }
-        let last: Vec<Vec<f32>> = weights.dense.tensors().into_iter().map(<[f32]>::to_vec).chain(weights.tables).collect();
+        let last: Vec<Vec<f32>> =
+            weights.dense.tensors().into_iter().map(<[f32]>::to_vec).chain(weights.tables).collect();
         (losses, first, last)
     };
     let mut native = Native::new(model.weights.sizes, settings.rows);
     let mut other = Network::new(model.weights.sizes, settings.rows, device);
     let ours = run(&mut |weights, batch, gradients| native.window(weights, batch, goal, noise, gradients));
-    let theirs = run(&mut |weights, batch, gradients| other.window(weights, batch, goal, noise, gradients).unwrap());
+    let theirs =
+        run(&mut |weights, batch, gradients| other.window(weights, batch, goal, noise, gradients).unwrap());
     for (a, b) in ours.0.iter().zip(&theirs.0) {
         assert!((a - b).abs() <= 1e-3 * a.abs(), "loss {a} {b}");
     }
@@ -304,7 +396,10 @@ fn agree(device: &Device, (settings, histories): (Settings, &Histories)) {
 fn native_equals_burn() {
     let (_, histories) = tiny();
     let recent = Settings { recency_mask: true, ..variants().swap_remove(0) };
-    variants().into_iter().chain([recent]).for_each(|settings| agree(&Device::flex(), (settings, &histories)));
+    variants()
+        .into_iter()
+        .chain([recent])
+        .for_each(|settings| agree(&Device::flex(), (settings, &histories)));
 }
 
 /// The same against the wgpu backend. Runs where an adapter is there: CI brings a software Vulkan
@@ -321,7 +416,8 @@ fn wgpu_parity() {
 /// and on no rating of the user in any machine that predicts it.
 #[test]
 fn stationary_predictions_are_cross_fitted() {
-    let settings = Settings { stationary: Stationary::Fm, fm_folds: 2, fm_factors: 2, fm_iterations: 8, ..tiny().0 };
+    let settings =
+        Settings { stationary: Stationary::Fm, fm_folds: 2, fm_factors: 2, fm_iterations: 8, ..tiny().0 };
     let users: u32 = 12;
     let rows: u32 = 6;
     let items: Vec<u32> = (0..users * rows).map(|r| (r * 7 + r / rows) % 9).collect();
@@ -330,7 +426,7 @@ fn stationary_predictions_are_cross_fitted() {
     let offsets = (0..=users).map(|u| (u * rows) as usize).collect();
     let train = Histories::new(offsets, items, values, times, 9);
     let device = Device::flex();
-    let predict = |train: &Histories| Machines::fit(&settings, train, &crate::FitContext::new(0, &device)).unwrap();
+    let predict = |train: &Histories| Machines::fit(&settings, train, &FitContext::new(0, &device)).unwrap();
     let (machines, before) = predict(&train);
     assert_eq!(machines.start().len(), 2);
     let mut changed = train.clone();
@@ -338,24 +434,46 @@ fn stationary_predictions_are_cross_fitted() {
     changed.change_values(|at, value| if at == row { 6.0 - value } else { value });
     let (_, after) = predict(&changed);
     let own = 3 * rows as usize..4 * rows as usize;
-    assert_eq!(before[own.start..=row], after[own.start..=row], "what comes before the rating, and its own prediction, stay");
+    assert_eq!(
+        before[own.start..=row],
+        after[own.start..=row],
+        "what comes before the rating, and its own prediction, stay"
+    );
     assert_ne!(before[row + 1..own.end], after[row + 1..own.end], "what comes after it moves");
-    assert_ne!(before, after.iter().enumerate().map(|(at, p)| if own.contains(&at) { before[at] } else { *p }).collect::<Vec<_>>(), "other folds' users move");
+    assert_ne!(
+        before,
+        after
+            .iter()
+            .enumerate()
+            .map(|(at, p)| if own.contains(&at) { before[at] } else { *p })
+            .collect::<Vec<_>>(),
+        "other folds' users move"
+    );
 }
 
 /// A model with machines comes back whole from its tensors, and starts strangers alike.
 #[test]
 fn machines_are_saved_with_the_model() {
     let (settings, histories) = tiny();
-    let settings = Settings { stationary: Stationary::Fm, fm_folds: 2, fm_factors: 2, fm_iterations: 4, epochs: 1, ..settings };
+    let settings = Settings {
+        stationary: Stationary::Fm,
+        fm_folds: 2,
+        fm_factors: 2,
+        fm_iterations: 4,
+        epochs: 1,
+        ..settings
+    };
     let device = Device::flex();
-    let model = fit(&settings, &histories, None, &crate::FitContext::new(1, &device)).unwrap().model;
+    let model = fit(&settings, &histories, None, &FitContext::new(1, &device)).unwrap().model;
     let file = tempfile::NamedTempFile::new().unwrap();
     crate::tensors::write_file(&model.tensors(), file.path()).unwrap();
     let loaded = Model::restore(settings, &crate::tensors::read(file.path()).unwrap()).unwrap();
-    assert_eq!(loaded.parameters(), model.parameters());
+    assert_eq!(Predictor::parameters(&loaded), model.parameters());
     let loaded: &dyn RatingModel = &loaded;
     for reading in Reading::ALL {
-        assert_eq!(loaded.predict(&histories, &histories, reading), model.ratings().unwrap().predict(&histories, &histories, reading));
+        assert_eq!(
+            loaded.predict(&histories, &histories, reading),
+            model.ratings().unwrap().predict(&histories, &histories, reading)
+        );
     }
 }

@@ -15,7 +15,9 @@ use crate::codes::Codes;
 use crate::epochs::{self, Trainer};
 use crate::model::training_mean;
 use crate::tensors::{NamedTensor, Tensors};
-use crate::{FitContext, Fitted, ModelError, ModelSettings, Reading, Result, Trained, biases, mean_reciprocal_rank};
+use crate::{
+    FitContext, Fitted, ModelError, ModelSettings, Reading, Result, Trained, biases, mean_reciprocal_rank,
+};
 use foretaste_data::batch::Batches;
 use foretaste_data::{Histories, stream_seed};
 use foretaste_metrics::rmse;
@@ -26,12 +28,23 @@ use std::sync::Arc;
 /// # Errors
 /// [`ModelError::Training`] without training rows or, where ratings are predicted, with a row without value,
 /// [`ModelError::Interrupted`] when asked to stop.
-pub fn fit(settings: &Settings, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Result<Fitted> {
-    fit_as(&ModelSettings::Hrnn(settings.clone()), settings, train, validation, context)
+pub fn fit(
+    settings: &Settings,
+    train: &Histories,
+    validation: Option<&Histories>,
+    context: &FitContext,
+) -> Result<Fitted> {
+    fit_as(&settings.clone().into(), settings, train, validation, context)
 }
 
 /// Trains the network for a model that is one of its forms and calls itself `named`.
-pub(crate) fn fit_as(named: &ModelSettings, settings: &Settings, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Result<Fitted> {
+pub(crate) fn fit_as(
+    named: &ModelSettings,
+    settings: &Settings,
+    train: &Histories,
+    validation: Option<&Histories>,
+    context: &FitContext,
+) -> Result<Fitted> {
     let name = named.kind().name();
     let rates = settings.objective != Objective::NextItem;
     // Events without values still come in an order.
@@ -40,8 +53,13 @@ pub(crate) fn fit_as(named: &ModelSettings, settings: &Settings, train: &Histori
         return Err(ModelError::Training { model: name, reason: "there are no training rows".into() });
     }
     let (machines, base) = Machines::fit(settings, train, context)?;
-    let left = train.values().iter().enumerate().map(|(row, value)| f64::from(value - base.get(row).copied().unwrap_or(mean)).powi(2));
-    let (squares, known) = left.filter(|square| square.is_finite()).fold((0.0, 0), |(sum, n), square| (sum + square, n + 1));
+    let left = train
+        .values()
+        .iter()
+        .enumerate()
+        .map(|(row, value)| f64::from(value - base.get(row).copied().unwrap_or(mean)).powi(2));
+    let (squares, known) =
+        left.filter(|square| square.is_finite()).fold((0.0, 0), |(sum, n), square| (sum + square, n + 1));
     let scale = Scale { mean, deviation: ((squares / f64::from(known.max(1))).sqrt() as f32).max(1e-3) };
     let when = When::new(settings)?;
     let chosen = chosen(settings, train);
@@ -50,9 +68,14 @@ pub(crate) fn fit_as(named: &ModelSettings, settings: &Settings, train: &Histori
     let codes = Codes::new(context.item_attributes.filter(|_| settings.metadata), train.n_items());
     let sizes = Sizes::new(settings, when.len());
     let users = if settings.stationary == Stationary::Factors { train.n_users() } else { 0 };
-    let item_biases = if rates && base.is_empty() { biases::estimate(&biases::Settings::default(), train)?.items } else { vec![0.0; train.n_items()] };
+    let item_biases = if rates && base.is_empty() {
+        biases::estimate(&biases::Settings::default(), train)?.items
+    } else {
+        vec![0.0; train.n_items()]
+    };
     let total: f64 = counts.iter().map(|n| f64::from(*n) + 1.0).sum();
-    let popularity: Vec<f32> = counts.iter().map(|n| ((f64::from(*n) + 1.0) / total * train.n_items() as f64).ln() as f32).collect();
+    let popularity: Vec<f32> =
+        counts.iter().map(|n| ((f64::from(*n) + 1.0) / total * train.n_items() as f64).ln() as f32).collect();
     let weights = Weights::first(sizes, users, [&item_biases, &popularity], codes, context.seed);
     let trainer = Training {
         named,
@@ -64,7 +87,10 @@ pub(crate) fn fit_as(named: &ModelSettings, settings: &Settings, train: &Histori
         train,
         machines: Arc::new(machines),
         base,
-        recency: Recency::new(train, settings.recency_mask.then(|| f64::from(settings.recency_half_life) * 86_400.0)),
+        recency: Recency::new(
+            train,
+            settings.recency_mask.then(|| f64::from(settings.recency_half_life) * 86_400.0),
+        ),
         users: chosen,
         moments: Moments::new(&weights),
         gradients: Gradients::new(&weights),
@@ -84,7 +110,11 @@ pub(crate) fn fit_as(named: &ModelSettings, settings: &Settings, train: &Histori
 
 /// Mean of the values that are known; 0 where none is.
 fn mean_of_known(train: &Histories) -> f32 {
-    let (sum, n) = train.values().iter().filter(|v| v.is_finite()).fold((0.0, 0_u32), |(sum, n), v| (sum + f64::from(*v), n + 1));
+    let (sum, n) = train
+        .values()
+        .iter()
+        .filter(|v| v.is_finite())
+        .fold((0.0, 0_u32), |(sum, n), v| (sum + f64::from(*v), n + 1));
     (sum / f64::from(n.max(1))) as f32
 }
 
@@ -95,7 +125,8 @@ fn chosen(settings: &Settings, train: &Histories) -> Vec<u32> {
     let mut lengths: Vec<usize> = users.iter().map(length).collect();
     lengths.sort_unstable();
     let at = |percentile: f32| lengths[((lengths.len() - 1) as f64 * f64::from(percentile)).round() as usize];
-    let (low, high) = (at(settings.min_user_history_length_percentile), at(settings.max_user_history_length_percentile));
+    let (low, high) =
+        (at(settings.min_user_history_length_percentile), at(settings.max_user_history_length_percentile));
     users.retain(|u| (low..=high).contains(&length(u)));
     users
 }
@@ -116,7 +147,14 @@ impl Engine {
         }
     }
 
-    fn window(&mut self, weights: &Weights, batch: &Prepared, goal: Goal, noise: Noise, gradients: &mut Gradients) -> Result<Errors> {
+    fn window(
+        &mut self,
+        weights: &Weights,
+        batch: &Prepared,
+        goal: Goal,
+        noise: Noise,
+        gradients: &mut Gradients,
+    ) -> Result<Errors> {
         match self {
             Self::Native(native) => Ok(native.window(weights, batch, goal, noise, gradients)),
             #[cfg(feature = "burn")]
@@ -156,7 +194,9 @@ impl Trainer for Training<'_> {
 
     /// Of ratings, read streaming; of next items; or the mean of both errors.
     fn validate(&self, model: &Model, train: &Histories, validation: &Histories) -> f64 {
-        let ratings = model.as_rating().map(|model| rmse(&model.predict(train, validation, Reading::Streaming), validation.values()));
+        let ratings = model
+            .as_rating()
+            .map(|model| rmse(&model.predict(train, validation, Reading::Streaming), validation.values()));
         let items = model.as_recommender().map(|_| 1.0 - mean_reciprocal_rank(model, train, validation));
         let both = [ratings, items].into_iter().flatten();
         both.clone().sum::<f64>() / both.count() as f64
@@ -169,13 +209,24 @@ impl Trainer for Training<'_> {
 
     fn epoch(&mut self, epoch: usize, context: &FitContext) -> Result<f64> {
         let settings = self.settings;
-        let mut batches = Batches::of_users(self.train, self.users.clone(), settings.rows, settings.bptt, context.seed, epoch as u64);
+        let mut batches = Batches::of_users(
+            self.train,
+            self.users.clone(),
+            settings.rows,
+            settings.bptt,
+            context.seed,
+            epoch as u64,
+        );
         self.engine.reset();
         let (mut ready, mut next) = (Prepared::default(), Prepared::default());
         let scale = self.scale;
-        let mut preparer = Preparer::new(&self.when, scale, self.train, &self.base, self.recency, settings.rows);
+        let mut preparer =
+            Preparer::new(&self.when, scale, self.train, &self.base, self.recency, settings.rows);
         preparer.scope = settings.scope;
-        preparer.negatives = self.negatives.as_ref().map(|negatives| (negatives, stream_seed(self.seed, &format!("hrnn negatives {epoch}"))));
+        preparer.negatives = self
+            .negatives
+            .as_ref()
+            .map(|negatives| (negatives, stream_seed(self.seed, &format!("hrnn negatives {epoch}"))));
         let goal = Goal::new(settings, scale);
         let mut prepare = |prepared: &mut Prepared| {
             let more = batches.next_into(&mut prepared.batch);
@@ -189,9 +240,13 @@ impl Trainer for Training<'_> {
         while more {
             context.go_on()?;
             let rate = rate(settings, epoch, self.moments.steps());
-            let noise =
-                Noise { input: settings.input_dropout, state: settings.dropout, seed: stream_seed(self.seed, &format!("hrnn noise {}", self.moments.steps())) };
-            let (weights, moments, gradients, engine) = (&mut self.weights, &mut self.moments, &mut self.gradients, &mut self.engine);
+            let noise = Noise {
+                input: settings.input_dropout,
+                state: settings.dropout,
+                seed: stream_seed(self.seed, &format!("hrnn noise {}", self.moments.steps())),
+            };
+            let (weights, moments, gradients, engine) =
+                (&mut self.weights, &mut self.moments, &mut self.gradients, &mut self.engine);
             let step = || -> Result<f64> {
                 let errors = engine.window(weights, &ready, goal, noise, gradients)?;
                 if settings.clip > 0.0 {
@@ -216,11 +271,21 @@ impl Trainer for Training<'_> {
     fn model(&self, _: f64) -> Result<Model> {
         let mut weights = self.weights.clone();
         weights.wipe_untrained(&self.trained);
-        Ok(Model::new(self.named.clone(), self.settings, (self.scale, self.when.clone()), weights, self.machines.clone()))
+        Ok(Model::new(
+            self.named.clone(),
+            self.settings,
+            (self.scale, self.when.clone()),
+            weights,
+            self.machines.clone(),
+        ))
     }
 
     fn state(&self) -> Result<Vec<NamedTensor>> {
-        let mut state = self.weights.named("now.", &self.weights.dense, self.weights.tables.each_ref().map(Vec::as_slice));
+        let mut state = self.weights.named(
+            "now.",
+            &self.weights.dense,
+            self.weights.tables.each_ref().map(Vec::as_slice),
+        );
         state.extend(self.moments.tensors(&self.weights));
         Ok(state)
     }

@@ -81,7 +81,10 @@ pub(super) struct Dense {
 
 impl Dense {
     pub fn zeros(sizes: &Sizes) -> Self {
-        let layer = |at: usize| Layer::zeros(sizes.cell, if at == 0 { sizes.inputs() } else { sizes.size }, sizes.size).with_reach(1 << at);
+        let layer = |at: usize| {
+            Layer::zeros(sizes.cell, if at == 0 { sizes.inputs() } else { sizes.size }, sizes.size)
+                .with_reach(1 << at)
+        };
         Self {
             layers: (0..sizes.depth).map(layer).collect(),
             levels: Levels::zeros(sizes.levels, sizes.size, sizes.all),
@@ -97,7 +100,9 @@ impl Dense {
         let mut dense = Self::zeros(sizes);
         let reach = 1.0 / (sizes.size as f32).sqrt();
         let mut random = rng(seed, "hrnn dense");
-        let mut fill = |values: &mut [f32], reach: f32| values.iter_mut().for_each(|v| *v = random.random_range(-1.0..1.0) * reach);
+        let mut fill = |values: &mut [f32], reach: f32| {
+            values.iter_mut().for_each(|v| *v = random.random_range(-1.0..1.0) * reach)
+        };
         for layer in &mut dense.layers {
             layer.tensors_mut().into_iter().for_each(|tensor| fill(tensor, reach));
             // An LSTM begins by remembering.
@@ -109,7 +114,10 @@ impl Dense {
             let constant = (sizes.when - 1) * sizes.size;
             dense.gate[constant..].fill(2.2);
         }
-        for (query, width) in [(&mut dense.query, sizes.query()), (&mut dense.next, sizes.next())].into_iter().filter(|(query, _)| !query.is_empty()) {
+        for (query, width) in [(&mut dense.query, sizes.query()), (&mut dense.next, sizes.next())]
+            .into_iter()
+            .filter(|(query, _)| !query.is_empty())
+        {
             let (of_state, of_time) = query.split_at_mut(sizes.size * width);
             of_state.chunks_exact_mut(width).for_each(|row| fill(&mut row[..sizes.factors], reach));
             of_time[(sizes.when - 1) * width + sizes.factors] = 1.0;
@@ -119,7 +127,12 @@ impl Dense {
 
     /// All values, in a fixed order.
     pub fn tensors(&self) -> Vec<&[f32]> {
-        self.layers.iter().flat_map(Layer::tensors).chain(self.levels.tensors()).chain([&self.gate, &self.query, &self.next].map(Vec::as_slice)).collect()
+        self.layers
+            .iter()
+            .flat_map(Layer::tensors)
+            .chain(self.levels.tensors())
+            .chain([&self.gate, &self.query, &self.next].map(Vec::as_slice))
+            .collect()
     }
 
     /// See [`tensors`](Self::tensors).
@@ -142,7 +155,8 @@ pub(super) const CODE_OUTPUT: usize = 4;
 pub(super) const CODE_NEXT: usize = 5;
 pub(super) const USER: usize = 6;
 
-const NAMES: [&str; 7] = ["item_input", "item_output", "item_next", "code_input", "code_output", "code_next", "user"];
+const NAMES: [&str; 7] =
+    ["item_input", "item_output", "item_next", "code_input", "code_output", "code_next", "user"];
 
 /// One of each table.
 pub(super) type Tables<T> = [T; NAMES.len()];
@@ -177,7 +191,15 @@ impl Weights {
         let (output, next) = (output(sizes.rates, biases[0]), output(sizes.ranks, biases[1]));
         let codes_of = |there: bool, width: usize| vec![0.0; if there { codes.n * width } else { 0 }];
         let of_users = vec![0.0; if sizes.rates { users * sizes.query() } else { 0 }];
-        let tables = [input, output, next, codes_of(true, d), codes_of(sizes.rates, d + 1), codes_of(sizes.ranks, d + 1), of_users];
+        let tables = [
+            input,
+            output,
+            next,
+            codes_of(true, d),
+            codes_of(sizes.rates, d + 1),
+            codes_of(sizes.ranks, d + 1),
+            of_users,
+        ];
         Self { dense: Dense::first(&sizes, seed), sizes, tables, codes }
     }
 
@@ -210,7 +232,9 @@ impl Weights {
     /// All items' rows of a table, as [`item`](Self::item) has them.
     pub fn items(&self, table: usize) -> Vec<f32> {
         let mut rows = vec![0.0; self.tables[table].len()];
-        rows.chunks_exact_mut(self.width(table)).enumerate().for_each(|(item, out)| self.item(table, item as u32, out));
+        rows.chunks_exact_mut(self.width(table))
+            .enumerate()
+            .for_each(|(item, out)| self.item(table, item as u32, out));
         rows
     }
 
@@ -225,7 +249,8 @@ impl Weights {
     }
 
     pub fn parameters(&self) -> usize {
-        self.dense.tensors().iter().map(|t| t.len()).sum::<usize>() + self.tables.iter().map(Vec::len).sum::<usize>()
+        self.dense.tensors().iter().map(|t| t.len()).sum::<usize>()
+            + self.tables.iter().map(Vec::len).sum::<usize>()
     }
 
     /// All of it by name.
@@ -239,11 +264,18 @@ impl Weights {
     /// Tensors of the weights' shapes under names that begin with `prefix`.
     pub fn named(&self, prefix: &str, dense: &Dense, tables: Tables<&[f32]>) -> Vec<NamedTensor> {
         let shapes = dense_shapes(&self.sizes).into_iter().zip(dense.tensors());
-        let mut tensors: Vec<NamedTensor> =
-            shapes.map(|((name, shape), values)| NamedTensor::new(format!("{prefix}{name}"), &shape, values.to_vec())).collect();
+        let mut tensors: Vec<NamedTensor> = shapes
+            .map(|((name, shape), values)| {
+                NamedTensor::new(format!("{prefix}{name}"), &shape, values.to_vec())
+            })
+            .collect();
         for (at, values) in tables.into_iter().enumerate() {
             let width = self.width(at);
-            tensors.push(NamedTensor::new(format!("{prefix}{}", NAMES[at]), &[values.len() / width, width], values.to_vec()));
+            tensors.push(NamedTensor::new(
+                format!("{prefix}{}", NAMES[at]),
+                &[values.len() / width, width],
+                values.to_vec(),
+            ));
         }
         tensors
     }
@@ -252,7 +284,9 @@ impl Weights {
     pub fn read(sizes: &Sizes, prefix: &str, from: &Tensors) -> Result<(Dense, Tables<Vec<f32>>)> {
         let mut dense = Dense::zeros(sizes);
         for ((name, shape), values) in dense_shapes(sizes).into_iter().zip(dense.tensors_mut()) {
-            values.copy_from_slice(&from.get(&format!("{prefix}{name}"), &[Some(shape[0]), Some(shape[1])])?.data);
+            values.copy_from_slice(
+                &from.get(&format!("{prefix}{name}"), &[Some(shape[0]), Some(shape[1])])?.data,
+            );
         }
         let mut tables = std::array::from_fn(|_| Vec::new());
         for (at, table) in tables.iter_mut().enumerate() {
@@ -284,8 +318,12 @@ fn dense_shapes(sizes: &Sizes) -> Vec<(String, [usize; 2])> {
     let mut shapes = Vec::new();
     let of = |prefix: String, layer: &Layer| {
         let width = layer.width();
-        let named =
-            [("input", [layer.inputs, width]), ("bias", [1, width]), ("hidden", [layer.hidden.len() / width, width]), ("inner", [1, layer.inner.len()])];
+        let named = [
+            ("input", [layer.inputs, width]),
+            ("bias", [1, width]),
+            ("hidden", [layer.hidden.len() / width, width]),
+            ("inner", [1, layer.inner.len()]),
+        ];
         named.map(|(name, shape)| (format!("{prefix}.{name}"), shape))
     };
     let Dense { layers, levels, .. } = Dense::zeros(sizes);

@@ -27,7 +27,9 @@ use crate::error::within;
 use crate::kernels::dot;
 use crate::ranking::{FAR_BELOW, begin};
 use crate::tensors::{NamedTensor, Tensors};
-use crate::{InnerProducts, ModelSettings, RankingState, Recommender, Result, Trained};
+use crate::{
+    Algorithm, BoxedModel, FitContext, Fitted, InnerProducts, ModelSettings, Predictor, Result, state,
+};
 use foretaste_data::{Histories, History};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
@@ -73,16 +75,38 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { factors: 64, epochs: 16, unobserved: 0.1, regularization: 0.003, exponent: 1.0, alpha: 0.0, solver: Solver::Cg, steps: 3, patience: 3 }
+        Self {
+            factors: 64,
+            epochs: 16,
+            unobserved: 0.1,
+            regularization: 0.003,
+            exponent: 1.0,
+            alpha: 0.0,
+            solver: Solver::Cg,
+            steps: 3,
+            patience: 3,
+        }
     }
 }
 
 impl Settings {
-    /// Checks ranges.
-    ///
-    /// # Errors
-    /// [`crate::ModelError::Setting`] naming the setting and its range.
-    pub fn check(&self) -> Result<()> {
+    /// Weight of an interaction with this value.
+    fn weight(&self, value: f32) -> f32 {
+        if self.alpha > 0.0 && value.is_finite() { (1.0 + self.alpha * value).max(0.0) } else { 1.0 }
+    }
+
+    /// `l_u` of a row with so many interactions, of `others` possible ones.
+    fn penalty(&self, interactions: usize, others: usize) -> f32 {
+        self.regularization * (interactions as f32 + self.unobserved * others as f32).powf(self.exponent)
+    }
+}
+
+impl Algorithm for Settings {
+    const NAME: &'static str = NAME;
+    const TITLE: &'static str = "iALS";
+    const SEARCH_SPACE: &'static str = include_str!("search.toml");
+
+    fn check(&self) -> Result<()> {
         within(NAME, "factors", self.factors, 1, 4096)?;
         within(NAME, "epochs", self.epochs, 1, 100_000)?;
         within(NAME, "unobserved", self.unobserved, 0.0, 100.0)?;
@@ -93,14 +117,20 @@ impl Settings {
         within(NAME, "patience", self.patience, 1, 100_000)
     }
 
-    /// Weight of an interaction with this value.
-    fn weight(&self, value: f32) -> f32 {
-        if self.alpha > 0.0 && value.is_finite() { (1.0 + self.alpha * value).max(0.0) } else { 1.0 }
+    fn fit(&self, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Result<Fitted> {
+        fit(self, train, validation, context)
     }
 
-    /// `l_u` of a row with so many interactions, of `others` possible ones.
-    fn penalty(&self, interactions: usize, others: usize) -> f32 {
-        self.regularization * (interactions as f32 + self.unobserved * others as f32).powf(self.exponent)
+    fn restore(&self, tensors: &Tensors) -> Result<BoxedModel> {
+        Ok(Box::new(Model::restore(self.clone(), tensors)?))
+    }
+
+    fn predicts_ratings(&self) -> bool {
+        false
+    }
+
+    fn epochs(&mut self) -> Option<&mut usize> {
+        Some(&mut self.epochs)
     }
 }
 
@@ -138,17 +168,26 @@ impl Model {
     fn keep(&mut self, train: &Histories) {
         let k = self.settings.factors;
         let mut users = vec![0.0; train.n_users() * k];
-        users.par_chunks_mut(k).enumerate().for_each_init(Space::default, |space, (user, out)| self.solve_into(train.user(user as u32), out, space));
+        users.par_chunks_mut(k).enumerate().for_each_init(Space::default, |space, (user, out)| {
+            self.solve_into(train.user(user as u32), out, space)
+        });
         self.users = users;
-        self.digests = (0..train.n_users() as u32).into_par_iter().map(|user| digest(train.user(user))).collect();
+        self.digests =
+            (0..train.n_users() as u32).into_par_iter().map(|user| digest(train.user(user))).collect();
     }
 
     /// A user's factors by conjugate gradients, run until a millionth of the residual is left; `out` is 0 before.
     fn solve_into(&self, known: History<'_>, out: &mut [f32], space: &mut Space) {
         let weighted = known.items.iter().zip(known.values).filter(|(item, _)| self.row(**item).is_some());
-        let rows: Vec<(u32, f32)> = weighted.map(|(item, value)| (*item, self.settings.weight(*value))).collect();
+        let rows: Vec<(u32, f32)> =
+            weighted.map(|(item, value)| (*item, self.settings.weight(*value))).collect();
         let penalty = self.settings.penalty(rows.len(), self.popularity.len());
-        Problem { gram: &self.gram, penalty, table: &self.items, rows: &rows }.descend(2 * out.len(), 1e-6, out, space);
+        Problem { gram: &self.gram, penalty, table: &self.items, rows: &rows }.descend(
+            2 * out.len(),
+            1e-6,
+            out,
+            space,
+        );
     }
 
     /// [`solve_into`](Self::solve_into) for one user alone.
@@ -172,41 +211,23 @@ impl Model {
 }
 
 /// A user's least-squares problem, which grows with every row.
-struct State<'a> {
-    model: &'a Model,
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct User {
     system: System,
     rows: usize,
 }
 
-impl State<'_> {
-    fn take(&mut self, item: u32, value: f32) {
-        if let Some(row) = self.model.row(item) {
-            self.system.add(row, self.model.settings.weight(value));
-            self.rows += 1;
-        }
-    }
-
-    fn factors(&self) -> Vec<f32> {
-        let settings = &self.model.settings;
-        self.system.solve(settings.penalty(self.rows, self.model.popularity.len()))
+impl User {
+    fn factors(&self, model: &Model) -> Vec<f32> {
+        self.system.solve(model.settings.penalty(self.rows, model.popularity.len()))
     }
 }
 
-impl RankingState for State<'_> {
-    fn scores(&self, _: i64, out: &mut [f32]) {
-        let factors = self.factors();
-        begin(out, self.model.popularity.iter().copied());
-        out.iter_mut().zip(self.model.items.chunks_exact(factors.len())).for_each(|(out, row)| *out += dot(&factors, row));
-    }
+impl Predictor for Model {
+    type State = User;
 
-    fn reveal(&mut self, item: u32, value: f32, _: i64) {
-        self.take(item, value);
-    }
-}
-
-impl Trained for Model {
     fn settings(&self) -> ModelSettings {
-        ModelSettings::Ials(self.settings.clone())
+        self.settings.clone().into()
     }
 
     fn parameters(&self) -> usize {
@@ -223,16 +244,50 @@ impl Trained for Model {
         ]
     }
 
-    fn as_recommender(&self) -> Option<&dyn Recommender> {
-        Some(self)
+    fn rates(&self) -> bool {
+        false
     }
-}
 
-impl Model {
-    fn state(&self, known: History<'_>) -> State<'_> {
-        let mut state = State { model: self, system: System::new(self.gram.clone(), self.settings.factors), rows: 0 };
-        (0..known.len()).for_each(|row| state.take(known.items[row], known.values[row]));
-        state
+    fn start(&self, _: u32, known: History<'_>) -> User {
+        let mut user = User { system: System::new(self.gram.clone(), self.settings.factors), rows: 0 };
+        (0..known.len()).for_each(|row| self.update(&mut user, known.items[row], known.values[row], 0));
+        user
+    }
+
+    fn update(&self, user: &mut User, item: u32, value: f32, _: i64) {
+        if let Some(row) = self.row(item) {
+            user.system.add(row, self.settings.weight(value));
+            user.rows += 1;
+        }
+    }
+
+    fn scores(&self, user: &User, _: i64, out: &mut [f32]) {
+        let factors = user.factors(self);
+        begin(out, self.popularity.iter().copied());
+        out.iter_mut()
+            .zip(self.items.chunks_exact(factors.len()))
+            .for_each(|(out, row)| *out += dot(&factors, row));
+    }
+
+    fn inner_products(&self) -> Option<InnerProducts<'_>> {
+        let query = |user: u32, known: History<'_>, _: i64| {
+            self.kept(user, known).unwrap_or_else(|| self.query(known))
+        };
+        Some(InnerProducts {
+            items: &self.items,
+            offsets: &self.popularity,
+            scale: FAR_BELOW,
+            width: self.settings.factors,
+            query: Box::new(query),
+        })
+    }
+
+    fn write_state(&self, user: &User) -> Vec<u8> {
+        state::to_bytes(user)
+    }
+
+    fn read_state(&self, bytes: &[u8]) -> Option<User> {
+        state::from_bytes(bytes).filter(|user: &User| user.system.fits(self.settings.factors))
     }
 }
 
@@ -244,17 +299,6 @@ fn digest(known: History<'_>) -> i64 {
         bytes.extend(value.to_bits().to_le_bytes());
     });
     Sha256::digest(&bytes).iter().take(5).fold(0, |sum, byte| sum << 8 | i64::from(*byte))
-}
-
-impl Recommender for Model {
-    fn ranking<'a>(&'a self, _: u32, known: History<'_>) -> Box<dyn RankingState + 'a> {
-        Box::new(self.state(known))
-    }
-
-    fn inner_products(&self) -> Option<InnerProducts<'_>> {
-        let query = |user: u32, known: History<'_>, _: i64| self.kept(user, known).unwrap_or_else(|| self.query(known));
-        Some(InnerProducts { items: &self.items, offsets: &self.popularity, scale: FAR_BELOW, width: self.settings.factors, query: Box::new(query) })
-    }
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ pub(super) fn gram(rows: &[f32], width: usize, weight: f32) -> Vec<f32> {
 }
 
 /// A system that grows row by row: `A = sum c h h' + A_0`, `b = sum c h`.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(super) struct System {
     matrix: Vec<f32>,
     right: Vec<f32>,
@@ -23,11 +24,19 @@ impl System {
         Self { matrix, right: vec![0.0; n] }
     }
 
+    /// Whether it has `n` unknowns.
+    pub fn fits(&self, n: usize) -> bool {
+        self.right.len() == n && self.matrix.len() == n * n
+    }
+
     /// One more row.
     pub fn add(&mut self, row: &[f32], weight: f32) {
         let n = row.len();
         // The lower triangle is all that is read.
-        self.matrix.chunks_exact_mut(n).enumerate().for_each(|(at, out)| add(&mut out[..=at], &row[..=at], weight * row[at]));
+        self.matrix
+            .chunks_exact_mut(n)
+            .enumerate()
+            .for_each(|(at, out)| add(&mut out[..=at], &row[..=at], weight * row[at]));
         add(&mut self.right, row, weight);
     }
 
@@ -37,7 +46,9 @@ impl System {
         if self.right.iter().all(|b| *b == 0.0) {
             return vec![0.0; n];
         }
-        let matrix = Mat::from_fn(n, n, |row, column| self.matrix[row * n + column] + if row == column { penalty } else { 0.0 });
+        let matrix = Mat::from_fn(n, n, |row, column| {
+            self.matrix[row * n + column] + if row == column { penalty } else { 0.0 }
+        });
         let Ok(factored) = matrix.llt(Side::Lower) else { return vec![0.0; n] };
         let right = Mat::from_fn(n, 1, |row, _| self.right[row]);
         let solved = factored.solve(&right);
@@ -79,7 +90,9 @@ impl Problem<'_> {
     pub fn descend(&self, steps: usize, enough: f32, x: &mut [f32], space: &mut Space) {
         let (k, Space { gathered, rows, residual, direction, image }) = (x.len(), space);
         gathered.clear();
-        self.rows.iter().for_each(|(row, _)| gathered.extend_from_slice(&self.table[*row as usize * k..(*row as usize + 1) * k]));
+        self.rows.iter().for_each(|(row, _)| {
+            gathered.extend_from_slice(&self.table[*row as usize * k..(*row as usize + 1) * k])
+        });
         rows.clear();
         rows.extend(self.rows.iter().enumerate().map(|(at, (_, weight))| (at as u32, *weight)));
         image.resize(k, 0.0);

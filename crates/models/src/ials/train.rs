@@ -6,7 +6,7 @@ use crate::epochs::{self, Trainer};
 use crate::kernels::dot;
 use crate::ranking::{by_item, popularity, require_rows};
 use crate::tensors::{NamedTensor, Tensors};
-use crate::{FitContext, Fitted, ModelSettings, Result, mean_reciprocal_rank};
+use crate::{FitContext, Fitted, Result, mean_reciprocal_rank};
 use foretaste_data::{Histories, rng};
 use rand_distr::{Distribution, Normal};
 use rayon::prelude::*;
@@ -20,7 +20,12 @@ struct Side {
 impl Side {
     /// Users and items of `train`; of a pair with several rows each counts.
     fn both(settings: &Settings, train: &Histories) -> [Self; 2] {
-        let weighted: Vec<(u32, f32)> = train.items().iter().zip(train.values()).map(|(item, value)| (*item, settings.weight(*value))).collect();
+        let weighted: Vec<(u32, f32)> = train
+            .items()
+            .iter()
+            .zip(train.values())
+            .map(|(item, value)| (*item, settings.weight(*value)))
+            .collect();
         let (offsets, entries) = by_item(train.offsets(), train.items(), train.n_items());
         let others = entries.into_iter().map(|(user, place)| (user, weighted[place].1)).collect();
         [Self { offsets: train.offsets().to_vec(), others: weighted }, Self { offsets, others }]
@@ -40,7 +45,12 @@ impl Side {
             }
             let penalty = settings.penalty(others.len(), n);
             match settings.solver {
-                Solver::Cg => Problem { gram: &gram, penalty, table: theirs, rows: others }.descend(settings.steps, 0.0, x, space),
+                Solver::Cg => Problem { gram: &gram, penalty, table: theirs, rows: others }.descend(
+                    settings.steps,
+                    0.0,
+                    x,
+                    space,
+                ),
                 Solver::Cholesky => {
                     let mut system = System::new(gram.clone(), k);
                     others.iter().for_each(|(other, weight)| system.add(row(*other), *weight));
@@ -55,15 +65,22 @@ impl Side {
 ///
 /// # Errors
 /// [`crate::ModelError::Training`] without training rows, [`crate::ModelError::Interrupted`] when asked to stop.
-pub fn fit(settings: &Settings, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Result<Fitted> {
+pub fn fit(
+    settings: &Settings,
+    train: &Histories,
+    validation: Option<&Histories>,
+    context: &FitContext,
+) -> Result<Fitted> {
     require_rows(NAME, train)?;
     let mut random = rng(context.seed, "ials factors");
-    let normal = Normal::new(0.0, 0.1 / (settings.factors as f32).sqrt()).map_err(|e| crate::ModelError::Training { model: NAME, reason: e.to_string() })?;
+    let normal = Normal::new(0.0, 0.1 / (settings.factors as f32).sqrt())
+        .map_err(|e| crate::ModelError::Training { model: NAME, reason: e.to_string() })?;
     let items = (0..train.n_items() * settings.factors).map(|_| normal.sample(&mut random)).collect();
     let users = vec![0.0; train.n_users() * settings.factors];
     let trainer = Training { settings, train, sides: Side::both(settings, train), users, items };
     let limits = (settings.epochs, settings.patience);
-    let (mut model, curve, best_epoch) = epochs::train_model(trainer, &ModelSettings::Ials(settings.clone()), limits, train, validation, context)?;
+    let (mut model, curve, best_epoch) =
+        epochs::train_model(trainer, &settings.clone().into(), limits, train, validation, context)?;
     model.keep(train);
     Ok(Fitted { model: Box::new(model), curve, best_epoch })
 }
@@ -92,7 +109,13 @@ impl Trainer for Training<'_> {
         context.go_on()?;
         let square = |(user, row): (usize, &[f32])| -> f64 {
             let others = &self.sides[0].others[self.sides[0].offsets[user]..self.sides[0].offsets[user + 1]];
-            others.iter().map(|(item, _)| f64::from(dot(row, &self.items[*item as usize * k..(*item as usize + 1) * k]) - 1.0).powi(2)).sum()
+            others
+                .iter()
+                .map(|(item, _)| {
+                    f64::from(dot(row, &self.items[*item as usize * k..(*item as usize + 1) * k]) - 1.0)
+                        .powi(2)
+                })
+                .sum()
         };
         let sums: Vec<f64> = self.users.par_chunks(k).enumerate().map(square).collect();
         Ok(sums.iter().sum())

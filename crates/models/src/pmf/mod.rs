@@ -21,10 +21,11 @@ mod train;
 use crate::error::within;
 use crate::fold_in::Population;
 use crate::tensors::{NamedTensor, Tensors};
-use crate::{ModelSettings, RatingModel, Result, Trained, UserState};
-use fold_in::State;
-use foretaste_data::History;
+use crate::{Algorithm, BoxedModel, FitContext, Fitted, ModelSettings, Predictor, Result, state};
 
+use foretaste_data::{Histories, History};
+
+pub use fold_in::User;
 pub use train::fit;
 
 const NAME: &str = "pmf";
@@ -73,12 +74,12 @@ impl Default for Settings {
     }
 }
 
-impl Settings {
-    /// Checks ranges.
-    ///
-    /// # Errors
-    /// [`crate::ModelError::Setting`] naming the setting and its range.
-    pub fn check(&self) -> Result<()> {
+impl Algorithm for Settings {
+    const NAME: &'static str = NAME;
+    const TITLE: &'static str = "PMF";
+    const SEARCH_SPACE: &'static str = include_str!("search.toml");
+
+    fn check(&self) -> Result<()> {
         within(NAME, "factors", self.factors, 1, 4096)?;
         within(NAME, "epochs", self.epochs, 1, 100_000)?;
         within(NAME, "learning_rate", self.learning_rate, 1e-6, 1.0)?;
@@ -88,6 +89,18 @@ impl Settings {
         within(NAME, "init_deviation", self.init_deviation, 1e-6, 10.0)?;
         within(NAME, "patience", self.patience, 1, 100_000)?;
         within(NAME, "blocks", self.blocks, 1, 256)
+    }
+
+    fn fit(&self, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Result<Fitted> {
+        fit(self, train, validation, context)
+    }
+
+    fn restore(&self, tensors: &Tensors) -> Result<BoxedModel> {
+        Ok(Box::new(Model::restore(self.clone(), tensors)?))
+    }
+
+    fn epochs(&mut self) -> Option<&mut usize> {
+        Some(&mut self.epochs)
     }
 }
 
@@ -136,13 +149,19 @@ impl Model {
     }
 }
 
-impl Trained for Model {
+impl Predictor for Model {
+    type State = User;
+
     fn settings(&self) -> ModelSettings {
-        ModelSettings::Pmf(self.settings.clone())
+        self.settings.clone().into()
     }
 
     fn parameters(&self) -> usize {
-        self.user_factors.len() + self.item_factors.len() + self.user_biases.len() + self.item_biases.len() + 1
+        self.user_factors.len()
+            + self.item_factors.len()
+            + self.user_biases.len()
+            + self.item_biases.len()
+            + 1
     }
 
     fn tensors(&self) -> Vec<NamedTensor> {
@@ -158,13 +177,23 @@ impl Trained for Model {
         tensors
     }
 
-    fn as_rating(&self) -> Option<&dyn RatingModel> {
-        Some(self)
+    fn start(&self, user: u32, known: History<'_>) -> User {
+        User::start(self, user, known)
     }
-}
 
-impl RatingModel for Model {
-    fn start<'a>(&'a self, user: u32, known: History<'_>) -> Box<dyn UserState + 'a> {
-        Box::new(State::new(self, user, known))
+    fn update(&self, user: &mut User, item: u32, value: f32, _: i64) {
+        user.update(self, item, value);
+    }
+
+    fn predict(&self, user: &User, item: u32, _: i64) -> f32 {
+        user.predict(self, item)
+    }
+
+    fn write_state(&self, user: &User) -> Vec<u8> {
+        state::to_bytes(user)
+    }
+
+    fn read_state(&self, bytes: &[u8]) -> Option<User> {
+        state::from_bytes(bytes).filter(|user: &User| user.fits(self))
     }
 }

@@ -12,7 +12,7 @@ use crate::epochs::{self, Trainer};
 use crate::fold_in::Population;
 use crate::model::training_mean;
 use crate::tensors::{NamedTensor, Tensors};
-use crate::{FitContext, Fitted, ModelSettings, Result};
+use crate::{FitContext, Fitted, Result};
 use foretaste_data::{Histories, rng};
 use multiversion::multiversion;
 use rand::RngExt;
@@ -51,12 +51,24 @@ struct Grid {
 /// # Errors
 /// [`crate::ModelError::Training`] without training rows or with a row without value,
 /// [`crate::ModelError::Interrupted`] when asked to stop.
-pub fn fit(settings: &Settings, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Result<Fitted> {
+pub fn fit(
+    settings: &Settings,
+    train: &Histories,
+    validation: Option<&Histories>,
+    context: &FitContext,
+) -> Result<Fitted> {
     let mean = training_mean(NAME, train)?;
     let trained = (0..train.n_users() as u32).map(|u| !train.range(u).is_empty()).collect();
     let grid = Grid::new(settings, train, mean, context.seed);
     let trainer = Training { settings, mean, trained, grid };
-    epochs::train(trainer, &ModelSettings::Pmf(settings.clone()), (settings.epochs, settings.patience), train, validation, context)
+    epochs::train(
+        trainer,
+        &settings.clone().into(),
+        (settings.epochs, settings.patience),
+        train,
+        validation,
+        context,
+    )
 }
 
 struct Training<'a> {
@@ -76,10 +88,21 @@ impl Trainer for Training<'_> {
 
     fn model(&self, train_error: f64) -> Result<Model> {
         let k = self.settings.factors;
-        let [(user_factors, user_biases), (item_factors, item_biases)] = self.grid.sides().map(|(_, groups)| Grid::flat(groups, k, self.grid.stride));
-        let component = |user: usize, c: usize| if c == 0 { user_biases[user] } else { user_factors[user * k + c - 1] };
-        let population = Population::of(k + 1, self.trained.clone(), (train_error * train_error) as f32, component);
-        Ok(Model { settings: self.settings.clone(), mean: self.mean, user_factors, item_factors, user_biases, item_biases, population })
+        let [(user_factors, user_biases), (item_factors, item_biases)] =
+            self.grid.sides().map(|(_, groups)| Grid::flat(groups, k, self.grid.stride));
+        let component =
+            |user: usize, c: usize| if c == 0 { user_biases[user] } else { user_factors[user * k + c - 1] };
+        let population =
+            Population::of(k + 1, self.trained.clone(), (train_error * train_error) as f32, component);
+        Ok(Model {
+            settings: self.settings.clone(),
+            mean: self.mean,
+            user_factors,
+            item_factors,
+            user_biases,
+            item_biases,
+            population,
+        })
     }
 
     fn state(&self) -> Result<Vec<NamedTensor>> {
@@ -87,7 +110,10 @@ impl Trainer for Training<'_> {
         let tensors = self.grid.sides().into_iter().flat_map(|(side, groups)| {
             let (factors, biases) = Grid::flat(groups, k, self.grid.stride);
             let rows = biases.len();
-            [NamedTensor::new(format!("now.{side}_factors"), &[rows, k], factors), NamedTensor::new(format!("now.{side}_biases"), &[rows], biases)]
+            [
+                NamedTensor::new(format!("now.{side}_factors"), &[rows, k], factors),
+                NamedTensor::new(format!("now.{side}_biases"), &[rows], biases),
+            ]
         });
         Ok(tensors.collect())
     }
@@ -121,7 +147,10 @@ impl Grid {
                 ratings[b as usize * blocks + c as usize].push(Rating { user, item, value: value - mean });
             }
         }
-        ratings.par_iter_mut().enumerate().for_each(|(block, ratings)| ratings.shuffle(&mut rng(seed, &format!("pmf order {block}"))));
+        ratings
+            .par_iter_mut()
+            .enumerate()
+            .for_each(|(block, ratings)| ratings.shuffle(&mut rng(seed, &format!("pmf order {block}"))));
         Self { stride, users, items, ratings, shift: 0 }
     }
 
@@ -151,7 +180,13 @@ impl Grid {
                 .with_max_len(1)
                 .map(|(b, (users, items))| {
                     let ratings = &ratings[b * blocks + (b + stratum) % blocks];
-                    sweep(ratings, (&mut users.factors, &mut users.biases), (&mut items.factors, &mut items.biases), stride, &step)
+                    sweep(
+                        ratings,
+                        (&mut users.factors, &mut users.biases),
+                        (&mut items.factors, &mut items.biases),
+                        stride,
+                        &step,
+                    )
                 })
                 .collect();
             squares += sums.iter().sum::<f64>();
@@ -170,7 +205,8 @@ impl Grid {
         for group in groups {
             for (row, member) in group.members.iter().enumerate() {
                 let member = *member as usize;
-                factors[member * k..(member + 1) * k].copy_from_slice(&group.factors[row * stride..row * stride + k]);
+                factors[member * k..(member + 1) * k]
+                    .copy_from_slice(&group.factors[row * stride..row * stride + k]);
                 biases[member] = group.biases[row];
             }
         }
@@ -185,7 +221,8 @@ impl Grid {
             for group in groups {
                 for (row, member) in group.members.iter().enumerate() {
                     let member = *member as usize;
-                    group.factors[row * stride..row * stride + k].copy_from_slice(&factors[member * k..(member + 1) * k]);
+                    group.factors[row * stride..row * stride + k]
+                        .copy_from_slice(&factors[member * k..(member + 1) * k]);
                     group.biases[row] = biases[member];
                 }
             }
@@ -196,11 +233,19 @@ impl Grid {
 
 /// Deals members into groups of about equal numbers of ratings (largest first, each to the lightest
 /// group) and draws their first factors. Answers the groups and each member's (group, row).
-fn deal(counts: &[usize], blocks: usize, settings: &Settings, stride: usize, seed: u64, side: &str) -> (Vec<Group>, Vec<(u32, u32)>) {
+fn deal(
+    counts: &[usize],
+    blocks: usize,
+    settings: &Settings,
+    stride: usize,
+    seed: u64,
+    side: &str,
+) -> (Vec<Group>, Vec<(u32, u32)>) {
     let mut order: Vec<u32> = (0..counts.len() as u32).collect();
     order.shuffle(&mut rng(seed, &format!("pmf deal {side}")));
     order.sort_by_key(|m| std::cmp::Reverse(counts[*m as usize]));
-    let mut groups: Vec<Group> = (0..blocks).map(|_| Group { members: Vec::new(), factors: Vec::new(), biases: Vec::new() }).collect();
+    let mut groups: Vec<Group> =
+        (0..blocks).map(|_| Group { members: Vec::new(), factors: Vec::new(), biases: Vec::new() }).collect();
     let mut loads = vec![(0, 0); blocks];
     let mut places = vec![(0, 0); counts.len()];
     for member in order {
@@ -253,7 +298,14 @@ fn sweep(ratings: &[Rating], users: Side, items: Side, stride: usize, step: &Ste
 /// One step down the gradient of one rating; answers the squared error before it. Rows are whole lanes.
 #[inline(always)]
 #[allow(clippy::inline_always)] // Only code within `sweep` is compiled for the processor at hand.
-fn update(p: &mut [f32], q: &mut [f32], user_bias: &mut f32, item_bias: &mut f32, value: f32, step: &Step) -> f64 {
+fn update(
+    p: &mut [f32],
+    q: &mut [f32],
+    user_bias: &mut f32,
+    item_bias: &mut f32,
+    value: f32,
+    step: &Step,
+) -> f64 {
     let error = value - (*user_bias + *item_bias + product(p, q));
     let pull = step.rate * error;
     for (p, q) in p.iter_mut().zip(q.iter_mut()) {

@@ -11,9 +11,9 @@
 //! without training rows has the share 0.
 
 use crate::error::within;
-use crate::ranking::{Scorer, require_rows};
+use crate::ranking::{RowScorer, require_rows};
 use crate::tensors::{NamedTensor, Tensors};
-use crate::{FitContext, Fitted, ModelSettings, Recommender, Result, Trained};
+use crate::{Algorithm, BoxedModel, FitContext, Fitted, ModelSettings, Result};
 use foretaste_data::{Histories, History};
 
 const NAME: &str = "popularity";
@@ -48,14 +48,26 @@ impl Default for Settings {
     }
 }
 
-impl Settings {
-    /// Checks ranges.
-    ///
-    /// # Errors
-    /// [`crate::ModelError::Setting`] naming the setting and its range.
-    pub fn check(&self) -> Result<()> {
+impl Algorithm for Settings {
+    const NAME: &'static str = NAME;
+    const TITLE: &'static str = "Popularity";
+    const SEARCH_SPACE: &'static str = include_str!("search.toml");
+
+    fn check(&self) -> Result<()> {
         within(NAME, "half_life", self.half_life, 0.0, 1e6)?;
         within(NAME, "idle", self.idle, 1, 1_000_000_000)
+    }
+
+    fn fit(&self, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Result<Fitted> {
+        fit(self, train, validation, context)
+    }
+
+    fn restore(&self, tensors: &Tensors) -> Result<BoxedModel> {
+        Ok(Box::new(Model::restore(self.clone(), tensors)?))
+    }
+
+    fn predicts_ratings(&self) -> bool {
+        false
     }
 }
 
@@ -75,11 +87,16 @@ pub fn fit(settings: &Settings, train: &Histories, _: Option<&Histories>, _: &Fi
     let mut counts = vec![0.0_f64; train.n_items()];
     for (item, timestamp) in train.items().iter().zip(train.timestamps()) {
         let days = (newest - timestamp) as f64 / 86_400.0;
-        counts[*item as usize] += if settings.half_life > 0.0 { (-days / settings.half_life).exp2() } else { 1.0 };
+        counts[*item as usize] +=
+            if settings.half_life > 0.0 { (-days / settings.half_life).exp2() } else { 1.0 };
     }
     let total: f64 = counts.iter().sum();
     let shares = counts.into_iter().map(|count| (count / total) as f32).collect();
-    Ok(Fitted { model: Box::new(Model { settings: settings.clone(), shares }), curve: Vec::new(), best_epoch: 0 })
+    Ok(Fitted {
+        model: Box::new(Model { settings: settings.clone(), shares }),
+        curve: Vec::new(),
+        best_epoch: 0,
+    })
 }
 
 impl Model {
@@ -88,7 +105,19 @@ impl Model {
     }
 }
 
-impl Scorer for Model {
+impl RowScorer for Model {
+    fn settings(&self) -> ModelSettings {
+        self.settings.clone().into()
+    }
+
+    fn parameters(&self) -> usize {
+        self.shares.len()
+    }
+
+    fn tensors(&self) -> Vec<NamedTensor> {
+        vec![NamedTensor::new("shares", &[self.shares.len()], self.shares.clone())]
+    }
+
     fn score(&self, _: u32, known: History<'_>, timestamp: i64, out: &mut [f32]) {
         out.fill(0.0);
         out.iter_mut().zip(&self.shares).for_each(|(out, share)| *out = *share);
@@ -107,24 +136,6 @@ impl Scorer for Model {
     }
 }
 
-impl Trained for Model {
-    fn settings(&self) -> ModelSettings {
-        ModelSettings::Popularity(self.settings.clone())
-    }
-
-    fn parameters(&self) -> usize {
-        self.shares.len()
-    }
-
-    fn tensors(&self) -> Vec<NamedTensor> {
-        vec![NamedTensor::new("shares", &[self.shares.len()], self.shares.clone())]
-    }
-
-    fn as_recommender(&self) -> Option<&dyn Recommender> {
-        Some(self)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,12 +144,20 @@ mod tests {
     #[test]
     fn scores_by_hand() {
         const DAY: i64 = 86_400;
-        let train = Histories::new(vec![0, 3, 4], vec![0, 1, 1, 0], vec![1.0; 4], vec![0, DAY, 2 * DAY, 2 * DAY], 3);
+        let train =
+            Histories::new(vec![0, 3, 4], vec![0, 1, 1, 0], vec![1.0; 4], vec![0, DAY, 2 * DAY, 2 * DAY], 3);
         let device = Device::flex();
         let scores = |by: By, half_life: f64, known: History<'_>, now: i64| {
-            let model = fit(&Settings { by, half_life, ..Settings::default() }, &train, None, &FitContext::new(0, &device)).unwrap().model;
+            let model = fit(
+                &Settings { by, half_life, ..Settings::default() },
+                &train,
+                None,
+                &FitContext::new(0, &device),
+            )
+            .unwrap()
+            .model;
             let mut out = vec![9.0; 3];
-            model.rank(0, known).scores(now, &mut out);
+            model.scores(&model.start(0, known), now, &mut out);
             out
         };
         let nobody = History::default();

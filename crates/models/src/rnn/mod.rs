@@ -15,7 +15,7 @@
 use crate::error::within;
 use crate::hrnn::{self, Stationary};
 use crate::tensors::Tensors;
-use crate::{FitContext, Fitted, ModelSettings, Result};
+use crate::{Algorithm, BoxedModel, FitContext, Fitted, Result};
 use foretaste_data::Histories;
 
 pub use crate::recurrent::Cell;
@@ -66,22 +66,6 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Checks ranges.
-    ///
-    /// # Errors
-    /// [`crate::ModelError::Setting`] naming the setting and its range.
-    pub fn check(&self) -> Result<()> {
-        within(NAME, "size", self.size, 1, 4096)?;
-        within(NAME, "item_factors", self.item_factors, 1, 4096)?;
-        within(NAME, "epochs", self.epochs, 1, 100_000)?;
-        within(NAME, "rows", self.rows, 1, 65_536)?;
-        within(NAME, "window", self.window, 1, 4096)?;
-        within(NAME, "learning_rate", self.learning_rate, 1e-6, 1.0)?;
-        within(NAME, "decay", self.decay, 0.1, 1.0)?;
-        within(NAME, "weight_decay", self.weight_decay, 0.0, 10.0)?;
-        within(NAME, "patience", self.patience, 1, 100_000)
-    }
-
     /// The same network as one of [`hrnn`]'s.
     fn network(&self) -> hrnn::Settings {
         hrnn::Settings {
@@ -113,13 +97,48 @@ impl Settings {
     }
 }
 
+impl Algorithm for Settings {
+    const NAME: &'static str = NAME;
+    const TITLE: &'static str = "RNN";
+    const SEARCH_SPACE: &'static str = include_str!("search.toml");
+
+    fn check(&self) -> Result<()> {
+        within(NAME, "size", self.size, 1, 4096)?;
+        within(NAME, "item_factors", self.item_factors, 1, 4096)?;
+        within(NAME, "epochs", self.epochs, 1, 100_000)?;
+        within(NAME, "rows", self.rows, 1, 65_536)?;
+        within(NAME, "window", self.window, 1, 4096)?;
+        within(NAME, "learning_rate", self.learning_rate, 1e-6, 1.0)?;
+        within(NAME, "decay", self.decay, 0.1, 1.0)?;
+        within(NAME, "weight_decay", self.weight_decay, 0.0, 10.0)?;
+        within(NAME, "patience", self.patience, 1, 100_000)
+    }
+
+    fn fit(&self, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Result<Fitted> {
+        fit(self, train, validation, context)
+    }
+
+    fn restore(&self, tensors: &Tensors) -> Result<BoxedModel> {
+        Ok(Box::new(Model::restore(self.clone(), tensors)?))
+    }
+
+    fn epochs(&mut self) -> Option<&mut usize> {
+        Some(&mut self.epochs)
+    }
+}
+
 /// Trains the RNN on `train`.
 ///
 /// # Errors
 /// [`crate::ModelError::Training`] without training rows or with a row without value,
 /// [`crate::ModelError::Interrupted`] when asked to stop, [`crate::ModelError::Device`] when the device fails.
-pub fn fit(settings: &Settings, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Result<Fitted> {
-    hrnn::fit_as(&ModelSettings::Rnn(settings.clone()), &settings.network(), train, validation, context)
+pub fn fit(
+    settings: &Settings,
+    train: &Histories,
+    validation: Option<&Histories>,
+    context: &FitContext,
+) -> Result<Fitted> {
+    hrnn::fit_as(&settings.clone().into(), &settings.network(), train, validation, context)
 }
 
 /// A trained RNN: an [`hrnn::Model`].
@@ -128,6 +147,6 @@ pub struct Model;
 impl Model {
     pub(crate) fn restore(settings: Settings, tensors: &Tensors) -> Result<hrnn::Model> {
         let network = settings.network();
-        hrnn::Model::restore_as(ModelSettings::Rnn(settings), &network, tensors)
+        hrnn::Model::restore_as(settings.into(), &network, tensors)
     }
 }

@@ -12,7 +12,7 @@
 use crate::error::within;
 use crate::model::training_mean;
 use crate::tensors::{NamedTensor, Tensors};
-use crate::{FitContext, Fitted, ModelSettings, RatingModel, Result, Trained, UserState};
+use crate::{Algorithm, BoxedModel, FitContext, Fitted, ModelSettings, Predictor, Result, state};
 use foretaste_data::{Histories, History};
 use std::collections::VecDeque;
 
@@ -36,15 +36,23 @@ impl Default for Settings {
     }
 }
 
-impl Settings {
-    /// Checks ranges.
-    ///
-    /// # Errors
-    /// [`crate::ModelError::Setting`] naming the setting and its range.
-    pub fn check(&self) -> Result<()> {
+impl Algorithm for Settings {
+    const NAME: &'static str = NAME;
+    const TITLE: &'static str = "Rolling Average";
+    const SEARCH_SPACE: &'static str = include_str!("search.toml");
+
+    fn check(&self) -> Result<()> {
         within(NAME, "window", self.window, 0, 1_000_000)?;
         within(NAME, "user_shrinkage", self.user_shrinkage, 0.01, 1e6)?;
         within(NAME, "item_shrinkage", self.item_shrinkage, 0.01, 1e6)
+    }
+
+    fn fit(&self, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Result<Fitted> {
+        fit(self, train, validation, context)
+    }
+
+    fn restore(&self, tensors: &Tensors) -> Result<BoxedModel> {
+        Ok(Box::new(Model::restore(self.clone(), tensors)?))
     }
 }
 
@@ -68,47 +76,39 @@ pub fn fit(settings: &Settings, train: &Histories, _: Option<&Histories>, _: &Fi
         *count += 1;
     }
     let k = settings.item_shrinkage;
-    let item_means = sums.into_iter().map(|(sum, count)| ((sum + k * f64::from(mean)) / (f64::from(count) + k)) as f32).collect();
-    Ok(Fitted { model: Box::new(Model { settings: settings.clone(), mean, item_means }), curve: Vec::new(), best_epoch: 0 })
+    let item_means = sums
+        .into_iter()
+        .map(|(sum, count)| ((sum + k * f64::from(mean)) / (f64::from(count) + k)) as f32)
+        .collect();
+    Ok(Fitted {
+        model: Box::new(Model { settings: settings.clone(), mean, item_means }),
+        curve: Vec::new(),
+        best_epoch: 0,
+    })
 }
 
 impl Model {
     pub(crate) fn restore(settings: Settings, tensors: &Tensors) -> Result<Self> {
-        Ok(Self { settings, mean: tensors.scalar("mean")?, item_means: tensors.values("item_means", &[None])? })
+        Ok(Self {
+            settings,
+            mean: tensors.scalar("mean")?,
+            item_means: tensors.values("item_means", &[None])?,
+        })
     }
 }
 
-struct State<'a> {
-    model: &'a Model,
-    recent: VecDeque<f32>,
+/// The user's last ratings.
+#[derive(Debug, Clone, PartialEq, Default, serde::Serialize, serde::Deserialize)]
+pub struct Recent {
+    values: VecDeque<f32>,
     sum: f64,
 }
 
-impl State<'_> {
-    fn push(&mut self, value: f32) {
-        self.recent.push_back(value);
-        self.sum += f64::from(value);
-        if self.model.settings.window > 0 && self.recent.len() > self.model.settings.window {
-            self.sum -= self.recent.pop_front().map_or(0.0, f64::from);
-        }
-    }
-}
+impl Predictor for Model {
+    type State = Recent;
 
-impl UserState for State<'_> {
-    fn predict(&self, item: u32, _: i64) -> f32 {
-        let prior = self.model.item_means.get(item as usize).copied().unwrap_or(self.model.mean);
-        let k = self.model.settings.user_shrinkage;
-        ((self.sum + k * f64::from(prior)) / (self.recent.len() as f64 + k)) as f32
-    }
-
-    fn reveal(&mut self, _: u32, value: f32, _: i64) {
-        self.push(value);
-    }
-}
-
-impl Trained for Model {
     fn settings(&self) -> ModelSettings {
-        ModelSettings::RollingAverage(self.settings.clone())
+        self.settings.clone().into()
     }
 
     fn parameters(&self) -> usize {
@@ -116,21 +116,38 @@ impl Trained for Model {
     }
 
     fn tensors(&self) -> Vec<NamedTensor> {
-        vec![NamedTensor::scalar("mean", self.mean), NamedTensor::new("item_means", &[self.item_means.len()], self.item_means.clone())]
+        vec![
+            NamedTensor::scalar("mean", self.mean),
+            NamedTensor::new("item_means", &[self.item_means.len()], self.item_means.clone()),
+        ]
     }
 
-    fn as_rating(&self) -> Option<&dyn RatingModel> {
-        Some(self)
+    fn start(&self, _: u32, known: History<'_>) -> Recent {
+        let mut recent = Recent::default();
+        known.values.into_iter().for_each(|value| self.update(&mut recent, 0, *value, 0));
+        recent
     }
-}
 
-impl RatingModel for Model {
-    fn start<'a>(&'a self, _: u32, known: History<'_>) -> Box<dyn UserState + 'a> {
-        let mut state = State { model: self, recent: VecDeque::new(), sum: 0.0 };
-        for value in known.values {
-            state.push(*value);
+    fn update(&self, recent: &mut Recent, _: u32, value: f32, _: i64) {
+        recent.values.push_back(value);
+        recent.sum += f64::from(value);
+        if self.settings.window > 0 && recent.values.len() > self.settings.window {
+            recent.sum -= recent.values.pop_front().map_or(0.0, f64::from);
         }
-        Box::new(state)
+    }
+
+    fn predict(&self, recent: &Recent, item: u32, _: i64) -> f32 {
+        let prior = self.item_means.get(item as usize).copied().unwrap_or(self.mean);
+        let k = self.settings.user_shrinkage;
+        ((recent.sum + k * f64::from(prior)) / (recent.values.len() as f64 + k)) as f32
+    }
+
+    fn write_state(&self, recent: &Recent) -> Vec<u8> {
+        state::to_bytes(recent)
+    }
+
+    fn read_state(&self, bytes: &[u8]) -> Option<Recent> {
+        state::from_bytes(bytes)
     }
 }
 

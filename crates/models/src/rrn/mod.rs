@@ -31,10 +31,12 @@ mod replay;
 mod steps;
 mod train;
 
-use crate::Result;
 use crate::error::within;
+use crate::tensors::Tensors;
+use crate::{Algorithm, BoxedModel, FitContext, Fitted, Result};
+use foretaste_data::Histories;
 
-pub use model::Model;
+pub use model::{Model, User};
 pub use train::fit;
 
 const NAME: &str = "rrn";
@@ -97,12 +99,12 @@ impl Default for Settings {
     }
 }
 
-impl Settings {
-    /// Checks ranges.
-    ///
-    /// # Errors
-    /// [`crate::ModelError::Setting`] naming the setting and its range.
-    pub fn check(&self) -> Result<()> {
+impl Algorithm for Settings {
+    const NAME: &'static str = NAME;
+    const TITLE: &'static str = "RRN";
+    const SEARCH_SPACE: &'static str = include_str!("search.toml");
+
+    fn check(&self) -> Result<()> {
         within(NAME, "size", self.size, 1, 4096)?;
         within(NAME, "embedding", self.embedding, 1, 4096)?;
         within(NAME, "dynamic_factors", self.dynamic_factors, 1, 4096)?;
@@ -118,6 +120,18 @@ impl Settings {
         within(NAME, "decay", self.decay, 0.1, 1.0)?;
         within(NAME, "weight_decay", self.weight_decay, 0.0, 10.0)?;
         within(NAME, "patience", self.patience, 1, 100_000)
+    }
+
+    fn fit(&self, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Result<Fitted> {
+        fit(self, train, validation, context)
+    }
+
+    fn restore(&self, tensors: &Tensors) -> Result<BoxedModel> {
+        Ok(Box::new(Model::restore(self.clone(), tensors)?))
+    }
+
+    fn epochs(&mut self) -> Option<&mut usize> {
+        Some(&mut self.epochs)
     }
 }
 

@@ -24,7 +24,13 @@ const GATES: usize = 4;
 
 /// First values by name, with their shapes: uniform within `1 / sqrt(size)`, a projection a tenth of that; then embeddings
 /// of the other side's, and the stationary part as given.
-pub(super) fn first_values(settings: &Settings, name: &str, others: usize, stationary: Vec<f32>, seed: u64) -> Vec<(String, Vec<f32>, [usize; 2])> {
+pub(super) fn first_values(
+    settings: &Settings,
+    name: &str,
+    others: usize,
+    stationary: Vec<f32>,
+    seed: u64,
+) -> Vec<(String, Vec<f32>, [usize; 2])> {
     let draw = |what: &str, n: usize, reach: f32| -> Vec<f32> {
         let mut random = rng(seed, &format!("rrn init {what}"));
         (0..n).map(|_| random.random_range(-1.0_f32..1.0) * reach).collect()
@@ -40,7 +46,11 @@ pub(super) fn first_values(settings: &Settings, name: &str, others: usize, stati
     });
     let width = settings.stationary_factors + 1;
     let owners = stationary.len() / width;
-    let inputs = (format!("{name}.inputs"), draw(&format!("{name}.inputs"), others * settings.embedding, 0.1), [others, settings.embedding]);
+    let inputs = (
+        format!("{name}.inputs"),
+        draw(&format!("{name}.inputs"), others * settings.embedding, 0.1),
+        [others, settings.embedding],
+    );
     dense.chain([inputs, (format!("{name}.stationary"), stationary, [owners, width])]).collect()
 }
 
@@ -57,11 +67,21 @@ pub(super) struct NativeNetwork {
 
 impl NativeNetwork {
     /// First values as on a device.
-    pub fn new(settings: &Settings, name: &'static str, others: usize, stationary: Vec<f32>, seed: u64) -> Self {
-        let mut dense: Vec<HostParameter> =
-            first_values(settings, name, others, stationary, seed).into_iter().map(|(name, values, shape)| HostParameter::new(name, values, shape)).collect();
+    pub fn new(
+        settings: &Settings,
+        name: &'static str,
+        others: usize,
+        stationary: Vec<f32>,
+        seed: u64,
+    ) -> Self {
+        let mut dense: Vec<HostParameter> = first_values(settings, name, others, stationary, seed)
+            .into_iter()
+            .map(|(name, values, shape)| HostParameter::new(name, values, shape))
+            .collect();
         let (stationary, inputs) = (dense.pop(), dense.pop());
-        let (Some(stationary), Some(inputs)) = (stationary, inputs) else { unreachable!("the tables come last") };
+        let (Some(stationary), Some(inputs)) = (stationary, inputs) else {
+            unreachable!("the tables come last")
+        };
         Self { name, dense, inputs, stationary, steps: 0 }
     }
 
@@ -75,12 +95,17 @@ impl NativeNetwork {
     }
 
     pub fn state(&self) -> Vec<NamedTensor> {
-        std::iter::once(steps_tensor(&format!("{}.steps", self.name), self.steps)).chain(self.parameters().flat_map(HostParameter::state)).collect()
+        std::iter::once(steps_tensor(&format!("{}.steps", self.name), self.steps))
+            .chain(self.parameters().flat_map(HostParameter::state))
+            .collect()
     }
 
     pub fn restore(&mut self, tensors: &Tensors) -> Result<()> {
         self.steps = steps_of(tensors, &format!("{}.steps", self.name))?;
-        self.dense.iter_mut().chain([&mut self.inputs, &mut self.stationary]).try_for_each(|parameter| parameter.restore(tensors))
+        self.dense
+            .iter_mut()
+            .chain([&mut self.inputs, &mut self.stationary])
+            .try_for_each(|parameter| parameter.restore(tensors))
     }
 
     /// The gates' parameters beside each other, as the fused layer has them.
@@ -89,7 +114,8 @@ impl NativeNetwork {
         for (kind, to) in [&mut layer.input, &mut layer.bias, &mut layer.hidden].into_iter().enumerate() {
             for gate in 0..GATES {
                 let from = self.dense[kind * GATES + gate].value.chunks_exact(settings.size);
-                from.zip(to.chunks_exact_mut(GATES * settings.size)).for_each(|(from, to)| to[gate * settings.size..][..settings.size].copy_from_slice(from));
+                from.zip(to.chunks_exact_mut(GATES * settings.size))
+                    .for_each(|(from, to)| to[gate * settings.size..][..settings.size].copy_from_slice(from));
             }
         }
         layer
@@ -133,7 +159,10 @@ impl Touched {
     fn joined(parts: &[&Self], width: usize) -> Self {
         let mut all = Self::new(parts.iter().flat_map(|part| part.ids.iter().copied()).collect(), width);
         for part in parts {
-            part.ids.iter().zip(part.values.chunks_exact(width)).for_each(|(id, values)| add(all.row(*id), values, 1.0));
+            part.ids
+                .iter()
+                .zip(part.values.chunks_exact(width))
+                .for_each(|(id, values)| add(all.row(*id), values, 1.0));
         }
         all
     }
@@ -167,7 +196,10 @@ pub(super) struct Fixed<'a> {
 /// The states of a window's rows, task by task.
 pub(super) fn carried(settings: &Settings) -> Vec<States> {
     let layer = Layer::zeros(Cell::Lstm, settings.embedding, settings.size);
-    (0..settings.rows).step_by(TASK).map(|from| States::zeros(&layer, TASK.min(settings.rows - from))).collect()
+    (0..settings.rows)
+        .step_by(TASK)
+        .map(|from| States::zeros(&layer, TASK.min(settings.rows - from)))
+        .collect()
 }
 
 /// What the tasks of a window share.
@@ -193,7 +225,12 @@ struct Part {
 }
 
 /// Runs a window (whose items are step numbers) from the states `carried`, which go on to its end.
-pub(super) fn window(network: &NativeNetwork, fixed: &Fixed, batch: &Batch, carried: &mut [States]) -> Window {
+pub(super) fn window(
+    network: &NativeNetwork,
+    fixed: &Fixed,
+    batch: &Batch,
+    carried: &mut [States],
+) -> Window {
     let settings = fixed.settings;
     let there = (0..settings.window * settings.rows).filter(|entry| batch.mask[*entry] > 0.0);
     let predicted: usize = there.map(|entry| fixed.steps.rows(batch.items[entry]).len()).sum();
@@ -202,24 +239,40 @@ pub(super) fn window(network: &NativeNetwork, fixed: &Fixed, batch: &Batch, carr
     transposed.update(&layer);
     let mut projection = Vec::new();
     transpose(&network.dense[3 * GATES + 1].value, settings.dynamic_factors, &mut projection);
-    let shared = Shared { network, fixed, layer, transposed, projection, weight: 1.0 / predicted.max(1) as f32 };
-    let parts: Vec<Part> = carried.par_iter_mut().enumerate().map(|(task, states)| shared.part(batch, task * TASK, states)).collect();
+    let shared =
+        Shared { network, fixed, layer, transposed, projection, weight: 1.0 / predicted.max(1) as f32 };
+    let parts: Vec<Part> = carried
+        .par_iter_mut()
+        .enumerate()
+        .map(|(task, states)| shared.part(batch, task * TASK, states))
+        .collect();
 
     let mut sum = Layer::zeros(Cell::Lstm, settings.embedding, settings.size);
-    let mut rest = [3 * GATES, 3 * GATES + 1, 3 * GATES + 2].map(|place| vec![0.0; network.dense[place].value.len()]);
+    let mut rest =
+        [3 * GATES, 3 * GATES + 1, 3 * GATES + 2].map(|place| vec![0.0; network.dense[place].value.len()]);
     for part in &parts {
         sum.tensors_mut().into_iter().zip(part.layer.tensors()).for_each(|(sum, part)| add(sum, part, 1.0));
         rest.iter_mut().zip(&part.rest).for_each(|(sum, part)| add(sum, part, 1.0));
     }
     let of_gate = |from: &[f32], gate: usize| -> Vec<f32> {
-        from.chunks_exact(GATES * settings.size).flat_map(|row| row[gate * settings.size..][..settings.size].iter().copied()).collect()
+        from.chunks_exact(GATES * settings.size)
+            .flat_map(|row| row[gate * settings.size..][..settings.size].iter().copied())
+            .collect()
     };
-    let gates = [&sum.input, &sum.bias, &sum.hidden].into_iter().flat_map(|from| (0..GATES).map(|gate| of_gate(from, gate)));
+    let gates = [&sum.input, &sum.bias, &sum.hidden]
+        .into_iter()
+        .flat_map(|from| (0..GATES).map(|gate| of_gate(from, gate)));
     Window {
         squares: parts.iter().map(|part| part.squares).sum(),
         dense: gates.chain(rest).collect(),
-        inputs: Touched::joined(&parts.iter().map(|part| &part.inputs).collect::<Vec<_>>(), settings.embedding),
-        stationary: Touched::joined(&parts.iter().map(|part| &part.stationary).collect::<Vec<_>>(), settings.stationary_factors + 1),
+        inputs: Touched::joined(
+            &parts.iter().map(|part| &part.inputs).collect::<Vec<_>>(),
+            settings.embedding,
+        ),
+        stationary: Touched::joined(
+            &parts.iter().map(|part| &part.stationary).collect::<Vec<_>>(),
+            settings.stationary_factors + 1,
+        ),
     }
 }
 
@@ -244,7 +297,12 @@ impl Shared<'_> {
                     let (step, begins) = (batch.items[entry], batch.start[entry] > 0.0);
                     let now = scale.tau(steps.days[step as usize]);
                     let then = if begins { now } else { scale.tau(steps.days[step as usize - 1]) };
-                    entries.push(Entry { at: place * rows + row, step, begins, times: [f32::from(u8::from(begins)), now, then] });
+                    entries.push(Entry {
+                        at: place * rows + row,
+                        step,
+                        begins,
+                        times: [f32::from(u8::from(begins)), now, then],
+                    });
                 }
             }
         }
@@ -263,17 +321,31 @@ impl Shared<'_> {
         let mut x = vec![0.0; start.len() * e];
         for entry in &entries {
             let x = &mut x[entry.at * e..(entry.at + 1) * e];
-            read(entry).iter().for_each(|row| add(x, network.inputs.row(others[*row as usize]), ratings.value(*row)));
+            read(entry)
+                .iter()
+                .for_each(|row| add(x, network.inputs.row(others[*row as usize]), ratings.value(*row)));
             accumulate(x, &entry.times, &dense[3 * GATES].value);
         }
         let mut tape = Tape::default();
         self.layer.forward(&x, &start, rows, states, &mut tape, |_, _, _| {});
         let mut projected = vec![0.0; start.len() * k];
         projected.chunks_exact_mut(k).for_each(|row| row.copy_from_slice(&dense[3 * GATES + 2].value));
-        product_into(&mut projected, k, Matrix::new(&tape.after, h), Matrix::new(&dense[3 * GATES + 1].value, k), true);
+        product_into(
+            &mut projected,
+            k,
+            Matrix::new(&tape.after, h),
+            Matrix::new(&dense[3 * GATES + 1].value, k),
+            true,
+        );
 
-        let mut stationary =
-            Touched::new(entries.iter().flat_map(|entry| steps.rows(entry.step)).map(|row| owners[*row as usize]).collect(), settings.stationary_factors + 1);
+        let mut stationary = Touched::new(
+            entries
+                .iter()
+                .flat_map(|entry| steps.rows(entry.step))
+                .map(|row| owners[*row as usize])
+                .collect(),
+            settings.stationary_factors + 1,
+        );
         let mut d_projected = vec![0.0; projected.len()];
         let mut squares = 0.0;
         for entry in &entries {
@@ -288,13 +360,26 @@ impl Shared<'_> {
         let mut d_after = vec![0.0; start.len() * h];
         product_into(&mut d_after, h, Matrix::new(&d_projected, k), Matrix::new(&self.projection, h), false);
         let mut dx = vec![0.0; x.len()];
-        self.layer.backward(&self.transposed, &x, &start, &[], &d_after, &mut tape, &mut layer, Some(&mut dx), |_, _, _| {});
+        self.layer.backward(
+            &self.transposed,
+            &x,
+            &start,
+            &[],
+            &d_after,
+            &mut tape,
+            &mut layer,
+            Some(&mut dx),
+            |_, _, _| {},
+        );
 
-        let mut inputs = Touched::new(entries.iter().flat_map(read).map(|row| others[*row as usize]).collect(), e);
+        let mut inputs =
+            Touched::new(entries.iter().flat_map(read).map(|row| others[*row as usize]).collect(), e);
         for entry in &entries {
             let dx = &dx[entry.at * e..(entry.at + 1) * e];
             rest[0].chunks_exact_mut(e).zip(entry.times).for_each(|(out, time)| add(out, dx, time));
-            read(entry).iter().for_each(|row| add(inputs.row(others[*row as usize]), dx, ratings.value(*row)));
+            read(entry)
+                .iter()
+                .for_each(|row| add(inputs.row(others[*row as usize]), dx, ratings.value(*row)));
         }
         Part { squares, layer, rest, inputs, stationary }
     }
@@ -302,14 +387,17 @@ impl Shared<'_> {
     /// Squared errors of a step's ratings under its projected state; adds to the gradients of that state and of the owners'
     /// stationary parts.
     fn errors(&self, step: u32, state: &[f32], d_state: &mut [f32], stationary: &mut Touched) -> f64 {
-        let Fixed { ratings, steps, other_steps, other_states, other_stationary, owners, others, .. } = self.fixed;
+        let Fixed { ratings, steps, other_steps, other_states, other_stationary, owners, others, .. } =
+            self.fixed;
         let (k, s) = (state.len(), self.network.stationary.width() - 1);
         let mut squares = 0.0;
         for row in steps.rows(step) {
             let (owner, at) = (owners[*row as usize], other_steps.of_row[*row as usize] as usize);
-            let (other_state, other) = (&other_states[at * k..(at + 1) * k], other_stationary.row(others[*row as usize]));
+            let (other_state, other) =
+                (&other_states[at * k..(at + 1) * k], other_stationary.row(others[*row as usize]));
             let own = self.network.stationary.row(owner);
-            let error = dot(state, other_state) + dot(&own[..s], &other[..s]) + own[s] + other[s] - ratings.target(*row);
+            let error = dot(state, other_state) + dot(&own[..s], &other[..s]) + own[s] + other[s]
+                - ratings.target(*row);
             squares += f64::from(error) * f64::from(error);
             let slope = 2.0 * self.weight * error;
             add(d_state, other_state, slope);

@@ -26,13 +26,22 @@ pub(super) struct Network {
 
 impl Network {
     /// A network with its [`first_values`].
-    pub fn new(settings: &Settings, name: &'static str, others: usize, stationary: Vec<f32>, seed: u64, device: &Device) -> Self {
+    pub fn new(
+        settings: &Settings,
+        name: &'static str,
+        others: usize,
+        stationary: Vec<f32>,
+        seed: u64,
+        device: &Device,
+    ) -> Self {
         let mut dense: Vec<Parameter> = first_values(settings, name, others, stationary, seed)
             .into_iter()
             .map(|(name, values, shape)| Parameter::new(name, values, shape, device))
             .collect();
         let (stationary, inputs) = (dense.pop(), dense.pop());
-        let (Some(stationary), Some(inputs)) = (stationary, inputs) else { unreachable!("the tables come last") };
+        let (Some(stationary), Some(inputs)) = (stationary, inputs) else {
+            unreachable!("the tables come last")
+        };
         Self { name, dense, inputs, stationary, steps: 0 }
     }
 
@@ -51,7 +60,10 @@ impl Network {
 
     pub fn restore(&mut self, tensors: &Tensors, device: &Device) -> Result<()> {
         self.steps = steps_of(tensors, &format!("{}.steps", self.name))?;
-        self.dense.iter_mut().chain([&mut self.inputs, &mut self.stationary]).try_for_each(|p| p.restore(tensors, device))
+        self.dense
+            .iter_mut()
+            .chain([&mut self.inputs, &mut self.stationary])
+            .try_for_each(|p| p.restore(tensors, device))
     }
 }
 
@@ -87,10 +99,14 @@ impl Fixed<'_> {
             })
             .collect();
         let dynamic = (states * on_device(other, [n, k], self.device)).sum_dim(1);
-        let other = self.other_stationary.clone().select(0, ids(rows.iter().map(|row| self.others[*row as usize] as i32).collect(), self.device));
+        let other = self
+            .other_stationary
+            .clone()
+            .select(0, ids(rows.iter().map(|row| self.others[*row as usize] as i32).collect(), self.device));
         let product = (own.clone().narrow(1, 0, s) * other.clone().narrow(1, 0, s)).sum_dim(1);
         let prediction = dynamic + product + own.narrow(1, s, 1) + other.narrow(1, s, 1);
-        prediction - on_device(rows.iter().map(|row| self.ratings.target(*row)).collect(), [n, 1], self.device)
+        prediction
+            - on_device(rows.iter().map(|row| self.ratings.target(*row)).collect(), [n, 1], self.device)
     }
 }
 
@@ -133,7 +149,9 @@ pub(super) fn window(network: &Network, fixed: &Fixed, batch: &Batch, carried: C
     let (settings, device, ratings, steps) = (fixed.settings, fixed.device, fixed.ratings, fixed.steps);
     let (length, rows, gates) = (settings.window, settings.rows, Cell::Lstm.gates().len());
     let leaf = |t: Tensor<2>| t.autodiff().require_grad();
-    let take = |t: &Tensor<2>, gradients: &mut Gradients| t.grad_remove(gradients).unwrap_or_else(|| Tensor::zeros(t.dims(), device.burn()));
+    let take = |t: &Tensor<2>, gradients: &mut Gradients| {
+        t.grad_remove(gradients).unwrap_or_else(|| Tensor::zeros(t.dims(), device.burn()))
+    };
     let dense: Vec<Tensor<2>> = network.dense.iter().map(|p| leaf(p.value.clone())).collect();
 
     // The ratings of the step before as input, those of the step as what is predicted.
@@ -177,28 +195,49 @@ pub(super) fn window(network: &Network, fixed: &Fixed, batch: &Batch, carried: C
         .collect();
     let mut bag = Tensor::zeros([length * rows, settings.embedding], device.burn());
     for (entries, places, value) in stretches.iter().cloned() {
-        bag = bag.select_assign(0, entries, embeddings.clone().select(0, places) * value, IndexingUpdateOp::Add);
+        bag = bag.select_assign(
+            0,
+            entries,
+            embeddings.clone().select(0, places) * value,
+            IndexingUpdateOp::Add,
+        );
     }
     let bag = leaf(bag);
     let x = on_device(times, [length * rows, 3], device).matmul(dense[3 * gates].clone()) + bag.clone();
-    let projections: Vec<Tensor<2>> = (0..gates).map(|gate| x.clone().matmul(dense[gate].clone()) + dense[gates + gate].clone()).collect();
+    let projections: Vec<Tensor<2>> =
+        (0..gates).map(|gate| x.clone().matmul(dense[gate].clone()) + dense[gates + gate].clone()).collect();
     let keep = |step: usize| {
         let start = &batch.start[step * rows..(step + 1) * rows];
         start.contains(&1.0).then(|| on_device(start.iter().map(|s| 1.0 - s).collect(), [rows, 1], device))
     };
-    let unrolled = unroll(Cell::Lstm, &projections, &dense[2 * gates..3 * gates], None, length, keep, |_, state| (state, None), carried);
+    let unrolled = unroll(
+        Cell::Lstm,
+        &projections,
+        &dense[2 * gates..3 * gates],
+        None,
+        length,
+        keep,
+        |_, state| (state, None),
+        carried,
+    );
 
-    let states = Tensor::cat(unrolled.after.clone(), 0).matmul(dense[3 * gates + 1].clone()) + dense[3 * gates + 2].clone();
+    let states = Tensor::cat(unrolled.after.clone(), 0).matmul(dense[3 * gates + 1].clone())
+        + dense[3 * gates + 2].clone();
     let owners = Touched::new(predicted.iter().map(|row| fixed.owners[*row as usize]));
     let stationary_rows = owners.rows(device);
-    let mut stationary_gradient = Tensor::zeros([owners.distinct.len(), settings.stationary_factors + 1], device.burn());
+    let mut stationary_gradient =
+        Tensor::zeros([owners.distinct.len(), settings.stationary_factors + 1], device.burn());
     let mut states_gradient = Tensor::zeros(states.dims(), device.burn());
     let mut squares = Tensor::zeros([1, 1], device.burn());
     for (at, stretch) in at.chunks(fixed.stretch).zip(predicted.chunks(fixed.stretch)) {
         let states = leaf(states.clone().inner());
         let stationary = leaf(network.stationary.value.clone().select(0, stationary_rows.clone()));
         let places = owners.places(stretch.iter().map(|row| fixed.owners[*row as usize]), device);
-        let error = fixed.errors(states.clone().select(0, ids(at.to_vec(), device)), stationary.clone().select(0, places), stretch);
+        let error = fixed.errors(
+            states.clone().select(0, ids(at.to_vec(), device)),
+            stationary.clone().select(0, places),
+            stretch,
+        );
         let sum = (error.clone() * error).sum_dim(0);
         squares = squares + sum.clone().inner();
         let mut gradients = (sum * (1.0 / predicted.len() as f32)).backward();
@@ -221,10 +260,23 @@ pub(super) fn window(network: &Network, fixed: &Fixed, batch: &Batch, carried: C
     if let Some(gradients) = &mut projected {
         let bag = take(&bag, gradients);
         for (entries, places, value) in stretches {
-            input_gradient = input_gradient.select_assign(0, places, bag.clone().select(0, entries) * value, IndexingUpdateOp::Add);
+            input_gradient = input_gradient.select_assign(
+                0,
+                places,
+                bag.clone().select(0, entries) * value,
+                IndexingUpdateOp::Add,
+            );
         }
     }
-    Window { squares, dense: gradients, inputs: input_gradient, stationary: stationary_gradient, carried: unrolled.carried, input_rows, stationary_rows }
+    Window {
+        squares,
+        dense: gradients,
+        inputs: input_gradient,
+        stationary: stationary_gradient,
+        carried: unrolled.carried,
+        input_rows,
+        stationary_rows,
+    }
 }
 
 impl Network {

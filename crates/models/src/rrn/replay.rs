@@ -40,7 +40,7 @@ pub(super) struct Side {
 
 /// A step that a sequence has come to: its day, the state that has seen all before it, and its
 /// ratings' embedding.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(super) struct Place {
     pub day: i32,
     pub hidden: Vec<f32>,
@@ -59,7 +59,14 @@ impl Side {
             name,
             embedding: settings.embedding,
             factors: settings.stationary_factors,
-            cell: CellWeights { cell: Cell::Lstm, size: settings.size, input, input_bias, hidden, hidden_bias: Vec::new() },
+            cell: CellWeights {
+                cell: Cell::Lstm,
+                size: settings.size,
+                input,
+                input_bias,
+                hidden,
+                hidden_bias: Vec::new(),
+            },
             times: next(),
             projection: next(),
             projection_bias: next(),
@@ -74,16 +81,27 @@ impl Side {
             values.push(tensors.values(&name, &[Some(shape[0]), Some(shape[1])])?);
         }
         values.push(tensors.values(&format!("{name}.inputs"), &[None, Some(settings.embedding)])?);
-        values.push(tensors.values(&format!("{name}.stationary"), &[None, Some(settings.stationary_factors + 1)])?);
+        values.push(
+            tensors.values(&format!("{name}.stationary"), &[None, Some(settings.stationary_factors + 1)])?,
+        );
         Ok(Self::new(settings, name, values))
     }
 
     pub fn tensors(&self, settings: &Settings) -> Vec<NamedTensor> {
         let cell = &self.cell;
-        let dense = cell.input.iter().chain(&cell.input_bias).chain(&cell.hidden).chain([&self.times, &self.projection, &self.projection_bias]);
-        let mut tensors: Vec<NamedTensor> =
-            shapes(settings, self.name).into_iter().zip(dense).map(|((name, shape), data)| NamedTensor::new(name, &shape, data.clone())).collect();
-        let table = |name: &str, width: usize, data: &Vec<f32>| NamedTensor::new(format!("{}.{name}", self.name), &[data.len() / width, width], data.clone());
+        let dense = cell.input.iter().chain(&cell.input_bias).chain(&cell.hidden).chain([
+            &self.times,
+            &self.projection,
+            &self.projection_bias,
+        ]);
+        let mut tensors: Vec<NamedTensor> = shapes(settings, self.name)
+            .into_iter()
+            .zip(dense)
+            .map(|((name, shape), data)| NamedTensor::new(name, &shape, data.clone()))
+            .collect();
+        let table = |name: &str, width: usize, data: &Vec<f32>| {
+            NamedTensor::new(format!("{}.{name}", self.name), &[data.len() / width, width], data.clone())
+        };
         tensors.push(table("inputs", self.embedding, &self.inputs));
         tensors.push(table("stationary", self.factors + 1, &self.stationary));
         tensors
@@ -101,7 +119,9 @@ impl Side {
     pub fn arrive(&self, before: Option<&Place>, day: i32, scale: Scale) -> (Vec<f32>, Vec<f32>) {
         let now = scale.tau(day);
         let (mut y, mut hidden, mut memory, then) = match before {
-            Some(place) => (place.bag.clone(), place.hidden.clone(), place.memory.clone(), scale.tau(place.day)),
+            Some(place) => {
+                (place.bag.clone(), place.hidden.clone(), place.memory.clone(), scale.tau(place.day))
+            }
             None => (vec![0.0; self.embedding], vec![0.0; self.cell.size], vec![0.0; self.cell.size], now),
         };
         accumulate(&mut y, &[f32::from(u8::from(before.is_none())), now, then], &self.times);

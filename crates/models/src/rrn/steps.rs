@@ -24,7 +24,13 @@ impl Steps {
     pub fn new(train: &Histories, owners: &[u32], n_owners: usize, days: usize) -> Self {
         let mut order: Vec<u32> = (0..train.len() as u32).collect();
         order.par_sort_by_key(|row| (owners[*row as usize], train.timestamps().at(*row as usize)));
-        let mut steps = Self { offsets: vec![0; n_owners + 1], days: Vec::new(), ratings: Vec::new(), rows: order, of_row: vec![0; train.len()] };
+        let mut steps = Self {
+            offsets: vec![0; n_owners + 1],
+            days: Vec::new(),
+            ratings: Vec::new(),
+            rows: order,
+            of_row: vec![0; train.len()],
+        };
         let mut last = None;
         for (at, row) in steps.rows.iter().enumerate() {
             let (owner, day) = (owners[*row as usize], step_day(train.timestamps().at(*row as usize), days));

@@ -16,8 +16,17 @@ const DAY: i64 = 86_400;
 
 /// Three users over four items: users of three, two and one steps.
 fn tiny() -> (Settings, Histories) {
-    let settings =
-        Settings { size: 3, embedding: 2, dynamic_factors: 2, stationary_factors: 2, item_days: 3, rows: 1, window: 12, pretraining: 2, ..Settings::default() };
+    let settings = Settings {
+        size: 3,
+        embedding: 2,
+        dynamic_factors: 2,
+        stationary_factors: 2,
+        item_days: 3,
+        rows: 1,
+        window: 12,
+        pretraining: 2,
+        ..Settings::default()
+    };
     let items = vec![0, 1, 2, 3, 1, 0, 2, 3, 0];
     let values = vec![5.0, 3.0, 4.0, 1.0, 2.0, 4.0, 3.0, 5.0, 2.0];
     let times = [0, 0, 4, 9, 1, 2, 2, 7, 7].map(|d: i64| d * DAY).to_vec();
@@ -47,7 +56,8 @@ fn gradients_equal_finite_differences() {
     let (settings, train) = tiny();
     let device = Device::flex();
     let context = FitContext::new(3, &device);
-    let form = |native| Training::on(&settings, &train, train.mean().unwrap() as f32, &context, native).unwrap();
+    let form =
+        |native| Training::on(&settings, &train, train.mean().unwrap() as f32, &context, native).unwrap();
     let native = form(true);
     // The other form comes with burn.
     let device_form = cfg!(feature = "burn").then(|| form(false));
@@ -63,22 +73,39 @@ fn gradients_equal_finite_differences() {
         (Some(4), 1, Moving::Items),
     ];
     for (stretch, place, moving) in cases {
-        let Some(training) = (if stretch.is_some() { device_form.as_ref() } else { Some(&native) }) else { continue };
-        let sequences = if moving == Moving::Users { &training.user_steps } else { &training.item_steps }.sequences();
+        let Some(training) = (if stretch.is_some() { device_form.as_ref() } else { Some(&native) }) else {
+            continue;
+        };
+        let sequences =
+            if moving == Moving::Users { &training.user_steps } else { &training.item_steps }.sequences();
         let mut batches = Batches::new(&sequences, settings.rows, settings.window, 3, 0);
         let mut batch = Batch::default();
         assert!(batches.next_into(&mut batch));
         let network = training.network(moving);
         let (squares, gradients): (f64, Vec<Vec<f32>>) = match network {
             Form::Native(network) => {
-                let out = native::window(network, &training.native_fixed(moving), &batch, &mut native::carried(&settings));
-                (out.squares, out.dense.into_iter().chain([out.inputs.values, out.stationary.values]).collect())
+                let out = native::window(
+                    network,
+                    &training.native_fixed(moving),
+                    &batch,
+                    &mut native::carried(&settings),
+                );
+                (
+                    out.squares,
+                    out.dense.into_iter().chain([out.inputs.values, out.stationary.values]).collect(),
+                )
             }
             #[cfg(feature = "burn")]
             Form::Device(network) => {
                 let fixed = Fixed { stretch: stretch.unwrap(), ..training.fixed(moving) };
-                let out = window(network, &fixed, &batch, Carried::zeros(settings.rows, settings.size, &device));
-                let gradients = out.dense.iter().chain([&out.inputs, &out.stationary]).map(|g| read("", g).unwrap().data).collect();
+                let out =
+                    window(network, &fixed, &batch, Carried::zeros(settings.rows, settings.size, &device));
+                let gradients = out
+                    .dense
+                    .iter()
+                    .chain([&out.inputs, &out.stationary])
+                    .map(|g| read("", g).unwrap().data)
+                    .collect();
                 (f64::from(crate::parameter::values(out.squares.clone()).unwrap()[0]), gradients)
             }
         };
@@ -99,7 +126,10 @@ fn gradients_equal_finite_differences() {
                 };
                 let numeric = (moved(5e-3) - moved(-5e-3)) / 1e-2;
                 let exact = f64::from(gradient[i]);
-                assert!((numeric - exact).abs() < 1e-3 + 0.02 * exact.abs(), "{stretch:?} side {place}, parameter {p}[{i}]: {numeric} {exact}");
+                assert!(
+                    (numeric - exact).abs() < 1e-3 + 0.02 * exact.abs(),
+                    "{stretch:?} side {place}, parameter {p}[{i}]: {numeric} {exact}"
+                );
                 checked += usize::from(exact.abs() > 1e-5);
             }
         }
@@ -112,20 +142,35 @@ fn gradients_equal_finite_differences() {
 #[test]
 fn native_and_device_forms_agree() {
     let train = foretaste_data::simulate::Simulation { users: 40, items: 12, events: 400 }.run(1);
-    let settings = Settings { rows: 20, window: 3, learning_rate: 0.01, user_days: 40, item_days: 90, ..tiny().0 };
+    let settings =
+        Settings { rows: 20, window: 3, learning_rate: 0.01, user_days: 40, item_days: 90, ..tiny().0 };
     let device = Device::flex();
     let context = FitContext::new(3, &device);
     let run = |native| {
-        let mut training = Training::on(&settings, &train, train.mean().unwrap() as f32, &context, native).unwrap();
-        let squares: Vec<f64> = (0..3).map(|epoch| crate::epochs::Trainer::epoch(&mut training, epoch, &context).unwrap()).collect();
-        (squares, [Moving::Users, Moving::Items].map(|side| training.side(side).unwrap().tensors(&settings)).concat())
+        let mut training =
+            Training::on(&settings, &train, train.mean().unwrap() as f32, &context, native).unwrap();
+        let squares: Vec<f64> = (0..3)
+            .map(|epoch| crate::epochs::Trainer::epoch(&mut training, epoch, &context).unwrap())
+            .collect();
+        (
+            squares,
+            [Moving::Users, Moving::Items]
+                .map(|side| training.side(side).unwrap().tensors(&settings))
+                .concat(),
+        )
     };
     let (a, b) = (run(true), run(false));
     for (x, y) in a.0.iter().zip(&b.0) {
         assert!((x - y).abs() < 1e-3 * x.abs(), "{x} {y}");
     }
     for (x, y) in a.1.iter().zip(&b.1) {
-        assert!(x.data.iter().zip(&y.data).all(|(p, q)| (p - q).abs() < 2e-4 + 2e-3 * p.abs()), "{}: {:?} {:?}", x.name, x.data, y.data);
+        assert!(
+            x.data.iter().zip(&y.data).all(|(p, q)| (p - q).abs() < 2e-4 + 2e-3 * p.abs()),
+            "{}: {:?} {:?}",
+            x.name,
+            x.data,
+            y.data
+        );
     }
 }
 
@@ -139,16 +184,16 @@ fn only_earlier_steps_are_seen() {
     // A training user's stationary part knows the training rows already: the networks alone read `known`.
     let known = |value: f32, day: i64| {
         let histories = Histories::new(vec![0, 1], vec![1], vec![value], vec![day * DAY], 4);
-        model.ratings().unwrap().start(0, histories.user(0)).predict(2, 20 * DAY)
+        model.ratings().unwrap().expected(&model.start(0, histories.user(0)), 2, 20 * DAY)
     };
     assert_eq!(known(1.0, 20), known(5.0, 20));
     assert_ne!(known(1.0, 19), known(5.0, 19));
     // A rating revealed for an earlier day moves the days after it, whatever came between.
     let later = Histories::new(vec![0, 1], vec![3], vec![2.0], vec![9 * DAY], 4);
     let after = |value: f32| {
-        let mut state = model.ratings().unwrap().start(0, later.user(0));
-        state.reveal(1, value, 3 * DAY);
-        state.predict(0, 12 * DAY)
+        let mut state = model.start(0, later.user(0));
+        model.update(&mut state, 1, value, 3 * DAY);
+        model.ratings().unwrap().expected(&state, 0, 12 * DAY)
     };
     assert_ne!(after(1.0), after(5.0));
 }
@@ -162,8 +207,15 @@ fn wgpu_parity() {
     let run = |device: &Device| {
         let context = FitContext::new(3, device);
         let mut training = Training::new(&settings, &train, train.mean().unwrap() as f32, &context).unwrap();
-        let squares: Vec<f64> = (0..3).map(|epoch| crate::epochs::Trainer::epoch(&mut training, epoch, &context).unwrap()).collect();
-        (squares, [Moving::Users, Moving::Items].map(|side| training.side(side).unwrap().tensors(&settings)).concat())
+        let squares: Vec<f64> = (0..3)
+            .map(|epoch| crate::epochs::Trainer::epoch(&mut training, epoch, &context).unwrap())
+            .collect();
+        (
+            squares,
+            [Moving::Users, Moving::Items]
+                .map(|side| training.side(side).unwrap().tensors(&settings))
+                .concat(),
+        )
     };
     let (a, b) = (run(&Device::flex()), run(&other));
     for (x, y) in a.0.iter().zip(&b.0) {

@@ -12,7 +12,7 @@ use crate::model::training_mean;
 use crate::tensors::{NamedTensor, Tensors};
 #[cfg(feature = "burn")]
 use crate::unrolled::Carried;
-use crate::{Device, EpochReport, FitContext, Fitted, ModelSettings, Progress, Result, pmf};
+use crate::{Device, EpochReport, FitContext, Fitted, Progress, Result, pmf};
 use foretaste_data::Histories;
 use foretaste_data::batch::{Batch, Batches};
 use rayon::prelude::*;
@@ -22,9 +22,21 @@ use rayon::prelude::*;
 /// # Errors
 /// [`crate::ModelError::Training`] without training rows or with a row without value,
 /// [`crate::ModelError::Interrupted`] when asked to stop, [`crate::ModelError::Device`] when the device fails.
-pub fn fit(settings: &Settings, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Result<Fitted> {
+pub fn fit(
+    settings: &Settings,
+    train: &Histories,
+    validation: Option<&Histories>,
+    context: &FitContext,
+) -> Result<Fitted> {
     let trainer = Training::new(settings, train, training_mean(NAME, train)?, context)?;
-    epochs::train(trainer, &ModelSettings::Rrn(settings.clone()), (settings.epochs, settings.patience), train, validation, context)
+    epochs::train(
+        trainer,
+        &settings.clone().into(),
+        (settings.epochs, settings.patience),
+        train,
+        validation,
+        context,
+    )
 }
 
 /// Hears of nothing, but stops when asked.
@@ -127,7 +139,13 @@ fn projections(side: &Side, steps: &Steps, ratings: &Ratings, others: &[u32], sc
 }
 
 /// Where every step of a side stands.
-pub(super) fn walk(side: &Side, steps: &Steps, ratings: &Ratings, others: &[u32], scale: Scale) -> Vec<Place> {
+pub(super) fn walk(
+    side: &Side,
+    steps: &Steps,
+    ratings: &Ratings,
+    others: &[u32],
+    scale: Scale,
+) -> Vec<Place> {
     let walks: Vec<Vec<Place>> = (0..steps.offsets.len() - 1)
         .into_par_iter()
         .map(|owner| {
@@ -143,23 +161,47 @@ pub(super) fn walk(side: &Side, steps: &Steps, ratings: &Ratings, others: &[u32]
 
 impl Side {
     /// A step's place, coming from the one before.
-    fn place(&self, before: Option<&Place>, steps: &Steps, step: usize, ratings: &Ratings, others: &[u32], scale: Scale) -> Place {
+    fn place(
+        &self,
+        before: Option<&Place>,
+        steps: &Steps,
+        step: usize,
+        ratings: &Ratings,
+        others: &[u32],
+        scale: Scale,
+    ) -> Place {
         let (hidden, memory) = self.arrive(before, steps.days[step], scale);
         let mut bag = vec![0.0; self.embedding];
-        steps.rows(step as u32).iter().for_each(|row| self.add(&mut bag, others[*row as usize], ratings.value(*row)));
+        steps
+            .rows(step as u32)
+            .iter()
+            .for_each(|row| self.add(&mut bag, others[*row as usize], ratings.value(*row)));
         Place { day: steps.days[step], hidden, memory, bag }
     }
 }
 
 impl<'a> Training<'a> {
-    pub fn new(settings: &'a Settings, train: &'a Histories, mean: f32, context: &'a FitContext<'a>) -> Result<Self> {
+    pub fn new(
+        settings: &'a Settings,
+        train: &'a Histories,
+        mean: f32,
+        context: &'a FitContext<'a>,
+    ) -> Result<Self> {
         Self::on(settings, train, mean, context, context.device.is_flex())
     }
 
     /// The same with the networks' form chosen.
-    pub fn on(settings: &'a Settings, train: &'a Histories, mean: f32, context: &'a FitContext<'a>, native: bool) -> Result<Self> {
+    pub fn on(
+        settings: &'a Settings,
+        train: &'a Histories,
+        mean: f32,
+        context: &'a FitContext<'a>,
+        native: bool,
+    ) -> Result<Self> {
         let n = train.len() as f64;
-        let deviation = |of: &dyn Fn(usize) -> f64, mean: f64| ((0..train.len()).map(|row| (of(row) - mean).powi(2)).sum::<f64>() / n).sqrt();
+        let deviation = |of: &dyn Fn(usize) -> f64, mean: f64| {
+            ((0..train.len()).map(|row| (of(row) - mean).powi(2)).sum::<f64>() / n).sqrt()
+        };
         let day = |row: usize| train.timestamps().at(row).div_euclid(86_400) as f64;
         let day_mean = (0..train.len()).map(day).sum::<f64>() / n;
         let scale = Scale {
@@ -169,11 +211,24 @@ impl<'a> Training<'a> {
             day_deviation: (deviation(&day, day_mean) as f32).max(1.0),
         };
         // Before there are steps: each takes memory of its own.
-        let small = pmf::Settings { factors: settings.stationary_factors, epochs: settings.pretraining, ..pmf::Settings::default() };
+        let small = pmf::Settings {
+            factors: settings.stationary_factors,
+            epochs: settings.pretraining,
+            ..pmf::Settings::default()
+        };
         let quiet = Quiet(context.progress);
-        let tensors = pmf::fit(&small, train, None, &FitContext { progress: &quiet, ..FitContext::new(context.seed, context.device) })?.model.tensors();
+        let tensors = pmf::fit(
+            &small,
+            train,
+            None,
+            &FitContext { progress: &quiet, ..FitContext::new(context.seed, context.device) },
+        )?
+        .model
+        .tensors();
         let side = |name: &str| -> Vec<f32> {
-            let find = |what: &str| tensors.iter().find(|t| t.name == format!("{name}_{what}")).map_or(&[][..], |t| &t.data);
+            let find = |what: &str| {
+                tensors.iter().find(|t| t.name == format!("{name}_{what}")).map_or(&[][..], |t| &t.data)
+            };
             find("factors")
                 .chunks_exact(settings.stationary_factors)
                 .zip(find("biases"))
@@ -237,7 +292,11 @@ impl<'a> Training<'a> {
     }
 
     fn of(&self, side: Moving) -> (&Steps, &[u32]) {
-        if side == Moving::Users { (&self.user_steps, self.ratings.items) } else { (&self.item_steps, &self.ratings.users) }
+        if side == Moving::Users {
+            (&self.user_steps, self.ratings.items)
+        } else {
+            (&self.item_steps, &self.ratings.users)
+        }
     }
 
     /// What a moving side's window has of the other, by native code.
@@ -357,7 +416,10 @@ impl Trainer for Training<'_> {
 
     fn restore(&mut self, state: &Tensors) -> Result<()> {
         let device = self.context.device;
-        self.users.iter_mut().chain(&mut self.items).try_for_each(|network| network.restore(state, device))?;
+        self.users
+            .iter_mut()
+            .chain(&mut self.items)
+            .try_for_each(|network| network.restore(state, device))?;
         self.refresh(Moving::Users)?;
         self.refresh(Moving::Items)
     }

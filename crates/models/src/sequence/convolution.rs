@@ -33,7 +33,14 @@ fn tap(step: usize, reach: usize, begun: Option<usize>) -> Tap {
 
 impl Layer {
     /// As [`Layer::forward`].
-    pub(super) fn convolve(&self, x: &[f32], start: &[f32], rows: usize, states: &mut States, tape: &mut Tape) {
+    pub(super) fn convolve(
+        &self,
+        x: &[f32],
+        start: &[f32],
+        rows: usize,
+        states: &mut States,
+        tape: &mut Tape,
+    ) {
         let (size, width, inputs, reach) = (self.size, self.width(), self.inputs, self.reach);
         let (entries, steps) = (start.len(), start.len() / rows);
         tape.rows = rows;
@@ -52,8 +59,12 @@ impl Layer {
                 }
                 let out = &mut tape.inner[at * inputs..(at + 1) * inputs];
                 match tap(step, reach, begun) {
-                    Tap::Window(source) => out.copy_from_slice(&x[(source * rows + row) * inputs..][..inputs]),
-                    Tap::Carried(slot) => out.copy_from_slice(&states.memory[carried.start + slot * inputs..][..inputs]),
+                    Tap::Window(source) => {
+                        out.copy_from_slice(&x[(source * rows + row) * inputs..][..inputs])
+                    }
+                    Tap::Carried(slot) => {
+                        out.copy_from_slice(&states.memory[carried.start + slot * inputs..][..inputs])
+                    }
                     Tap::Nowhere => {}
                 }
             }
@@ -64,7 +75,9 @@ impl Layer {
                 let out = slot * inputs..(slot + 1) * inputs;
                 let source = (steps + slot).checked_sub(reach);
                 match source {
-                    Some(source) if begun.is_none_or(|begun| source >= begun) => memory[out].copy_from_slice(&x[(source * rows + row) * inputs..][..inputs]),
+                    Some(source) if begun.is_none_or(|begun| source >= begun) => {
+                        memory[out].copy_from_slice(&x[(source * rows + row) * inputs..][..inputs])
+                    }
                     None if begun.is_none() => {}
                     _ => memory[out].fill(0.0),
                 }
@@ -72,8 +85,18 @@ impl Layer {
         }
         tape.gates.chunks_exact_mut(width).for_each(|gates| gates.copy_from_slice(&self.bias));
         product(&mut tape.gates, width, Matrix::new(x, inputs), Matrix::new(&self.input, width), true);
-        product(&mut tape.gates, width, Matrix::new(&tape.inner, inputs), Matrix::new(&self.hidden, width), true);
-        let all = tape.gates.chunks_exact_mut(width).zip(tape.after.chunks_exact_mut(size)).zip(x.chunks_exact(inputs));
+        product(
+            &mut tape.gates,
+            width,
+            Matrix::new(&tape.inner, inputs),
+            Matrix::new(&self.hidden, width),
+            true,
+        );
+        let all = tape
+            .gates
+            .chunks_exact_mut(width)
+            .zip(tape.after.chunks_exact_mut(size))
+            .zip(x.chunks_exact(inputs));
         for ((gates, after), x) in all {
             gated_forward(gates, after);
             if inputs == size {
@@ -84,7 +107,11 @@ impl Layer {
             let at = step * rows;
             let span = at * size..(at + rows) * size;
             let before = &mut tape.before[span];
-            before.copy_from_slice(if step == 0 { &states.hidden } else { &tape.after[(at - rows) * size..at * size] });
+            before.copy_from_slice(if step == 0 {
+                &states.hidden
+            } else {
+                &tape.after[(at - rows) * size..at * size]
+            });
             let begins = start[at..at + rows].iter().enumerate().filter(|(_, start)| **start > 0.0);
             begins.for_each(|(row, _)| before[row * size..(row + 1) * size].fill(0.0));
         }
@@ -110,10 +137,17 @@ impl Layer {
         let mut d_out = if d_after.is_empty() { vec![0.0; entries * size] } else { d_after.to_vec() };
         if !d_before.is_empty() {
             for next in (rows..entries).filter(|next| start[*next] == 0.0) {
-                add(&mut d_out[(next - rows) * size..(next - rows + 1) * size], &d_before[next * size..(next + 1) * size], 1.0);
+                add(
+                    &mut d_out[(next - rows) * size..(next - rows + 1) * size],
+                    &d_before[next * size..(next + 1) * size],
+                    1.0,
+                );
             }
         }
-        tape.gates.chunks_exact_mut(width).zip(d_out.chunks_exact(size)).for_each(|(gates, d)| gated_backward(gates, d));
+        tape.gates
+            .chunks_exact_mut(width)
+            .zip(d_out.chunks_exact(size))
+            .for_each(|(gates, d)| gated_backward(gates, d));
         let gates = Matrix::new(&tape.gates, width);
         tape.gates.chunks_exact(width).for_each(|gates| add(&mut gradients.bias, gates, 1.0));
         product(&mut gradients.input, width, Matrix::new(x, inputs).t(), gates, true);
@@ -132,7 +166,11 @@ impl Layer {
                     begun = Some(step);
                 }
                 if let Tap::Window(source) = tap(step, self.reach, begun) {
-                    add(&mut dx[(source * rows + row) * inputs..][..inputs], &tape.inner[at * inputs..(at + 1) * inputs], 1.0);
+                    add(
+                        &mut dx[(source * rows + row) * inputs..][..inputs],
+                        &tape.inner[at * inputs..(at + 1) * inputs],
+                        1.0,
+                    );
                 }
             }
         }

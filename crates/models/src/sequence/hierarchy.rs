@@ -35,19 +35,26 @@ pub(crate) struct Levels {
 
 impl Levels {
     pub fn zeros(height: usize, size: usize, all: bool) -> Self {
-        let level = || Level { cell: Layer::zeros(Cell::Gru, size, size), handover: vec![0.0; (size + 1) * size] };
+        let level =
+            || Level { cell: Layer::zeros(Cell::Gru, size, size), handover: vec![0.0; (size + 1) * size] };
         let context = if all && height > 0 { vec![0.0; size * 3 * size] } else { Vec::new() };
         Self { levels: (0..height).map(|_| level()).collect(), context }
     }
 
     /// All values, in a fixed order.
     pub fn tensors(&self) -> impl Iterator<Item = &[f32]> {
-        self.levels.iter().flat_map(|level| level.cell.tensors().into_iter().chain([level.handover.as_slice()])).chain([self.context.as_slice()])
+        self.levels
+            .iter()
+            .flat_map(|level| level.cell.tensors().into_iter().chain([level.handover.as_slice()]))
+            .chain([self.context.as_slice()])
     }
 
     /// See [`tensors`](Self::tensors).
     pub fn tensors_mut(&mut self) -> impl Iterator<Item = &mut [f32]> {
-        let levels = self.levels.iter_mut().flat_map(|level| level.cell.tensors_mut().into_iter().chain([level.handover.as_mut_slice()]));
+        let levels = self
+            .levels
+            .iter_mut()
+            .flat_map(|level| level.cell.tensors_mut().into_iter().chain([level.handover.as_mut_slice()]));
         levels.chain([self.context.as_mut_slice()])
     }
 
@@ -122,7 +129,15 @@ impl Climb {
 
     /// Before a step: `start` and `crossed` of its rows, the states `before` it and the input
     /// projections `gates`.
-    pub fn enter(&mut self, levels: &Levels, step: usize, start: &[f32], crossed: &[u8], before: &mut [f32], gates: &mut [f32]) {
+    pub fn enter(
+        &mut self,
+        levels: &Levels,
+        step: usize,
+        start: &[f32],
+        crossed: &[u8],
+        before: &mut [f32],
+        gates: &mut [f32],
+    ) {
         let size = self.size;
         for row in 0..self.rows {
             if start[row] > 0.0 {
@@ -136,11 +151,24 @@ impl Climb {
         if !levels.context.is_empty() {
             let from = self.context.len();
             self.states.iter().for_each(|states| self.context.extend_from_slice(&states[0]));
-            product(gates, 3 * size, Matrix::new(&self.context[from..], size), Matrix::new(&levels.context, 3 * size), true);
+            product(
+                gates,
+                3 * size,
+                Matrix::new(&self.context[from..], size),
+                Matrix::new(&levels.context, 3 * size),
+                true,
+            );
         }
     }
 
-    fn pass(&mut self, levels: &Levels, step: usize, row: usize, crossed: usize, hidden: &mut [f32]) -> Passed {
+    fn pass(
+        &mut self,
+        levels: &Levels,
+        step: usize,
+        row: usize,
+        crossed: usize,
+        hidden: &mut [f32],
+    ) -> Passed {
         let states = &mut self.states[row];
         let mut below = hidden.to_vec();
         let mut cells = Vec::new();
@@ -161,14 +189,37 @@ impl Climb {
 
     /// On the way back, after a step: `gates` are the gradients of its input projections, `state` that of
     /// the states before it, which becomes that of the states that ended.
-    pub fn leave(&mut self, levels: &Levels, step: usize, start: &[f32], gates: &[f32], state: &mut [f32], gradients: &mut Levels) {
+    pub fn leave(
+        &mut self,
+        levels: &Levels,
+        step: usize,
+        start: &[f32],
+        gates: &[f32],
+        state: &mut [f32],
+        gradients: &mut Levels,
+    ) {
         let size = self.size;
         if !levels.context.is_empty() {
             let context = &self.context[step * self.rows * size..(step + 1) * self.rows * size];
-            product(&mut gradients.context, 3 * size, Matrix::new(context, size).t(), Matrix::new(gates, 3 * size), true);
+            product(
+                &mut gradients.context,
+                3 * size,
+                Matrix::new(context, size).t(),
+                Matrix::new(gates, 3 * size),
+                true,
+            );
             let mut back = vec![0.0; self.rows * size];
-            product(&mut back, size, Matrix::new(gates, 3 * size), Matrix::new(&levels.context, 3 * size).t(), false);
-            self.back.iter_mut().zip(back.chunks_exact(size)).for_each(|(to, from)| add(&mut to[0], from, 1.0));
+            product(
+                &mut back,
+                size,
+                Matrix::new(gates, 3 * size),
+                Matrix::new(&levels.context, 3 * size).t(),
+                false,
+            );
+            self.back
+                .iter_mut()
+                .zip(back.chunks_exact(size))
+                .for_each(|(to, from)| add(&mut to[0], from, 1.0));
         }
         while let Some(passed) = self.passed.pop_if(|passed| passed.step == step) {
             let hidden = &mut state[passed.row * size..(passed.row + 1) * size];
@@ -181,12 +232,23 @@ impl Climb {
 }
 
 /// Back through one boundary: `hidden` is the gradient of the state that began and becomes that of the one that ended.
-fn fall(levels: &Levels, mut passed: Passed, hidden: &mut [f32], back: &mut [Vec<Vec<f32>>], gradients: &mut Levels) {
+fn fall(
+    levels: &Levels,
+    mut passed: Passed,
+    hidden: &mut [f32],
+    back: &mut [Vec<Vec<f32>>],
+    gradients: &mut Levels,
+) {
     let size = hidden.len();
     let back = &mut back[passed.row];
     let crossed = passed.cells.len();
     // Down the hand-overs: from the session's state into `c_1`, from `c_l` into `c_l+1`.
-    let hand = |level: usize, value: &[f32], gradient: &[f32], above: &[f32], into: &mut [f32], gradients: &mut Levels| {
+    let hand = |level: usize,
+                value: &[f32],
+                gradient: &[f32],
+                above: &[f32],
+                into: &mut [f32],
+                gradients: &mut Levels| {
         let slope: Vec<f32> = gradient.iter().zip(value).map(|(g, v)| g * (1.0 - v * v)).collect();
         let matrix = &levels.levels[level].handover[..size * size];
         let (of_matrix, of_bias) = gradients.levels[level].handover.split_at_mut(size * size);
@@ -199,7 +261,14 @@ fn fall(levels: &Levels, mut passed: Passed, hidden: &mut [f32], back: &mut [Vec
     hand(0, &passed.hidden, hidden, &passed.states[0], &mut back[0], gradients);
     for level in 0..crossed - 1 {
         let (low, high) = back.split_at_mut(level + 1);
-        hand(level + 1, &passed.states[level], &low[level], &passed.states[level + 1], &mut high[0], gradients);
+        hand(
+            level + 1,
+            &passed.states[level],
+            &low[level],
+            &passed.states[level + 1],
+            &mut high[0],
+            gradients,
+        );
         low[level].fill(0.0);
     }
     // Up the cells in reverse.
@@ -210,7 +279,17 @@ fn fall(levels: &Levels, mut passed: Passed, hidden: &mut [f32], back: &mut [Vec
         let mut transposed = Transposed::default();
         transposed.update(cell);
         let mut dx = vec![0.0; size];
-        cell.backward(&transposed, x, &[0.0], &[], &risen, tape, &mut gradients.levels[level].cell, Some(&mut dx), |_, _, _| {});
+        cell.backward(
+            &transposed,
+            x,
+            &[0.0],
+            &[],
+            &risen,
+            tape,
+            &mut gradients.levels[level].cell,
+            Some(&mut dx),
+            |_, _, _| {},
+        );
         back[level].copy_from_slice(tape.first_state());
         risen = dx;
     }

@@ -75,13 +75,27 @@ pub(crate) fn softmax(values: &mut [f32], least: f32) -> (f32, f32) {
 /// becomes the gates; `through` is the state times the hidden weights; `inner` becomes its third part
 /// with the inner bias.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx2", "x86_64+avx2", "aarch64+neon"))]
-pub(super) fn gru_forward(gates: &mut [f32], through: &[f32], bias: &[f32], inner: &mut [f32], before: &[f32], after: &mut [f32]) {
+pub(super) fn gru_forward(
+    gates: &mut [f32],
+    through: &[f32],
+    bias: &[f32],
+    inner: &mut [f32],
+    before: &[f32],
+    after: &mut [f32],
+) {
     let size = after.len();
     let (reset, rest) = gates.split_at_mut(size);
     let (update, new) = rest.split_at_mut(size);
     let (zr, rest) = through.split_at(size);
     let (zu, zn) = rest.split_at(size);
-    let (update, new, zn, bias, inner, before) = (&mut update[..size], &mut new[..size], &zn[..size], &bias[..size], &mut inner[..size], &before[..size]);
+    let (update, new, zn, bias, inner, before) = (
+        &mut update[..size],
+        &mut new[..size],
+        &zn[..size],
+        &bias[..size],
+        &mut inner[..size],
+        &before[..size],
+    );
     for j in 0..size {
         let r = sigmoid(reset[j] + zr[j]);
         let u = sigmoid(update[j] + zu[j]);
@@ -100,7 +114,8 @@ pub(super) fn gru_backward(gates: &mut [f32], inner: &mut [f32], before: &[f32],
     let size = state.len();
     let (reset, rest) = gates.split_at_mut(size);
     let (update, new) = rest.split_at_mut(size);
-    let (update, new, inner, before) = (&mut update[..size], &mut new[..size], &mut inner[..size], &before[..size]);
+    let (update, new, inner, before) =
+        (&mut update[..size], &mut new[..size], &mut inner[..size], &before[..size]);
     for j in 0..size {
         let (r, u, n, z, h, d) = (reset[j], update[j], new[j], inner[j], before[j], state[j]);
         let dn = d * (1.0 - u) * (1.0 - n * n);
@@ -115,7 +130,13 @@ pub(super) fn gru_backward(gates: &mut [f32], inner: &mut [f32], before: &[f32],
 /// One step of an LSTM for one row. `gates` holds the input projections (input, forget, output, cell)
 /// and becomes the gates; `memory` moves; `inner` becomes `tanh` of the new memory.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx2", "x86_64+avx2", "aarch64+neon"))]
-pub(super) fn lstm_forward(gates: &mut [f32], through: &[f32], inner: &mut [f32], memory: &mut [f32], after: &mut [f32]) {
+pub(super) fn lstm_forward(
+    gates: &mut [f32],
+    through: &[f32],
+    inner: &mut [f32],
+    memory: &mut [f32],
+    after: &mut [f32],
+) {
     let size = after.len();
     let (input, rest) = gates.split_at_mut(size);
     let (forget, rest) = rest.split_at_mut(size);
@@ -123,7 +144,13 @@ pub(super) fn lstm_forward(gates: &mut [f32], through: &[f32], inner: &mut [f32]
     let (zi, rest) = through.split_at(size);
     let (zf, rest) = rest.split_at(size);
     let (zo, zc) = rest.split_at(size);
-    let (forget, output, cell, inner, memory) = (&mut forget[..size], &mut output[..size], &mut cell[..size], &mut inner[..size], &mut memory[..size]);
+    let (forget, output, cell, inner, memory) = (
+        &mut forget[..size],
+        &mut output[..size],
+        &mut cell[..size],
+        &mut inner[..size],
+        &mut memory[..size],
+    );
     let (zf, zo, zc) = (&zf[..size], &zo[..size], &zc[..size]);
     for j in 0..size {
         let i = sigmoid(input[j] + zi[j]);
@@ -140,7 +167,13 @@ pub(super) fn lstm_forward(gates: &mut [f32], through: &[f32], inner: &mut [f32]
 /// Back through one step of an LSTM for one row: `gates` become the gradients of the input
 /// projections; `memory` (the gradient of the new memory) becomes that of the old one.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx2", "x86_64+avx2", "aarch64+neon"))]
-pub(super) fn lstm_backward(gates: &mut [f32], inner: &[f32], before: &[f32], state: &[f32], memory: &mut [f32]) {
+pub(super) fn lstm_backward(
+    gates: &mut [f32],
+    inner: &[f32],
+    before: &[f32],
+    state: &[f32],
+    memory: &mut [f32],
+) {
     let size = state.len();
     let (input, rest) = gates.split_at_mut(size);
     let (forget, rest) = rest.split_at_mut(size);
@@ -209,8 +242,14 @@ mod tests {
             let expected: Vec<f64> = values.iter().map(|v| f64::from(*v).exp()).collect();
             let (highest, sum) = softmax(&mut values, 2.5);
             let scale = f64::from(highest).exp();
-            assert!(highest >= 2.5 && (f64::from(sum) * scale / expected.iter().sum::<f64>() - 1.0).abs() < 1e-5, "{n}");
-            assert!(values.iter().zip(&expected).all(|(v, e)| (f64::from(*v) * scale / e - 1.0).abs() < 1e-5), "{n}");
+            assert!(
+                highest >= 2.5 && (f64::from(sum) * scale / expected.iter().sum::<f64>() - 1.0).abs() < 1e-5,
+                "{n}"
+            );
+            assert!(
+                values.iter().zip(&expected).all(|(v, e)| (f64::from(*v) * scale / e - 1.0).abs() < 1e-5),
+                "{n}"
+            );
         }
     }
 }

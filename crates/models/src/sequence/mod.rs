@@ -48,7 +48,16 @@ impl Layer {
         let width = cell.gates().len() * size;
         let inner = if cell == Cell::Gru { vec![0.0; size] } else { Vec::new() };
         let through = if cell == Cell::Convolution { inputs } else { size };
-        Self { cell, inputs, size, reach: 1, input: vec![0.0; inputs * width], bias: vec![0.0; width], hidden: vec![0.0; through * width], inner }
+        Self {
+            cell,
+            inputs,
+            size,
+            reach: 1,
+            input: vec![0.0; inputs * width],
+            bias: vec![0.0; width],
+            hidden: vec![0.0; through * width],
+            inner,
+        }
     }
 
     /// The same with a convolution's other tap so many steps back.
@@ -98,7 +107,7 @@ pub(crate) fn transpose(from: &[f32], columns: usize, to: &mut Vec<f32>) {
 }
 
 /// The state rows carry from window to window: hidden units and, for an LSTM, the memory.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct States {
     /// `[rows, size]`.
     pub hidden: Vec<f32>,
@@ -168,7 +177,15 @@ impl Layer {
     /// sequence begins, 0 elsewhere. `states` go in as they stand before the window and come out as
     /// they stand after it. `enter(step, before, gates)` may change a step's states and input projections (not a
     /// convolution's, whose steps do not wait for each other).
-    pub fn forward(&self, x: &[f32], start: &[f32], rows: usize, states: &mut States, tape: &mut Tape, mut enter: impl FnMut(usize, &mut [f32], &mut [f32])) {
+    pub fn forward(
+        &self,
+        x: &[f32],
+        start: &[f32],
+        rows: usize,
+        states: &mut States,
+        tape: &mut Tape,
+        mut enter: impl FnMut(usize, &mut [f32], &mut [f32]),
+    ) {
         if self.cell == Cell::Convolution {
             return self.convolve(x, start, rows, states, tape);
         }
@@ -186,7 +203,11 @@ impl Layer {
         for step in 0..entries / rows {
             let at = step * rows;
             let before = &mut tape.before[at * size..(at + rows) * size];
-            before.copy_from_slice(if step == 0 { &states.hidden } else { &tape.after[(at - rows) * size..at * size] });
+            before.copy_from_slice(if step == 0 {
+                &states.hidden
+            } else {
+                &tape.after[(at - rows) * size..at * size]
+            });
             for (row, _) in start[at..at + rows].iter().enumerate().filter(|(_, start)| **start > 0.0) {
                 before[row * size..(row + 1) * size].fill(0.0);
                 if lstm {
@@ -197,14 +218,28 @@ impl Layer {
                 tape.memory[at * size..(at + rows) * size].copy_from_slice(&states.memory);
             }
             enter(step, before, &mut tape.gates[at * width..(at + rows) * width]);
-            product(&mut tape.through, width, Matrix::new(before, size), Matrix::new(&self.hidden, width), false);
+            product(
+                &mut tape.through,
+                width,
+                Matrix::new(before, size),
+                Matrix::new(&self.hidden, width),
+                false,
+            );
             let gates = tape.gates[at * width..(at + rows) * width].chunks_exact_mut(width);
             let inner = tape.inner[at * size..(at + rows) * size].chunks_exact_mut(size);
             let after = tape.after[at * size..(at + rows) * size].chunks_exact_mut(size);
-            let all = gates.zip(tape.through.chunks_exact(width)).zip(inner.zip(before.chunks_exact(size)).zip(after));
+            let all = gates
+                .zip(tape.through.chunks_exact(width))
+                .zip(inner.zip(before.chunks_exact(size)).zip(after));
             for (row, ((gates, through), ((inner, before), after))) in all.enumerate() {
                 if lstm {
-                    lstm_forward(gates, through, inner, &mut states.memory[row * size..(row + 1) * size], after);
+                    lstm_forward(
+                        gates,
+                        through,
+                        inner,
+                        &mut states.memory[row * size..(row + 1) * size],
+                        after,
+                    );
                 } else {
                     gru_forward(gates, through, &self.inner, inner, before, after);
                 }
@@ -251,19 +286,38 @@ impl Layer {
             let before = &tape.before[span.clone()];
             for row in 0..rows {
                 let of = row * size..(row + 1) * size;
-                let (gates, state) = (&mut gates[row * width..(row + 1) * width], &mut tape.state[of.clone()]);
+                let (gates, state) =
+                    (&mut gates[row * width..(row + 1) * width], &mut tape.state[of.clone()]);
                 if lstm {
-                    lstm_backward(gates, &inner[of.clone()], &tape.memory[span.start + of.start..span.start + of.end], state, &mut tape.state_memory[of]);
+                    lstm_backward(
+                        gates,
+                        &inner[of.clone()],
+                        &tape.memory[span.start + of.start..span.start + of.end],
+                        state,
+                        &mut tape.state_memory[of],
+                    );
                 } else {
                     gru_backward(gates, &mut inner[of.clone()], &before[of], state);
                 }
             }
             // What goes on to the state before: through the products, and for a GRU what the update gate passed.
             if lstm {
-                product(&mut tape.state, size, Matrix::new(gates, width), Matrix::new(&transposed.hidden, size), false);
+                product(
+                    &mut tape.state,
+                    size,
+                    Matrix::new(gates, width),
+                    Matrix::new(&transposed.hidden, size),
+                    false,
+                );
             } else {
                 let (outer, new) = transposed.hidden.split_at(2 * size * size);
-                product(&mut tape.state, size, Matrix::part(gates, width, 0, 2 * size), Matrix::new(outer, size), true);
+                product(
+                    &mut tape.state,
+                    size,
+                    Matrix::part(gates, width, 0, 2 * size),
+                    Matrix::new(outer, size),
+                    true,
+                );
                 product(&mut tape.state, size, Matrix::new(inner, size), Matrix::new(new, size), true);
             }
             if !d_before.is_empty() {
@@ -282,7 +336,13 @@ impl Layer {
         if lstm {
             product(&mut gradients.hidden, width, before, gates, true);
         } else {
-            product(&mut gradients.hidden, width, before, Matrix::part(&tape.gates, width, 0, 2 * size), true);
+            product(
+                &mut gradients.hidden,
+                width,
+                before,
+                Matrix::part(&tape.gates, width, 0, 2 * size),
+                true,
+            );
             product(&mut gradients.hidden[2 * size..], width, before, Matrix::new(&tape.inner, size), true);
             tape.inner.chunks_exact(size).for_each(|inner| add(&mut gradients.inner, inner, 1.0));
         }

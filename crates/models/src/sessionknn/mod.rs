@@ -15,9 +15,9 @@
 //! without items is answered by the items' popularity, far below any score.
 
 use crate::error::within;
-use crate::ranking::{Scorer, begin, distinct, require_rows};
+use crate::ranking::{RowScorer, begin, distinct, require_rows};
 use crate::tensors::{NamedTensor, Tensors};
-use crate::{FitContext, Fitted, ModelSettings, Recommender, Result, Trained};
+use crate::{Algorithm, BoxedModel, FitContext, Fitted, ModelSettings, Result};
 use foretaste_data::{Histories, History, IdleGaps};
 use std::collections::HashMap;
 
@@ -43,16 +43,28 @@ impl Default for Settings {
     }
 }
 
-impl Settings {
-    /// Checks ranges.
-    ///
-    /// # Errors
-    /// [`crate::ModelError::Setting`] naming the setting and its range.
-    pub fn check(&self) -> Result<()> {
+impl Algorithm for Settings {
+    const NAME: &'static str = NAME;
+    const TITLE: &'static str = "VMIS-kNN";
+    const SEARCH_SPACE: &'static str = include_str!("search.toml");
+
+    fn check(&self) -> Result<()> {
         within(NAME, "idle", self.idle, 1, 1_000_000_000)?;
         within(NAME, "recent", self.recent, 1, 10_000_000)?;
         within(NAME, "neighbours", self.neighbours, 1, 10_000_000)?;
         within(NAME, "length", self.length, 1, 1_000_000)
+    }
+
+    fn fit(&self, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Result<Fitted> {
+        fit(self, train, validation, context)
+    }
+
+    fn restore(&self, tensors: &Tensors) -> Result<BoxedModel> {
+        Ok(Box::new(Model::restore(self.clone(), tensors)?))
+    }
+
+    fn predicts_ratings(&self) -> bool {
+        false
     }
 }
 
@@ -78,7 +90,8 @@ pub fn fit(settings: &Settings, train: &Histories, _: Option<&Histories>, _: &Fi
     for user in 0..train.n_users() as u32 {
         let history = train.user(user);
         for row in 0..history.len() {
-            let begins = row == 0 || gaps.crossed(history.timestamps.at(row) - history.timestamps.at(row - 1)) > 0;
+            let begins =
+                row == 0 || gaps.crossed(history.timestamps.at(row) - history.timestamps.at(row - 1)) > 0;
             if begins {
                 sessions.push((0, Vec::new()));
             }
@@ -94,20 +107,31 @@ pub fn fit(settings: &Settings, train: &Histories, _: Option<&Histories>, _: &Fi
         items.extend(distinct(&own));
         offsets.push(items.len());
     }
-    Ok(Fitted { model: Box::new(Model::new(settings.clone(), offsets, items, train.n_items())), curve: Vec::new(), best_epoch: 0 })
+    Ok(Fitted {
+        model: Box::new(Model::new(settings.clone(), offsets, items, train.n_items())),
+        curve: Vec::new(),
+        best_epoch: 0,
+    })
 }
 
 impl Model {
     pub(crate) fn restore(settings: Settings, tensors: &Tensors) -> Result<Self> {
         let n = tensors.integers("n_items")?.first().map_or(0, |n| *n as usize);
         let offsets = tensors.integers("offsets")?.into_iter().map(|o| o as usize).collect();
-        Ok(Self::new(settings, offsets, tensors.integers("items")?.into_iter().map(|i| i as u32).collect(), n))
+        Ok(Self::new(
+            settings,
+            offsets,
+            tensors.integers("items")?.into_iter().map(|i| i as u32).collect(),
+            n,
+        ))
     }
 
     fn new(settings: Settings, offsets: Vec<usize>, items: Vec<u32>, n: usize) -> Self {
         let mut holders = vec![Vec::new(); n];
         for session in (0..offsets.len() - 1).rev() {
-            items[offsets[session]..offsets[session + 1]].iter().for_each(|item| holders[*item as usize].push(session as u32));
+            items[offsets[session]..offsets[session + 1]]
+                .iter()
+                .for_each(|item| holders[*item as usize].push(session as u32));
         }
         Self { settings, offsets, items, holders }
     }
@@ -128,7 +152,23 @@ impl Model {
     }
 }
 
-impl Scorer for Model {
+impl RowScorer for Model {
+    fn settings(&self) -> ModelSettings {
+        self.settings.clone().into()
+    }
+
+    fn parameters(&self) -> usize {
+        self.items.len()
+    }
+
+    fn tensors(&self) -> Vec<NamedTensor> {
+        vec![
+            NamedTensor::integers("n_items", std::iter::once(self.holders.len() as i64)),
+            NamedTensor::integers("offsets", self.offsets.iter().map(|o| *o as i64)),
+            NamedTensor::integers("items", self.items.iter().map(|i| i64::from(*i))),
+        ]
+    }
+
     fn score(&self, _: u32, known: History<'_>, timestamp: i64, out: &mut [f32]) {
         let total = self.offsets.len().max(2) - 1;
         begin(out, self.holders.iter().map(|holders| holders.len() as f32 / total as f32));
@@ -142,7 +182,10 @@ impl Scorer for Model {
                 found.entry(*session).or_insert((0.0, distance)).0 += (n - distance as f32) / n;
             }
         }
-        let mut candidates: Vec<(u32, f32, usize)> = found.into_iter().map(|(session, (similarity, distance))| (session, similarity, distance)).collect();
+        let mut candidates: Vec<(u32, f32, usize)> = found
+            .into_iter()
+            .map(|(session, (similarity, distance))| (session, similarity, distance))
+            .collect();
         candidates.sort_unstable_by_key(|(session, ..)| std::cmp::Reverse(*session));
         candidates.truncate(self.settings.recent);
         candidates.sort_by(|a, b| b.1.total_cmp(&a.1));
@@ -158,28 +201,6 @@ impl Scorer for Model {
     }
 }
 
-impl Trained for Model {
-    fn settings(&self) -> ModelSettings {
-        ModelSettings::SessionKnn(self.settings.clone())
-    }
-
-    fn parameters(&self) -> usize {
-        self.items.len()
-    }
-
-    fn tensors(&self) -> Vec<NamedTensor> {
-        vec![
-            NamedTensor::integers("n_items", std::iter::once(self.holders.len() as i64)),
-            NamedTensor::integers("offsets", self.offsets.iter().map(|o| *o as i64)),
-            NamedTensor::integers("items", self.items.iter().map(|i| i64::from(*i))),
-        ]
-    }
-
-    fn as_recommender(&self) -> Option<&dyn Recommender> {
-        Some(self)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,23 +209,37 @@ mod tests {
     #[test]
     fn scores_by_hand() {
         // Sessions, oldest first: {0, 1}, {1, 2}, {0, 1, 3}, {4}.
-        let train = Histories::new(vec![0, 2, 4, 7, 8], vec![0, 1, 1, 2, 0, 1, 3, 4], vec![1.0; 8], vec![0, 1, 100, 101, 200, 201, 202, 300], 5);
+        let train = Histories::new(
+            vec![0, 2, 4, 7, 8],
+            vec![0, 1, 1, 2, 0, 1, 3, 4],
+            vec![1.0; 8],
+            vec![0, 1, 100, 101, 200, 201, 202, 300],
+            5,
+        );
         let score = |recent: usize, items: &[u32], times: &[i64], now: i64| {
             let settings = Settings { idle: 50, recent, ..Settings::default() };
             let model = fit(&settings, &train, None, &FitContext::new(0, &Device::flex())).unwrap().model;
             let mut out = vec![0.0; 5];
-            model.rank(9, History { items, values: [f32::NAN; 2][..items.len()].into(), timestamps: times.into() }).scores(now, &mut out);
+            let values = [f32::NAN; 2][..items.len()].into();
+            let state = model.start(9, History { items, values, timestamps: times.into() });
+            model.scores(&state, now, &mut out);
             out
         };
         // Items 0 (place 1 of 2) and 1 (place 2): similarities 1.5, 1 and 1.5; the newest common item is the last in all.
         let scores = score(9, &[0, 1], &[1000, 1010], 1020);
         let idf = |h: f32| (4.0 / h).ln();
-        assert!((scores[2] - 1.0 * idf(1.0)).abs() < 1e-4 && (scores[3] - 1.5 * idf(1.0)).abs() < 1e-4, "{scores:?}");
+        assert!(
+            (scores[2] - 1.0 * idf(1.0)).abs() < 1e-4 && (scores[3] - 1.5 * idf(1.0)).abs() < 1e-4,
+            "{scores:?}"
+        );
         assert!((scores[1] - 4.0 * idf(3.0)).abs() < 1e-4 && scores[4] < 1e-5, "{scores:?}");
         // Item 0 alone counts nine tenths where it is the newest common item and stands one before the end.
         let scores = score(9, &[0, 4], &[1000, 1010], 1020);
         assert!((scores[3] - 0.9 * 0.5 * idf(1.0)).abs() < 1e-4, "{scores:?}");
         assert!(score(1, &[0, 1], &[1000, 1010], 1020)[2] < 1e-5, "the newest session alone");
-        assert!(score(9, &[0, 1], &[1000, 1010], 1100).iter().all(|s| *s < 1e-5), "a new session has no items");
+        assert!(
+            score(9, &[0, 1], &[1000, 1010], 1100).iter().all(|s| *s < 1e-5),
+            "a new session has no items"
+        );
     }
 }

@@ -101,7 +101,10 @@ struct Lists {
 impl Lists {
     fn new(n: usize, k: usize) -> Self {
         let bar = f32::NEG_INFINITY.to_bits();
-        Self { best: (0..n).map(|_| Mutex::new(Best::new(k))).collect(), bars: (0..n).map(|_| AtomicU32::new(bar)).collect() }
+        Self {
+            best: (0..n).map(|_| Mutex::new(Best::new(k))).collect(),
+            bars: (0..n).map(|_| AtomicU32::new(bar)).collect(),
+        }
     }
 
     fn offer(&self, to: usize, item: u32, similarity: f32) {
@@ -118,7 +121,10 @@ impl Lists {
     }
 
     fn finish(self) -> Vec<Vec<(u32, f32)>> {
-        let best = self.best.into_par_iter().map(|best| best.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner));
+        let best = self
+            .best
+            .into_par_iter()
+            .map(|best| best.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner));
         best.map(Best::finish).collect()
     }
 }
@@ -143,16 +149,26 @@ impl Pairs<'_> {
                 self.lists.offer(other, item as u32, Units::similarity(&self.scales, other, item, base));
             }
         }
-        self.lists.with(item, |best| own.items.iter().for_each(|(other, similarity)| best.offer(*other, *similarity)));
+        self.lists.with(item, |best| {
+            own.items.iter().for_each(|(other, similarity)| best.offer(*other, *similarity))
+        });
     }
 
     /// Offers the pairs of `item` and the items after it, by counters of all items, which come and go as zeros.
-    fn met<C: Copy + Default + std::ops::AddAssign + From<u8> + Into<u32>>(&self, item: usize, holders: &[(u32, u32)], counts: &mut [C]) {
+    fn met<C: Copy + Default + std::ops::AddAssign + From<u8> + Into<u32>>(
+        &self,
+        item: usize,
+        holders: &[(u32, u32)],
+        counts: &mut [C],
+    ) {
         for holder in holders {
-            self.units.items[self.units.after(*holder)].iter().for_each(|other| counts[*other as usize] += C::from(1));
+            self.units.items[self.units.after(*holder)]
+                .iter()
+                .for_each(|other| counts[*other as usize] += C::from(1));
         }
         let after = item + 1;
-        let met = counts[after..].iter().map(|count| (*count).into()).enumerate().filter(|(_, count)| *count > 0);
+        let met =
+            counts[after..].iter().map(|count| (*count).into()).enumerate().filter(|(_, count)| *count > 0);
         self.offer(item, met.map(|(at, count)| (after + at, f64::from(count), count)));
         counts[after..].fill(C::default());
     }
@@ -160,7 +176,9 @@ impl Pairs<'_> {
 
 /// The values at the two percentiles of `sorted`.
 fn at(sorted: &[usize], low: f64, high: f64) -> (usize, usize) {
-    let of = |share: f64| sorted.get(((sorted.len().max(1) - 1) as f64 * share).round() as usize).copied().unwrap_or(0);
+    let of = |share: f64| {
+        sorted.get(((sorted.len().max(1) - 1) as f64 * share).round() as usize).copied().unwrap_or(0)
+    };
     (of(low), of(high))
 }
 
@@ -195,10 +213,19 @@ impl Units {
         train.items().iter().for_each(|item| popularity[*item as usize] += 1);
         let mut sorted: Vec<usize> = popularity.iter().copied().filter(|n| *n > 0).collect();
         sorted.sort_unstable();
-        let items = at(&sorted, settings.min_item_interaction_count_percentile, settings.max_item_interaction_count_percentile);
-        let mut lengths: Vec<usize> = (0..train.n_users() as u32).map(|user| train.range(user).len()).filter(|n| *n > 0).collect();
+        let items = at(
+            &sorted,
+            settings.min_item_interaction_count_percentile,
+            settings.max_item_interaction_count_percentile,
+        );
+        let mut lengths: Vec<usize> =
+            (0..train.n_users() as u32).map(|user| train.range(user).len()).filter(|n| *n > 0).collect();
         lengths.sort_unstable();
-        let users = at(&lengths, settings.min_user_history_length_percentile, settings.max_user_history_length_percentile);
+        let users = at(
+            &lengths,
+            settings.min_user_history_length_percentile,
+            settings.max_user_history_length_percentile,
+        );
         let gaps = (settings.sessions > 0).then(|| IdleGaps::new(vec![settings.sessions]).ok()).flatten();
 
         let of_users = |block: &[u32]| {
@@ -209,7 +236,10 @@ impl Units {
                     continue;
                 }
                 for row in 0..history.len() {
-                    let begins = row > 0 && gaps.as_ref().is_some_and(|gaps| gaps.crossed(history.timestamps.at(row) - history.timestamps.at(row - 1)) > 0);
+                    let begins = row > 0
+                        && gaps.as_ref().is_some_and(|gaps| {
+                            gaps.crossed(history.timestamps.at(row) - history.timestamps.at(row - 1)) > 0
+                        });
                     if begins {
                         closed.close(&mut unit, newest);
                     }
@@ -239,15 +269,27 @@ impl Units {
             units.ages.extend(block.ages);
             units.unit_offsets.extend(block.ends.iter().map(|end| before + end));
         }
-        let age = |days: f32| if settings.age_half_life > 0.0 { (-f64::from(days) / settings.age_half_life).exp2() } else { 1.0 };
+        let age = |days: f32| {
+            if settings.age_half_life > 0.0 {
+                (-f64::from(days) / settings.age_half_life).exp2()
+            } else {
+                1.0
+            }
+        };
         for (item, days) in units.items.iter().zip(&units.ages) {
             units.weights[*item as usize] += age(*days);
         }
-        let weights = units.unit_offsets.windows(2).map(|span| units.ages[span[0]..span[1]].iter().map(|days| age(*days)).fold(0.0, f64::max));
+        let weights = units
+            .unit_offsets
+            .windows(2)
+            .map(|span| units.ages[span[0]..span[1]].iter().map(|days| age(*days)).fold(0.0, f64::max));
         units.total = weights.sum();
         let (item_offsets, entries) = by_item(&units.unit_offsets, &units.items, n_items);
         units.item_offsets = item_offsets;
-        units.holders = entries.into_iter().map(|(unit, place)| (unit, (place - units.unit_offsets[unit as usize]) as u32)).collect();
+        units.holders = entries
+            .into_iter()
+            .map(|(unit, place)| (unit, (place - units.unit_offsets[unit as usize]) as u32))
+            .collect();
         units
     }
 
@@ -273,7 +315,12 @@ impl Units {
     pub(super) fn counted(&self, settings: &Settings, context: &FitContext) -> Result<Vec<Vec<(u32, f32)>>> {
         let lists = Lists::new(self.n_items, settings.neighbours);
         let pairs = Pairs { units: self, settings, scales: self.scales(settings), lists: &lists };
-        let row = || Row { sums: vec![0.0; self.n_items], counts: vec![0; self.n_items], short: vec![0; self.n_items], touched: Vec::new() };
+        let row = || Row {
+            sums: vec![0.0; self.n_items],
+            counts: vec![0; self.n_items],
+            short: vec![0; self.n_items],
+            touched: Vec::new(),
+        };
         let of = |row: &mut Row, item: usize| -> Result<()> {
             context.go_on()?;
             let holders = &self.holders[self.item_offsets[item]..self.item_offsets[item + 1]];
@@ -306,20 +353,36 @@ impl Units {
     /// What of a pair's similarity depends on one of the two alone.
     pub(super) fn scales(&self, settings: &Settings) -> Scales {
         let discount = 0.5 - settings.popularity_discount_factor;
-        let base = |weight: f64| if settings.weight == Weight::Cosine { 1.0 / (weight + settings.shrinkage).sqrt() } else { 1.0 };
+        let base = |weight: f64| {
+            if settings.weight == Weight::Cosine { 1.0 / (weight + settings.shrinkage).sqrt() } else { 1.0 }
+        };
         let bases: Vec<f64> = self.weights.iter().map(|weight| base(*weight)).collect();
-        let factors = self.shares().iter().zip(&bases).map(|(share, base)| base * f64::from(*share).max(1e-12).powf(discount)).collect();
+        let factors = self
+            .shares()
+            .iter()
+            .zip(&bases)
+            .map(|(share, base)| base * f64::from(*share).max(1e-12).powf(discount))
+            .collect();
         Scales { bases, factors }
     }
 
     /// The items most similar to `item`, of those that come with `c_ij` and the units shared.
     #[cfg(feature = "burn")]
-    pub(super) fn best(&self, settings: &Settings, scales: &Scales, item: usize, met: impl Iterator<Item = (usize, f64, u32)>) -> Vec<(u32, f32)> {
+    pub(super) fn best(
+        &self,
+        settings: &Settings,
+        scales: &Scales,
+        item: usize,
+        met: impl Iterator<Item = (usize, f64, u32)>,
+    ) -> Vec<(u32, f32)> {
         let least = settings.min_cointeraction_count.max(1);
         let mut best = Best::new(settings.neighbours);
         for (other, sum, count) in met {
             if other != item && count >= least {
-                best.offer(other as u32, Self::similarity(scales, item, other, self.weigh(settings, item, other, sum)));
+                best.offer(
+                    other as u32,
+                    Self::similarity(scales, item, other, self.weigh(settings, item, other, sum)),
+                );
             }
         }
         best.finish()
@@ -337,7 +400,11 @@ impl Units {
                     row.touched.push(*other);
                 }
                 row.counts[at] += 1;
-                row.sums[at] += if gap + age == 0.0 { 1.0 } else { (-(own - days).abs() * gap - own.min(*days) * age).exp2() };
+                row.sums[at] += if gap + age == 0.0 {
+                    1.0
+                } else {
+                    (-(own - days).abs() * gap - own.min(*days) * age).exp2()
+                };
             }
         }
     }

@@ -37,9 +37,9 @@ mod counts;
 mod tiles;
 
 use crate::error::within;
-use crate::ranking::{Scorer, begin, require_rows};
+use crate::ranking::{RowScorer, begin, require_rows};
 use crate::tensors::{NamedTensor, Tensors};
-use crate::{FitContext, Fitted, ModelError, ModelSettings, Recommender, Result, Trained};
+use crate::{Algorithm, BoxedModel, FitContext, Fitted, ModelError, ModelSettings, Result};
 use counts::Units;
 use foretaste_data::{Histories, History};
 
@@ -115,11 +115,24 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Checks ranges.
-    ///
-    /// # Errors
-    /// [`ModelError::Setting`] naming the setting and its range.
-    pub fn check(&self) -> Result<()> {
+    /// Halvings a day, of the time between two interactions and of their age.
+    fn rates(&self) -> (f32, f32) {
+        let rate = |half_life: f64| if half_life > 0.0 { (1.0 / half_life) as f32 } else { 0.0 };
+        (rate(self.gap_half_life), rate(self.age_half_life))
+    }
+
+    /// Whether time counts.
+    fn decays(&self) -> bool {
+        self.gap_half_life > 0.0 || self.age_half_life > 0.0
+    }
+}
+
+impl Algorithm for Settings {
+    const NAME: &'static str = NAME;
+    const TITLE: &'static str = "SIMS";
+    const SEARCH_SPACE: &'static str = include_str!("search.toml");
+
+    fn check(&self) -> Result<()> {
         within(NAME, "popularity_discount_factor", self.popularity_discount_factor, 0.0, 1.0)?;
         within(NAME, "min_cointeraction_count", self.min_cointeraction_count, 0, 10)?;
         within(NAME, "gap_half_life", self.gap_half_life, 0.0, 1e6)?;
@@ -148,18 +161,17 @@ impl Settings {
         }
         Ok(())
     }
-}
 
-impl Settings {
-    /// Halvings a day, of the time between two interactions and of their age.
-    fn rates(&self) -> (f32, f32) {
-        let rate = |half_life: f64| if half_life > 0.0 { (1.0 / half_life) as f32 } else { 0.0 };
-        (rate(self.gap_half_life), rate(self.age_half_life))
+    fn fit(&self, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Result<Fitted> {
+        fit(self, train, validation, context)
     }
 
-    /// Whether time counts.
-    fn decays(&self) -> bool {
-        self.gap_half_life > 0.0 || self.age_half_life > 0.0
+    fn restore(&self, tensors: &Tensors) -> Result<BoxedModel> {
+        Ok(Box::new(Model::restore(self.clone(), tensors)?))
+    }
+
+    fn predicts_ratings(&self) -> bool {
+        false
     }
 }
 
@@ -180,7 +192,12 @@ pub struct Model {
 /// # Errors
 /// [`ModelError::Training`] without training rows, [`ModelError::Interrupted`] when asked to stop,
 /// [`ModelError::Device`] when the device fails.
-pub fn fit(settings: &Settings, train: &Histories, _: Option<&Histories>, context: &FitContext) -> Result<Fitted> {
+pub fn fit(
+    settings: &Settings,
+    train: &Histories,
+    _: Option<&Histories>,
+    context: &FitContext,
+) -> Result<Fitted> {
     Ok(Fitted { model: Box::new(self::train(settings, train, context)?), curve: Vec::new(), best_epoch: 0 })
 }
 
@@ -193,7 +210,13 @@ pub fn train(settings: &Settings, train: &Histories, context: &FitContext) -> Re
     require_rows(NAME, train)?;
     let units = Units::new(settings, train);
     let lists = units.neighbours(settings, context)?;
-    let mut model = Model { settings: settings.clone(), offsets: vec![0], neighbours: Vec::new(), similarities: Vec::new(), weights: units.shares() };
+    let mut model = Model {
+        settings: settings.clone(),
+        offsets: vec![0],
+        neighbours: Vec::new(),
+        similarities: Vec::new(),
+        weights: units.shares(),
+    };
     for list in lists {
         model.neighbours.extend(list.iter().map(|(item, _)| *item));
         model.similarities.extend(list.iter().map(|(_, similarity)| *similarity));
@@ -215,28 +238,15 @@ impl Model {
     /// took no part.
     pub fn similar(&self, item: u32) -> impl Iterator<Item = (u32, f32)> {
         let item = item as usize;
-        let span = if item + 1 < self.offsets.len() { self.offsets[item]..self.offsets[item + 1] } else { 0..0 };
+        let span =
+            if item + 1 < self.offsets.len() { self.offsets[item]..self.offsets[item + 1] } else { 0..0 };
         self.neighbours[span.clone()].iter().copied().zip(self.similarities[span].iter().copied())
     }
 }
 
-impl Scorer for Model {
-    fn score(&self, _: u32, known: History<'_>, _: i64, out: &mut [f32]) {
-        begin(out, self.weights.iter().copied());
-        for (age, item) in known.items.iter().rev().take(self.settings.history).enumerate() {
-            let weight = if self.settings.recency > 0.0 { (-(age as f64) / self.settings.recency).exp2() as f32 } else { 1.0 };
-            for (item, similarity) in self.similar(*item) {
-                if let Some(out) = out.get_mut(item as usize) {
-                    *out += weight * similarity;
-                }
-            }
-        }
-    }
-}
-
-impl Trained for Model {
+impl RowScorer for Model {
     fn settings(&self) -> ModelSettings {
-        ModelSettings::Sims(self.settings.clone())
+        self.settings.clone().into()
     }
 
     fn parameters(&self) -> usize {
@@ -252,8 +262,20 @@ impl Trained for Model {
         ]
     }
 
-    fn as_recommender(&self) -> Option<&dyn Recommender> {
-        Some(self)
+    fn score(&self, _: u32, known: History<'_>, _: i64, out: &mut [f32]) {
+        begin(out, self.weights.iter().copied());
+        for (age, item) in known.items.iter().rev().take(self.settings.history).enumerate() {
+            let weight = if self.settings.recency > 0.0 {
+                (-(age as f64) / self.settings.recency).exp2() as f32
+            } else {
+                1.0
+            };
+            for (item, similarity) in self.similar(*item) {
+                if let Some(out) = out.get_mut(item as usize) {
+                    *out += weight * similarity;
+                }
+            }
+        }
     }
 }
 

@@ -6,26 +6,47 @@ const DAY: i64 = 86_400;
 /// All pairs the direct way: every unit, every pair of rows.
 fn direct(settings: &Settings, train: &Histories) -> Vec<Vec<Option<f64>>> {
     let (n, newest) = (train.n_items(), train.timestamps().iter().max().unwrap());
-    let decay = |half_life: f64, seconds: i64| if half_life > 0.0 { (-(seconds as f64) / DAY as f64 / half_life).exp2() } else { 1.0 };
+    let decay = |half_life: f64, seconds: i64| {
+        if half_life > 0.0 { (-(seconds as f64) / DAY as f64 / half_life).exp2() } else { 1.0 }
+    };
     let mut units: Vec<std::collections::BTreeMap<u32, i64>> = Vec::new();
     for user in 0..train.n_users() as u32 {
         let history = train.user(user);
         for row in 0..history.len() {
-            if row == 0 || (settings.sessions > 0 && history.timestamps.at(row) - history.timestamps.at(row - 1) > settings.sessions) {
+            if row == 0
+                || (settings.sessions > 0
+                    && history.timestamps.at(row) - history.timestamps.at(row - 1) > settings.sessions)
+            {
                 units.push(std::collections::BTreeMap::new());
             }
             units.last_mut().unwrap().insert(history.items[row], history.timestamps.at(row));
         }
     }
-    let weight = |i: u32| units.iter().filter_map(|unit| unit.get(&i)).map(|t| decay(settings.age_half_life, newest - t)).sum::<f64>();
-    let total: f64 = units.iter().map(|unit| unit.values().map(|t| decay(settings.age_half_life, newest - t)).fold(0.0, f64::max)).sum();
+    let weight = |i: u32| {
+        units
+            .iter()
+            .filter_map(|unit| unit.get(&i))
+            .map(|t| decay(settings.age_half_life, newest - t))
+            .sum::<f64>()
+    };
+    let total: f64 = units
+        .iter()
+        .map(|unit| unit.values().map(|t| decay(settings.age_half_life, newest - t)).fold(0.0, f64::max))
+        .sum();
     let highest = (0..n as u32).map(weight).fold(0.0, f64::max);
     let pair = |i: u32, j: u32| {
-        let shared: Vec<(i64, i64)> = units.iter().filter_map(|unit| Some((*unit.get(&i)?, *unit.get(&j)?))).collect();
+        let shared: Vec<(i64, i64)> =
+            units.iter().filter_map(|unit| Some((*unit.get(&i)?, *unit.get(&j)?))).collect();
         if i == j || shared.len() < (settings.min_cointeraction_count as usize).max(1) {
             return None;
         }
-        let both: f64 = shared.iter().map(|(a, b)| decay(settings.gap_half_life, (a - b).abs()) * decay(settings.age_half_life, newest - a.max(b))).sum();
+        let both: f64 = shared
+            .iter()
+            .map(|(a, b)| {
+                decay(settings.gap_half_life, (a - b).abs())
+                    * decay(settings.age_half_life, newest - a.max(b))
+            })
+            .sum();
         let (a, b, k) = (weight(i), weight(j), settings.shrinkage);
         let base = match settings.weight {
             Weight::Cosine => both / ((a + k) * (b + k)).sqrt(),
@@ -33,8 +54,13 @@ fn direct(settings: &Settings, train: &Histories) -> Vec<Vec<Option<f64>>> {
             Weight::Lift => total * both / ((a + k) * (b + k)),
             Weight::LogLikelihood => {
                 // Mutual information of the table, cell by cell.
-                let cell = |n: f64, row: f64, column: f64| if n > 0.0 { n * (n * total / (row * column)).ln() } else { 0.0 };
-                2.0 * (cell(both, a, b) + cell(a - both, a, total - b) + cell(b - both, total - a, b) + cell(total - a - b + both, total - a, total - b))
+                let cell = |n: f64, row: f64, column: f64| {
+                    if n > 0.0 { n * (n * total / (row * column)).ln() } else { 0.0 }
+                };
+                2.0 * (cell(both, a, b)
+                    + cell(a - both, a, total - b)
+                    + cell(b - both, total - a, b)
+                    + cell(total - a - b + both, total - a, total - b))
             }
         };
         Some(base * (b / highest).powf(0.5 - settings.popularity_discount_factor))
@@ -89,8 +115,19 @@ fn similarities_equal_the_direct_way() {
         whole(),
         Settings { weight: Weight::Jaccard, shrinkage: 2.0, min_cointeraction_count: 0, ..whole() },
         Settings { weight: Weight::Lift, gap_half_life: 1.5, popularity_discount_factor: 1.0, ..whole() },
-        Settings { weight: Weight::LogLikelihood, age_half_life: 0.0, popularity_discount_factor: 0.2, ..whole() },
-        Settings { age_half_life: 20.0, gap_half_life: 3.0, sessions: 3600, min_cointeraction_count: 1, ..whole() },
+        Settings {
+            weight: Weight::LogLikelihood,
+            age_half_life: 0.0,
+            popularity_discount_factor: 0.2,
+            ..whole()
+        },
+        Settings {
+            age_half_life: 20.0,
+            gap_half_life: 3.0,
+            sessions: 3600,
+            min_cointeraction_count: 1,
+            ..whole()
+        },
     ];
     for settings in variants {
         let (model, expected) = (inside(&settings, &train), direct(&settings, &train));
@@ -101,7 +138,10 @@ fn similarities_equal_the_direct_way() {
             assert!(found.windows(2).all(|pair| pair[0].1 >= pair[1].1), "most similar first");
             for (j, similarity) in found {
                 let expected = row[j as usize].unwrap();
-                assert!((f64::from(similarity) - expected).abs() < 1e-5 * expected.abs().max(1.0), "{settings:?} {i} {j}: {similarity} {expected}");
+                assert!(
+                    (f64::from(similarity) - expected).abs() < 1e-5 * expected.abs().max(1.0),
+                    "{settings:?} {i} {j}: {similarity} {expected}"
+                );
                 pairs += 1;
             }
         }
@@ -115,8 +155,13 @@ fn the_discount_goes_from_popular_to_all() {
     let mut counts = [0; 12];
     train.items().iter().for_each(|item| counts[*item as usize] += 1);
     let mean_popularity = |discount: f64| {
-        let model = inside(&Settings { popularity_discount_factor: discount, min_cointeraction_count: 1, ..whole() }, &train);
-        let first = (0..12).filter_map(|item| model.similar(item).next()).map(|(item, _)| f64::from(counts[item as usize]));
+        let model = inside(
+            &Settings { popularity_discount_factor: discount, min_cointeraction_count: 1, ..whole() },
+            &train,
+        );
+        let first = (0..12)
+            .filter_map(|item| model.similar(item).next())
+            .map(|(item, _)| f64::from(counts[item as usize]));
         first.clone().sum::<f64>() / first.count() as f64
     };
     let [low, middle, high] = [0.0, 0.5, 1.0].map(mean_popularity);
@@ -126,12 +171,20 @@ fn the_discount_goes_from_popular_to_all() {
 #[test]
 fn percentiles_leave_users_and_items_out() {
     // Items with 4, 3, 2, 1 rows; users with 4, 3, 2, 1 rows.
-    let train = Histories::new(vec![0, 4, 7, 9, 10], vec![0, 1, 2, 3, 0, 1, 2, 0, 1, 0], vec![1.0; 10], (0..10).collect::<Vec<_>>(), 4);
-    let settings = Settings { min_cointeraction_count: 0, max_item_interaction_count_percentile: 0.67, ..whole() };
+    let train = Histories::new(
+        vec![0, 4, 7, 9, 10],
+        vec![0, 1, 2, 3, 0, 1, 2, 0, 1, 0],
+        vec![1.0; 10],
+        (0..10).collect::<Vec<_>>(),
+        4,
+    );
+    let settings =
+        Settings { min_cointeraction_count: 0, max_item_interaction_count_percentile: 0.67, ..whole() };
     let model = inside(&settings, &train);
     assert_eq!(model.similar(0).count(), 0, "the most popular item takes no part");
     assert_eq!(model.similar(1).map(|(item, _)| item).collect::<Vec<_>>(), [2, 3]);
-    let settings = Settings { min_cointeraction_count: 0, max_user_history_length_percentile: 0.67, ..whole() };
+    let settings =
+        Settings { min_cointeraction_count: 0, max_user_history_length_percentile: 0.67, ..whole() };
     let model = inside(&settings, &train);
     assert_eq!(model.similar(3).count(), 0, "only the user with the longest history has item 3");
 }
@@ -139,15 +192,21 @@ fn percentiles_leave_users_and_items_out() {
 #[test]
 fn histories_are_recommended_from_their_newest_items() {
     // Item 1 goes with 0, item 3 with 2.
-    let train = Histories::new(vec![0, 2, 4, 6, 8], vec![0, 1, 0, 1, 2, 3, 2, 3], vec![1.0; 8], vec![0; 8], 5);
+    let train =
+        Histories::new(vec![0, 2, 4, 6, 8], vec![0, 1, 0, 1, 2, 3, 2, 3], vec![1.0; 8], vec![0; 8], 5);
     let settings = Settings { min_cointeraction_count: 1, recency: 1.0, ..whole() };
     let model = model(&settings, &train);
     let best = |items: &[u32], history: usize| {
         let values = vec![1.0; items.len()];
         let times: Vec<i64> = (0..items.len() as i64).collect();
         let mut scores = vec![0.0; 5];
-        let model = if history == 1 { self::model(&Settings { history: 1, ..settings.clone() }, &train) } else { self::model(&settings, &train) };
-        model.rank(u32::MAX, History { items, values: values[..].into(), timestamps: times[..].into() }).scores(9, &mut scores);
+        let model = if history == 1 {
+            self::model(&Settings { history: 1, ..settings.clone() }, &train)
+        } else {
+            self::model(&settings, &train)
+        };
+        let known = History { items, values: values[..].into(), timestamps: times[..].into() };
+        model.scores(&model.start(u32::MAX, known), 9, &mut scores);
         (top_k(&scores, 1)[0], scores)
     };
     assert_eq!(best(&[2, 0], 9).0, 1);
@@ -179,10 +238,12 @@ fn tiles_agree(device: &Device) {
         Settings { weight: Weight::Jaccard, gap_half_life: 3.0, sessions: 1800, ..whole() },
     ] {
         let units = Units::new(&settings, &rows);
-        let (counted, tiled) = (units.counted(&settings, &context).unwrap(), units.tiled(&settings, &context).unwrap());
+        let (counted, tiled) =
+            (units.counted(&settings, &context).unwrap(), units.tiled(&settings, &context).unwrap());
         for (a, b) in counted.iter().zip(&tiled) {
             assert!(!a.is_empty() && a.len() == b.len());
-            let by_item = |list: &[(u32, f32)]| list.iter().copied().collect::<std::collections::BTreeMap<u32, f32>>();
+            let by_item =
+                |list: &[(u32, f32)]| list.iter().copied().collect::<std::collections::BTreeMap<u32, f32>>();
             for ((item, x), (other, y)) in by_item(a).iter().zip(&by_item(b)) {
                 assert!(item == other && (x - y).abs() < 1e-5 * x.abs() + 1e-6, "{item}: {x} {y}");
             }

@@ -35,7 +35,9 @@ impl Units {
                 let held = on_device(held, [UNITS, n], device);
                 counts = counts + held.clone().narrow(1, from, rows).transpose().matmul(held.clone());
                 if let Some(so_far) = sums {
-                    sums = Some(so_far + decayed(settings, &held, &on_device(ages, [UNITS, n], device), from, rows));
+                    sums = Some(
+                        so_far + decayed(settings, &held, &on_device(ages, [UNITS, n], device), from, rows),
+                    );
                 }
             }
             let counts = values(counts)?;
@@ -48,7 +50,12 @@ impl Units {
                     settings,
                     &scales,
                     from + row,
-                    counts.iter().zip(sums).map(|(count, sum)| (f64::from(*sum), *count as u32)).enumerate().map(|(other, (sum, count))| (other, sum, count)),
+                    counts
+                        .iter()
+                        .zip(sums)
+                        .map(|(count, sum)| (f64::from(*sum), *count as u32))
+                        .enumerate()
+                        .map(|(other, (sum, count))| (other, sum, count)),
                 )
             };
             lists.par_extend((0..rows).into_par_iter().map(of));
@@ -81,7 +88,9 @@ fn decayed(settings: &Settings, held: &Tensor<2>, ages: &Tensor<2>, from: usize,
         let second = |t: &Tensor<2>| t.clone().reshape([UNITS, 1, n]);
         let (a, b) = (first(ages).expand([UNITS, few, n]), second(ages).expand([UNITS, few, n]));
         let halvings = (a.clone() - b.clone()).abs() * gap + a.min_pair(b) * age;
-        let both = (halvings * -std::f32::consts::LN_2).exp() * first(held).expand([UNITS, few, n]) * second(held).expand([UNITS, few, n]);
+        let both = (halvings * -std::f32::consts::LN_2).exp()
+            * first(held).expand([UNITS, few, n])
+            * second(held).expand([UNITS, few, n]);
         both.sum_dim(0).reshape([few, n])
     });
     Tensor::cat(blocks.collect(), 0)

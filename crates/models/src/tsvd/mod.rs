@@ -30,10 +30,12 @@ mod model;
 mod train;
 mod user;
 
-use crate::Result;
 use crate::error::within;
+use crate::tensors::Tensors;
+use crate::{Algorithm, BoxedModel, FitContext, Fitted, Result};
+use foretaste_data::Histories;
 
-pub use model::Model;
+pub use model::{Model, User};
 pub use train::fit;
 
 const NAME: &str = "tsvd";
@@ -123,12 +125,12 @@ impl Default for Settings {
     }
 }
 
-impl Settings {
-    /// Checks ranges.
-    ///
-    /// # Errors
-    /// [`crate::ModelError::Setting`] naming the setting and its range.
-    pub fn check(&self) -> Result<()> {
+impl Algorithm for Settings {
+    const NAME: &'static str = NAME;
+    const TITLE: &'static str = "T-SVD";
+    const SEARCH_SPACE: &'static str = include_str!("search.toml");
+
+    fn check(&self) -> Result<()> {
         within(NAME, "factors", self.factors, 1, 4096)?;
         within(NAME, "epochs", self.epochs, 1, 100_000)?;
         within(NAME, "batch", self.batch, 1, 65_536)?;
@@ -143,6 +145,18 @@ impl Settings {
         within(NAME, "spline_gamma", self.spline_gamma, 1e-4, 10.0)?;
         within(NAME, "init_deviation", self.init_deviation, 1e-6, 10.0)?;
         within(NAME, "patience", self.patience, 1, 100_000)
+    }
+
+    fn fit(&self, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Result<Fitted> {
+        fit(self, train, validation, context)
+    }
+
+    fn restore(&self, tensors: &Tensors) -> Result<BoxedModel> {
+        Ok(Box::new(Model::restore(self.clone(), tensors)?))
+    }
+
+    fn epochs(&mut self) -> Option<&mut usize> {
+        Some(&mut self.epochs)
     }
 }
 

@@ -5,7 +5,7 @@ use super::calendar::{Bins, Calendar, day};
 use super::user::{self, BIAS, FACTORS, Items, Layout, Row, SCALE};
 use crate::fold_in::{Population, Regression};
 use crate::tensors::{NamedTensor, Tensors};
-use crate::{ModelError, ModelSettings, RatingModel, Result, Trained, UserState};
+use crate::{ModelError, ModelSettings, Predictor, Result, state};
 use foretaste_data::History;
 
 /// A trained T-SVD.
@@ -23,9 +23,21 @@ pub struct Model {
 }
 
 impl Model {
-    pub(super) fn new(settings: Settings, mean: f32, bins: Bins, items: Items, calendars: Vec<Calendar>, users: Vec<Vec<f32>>, population: Population) -> Self {
+    pub(super) fn new(
+        settings: Settings,
+        mean: f32,
+        bins: Bins,
+        items: Items,
+        calendars: Vec<Calendar>,
+        users: Vec<Vec<f32>>,
+        population: Population,
+    ) -> Self {
         let layout = Layout::new(&settings, 0);
-        let knots = users.iter().zip(&calendars).map(|(theta, calendar)| (theta.len() - layout.len(calendar.days.len())) as u32).collect();
+        let knots = users
+            .iter()
+            .zip(&calendars)
+            .map(|(theta, calendar)| (theta.len() - layout.len(calendar.days.len())) as u32)
+            .collect();
         Self { settings, mean, bins, items, calendars, users, knots, population }
     }
 
@@ -70,7 +82,9 @@ impl Model {
             let length = Layout::new(&settings, *knots as usize).len(count);
             let own = days.get(next_day..next_day + count).ok_or_else(|| fail("has too few days"))?;
             calendars.push(Calendar { days: own.iter().map(|d| *d as i32).collect(), mean: *mean });
-            users.push(all.get(next..next + length).ok_or_else(|| fail("has too few user parameters"))?.to_vec());
+            users.push(
+                all.get(next..next + length).ok_or_else(|| fail("has too few user parameters"))?.to_vec(),
+            );
             (next_day, next) = (next_day + count, next + length);
         }
         Ok(Self {
@@ -86,19 +100,33 @@ impl Model {
     }
 }
 
-struct State<'a> {
-    model: &'a Model,
+/// One user: trained or folded-in parameters, and the regression that moves them.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct User {
     calendar: Calendar,
-    layout: Layout,
+    /// Control points of the user's drift.
+    knots: usize,
     theta: Vec<f32>,
     implicit: Vec<f32>,
     /// `(b_u, p_u)` as a regression; `theta` follows it.
     own: Regression,
+    /// Items whose ratings the parameters already know.
     known: Vec<u32>,
 }
 
-impl<'a> State<'a> {
-    fn new(model: &'a Model, user: u32, known: History<'_>) -> Self {
+impl Model {
+    fn knows(&self, item: u32) -> bool {
+        (item as usize) < self.items.bias.len()
+    }
+
+    /// `(1, q_i)`.
+    fn features(&self, item: u32) -> Vec<f64> {
+        std::iter::once(1.0).chain(self.items.q(item).iter().map(|q| f64::from(*q))).collect()
+    }
+}
+
+impl User {
+    fn start(model: &Model, user: u32, known: History<'_>) -> Self {
         let trained = model.population.knows(user);
         let k = model.settings.factors;
         let (calendar, theta, knots) = if trained {
@@ -111,79 +139,82 @@ impl<'a> State<'a> {
             theta[FACTORS..FACTORS + k].copy_from_slice(&model.population.mean[1..]);
             (Calendar::default(), theta, 0)
         };
-        let own = std::iter::once(theta[BIAS]).chain(theta[FACTORS..FACTORS + k].iter().copied()).map(f64::from).collect();
-        let mut state = Self {
-            model,
-            calendar,
-            layout: Layout::new(&model.settings, knots),
-            theta,
-            implicit: model.items.implicit(known.items),
-            own: Regression::new(own),
-            known: Vec::new(),
-        };
+        let own = std::iter::once(theta[BIAS]).chain(theta[FACTORS..FACTORS + k].iter().copied());
+        let own = Regression::new(own.map(f64::from).collect());
+        let implicit = model.items.implicit(known.items);
+        let mut state = Self { calendar, knots, theta, implicit, own, known: Vec::new() };
         if trained {
             state.known = known.items.to_vec();
         } else {
             for row in 0..known.len() {
-                state.reveal(known.items[row], known.values[row], known.timestamps.at(row));
+                state.update(model, known.items[row], known.values[row], known.timestamps.at(row));
             }
         }
         state
     }
 
-    fn knows(&self, item: u32) -> bool {
-        (item as usize) < self.model.items.bias.len()
-    }
-
-    /// `(1, q_i)`.
-    fn features(&self, item: u32) -> Vec<f64> {
-        std::iter::once(1.0).chain(self.model.items.q(item).iter().map(|q| f64::from(*q))).collect()
-    }
-}
-
-impl UserState for State<'_> {
-    fn predict(&self, item: u32, timestamp: i64) -> f32 {
-        let (model, day) = (self.model, day(timestamp));
+    fn predict(&self, model: &Model, item: u32, timestamp: i64) -> f32 {
+        let day = day(timestamp);
         let items = &model.items;
+        let layout = Layout::new(&model.settings, self.knots);
         let row = Row { item, bin: model.bins.of(day) as u8, moment: self.calendar.moment(day), value: 0.0 };
-        let splines = self.calendar.spline(day, self.layout.knots, model.settings.spline_gamma);
+        let splines = self.calendar.spline(day, layout.knots, model.settings.spline_gamma);
         let nothing = vec![0.0; items.factors];
-        let item = if self.knows(item) {
-            (items.bias[item as usize] + items.bin_bias[item as usize * items.bins + usize::from(row.bin)], items.q(item))
+        let item = if model.knows(item) {
+            let bin = items.bin_bias[item as usize * items.bins + usize::from(row.bin)];
+            (items.bias[item as usize] + bin, items.q(item))
         } else {
             (0.0, nothing.as_slice())
         };
         let mut user = vec![0.0; items.factors];
-        model.mean + user::predict(&self.theta, self.layout, &row, &splines, item, &self.implicit, &mut user)
+        model.mean + user::predict(&self.theta, layout, &row, &splines, item, &self.implicit, &mut user)
     }
 
-    fn reveal(&mut self, item: u32, value: f32, timestamp: i64) {
-        if !self.knows(item) {
+    fn update(&mut self, model: &Model, item: u32, value: f32, timestamp: i64) {
+        if !model.knows(item) {
             return;
         }
-        let noise = f64::from(self.model.population.noise);
+        let noise = f64::from(model.population.noise);
         if !self.own.is_open() {
-            let known: Vec<Vec<f64>> = self.known.iter().filter(|i| self.knows(**i)).map(|i| self.features(*i)).collect();
-            self.own.open(&self.model.population.variance, noise, known.into_iter().map(|x| (x, 0.0)));
+            let known: Vec<Vec<f64>> =
+                self.known.iter().filter(|i| model.knows(**i)).map(|i| model.features(*i)).collect();
+            self.own.open(&model.population.variance, noise, known.into_iter().map(|x| (x, 0.0)));
         }
-        let x = self.features(item);
-        let error = f64::from(value - self.predict(item, timestamp));
+        let x = model.features(item);
+        let error = f64::from(value - self.predict(model, item, timestamp));
         let residual = error + crate::fold_in::dot(&self.own.theta, &x);
         self.own.observe(&x, residual, noise);
         self.theta[BIAS] = self.own.theta[0] as f32;
-        let k = self.model.settings.factors;
-        self.theta[FACTORS..FACTORS + k].iter_mut().zip(&self.own.theta[1..]).for_each(|(p, t)| *p = *t as f32);
+        let k = model.settings.factors;
+        self.theta[FACTORS..FACTORS + k]
+            .iter_mut()
+            .zip(&self.own.theta[1..])
+            .for_each(|(p, t)| *p = *t as f32);
+    }
+
+    fn fits(&self, model: &Model) -> bool {
+        let layout = Layout::new(&model.settings, self.knots);
+        self.own.fits(model.settings.factors + 1)
+            && self.implicit.len() == model.items.factors
+            && self.theta.len() == layout.len(self.calendar.days.len())
     }
 }
 
-impl Trained for Model {
+impl Predictor for Model {
+    type State = User;
+
     fn settings(&self) -> ModelSettings {
-        ModelSettings::Tsvd(self.settings.clone())
+        self.settings.clone().into()
     }
 
     fn parameters(&self) -> usize {
         let items = &self.items;
-        items.q.len() + items.y.len() + items.bias.len() + items.bin_bias.len() + self.users.iter().map(Vec::len).sum::<usize>() + 1
+        items.q.len()
+            + items.y.len()
+            + items.bias.len()
+            + items.bin_bias.len()
+            + self.users.iter().map(Vec::len).sum::<usize>()
+            + 1
     }
 
     fn tensors(&self) -> Vec<NamedTensor> {
@@ -192,7 +223,11 @@ impl Trained for Model {
         tensors.extend([
             NamedTensor::scalar("mean", self.mean),
             NamedTensor::integers("bins", [self.bins.first, self.bins.last].into_iter().map(i64::from)),
-            NamedTensor::new("mean_days", &[self.calendars.len()], self.calendars.iter().map(|c| c.mean).collect()),
+            NamedTensor::new(
+                "mean_days",
+                &[self.calendars.len()],
+                self.calendars.iter().map(|c| c.mean).collect(),
+            ),
             NamedTensor::integers("day_counts", self.calendars.iter().map(|c| c.days.len() as i64)),
             NamedTensor::integers("days", self.calendars.iter().flat_map(|c| &c.days).map(|d| i64::from(*d))),
             NamedTensor::integers("knots", self.knots.iter().map(|k| i64::from(*k))),
@@ -202,13 +237,23 @@ impl Trained for Model {
         tensors
     }
 
-    fn as_rating(&self) -> Option<&dyn RatingModel> {
-        Some(self)
+    fn start(&self, user: u32, known: History<'_>) -> User {
+        User::start(self, user, known)
     }
-}
 
-impl RatingModel for Model {
-    fn start<'a>(&'a self, user: u32, known: History<'_>) -> Box<dyn UserState + 'a> {
-        Box::new(State::new(self, user, known))
+    fn update(&self, user: &mut User, item: u32, value: f32, timestamp: i64) {
+        user.update(self, item, value, timestamp);
+    }
+
+    fn predict(&self, user: &User, item: u32, timestamp: i64) -> f32 {
+        user.predict(self, item, timestamp)
+    }
+
+    fn write_state(&self, user: &User) -> Vec<u8> {
+        state::to_bytes(user)
+    }
+
+    fn read_state(&self, bytes: &[u8]) -> Option<User> {
+        state::from_bytes(bytes).filter(|user: &User| user.fits(self))
     }
 }

@@ -17,21 +17,37 @@ fn tiny() -> Histories {
 
 /// All parts at once.
 fn whole(bias: BiasDrift) -> Settings {
-    Settings { factors: 3, item_bins: 4, bias, scale: true, learning_rate: 1e-3, time_learning_rate: 0.5, ..Settings::default() }
+    Settings {
+        factors: 3,
+        item_bins: 4,
+        bias,
+        scale: true,
+        learning_rate: 1e-3,
+        time_learning_rate: 0.5,
+        ..Settings::default()
+    }
 }
 
 /// A training whose parameters are all away from their first values.
 fn shaken<'a>(settings: &'a Settings, train: &'a Histories) -> Training<'a> {
     let mut training = Training::new(settings, train, 3.0, 1).unwrap();
     let mut random = rng(9, "shaken");
-    let mut shake = |values: &mut Vec<f32>| values.iter_mut().for_each(|v| *v += random.random_range(-0.4..0.4));
+    let mut shake =
+        |values: &mut Vec<f32>| values.iter_mut().for_each(|v| *v += random.random_range(-0.4..0.4));
     training.users.iter_mut().for_each(&mut shake);
-    [&mut training.items.q, &mut training.items.y, &mut training.items.bias, &mut training.items.bin_bias].into_iter().for_each(shake);
+    [&mut training.items.q, &mut training.items.y, &mut training.items.bias, &mut training.items.bin_bias]
+        .into_iter()
+        .for_each(shake);
     training
 }
 
 /// One rating's loss by the model's own prediction, and the user's first pass over that rating alone.
-fn one_step(settings: &Settings, train: &Histories, training: &Training, theta: &mut [f32]) -> (Asked, user::Step) {
+fn one_step(
+    settings: &Settings,
+    train: &Histories,
+    training: &Training,
+    theta: &mut [f32],
+) -> (Asked, user::Step) {
     let step = training.step(0);
     assert_eq!(train.range(0).len(), 1, "one rating, so that each step is one gradient");
     (training.visit(0, theta, &step, settings.epochs as u64, 0), step)
@@ -44,7 +60,13 @@ fn gradient_steps_equal_finite_differences() {
     for bias in [BiasDrift::Linear, BiasDrift::Spline] {
         let settings = whole(bias);
         // The first user has one rating; the second gives the calendar some length.
-        let train = Histories::new(vec![0, 1, 3], vec![2, 0, 1], vec![4.5, 3.0, 2.0], vec![30 * DAY, 0, 200 * DAY], 4);
+        let train = Histories::new(
+            vec![0, 1, 3],
+            vec![2, 0, 1],
+            vec![4.5, 3.0, 2.0],
+            vec![30 * DAY, 0, 200 * DAY],
+            4,
+        );
         let mut training = shaken(&settings, &train);
         // A rating on its user's mean day would have no drift: the second user rates it, too.
         let before = training.users[0].clone();
@@ -56,12 +78,21 @@ fn gradient_steps_equal_finite_differences() {
             let calendar = calendar::Calendar::new(history.timestamps);
             let day = calendar::day(history.timestamps.at(0));
             let bins = calendar::Bins { first: 0, last: 200, n: 4 };
-            let row = user::Row { item: 2, bin: bins.of(day) as u8, moment: calendar.moment(day), value: 1.5 };
+            let row =
+                user::Row { item: 2, bin: bins.of(day) as u8, moment: calendar.moment(day), value: 1.5 };
             let splines = calendar.spline(day, layout.knots, settings.spline_gamma);
             let items = &training.items;
             let item_bias = items.bias[2] + items.bin_bias[2 * 4 + usize::from(row.bin)];
             let mut vector = vec![0.0; 3];
-            let predicted = predict(theta, layout, &row, &splines, (item_bias, items.q(2)), &items.implicit(history.items), &mut vector);
+            let predicted = predict(
+                theta,
+                layout,
+                &row,
+                &splines,
+                (item_bias, items.q(2)),
+                &items.implicit(history.items),
+                &mut vector,
+            );
             0.5 * f64::from(row.value - predicted).powi(2)
         };
         let layout = training.layouts[0];
@@ -84,7 +115,11 @@ fn gradient_steps_equal_finite_differences() {
             let expected = -f64::from(rate) * (gradient + f64::from(penalty * (before[at] - rest)));
             // The linear drift is no part of a spline's bias.
             let expected = if at == user::DRIFT && bias == BiasDrift::Spline { 0.0 } else { expected };
-            assert!((f64::from(after[at] - before[at]) - expected).abs() < 3e-6, "{bias:?} {at}: {} {expected}", after[at] - before[at]);
+            assert!(
+                (f64::from(after[at] - before[at]) - expected).abs() < 3e-6,
+                "{bias:?} {at}: {} {expected}",
+                after[at] - before[at]
+            );
         }
         let mut item_gradient = |pick: for<'x, 'y> fn(&'x mut Training<'y>) -> &'x mut f32| {
             *pick(&mut training) += 1e-3;
@@ -121,7 +156,12 @@ fn the_carried_implicit_sum_is_svd_plus_plus() {
     training.take_in(&[asked], &step);
     let after = training.items.implicit(train.user(user).items);
     for f in 0..3 {
-        assert!((after[f] - before[f] - change[f]).abs() < 1e-6, "{f}: {} {}", after[f] - before[f], change[f]);
+        assert!(
+            (after[f] - before[f] - change[f]).abs() < 1e-6,
+            "{f}: {} {}",
+            after[f] - before[f],
+            change[f]
+        );
         assert!(change[f] != 0.0);
     }
 }
@@ -130,13 +170,19 @@ fn the_carried_implicit_sum_is_svd_plus_plus() {
 /// user's last, are answered alike, and a day with rows is not.
 #[test]
 fn unseen_days_have_no_parameters_of_their_own() {
-    let settings = Settings { epochs: 10, learning_rate: 0.05, time_learning_rate: 1.0, item_bins: 1, ..whole(BiasDrift::Linear) };
+    let settings = Settings {
+        epochs: 10,
+        learning_rate: 0.05,
+        time_learning_rate: 1.0,
+        item_bins: 1,
+        ..whole(BiasDrift::Linear)
+    };
     let train = tiny();
     let device = Device::flex();
     let fitted = fit(&settings, &train, None, &FitContext::new(0, &device)).unwrap();
-    let state = fitted.model.ratings().unwrap().start(0, train.user(0));
-    assert_eq!(state.predict(1, 300 * DAY), state.predict(1, 900 * DAY));
-    assert_ne!(state.predict(1, 41 * DAY), state.predict(1, 900 * DAY));
+    let (ratings, state) = (fitted.model.ratings().unwrap(), fitted.model.start(0, train.user(0)));
+    assert_eq!(ratings.expected(&state, 1, 300 * DAY), ratings.expected(&state, 1, 900 * DAY));
+    assert_ne!(ratings.expected(&state, 1, 41 * DAY), ratings.expected(&state, 1, 900 * DAY));
 }
 
 /// Without time and implicit terms it is biased matrix factorization: the day asked for plays no part.
@@ -158,6 +204,7 @@ fn biased_mf_falls_out() {
     let model = fit(&settings, &train, None, &FitContext::new(0, &device)).unwrap().model;
     let predict = |asked: &Histories| model.ratings().unwrap().predict(&train, asked, Reading::Frozen);
     let moved = train.timestamps().iter().map(|t| t + 77 * DAY).collect::<Vec<_>>();
-    let later = Histories::new(train.offsets().to_vec(), train.items().to_vec(), train.values().to_vec(), moved, 4);
+    let later =
+        Histories::new(train.offsets().to_vec(), train.items().to_vec(), train.values().to_vec(), moved, 4);
     assert_eq!(predict(&train), predict(&later));
 }

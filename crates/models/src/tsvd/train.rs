@@ -14,7 +14,7 @@ use crate::epochs::{self, Trainer};
 use crate::fold_in::Population;
 use crate::model::training_mean;
 use crate::tensors::{NamedTensor, Tensors};
-use crate::{FitContext, Fitted, ModelSettings, Result, biases};
+use crate::{FitContext, Fitted, Result, biases};
 use foretaste_data::{Histories, rng};
 use multiversion::multiversion;
 use rand::RngExt;
@@ -29,9 +29,21 @@ const SHARDS: usize = 16;
 /// # Errors
 /// [`crate::ModelError::Training`] without training rows or with a row without value,
 /// [`crate::ModelError::Interrupted`] when asked to stop.
-pub fn fit(settings: &Settings, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Result<Fitted> {
+pub fn fit(
+    settings: &Settings,
+    train: &Histories,
+    validation: Option<&Histories>,
+    context: &FitContext,
+) -> Result<Fitted> {
     let trainer = Training::new(settings, train, training_mean(NAME, train)?, context.seed)?;
-    epochs::train(trainer, &ModelSettings::Tsvd(settings.clone()), (settings.epochs, settings.patience), train, validation, context)
+    epochs::train(
+        trainer,
+        &settings.clone().into(),
+        (settings.epochs, settings.patience),
+        train,
+        validation,
+        context,
+    )
 }
 
 pub(super) struct Training<'a> {
@@ -52,10 +64,14 @@ impl<'a> Training<'a> {
     pub fn new(settings: &'a Settings, train: &'a Histories, mean: f32, seed: u64) -> Result<Self> {
         let first = biases::estimate(&biases::Settings::default(), train)?;
         let (k, n_items) = (settings.factors, train.n_items());
-        let (low, high) = train.timestamps().iter().fold((i64::MAX, i64::MIN), |(low, high), t| (low.min(t), high.max(t)));
+        let (low, high) =
+            train.timestamps().iter().fold((i64::MAX, i64::MIN), |(low, high), t| (low.min(t), high.max(t)));
         let bins = Bins { first: day(low), last: day(high), n: settings.item_bins };
-        let calendars: Vec<Calendar> = (0..train.n_users() as u32).map(|u| Calendar::new(train.user(u).timestamps)).collect();
-        let layouts: Vec<Layout> = (0..train.n_users() as u32).map(|u| Layout::new(settings, Calendar::knots(settings, train.range(u).len()))).collect();
+        let calendars: Vec<Calendar> =
+            (0..train.n_users() as u32).map(|u| Calendar::new(train.user(u).timestamps)).collect();
+        let layouts: Vec<Layout> = (0..train.n_users() as u32)
+            .map(|u| Layout::new(settings, Calendar::knots(settings, train.range(u).len())))
+            .collect();
         let reach = settings.init_deviation * 3.0_f32.sqrt();
         let mut random = rng(seed, "tsvd init items");
         let mut seen = vec![false; n_items];
@@ -84,7 +100,9 @@ impl<'a> Training<'a> {
                 let mut theta = vec![0.0; layout.len(calendar.days.len())];
                 theta[BIAS] = first.users[user];
                 theta[SCALE] = 1.0;
-                theta[FACTORS..FACTORS + k].iter_mut().for_each(|p| *p = random.random_range(-1.0_f32..1.0) * reach);
+                theta[FACTORS..FACTORS + k]
+                    .iter_mut()
+                    .for_each(|p| *p = random.random_range(-1.0_f32..1.0) * reach);
                 theta
             })
             .collect();
@@ -129,12 +147,15 @@ impl<'a> Training<'a> {
 
     /// One user's pass; the order of ratings follows from seed and epoch.
     pub fn visit(&self, user: u32, theta: &mut [f32], step: &Step, seed: u64, epoch: usize) -> Asked {
-        let (rows, calendar, layout) = (self.rows(user), &self.calendars[user as usize], self.layouts[user as usize]);
+        let (rows, calendar, layout) =
+            (self.rows(user), &self.calendars[user as usize], self.layouts[user as usize]);
         let mut order: Vec<u32> = (0..rows.len() as u32).collect();
         order.shuffle(&mut rng(seed, &format!("tsvd order {epoch} {user}")));
         let history = self.train.user(user);
         let implicit = self.items.implicit(history.items);
-        let spline = |at: usize| calendar.spline(day(history.timestamps.at(at)), layout.knots, self.settings.spline_gamma);
+        let spline = |at: usize| {
+            calendar.spline(day(history.timestamps.at(at)), layout.knots, self.settings.spline_gamma)
+        };
         pass(theta, layout, rows, &order, &spline, &self.items, step, implicit)
     }
 
@@ -146,12 +167,15 @@ impl<'a> Training<'a> {
         let items = &mut self.items;
         let y = if items.y.is_empty() { &mut self.no_implicit } else { &mut items.y };
         let columns = items.q.par_chunks_mut(shard * k).zip(y.par_chunks_mut(shard * k));
-        let columns = columns.zip(items.bias.par_chunks_mut(shard)).zip(items.bin_bias.par_chunks_mut(shard * bins));
+        let columns =
+            columns.zip(items.bias.par_chunks_mut(shard)).zip(items.bin_bias.par_chunks_mut(shard * bins));
         columns.enumerate().for_each(|(s, (((q, y), bias), bin_bias))| {
             let (low, high) = ((s * shard) as u32, ((s + 1) * shard) as u32);
             for asked in batch {
                 let weight = 1.0 / (asked.rows.len() as f32).sqrt();
-                for (at, row) in asked.rows.iter().enumerate().filter(|(_, row)| (low..high).contains(&row.item)) {
+                for (at, row) in
+                    asked.rows.iter().enumerate().filter(|(_, row)| (low..high).contains(&row.item))
+                {
                     let item = (row.item - low) as usize;
                     add(&mut q[item * k..(item + 1) * k], &asked.q[at * k..(at + 1) * k], 1.0, 1.0);
                     if step.implicit {
@@ -178,12 +202,14 @@ impl Trainer for Training<'_> {
 
     fn epoch(&mut self, epoch: usize, context: &FitContext) -> Result<f64> {
         let step = self.step(epoch);
-        let mut order: Vec<u32> = (0..self.train.n_users() as u32).filter(|u| !self.train.range(*u).is_empty()).collect();
+        let mut order: Vec<u32> =
+            (0..self.train.n_users() as u32).filter(|u| !self.train.range(*u).is_empty()).collect();
         order.shuffle(&mut rng(context.seed, &format!("tsvd users {epoch}")));
         let mut squares = 0.0;
         for batch in order.chunks(self.settings.batch) {
             context.go_on()?;
-            let thetas: Vec<(u32, Vec<f32>)> = batch.iter().map(|u| (*u, std::mem::take(&mut self.users[*u as usize]))).collect();
+            let thetas: Vec<(u32, Vec<f32>)> =
+                batch.iter().map(|u| (*u, std::mem::take(&mut self.users[*u as usize]))).collect();
             let visited: Vec<(u32, Vec<f32>, Asked)> = thetas
                 .into_par_iter()
                 .with_max_len(1)
@@ -204,16 +230,30 @@ impl Trainer for Training<'_> {
     }
 
     fn model(&self, train_error: f64) -> Result<Model> {
-        let trained: Vec<bool> = (0..self.train.n_users() as u32).map(|u| !self.train.range(u).is_empty()).collect();
+        let trained: Vec<bool> =
+            (0..self.train.n_users() as u32).map(|u| !self.train.range(u).is_empty()).collect();
         // b first, then p: the regression's (1, q).
         let component = |user: usize, c: usize| self.users[user][if c == 0 { BIAS } else { FACTORS + c - 1 }];
-        let population = Population::of(self.settings.factors + 1, trained, (train_error * train_error) as f32, component);
-        Ok(Model::new(self.settings.clone(), self.mean, self.bins, self.items.clone(), self.calendars.clone(), self.users.clone(), population))
+        let population =
+            Population::of(self.settings.factors + 1, trained, (train_error * train_error) as f32, component);
+        Ok(Model::new(
+            self.settings.clone(),
+            self.mean,
+            self.bins,
+            self.items.clone(),
+            self.calendars.clone(),
+            self.users.clone(),
+            population,
+        ))
     }
 
     fn state(&self) -> Result<Vec<NamedTensor>> {
         let mut state = Model::item_tensors("now.", &self.items);
-        state.push(NamedTensor::new("now.users", &[self.users.iter().map(Vec::len).sum()], self.users.concat()));
+        state.push(NamedTensor::new(
+            "now.users",
+            &[self.users.iter().map(Vec::len).sum()],
+            self.users.concat(),
+        ));
         Ok(state)
     }
 

@@ -127,7 +127,15 @@ pub(super) struct Step {
 
 /// A rating's prediction less the mean of all: the user's vector goes into `user`. `splines` are
 /// the control points' weights.
-pub(super) fn predict(theta: &[f32], layout: Layout, row: &Row, splines: &[f32], item: (f32, &[f32]), implicit: &[f32], user: &mut [f32]) -> f32 {
+pub(super) fn predict(
+    theta: &[f32],
+    layout: Layout,
+    row: &Row,
+    splines: &[f32],
+    item: (f32, &[f32]),
+    implicit: &[f32],
+    user: &mut [f32],
+) -> f32 {
     let k = layout.factors;
     let day = row.moment.slot.map(|slot| layout.day(slot as usize));
     let (p, a) = (&theta[FACTORS..FACTORS + k], &theta[layout.drift()..layout.drift() + k]);
@@ -142,7 +150,11 @@ pub(super) fn predict(theta: &[f32], layout: Layout, row: &Row, splines: &[f32],
             user.iter_mut().zip(&theta[day + 2..day + 2 + k]).for_each(|(u, d)| *u += d);
         }
     }
-    bias += theta[layout.knots()..layout.knots() + layout.knots].iter().zip(splines).map(|(b, w)| b * w).sum::<f32>();
+    bias += theta[layout.knots()..layout.knots() + layout.knots]
+        .iter()
+        .zip(splines)
+        .map(|(b, w)| b * w)
+        .sum::<f32>();
     bias + item.0 * scale + dot(user, item.1)
 }
 
@@ -177,9 +189,16 @@ pub(super) fn pass(
 ) -> Asked {
     let k = layout.factors;
     let first = implicit.clone();
-    let mut asked = Asked { squares: 0.0, q: vec![0.0; rows.len() * k], biases: vec![[0.0; 2]; rows.len()], implicit: Vec::new(), rows };
+    let mut asked = Asked {
+        squares: 0.0,
+        q: vec![0.0; rows.len() * k],
+        biases: vec![[0.0; 2]; rows.len()],
+        implicit: Vec::new(),
+        rows,
+    };
     let mut user = vec![0.0_f32; k];
-    let (keep, time_keep) = (1.0 - step.rate * step.regularization, 1.0 - step.time_rate * step.time_regularization);
+    let (keep, time_keep) =
+        (1.0 - step.rate * step.regularization, 1.0 - step.time_rate * step.time_regularization);
     for at in order {
         let at = *at as usize;
         let row = &asked.rows[at];
@@ -197,7 +216,8 @@ pub(super) fn pass(
             *out = pull * user - step.rate * step.regularization * q;
         }
         let bias_step = |value: f32, by: f32| step.rate * (error * by - step.bias_regularization * value);
-        let time_step = |value: f32, by: f32| step.time_rate * (error * by - step.time_regularization * value);
+        let time_step =
+            |value: f32, by: f32| step.time_rate * (error * by - step.time_regularization * value);
         let bin_step = if step.bins { time_step(items.bin_bias[bin], scale) } else { 0.0 };
         asked.biases[at] = [bias_step(items.bias[row.item as usize], scale), bin_step];
 

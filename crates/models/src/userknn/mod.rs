@@ -11,9 +11,9 @@
 //! `k = shrinkage`. A user without rows is answered by the items' popularity, far below any score.
 
 use crate::error::within;
-use crate::ranking::{Scorer, begin, by_item, distinct, require_rows};
+use crate::ranking::{RowScorer, begin, by_item, distinct, require_rows};
 use crate::tensors::{NamedTensor, Tensors};
-use crate::{FitContext, Fitted, ModelSettings, Recommender, Result, Trained};
+use crate::{Algorithm, BoxedModel, FitContext, Fitted, ModelSettings, Result};
 use foretaste_data::{Histories, History};
 
 const NAME: &str = "user-knn";
@@ -34,14 +34,26 @@ impl Default for Settings {
     }
 }
 
-impl Settings {
-    /// Checks ranges.
-    ///
-    /// # Errors
-    /// [`crate::ModelError::Setting`] naming the setting and its range.
-    pub fn check(&self) -> Result<()> {
+impl Algorithm for Settings {
+    const NAME: &'static str = NAME;
+    const TITLE: &'static str = "User-kNN";
+    const SEARCH_SPACE: &'static str = include_str!("search.toml");
+
+    fn check(&self) -> Result<()> {
         within(NAME, "neighbours", self.neighbours, 1, 10_000_000)?;
         within(NAME, "shrinkage", self.shrinkage, 0.0, 1e6)
+    }
+
+    fn fit(&self, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Result<Fitted> {
+        fit(self, train, validation, context)
+    }
+
+    fn restore(&self, tensors: &Tensors) -> Result<BoxedModel> {
+        Ok(Box::new(Model::restore(self.clone(), tensors)?))
+    }
+
+    fn predicts_ratings(&self) -> bool {
+        false
     }
 }
 
@@ -67,7 +79,11 @@ pub fn fit(settings: &Settings, train: &Histories, _: Option<&Histories>, _: &Fi
         items.extend(distinct(train.user(user).items));
         user_offsets.push(items.len());
     }
-    Ok(Fitted { model: Box::new(Model::new(settings.clone(), user_offsets, items, train.n_items())), curve: Vec::new(), best_epoch: 0 })
+    Ok(Fitted {
+        model: Box::new(Model::new(settings.clone(), user_offsets, items, train.n_items())),
+        curve: Vec::new(),
+        best_epoch: 0,
+    })
 }
 
 impl Model {
@@ -93,18 +109,40 @@ impl Model {
     }
 }
 
-impl Scorer for Model {
+impl RowScorer for Model {
+    fn settings(&self) -> ModelSettings {
+        self.settings.clone().into()
+    }
+
+    fn parameters(&self) -> usize {
+        self.items.len()
+    }
+
+    fn tensors(&self) -> Vec<NamedTensor> {
+        vec![
+            NamedTensor::integers("n_items", std::iter::once(self.n_items() as i64)),
+            NamedTensor::integers("user_offsets", self.user_offsets.iter().map(|o| *o as i64)),
+            NamedTensor::integers("items", self.items.iter().map(|i| i64::from(*i))),
+        ]
+    }
+
     fn score(&self, user: u32, known: History<'_>, _: i64, out: &mut [f32]) {
-        begin(out, self.item_offsets.windows(2).map(|span| (span[1] - span[0]) as f32 / self.users.len() as f32));
+        begin(
+            out,
+            self.item_offsets.windows(2).map(|span| (span[1] - span[0]) as f32 / self.users.len() as f32),
+        );
         let mut own = distinct(known.items);
         own.retain(|item| (*item as usize) < self.n_items());
         let mut shared = vec![0_u32; self.user_offsets.len() - 1];
         for item in &own {
-            self.users[self.item_offsets[*item as usize]..self.item_offsets[*item as usize + 1]].iter().for_each(|user| shared[*user as usize] += 1);
+            self.users[self.item_offsets[*item as usize]..self.item_offsets[*item as usize + 1]]
+                .iter()
+                .for_each(|user| shared[*user as usize] += 1);
         }
         let k = self.settings.shrinkage;
         let similar = |(other, shared): (usize, &u32)| {
-            let similarity = *shared as f32 / ((own.len() as f32 + k) * (self.length(other) as f32 + k)).sqrt();
+            let similarity =
+                *shared as f32 / ((own.len() as f32 + k) * (self.length(other) as f32 + k)).sqrt();
             (*shared > 0 && other as u32 != user).then_some((other as u32, similarity))
         };
         let mut neighbours: Vec<(u32, f32)> = shared.iter().enumerate().filter_map(similar).collect();
@@ -126,28 +164,6 @@ impl Scorer for Model {
     }
 }
 
-impl Trained for Model {
-    fn settings(&self) -> ModelSettings {
-        ModelSettings::UserKnn(self.settings.clone())
-    }
-
-    fn parameters(&self) -> usize {
-        self.items.len()
-    }
-
-    fn tensors(&self) -> Vec<NamedTensor> {
-        vec![
-            NamedTensor::integers("n_items", std::iter::once(self.n_items() as i64)),
-            NamedTensor::integers("user_offsets", self.user_offsets.iter().map(|o| *o as i64)),
-            NamedTensor::integers("items", self.items.iter().map(|i| i64::from(*i))),
-        ]
-    }
-
-    fn as_recommender(&self) -> Option<&dyn Recommender> {
-        Some(self)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,17 +172,23 @@ mod tests {
     #[test]
     fn scores_by_hand() {
         // Users: {0, 1}, {0, 1, 2}, {1, 3}, {4}.
-        let train = Histories::new(vec![0, 3, 6, 8, 9], vec![0, 1, 1, 0, 1, 2, 1, 3, 4], vec![1.0; 9], vec![0; 9], 5);
+        let train =
+            Histories::new(vec![0, 3, 6, 8, 9], vec![0, 1, 1, 0, 1, 2, 1, 3, 4], vec![1.0; 9], vec![0; 9], 5);
         let score = |neighbours: usize| {
             let settings = Settings { neighbours, shrinkage: 0.0 };
             let model = fit(&settings, &train, None, &FitContext::new(0, &Device::flex())).unwrap().model;
             let mut out = vec![0.0; 5];
-            model.rank(0, train.user(0)).scores(0, &mut out);
+            model.scores(&model.start(0, train.user(0)), 0, &mut out);
             out
         };
         let (near, far) = (2.0 / 6.0_f32.sqrt(), 0.5);
         let both = score(10);
-        assert!((both[2] - near).abs() < 1e-5 && (both[3] - far).abs() < 1e-5 && (both[1] - near - far).abs() < 1e-5, "{both:?}");
+        assert!(
+            (both[2] - near).abs() < 1e-5
+                && (both[3] - far).abs() < 1e-5
+                && (both[1] - near - far).abs() < 1e-5,
+            "{both:?}"
+        );
         assert!(both[4] > 0.0 && both[4] < 1e-5);
         assert!(score(1)[3] < 1e-5, "the nearest alone");
     }

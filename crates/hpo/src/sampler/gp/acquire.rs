@@ -49,7 +49,8 @@ pub(super) fn best(
     ranked.sort_by(|a, b| values[*b].total_cmp(&values[*a]));
 
     let fits = |raw: &[f64]| !tried.holds(&space.snapped(raw)) && feasible(raw);
-    let mut found: Option<(f64, Vec<f64>)> = ranked.iter().find(|i| fits(&raw[**i])).map(|i| (values[*i], snapped[*i].clone()));
+    let mut found: Option<(f64, Vec<f64>)> =
+        ranked.iter().find(|i| fits(&raw[**i])).map(|i| (values[*i], snapped[*i].clone()));
     for start in ranked.into_iter().take(CLIMBED) {
         let mut candidate = raw[start].clone();
         for _ in 0..2 {
@@ -68,7 +69,13 @@ pub(super) fn best(
 }
 
 /// A point near `point`: this share of the coordinates moved, by this width.
-pub(super) fn neighbour(space: &Space, point: &[f64], width: f64, share: f64, rng: &mut ChaCha8Rng) -> Vec<f64> {
+pub(super) fn neighbour(
+    space: &Space,
+    point: &[f64],
+    width: f64,
+    share: f64,
+    rng: &mut ChaCha8Rng,
+) -> Vec<f64> {
     let mut moved: Vec<f64> = point.iter().map(|x| if x.is_nan() { rng.random() } else { *x }).collect();
     for (index, parameter) in space.parameters().iter().enumerate() {
         if rng.random::<f64>() > share {
@@ -93,7 +100,9 @@ fn climb(space: &Space, features: &Features, surrogate: &Surrogate, candidate: &
         .parameters()
         .iter()
         .enumerate()
-        .filter(|(index, parameter)| !point[*index].is_nan() && parameter.domain.cells().is_none_or(|cells| cells > FEW))
+        .filter(|(index, parameter)| {
+            !point[*index].is_nan() && parameter.domain.cells().is_none_or(|cells| cells > FEW)
+        })
         .filter_map(|(index, _)| Some((index, features.number_column(index)?)))
         .collect();
     if movable.is_empty() {
@@ -118,10 +127,18 @@ fn climb(space: &Space, features: &Features, surrogate: &Surrogate, candidate: &
 }
 
 /// Tries every value of the settings that have few; answers whether one was better.
-fn sweep(space: &Space, features: &Features, surrogate: &Surrogate, candidate: &mut [f64], fits: &dyn Fn(&[f64]) -> bool) -> bool {
+fn sweep(
+    space: &Space,
+    features: &Features,
+    surrogate: &Surrogate,
+    candidate: &mut [f64],
+    fits: &dyn Fn(&[f64]) -> bool,
+) -> bool {
     let mut better = false;
     for (index, parameter) in space.parameters().iter().enumerate() {
-        if !parameter.domain.cells().is_some_and(|cells| (2..=FEW).contains(&cells)) || space.snapped(candidate)[index].is_nan() {
+        if !parameter.domain.cells().is_some_and(|cells| (2..=FEW).contains(&cells))
+            || space.snapped(candidate)[index].is_nan()
+        {
             continue;
         }
         let with = |place: f64| {
@@ -131,13 +148,19 @@ fn sweep(space: &Space, features: &Features, surrogate: &Surrogate, candidate: &
         };
         let mut tries: Vec<Vec<f64>> = parameter.domain.places().into_iter().map(with).collect();
         tries.retain(|other| fits(other));
-        let embedded: Vec<f64> = tries.iter().flat_map(|other| features.embed(&space.snapped(other))).collect();
+        let embedded: Vec<f64> =
+            tries.iter().flat_map(|other| features.embed(&space.snapped(other))).collect();
         if embedded.is_empty() {
             continue;
         }
         let values = surrogate.log_improvements(&embedded);
         let most = (0..values.len()).max_by(|a, b| values[*a].total_cmp(&values[*b])).unwrap_or(0);
-        if space.snapped(&tries[most]).iter().zip(space.snapped(candidate)).any(|(a, b)| a.total_cmp(&b).is_ne()) {
+        if space
+            .snapped(&tries[most])
+            .iter()
+            .zip(space.snapped(candidate))
+            .any(|(a, b)| a.total_cmp(&b).is_ne())
+        {
             candidate.copy_from_slice(&tries[most]);
             better = true;
         }

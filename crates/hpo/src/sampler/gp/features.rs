@@ -24,7 +24,9 @@ impl Features {
         let mut columns = Vec::new();
         for (index, parameter) in space.parameters().iter().enumerate() {
             match parameter.domain.cells().filter(|_| parameter.domain.is_categorical()) {
-                Some(choices) => columns.extend((0..choices).map(|choice| (index, Column::Choice(choice, choices)))),
+                Some(choices) => {
+                    columns.extend((0..choices).map(|choice| (index, Column::Choice(choice, choices))))
+                }
                 None => columns.push((index, Column::Number)),
             }
             if !parameter.when.is_empty() {
@@ -66,7 +68,11 @@ impl Features {
                     0.5
                 }
             }
-            (x, Column::Choice(choice, choices)) if !x.is_nan() && (x * *choices as f64) as usize == *choice => std::f64::consts::FRAC_1_SQRT_2,
+            (x, Column::Choice(choice, choices))
+                if !x.is_nan() && (x * *choices as f64) as usize == *choice =>
+            {
+                std::f64::consts::FRAC_1_SQRT_2
+            }
             _ => 0.0,
         };
         self.columns.iter().map(value).collect()

@@ -49,8 +49,14 @@ impl Sampler for GaussianProcess {
         if losses.len() < startup {
             let number = history.trials.len();
             // A person asks for what is known to be good: every other trial stands near the best so far.
-            let best = losses.iter().min_by(|a, b| a.1.total_cmp(&b.1)).filter(|_| number % 2 == 1 && history.trials.iter().any(|t| t.enqueued));
-            let raw = best.map_or_else(|| sobol::point(number, space.len(), history.seed), |(best, _)| acquire::neighbour(space, best, NEAR, 0.5, rng));
+            let best = losses
+                .iter()
+                .min_by(|a, b| a.1.total_cmp(&b.1))
+                .filter(|_| number % 2 == 1 && history.trials.iter().any(|t| t.enqueued));
+            let raw = best.map_or_else(
+                || sobol::point(number, space.len(), history.seed),
+                |(best, _)| acquire::neighbour(space, best, NEAR, 0.5, rng),
+            );
             let point = space.snapped(&raw);
             let fits = space.feasible(&space.decode(&point)) && !tried.holds(&point);
             let point = if fits { point } else { fresh_draw(space, &tried, rng)? };
@@ -66,7 +72,12 @@ impl Sampler for GaussianProcess {
         let (points, losses): (Vec<&[f64]>, Vec<f64>) = losses.into_iter().unzip();
         let targets = warp::normal(&losses);
         // Any worker finds the parameters that the last proposal came to.
-        let before = history.trials.iter().rev().map(|t| t.note.as_slice()).find(|note| note.len() == features.parameters() + 2);
+        let before = history
+            .trials
+            .iter()
+            .rev()
+            .map(|t| t.note.as_slice())
+            .find(|note| note.len() == features.parameters() + 2);
         let surrogate = Surrogate::fit(&features, &points, &targets, before);
         let note = surrogate.parameters().to_vec();
         let surrogate = surrogate.believing(&features, &history.pending());

@@ -62,7 +62,9 @@ impl Surrogate {
         let training = Training { targets, distances, n };
         let low: Vec<f64> = (0..settings).map(|_| LENGTH.0).chain([AMPLITUDE.0, NOISE.0]).collect();
         let high: Vec<f64> = (0..settings).map(|_| LENGTH.1).chain([AMPLITUDE.1, NOISE.1]).collect();
-        let start = |length: f64, noise: f64| (0..settings).map(|_| length.ln()).chain([0.0, noise.ln()]).collect::<Vec<f64>>();
+        let start = |length: f64, noise: f64| {
+            (0..settings).map(|_| length.ln()).chain([0.0, noise.ln()]).collect::<Vec<f64>>()
+        };
         let mut starts: Vec<Vec<f64>> = before.map(<[f64]>::to_vec).into_iter().collect();
         // Where much is known, the last parameters are near; now and then all starts are tried again.
         if starts.is_empty() || n < 80 || n.is_multiple_of(16) {
@@ -71,8 +73,18 @@ impl Surrogate {
         let iterations = if n < 80 { 60 } else { 20 };
         let mut best = (f64::INFINITY, starts[0].clone());
         for mut candidate in starts {
-            candidate.iter_mut().zip(low.iter().zip(&high)).for_each(|(c, (low, high))| *c = c.clamp(*low, *high));
-            let value = lbfgs::minimize(|p, g| training.negative_log_posterior(p, g), &mut candidate, &low, &high, iterations, 1e-5);
+            candidate
+                .iter_mut()
+                .zip(low.iter().zip(&high))
+                .for_each(|(c, (low, high))| *c = c.clamp(*low, *high));
+            let value = lbfgs::minimize(
+                |p, g| training.negative_log_posterior(p, g),
+                &mut candidate,
+                &low,
+                &high,
+                iterations,
+                1e-5,
+            );
             if value < best.0 {
                 best = (value, candidate);
             }
@@ -86,7 +98,9 @@ impl Surrogate {
         let weights: Vec<f64> = owners.iter().map(|owner| (-2.0 * parameters[*owner]).exp()).collect();
         let amplitude = parameters[settings].exp();
         let width = owners.len();
-        let distance = |i: usize, j: usize| squared(&x[i * width..(i + 1) * width], &x[j * width..(j + 1) * width], &weights);
+        let distance = |i: usize, j: usize| {
+            squared(&x[i * width..(i + 1) * width], &x[j * width..(j + 1) * width], &weights)
+        };
         let inverse = loop {
             let noise = parameters[settings + 1].exp();
             let mut k = Mat::from_fn(n, n, |i, j| match i.cmp(&j) {
@@ -131,7 +145,10 @@ impl Surrogate {
 
     fn kernel(&self, x: &[f64]) -> Vec<f64> {
         let width = self.weights.len();
-        self.x.chunks_exact(width).map(|other| self.amplitude * matern(squared(x, other, &self.weights))).collect()
+        self.x
+            .chunks_exact(width)
+            .map(|other| self.amplitude * matern(squared(x, other, &self.weights)))
+            .collect()
     }
 
     /// Mean and variance of the loss, without noise, at an embedded point.
@@ -149,7 +166,14 @@ impl Surrogate {
         let kernels: Vec<Vec<f64>> = points.chunks_exact(width).map(|x| self.kernel(x)).collect();
         let k = Mat::from_fn(n, m, |i, j| kernels[j][i]);
         let mut product = Mat::zeros(n, m);
-        faer::linalg::matmul::matmul(product.as_mut(), faer::Accum::Replace, self.inverse.as_ref(), k.as_ref(), 1.0, Par::Seq);
+        faer::linalg::matmul::matmul(
+            product.as_mut(),
+            faer::Accum::Replace,
+            self.inverse.as_ref(),
+            k.as_ref(),
+            1.0,
+            Par::Seq,
+        );
         let value = |(j, k): (usize, &Vec<f64>)| {
             let variance = (self.amplitude - dot(k, column(&product, j))).max(1e-12 * self.amplitude);
             self.improvement(dot(k, &self.alpha), variance)
@@ -179,7 +203,10 @@ impl Surrogate {
             let other = &self.x[i * width..(i + 1) * width];
             let r2 = squared(x, other, &self.weights);
             // dk / dx = 2 w (x - x') dk / d(r^2), and dv = -2 (K^-1 k) dk.
-            let share = 2.0 * self.amplitude * matern_slope(r2) * (by_mean * self.alpha[i] - 2.0 * by_variance * solved[i]);
+            let share = 2.0
+                * self.amplitude
+                * matern_slope(r2)
+                * (by_mean * self.alpha[i] - 2.0 * by_variance * solved[i]);
             for c in 0..width {
                 gradient[c] += share * self.weights[c] * (x[c] - other[c]);
             }
@@ -256,10 +283,18 @@ impl Training<'_> {
 /// it is not positive.
 fn inverted(k: &mut Mat<f64>) -> Option<(f64, Mat<f64>)> {
     let n = k.nrows();
-    let scratch = factor::cholesky_in_place_scratch::<f64>(n, Par::Seq, Spec::default()).or(inverse::inverse_scratch::<f64>(n, Par::Seq));
+    let scratch = factor::cholesky_in_place_scratch::<f64>(n, Par::Seq, Spec::default())
+        .or(inverse::inverse_scratch::<f64>(n, Par::Seq));
     let mut buffer = MemBuffer::new(scratch);
     let stack = MemStack::new(&mut buffer);
-    factor::cholesky_in_place(k.as_mut(), factor::LltRegularization::default(), Par::Seq, stack, Spec::default()).ok()?;
+    factor::cholesky_in_place(
+        k.as_mut(),
+        factor::LltRegularization::default(),
+        Par::Seq,
+        stack,
+        Spec::default(),
+    )
+    .ok()?;
     let half = (0..n).map(|i| k[(i, i)].ln()).sum();
     let mut out = Mat::zeros(n, n);
     inverse::inverse(out.as_mut(), k.as_ref(), Par::Seq, stack);
@@ -315,8 +350,12 @@ mod tests {
             .unwrap();
         let mut rng = test_rng(5);
         let points: Vec<Vec<f64>> = (0..24).map(|_| space.draw(&mut rng).unwrap()).collect();
-        let targets =
-            super::super::warp::normal(&points.iter().map(|p| (3.0 * p[0]).sin() + p[1] + if p[2].is_nan() { 0.0 } else { p[2] }).collect::<Vec<f64>>());
+        let targets = super::super::warp::normal(
+            &points
+                .iter()
+                .map(|p| (3.0 * p[0]).sin() + p[1] + if p[2].is_nan() { 0.0 } else { p[2] })
+                .collect::<Vec<f64>>(),
+        );
         (space, points, targets)
     }
 
@@ -339,7 +378,11 @@ mod tests {
                 surrogate.log_improvements(&moved)[0]
             };
             let numeric = (at(1e-6) - at(-1e-6)) / 2e-6;
-            assert!((numeric - gradient[c]).abs() < 1e-3 * gradient[c].abs().max(1.0), "{c}: {numeric} {}", gradient[c]);
+            assert!(
+                (numeric - gradient[c]).abs() < 1e-3 * gradient[c].abs().max(1.0),
+                "{c}: {numeric} {}",
+                gradient[c]
+            );
         }
         let (n, settings) = (points.len(), 3);
         let mut distances = vec![vec![0.0; n * (n - 1) / 2]; settings];
@@ -347,7 +390,10 @@ mod tests {
         for i in 1..n {
             for j in 0..i {
                 let (a, b) = (features.embed(points[i]), features.embed(points[j]));
-                owners.iter().enumerate().for_each(|(c, owner)| distances[*owner][pair] += (a[c] - b[c]).powi(2));
+                owners
+                    .iter()
+                    .enumerate()
+                    .for_each(|(c, owner)| distances[*owner][pair] += (a[c] - b[c]).powi(2));
                 pair += 1;
             }
         }
@@ -362,7 +408,11 @@ mod tests {
                 training.negative_log_posterior(&moved, &mut [0.0; 5])
             };
             let numeric = (at(1e-5) - at(-1e-5)) / 2e-5;
-            assert!((numeric - gradient[p]).abs() < 1e-5 * gradient[p].abs().max(1.0), "{p}: {numeric} {}", gradient[p]);
+            assert!(
+                (numeric - gradient[p]).abs() < 1e-5 * gradient[p].abs().max(1.0),
+                "{p}: {numeric} {}",
+                gradient[p]
+            );
         }
     }
 
@@ -370,7 +420,12 @@ mod tests {
     fn prediction_is_that_of_the_closed_form_for_two_points() {
         let space: Space = "a = { type = \"float\", low = 0.0, high = 1.0 }".parse().unwrap();
         let features = Features::new(&space);
-        let surrogate = Surrogate::with(vec![0.2, 0.7], &features.owners().collect::<Vec<_>>(), vec![1.0, -1.0], vec![0.5_f64.ln(), 0.0, 0.1_f64.ln()]);
+        let surrogate = Surrogate::with(
+            vec![0.2, 0.7],
+            &features.owners().collect::<Vec<_>>(),
+            vec![1.0, -1.0],
+            vec![0.5_f64.ln(), 0.0, 0.1_f64.ln()],
+        );
         // By hand: k12 = m(0.5 / 0.5), K = [[1.1, k12], [k12, 1.1]], k(0.4) = (m(0.4), m(0.6)) in units of length.
         let m = |r: f64| (1.0 + ROOT5 * r + 5.0 * r * r / 3.0) * (-ROOT5 * r).exp();
         let (k12, ka, kb) = (m(1.0), m(0.4), m(0.6));

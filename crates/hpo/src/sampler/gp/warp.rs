@@ -15,7 +15,10 @@ pub(super) fn normal(losses: &[f64]) -> Vec<f64> {
         -0.5 * n * variance.max(1e-300).ln() + slope
     };
     let powers = (0..=30).map(|step| 1.0 - 0.1 * f64::from(step));
-    let best = powers.map(|power| (likelihood(power), power)).max_by(|a, b| a.0.total_cmp(&b.0)).map_or(1.0, |(_, power)| power);
+    let best = powers
+        .map(|power| (likelihood(power), power))
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map_or(1.0, |(_, power)| power);
     standardized(&standard.iter().map(|y| yeo_johnson(*y, best)).collect::<Vec<f64>>())
 }
 

@@ -28,13 +28,19 @@ fn gradient_and_curvature_equal_finite_differences() {
     let (gradient, negative) = cuts.curvature(&cuts.likelihood(&levels, &scores));
     let step = 1e-5;
     for j in 0..3 {
-        let moved = |by: f64| free.iter().enumerate().map(|(k, f)| if k == j { f + by } else { *f }).collect::<Vec<_>>();
+        let moved = |by: f64| {
+            free.iter().enumerate().map(|(k, f)| if k == j { f + by } else { *f }).collect::<Vec<_>>()
+        };
         let slope = (value_at(&moved(step)) - value_at(&moved(-step))) / (2.0 * step);
         assert!((slope - gradient[j]).abs() < 1e-3 * (1.0 + slope.abs()), "{j}: {slope} {}", gradient[j]);
         let (up, down) = (gradient_at(&moved(step)), gradient_at(&moved(-step)));
         for i in 0..3 {
             let bend = -(up[i] - down[i]) / (2.0 * step);
-            assert!((bend - negative[i][j]).abs() < 1e-3 * (1.0 + bend.abs()), "{i} {j}: {bend} {}", negative[i][j]);
+            assert!(
+                (bend - negative[i][j]).abs() < 1e-3 * (1.0 + bend.abs()),
+                "{i} {j}: {bend} {}",
+                negative[i][j]
+            );
         }
     }
 }
@@ -59,7 +65,17 @@ fn cutpoints_are_found_again() {
 fn truncated_variates_have_their_mean() {
     let mut random = rng(2, "truncated");
     let inf = f64::INFINITY;
-    for (a, b) in [(-inf, -1.5), (-inf, 0.3), (-0.4, 0.7), (0.2, 5.0), (1.0, 1.4), (2.5, inf), (-6.0, -3.0), (-1.0, inf), (3.0, 3.2)] {
+    for (a, b) in [
+        (-inf, -1.5),
+        (-inf, 0.3),
+        (-0.4, 0.7),
+        (0.2, 5.0),
+        (1.0, 1.4),
+        (2.5, inf),
+        (-6.0, -3.0),
+        (-1.0, inf),
+        (3.0, 3.2),
+    ] {
         let n = 20_000;
         let mut sum = 0.0;
         for _ in 0..n {

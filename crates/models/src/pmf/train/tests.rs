@@ -3,7 +3,9 @@ use super::*;
 fn loss(p: &[f64], q: &[f64], bu: f64, bi: f64, value: f64, lambda: f64, bias_lambda: f64) -> f64 {
     let product: f64 = p.iter().zip(q).map(|(a, b)| a * b).sum();
     let squares = |v: &[f64]| v.iter().map(|x| x * x).sum::<f64>();
-    0.5 * (value - bu - bi - product).powi(2) + 0.5 * lambda * (squares(p) + squares(q)) + 0.5 * bias_lambda * (bu * bu + bi * bi)
+    0.5 * (value - bu - bi - product).powi(2)
+        + 0.5 * lambda * (squares(p) + squares(q))
+        + 0.5 * bias_lambda * (bu * bu + bi * bi)
 }
 
 /// One update moves along minus the gradient of a rating's loss, found by central differences.
@@ -17,7 +19,9 @@ fn an_update_is_a_gradient_step() {
     let before: Vec<f64> = p.iter().chain(&q).chain([&bu, &bi]).map(|v| f64::from(*v)).collect();
     update(&mut p, &mut q, &mut bu, &mut bi, value, &step);
     let after: Vec<f64> = p.iter().chain(&q).chain([&bu, &bi]).map(|v| f64::from(*v)).collect();
-    let at = |v: &[f64]| loss(&v[..16], &v[16..32], v[32], v[33], f64::from(value), f64::from(lambda), f64::from(bias_lambda));
+    let at = |v: &[f64]| {
+        loss(&v[..16], &v[16..32], v[32], v[33], f64::from(value), f64::from(lambda), f64::from(bias_lambda))
+    };
     for i in 0..before.len() {
         let (mut up, mut down) = (before.clone(), before.clone());
         up[i] += 1e-5;
@@ -32,10 +36,13 @@ fn an_update_is_a_gradient_step() {
 /// odd numbers of lanes.
 #[test]
 fn processors_agree() {
-    let ratings: Vec<Rating> = (0..200).map(|n| Rating { user: n % 7, item: (n * 5) % 11, value: (n % 5) as f32 - 2.0 }).collect();
+    let ratings: Vec<Rating> =
+        (0..200).map(|n| Rating { user: n % 7, item: (n * 5) % 11, value: (n % 5) as f32 - 2.0 }).collect();
     let step = Step { rate: 0.02, keep: 0.999, bias_rate: 0.02, bias_keep: 0.99 };
     for stride in [8, 16, 24, 32, 64, 104, 128] {
-        let fresh = |rows: usize| -> Vec<f32> { (0..rows * stride).map(|i| ((i * 37 % 101) as f32 - 50.0) / 500.0).collect() };
+        let fresh = |rows: usize| -> Vec<f32> {
+            (0..rows * stride).map(|i| ((i * 37 % 101) as f32 - 50.0) / 500.0).collect()
+        };
         let (mut p, mut q, mut bu, mut bi) = (fresh(7), fresh(11), vec![0.0; 7], vec![0.0; 11]);
         let squares = sweep(&ratings, (&mut p, &mut bu), (&mut q, &mut bi), stride, &step);
         let (mut p2, mut q2, mut bu2, mut bi2) = (fresh(7), fresh(11), vec![0.0; 7], vec![0.0; 11]);
@@ -66,7 +73,13 @@ fn the_grid_holds_every_rating_once() {
     let (users, items) = (13_u32, 29_u32);
     let offsets: Vec<usize> = (0..=users as usize).map(|u| u * 10).collect();
     let item_of: Vec<u32> = (0..130).map(|i| (i * 7) % items).collect();
-    let train = Histories::new(offsets, item_of.clone(), (0..130).map(|i| i as f32).collect::<Vec<_>>(), vec![0; 130], items as usize);
+    let train = Histories::new(
+        offsets,
+        item_of.clone(),
+        (0..130).map(|i| i as f32).collect::<Vec<_>>(),
+        vec![0; 130],
+        items as usize,
+    );
     let settings = Settings { blocks: 4, factors: 3, ..Settings::default() };
     let grid = Grid::new(&settings, &train, 0.0, 5);
     let mut seen: Vec<(u32, u32, i64)> = Vec::new();
@@ -78,7 +91,8 @@ fn the_grid_holds_every_rating_once() {
         }
     }
     seen.sort_unstable();
-    let mut expected: Vec<(u32, u32, i64)> = (0..130).map(|i| (i as u32 / 10, item_of[i], i as i64)).collect();
+    let mut expected: Vec<(u32, u32, i64)> =
+        (0..130).map(|i| (i as u32 / 10, item_of[i], i as i64)).collect();
     expected.sort_unstable();
     assert_eq!(seen, expected);
 }

@@ -1,0 +1,89 @@
+//! What may be learned from.
+
+use crate::{Candidate, Metric};
+use foretaste_data::{Attributes, Histories};
+use foretaste_models::{Device, FitContext, Fitted, ModelSettings, Progress, Result};
+use std::path::Path;
+
+/// Rows that train and rows that judge, with all that is known beside them. Test rows are not among them, so that
+/// nothing here can reach one.
+pub struct SelectionData<'a> {
+    /// Rows that train candidates.
+    pub train: Histories,
+    /// Rows that judge them; they train the winner, too.
+    pub validation: Histories,
+    /// Smallest and largest rating, to which predictions are clipped; none leaves them as they are.
+    pub scale: Option<(f32, f32)>,
+    /// What is known of users.
+    pub user_attributes: Option<&'a Attributes>,
+    /// What is known of items.
+    pub item_attributes: Option<&'a Attributes>,
+    /// Where layers are computed.
+    pub device: &'a Device,
+}
+
+impl SelectionData<'_> {
+    /// Trains on the training rows and chooses the epoch on the judging ones.
+    ///
+    /// # Errors
+    /// What training meets.
+    pub fn fit(
+        &self,
+        settings: &ModelSettings,
+        seed: u64,
+        progress: &dyn Progress,
+        checkpoint: Option<&Path>,
+    ) -> Result<Fitted> {
+        let membership = settings.is_transductive().then(|| self.validation.membership());
+        let context =
+            FitContext { membership: membership.as_ref(), ..self.context(seed, progress, checkpoint) };
+        settings.fit(&self.train, Some(&self.validation), &context)
+    }
+
+    /// What training needs besides settings and rows.
+    #[must_use]
+    pub fn context<'b>(
+        &'b self,
+        seed: u64,
+        progress: &'b dyn Progress,
+        checkpoint: Option<&'b Path>,
+    ) -> FitContext<'b> {
+        FitContext {
+            progress,
+            checkpoint,
+            user_attributes: self.user_attributes,
+            item_attributes: self.item_attributes,
+            ..FitContext::new(seed, self.device)
+        }
+    }
+
+    /// What a study over these rows is about, as a hash: the rows, the metric and its reading, and the settings that are not
+    /// searched. Two searches that differ in one of them must not be taken for one.
+    #[must_use]
+    pub fn task(&self, metric: &Metric, candidate: &Candidate) -> String {
+        let mut hash = 0_u64;
+        let mut take = |bytes: &[u8]| {
+            hash = bytes.iter().fold(hash, |hash, byte| {
+                (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3).rotate_left(7)
+            })
+        };
+        self.train.feed(&mut take);
+        self.validation.feed(&mut take);
+        take(
+            format!("{} {:?} {:?} {}", metric.name, metric.reading, self.scale, candidate.settings.to_toml())
+                .as_bytes(),
+        );
+        format!("{hash:016x}")
+    }
+
+    /// The rows of the first `share` of users in a seeded order, training and judging ones: a smaller task of the same
+    /// kind. Indices stay.
+    #[must_use]
+    pub fn sampled(&self, share: f64, seed: u64) -> Self {
+        let keep = |user: u32, _: usize| {
+            (foretaste_data::stream_seed(seed, &format!("user {user}")) >> 11) as f64 / ((1_u64 << 53) as f64)
+                < share
+        };
+        Self { train: self.train.of_rows(keep), validation: self.validation.of_rows(keep), ..*self }
+    }
+}

@@ -1,0 +1,86 @@
+//! The program's commands: raw arguments in, validated ones on.
+
+mod automl;
+mod convert;
+mod fetch;
+mod recommend;
+mod reproduce;
+mod search;
+mod simulate;
+mod tune;
+mod tuned;
+
+use crate::arguments::{Cli, Command, Reading};
+use crate::{CliError, Result};
+use foretaste_data::{ColumnMapping, ReadOptions, TimeUnit};
+
+/// Runs one command.
+///
+/// # Errors
+/// Whatever the command meets.
+pub fn run(cli: Cli) -> Result<()> {
+    match cli.command {
+        Command::Reproduce(arguments) => reproduce::run(&arguments),
+        Command::Recommend(arguments) => recommend::run(&arguments),
+        Command::Automl(arguments) => automl::run(&arguments),
+        Command::Tune(arguments) => tune::run(&arguments),
+        Command::Import(arguments) => convert::import(&arguments),
+        Command::Sessions(arguments) => convert::sessions(&arguments),
+        Command::Simulate(arguments) => simulate::run(&arguments),
+        Command::Fetch(arguments) => fetch::run(&arguments),
+        Command::Datasets => {
+            fetch::list();
+            Ok(())
+        }
+    }
+}
+
+/// Sets the number of threads of everything that computes.
+fn use_threads(threads: Option<usize>) -> Result<()> {
+    let Some(threads) = threads else { return Ok(()) };
+    if threads == 0 {
+        return Err(CliError::Usage("--threads 0: at least one thread is needed".into()));
+    }
+    // Fails only where the pool was built already, as in tests that run several commands.
+    let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+    Ok(())
+}
+
+impl Reading {
+    /// Validated reader options.
+    ///
+    /// # Errors
+    /// [`CliError::Usage`] for an unknown format or a malformed scale.
+    pub fn options(&self) -> Result<ReadOptions> {
+        let scale = self.scale.as_ref().map(|text| {
+            let ends = text.split_once(',').and_then(|(low, high)| {
+                Some((low.trim().parse::<f32>().ok()?, high.trim().parse::<f32>().ok()?))
+            });
+            ends.filter(|(low, high)| low < high).ok_or_else(|| {
+                CliError::Usage(format!(
+                    "--scale {text}: write the smallest and the largest rating, for example 1,5"
+                ))
+            })
+        });
+        Ok(ReadOptions {
+            format: self.format.as_deref().map(str::parse).transpose().map_err(CliError::Usage)?,
+            columns: ColumnMapping {
+                user: self.user_column.clone(),
+                item: self.item_column.clone(),
+                timestamp: self.time_column.clone(),
+                value: self.value_column.clone(),
+                event_type: self.event_column.clone(),
+            },
+            delimiter: self.delimiter.clone(),
+            time_unit: match self.time_unit.as_str() {
+                "ms" => TimeUnit::Ms,
+                "us" => TimeUnit::Us,
+                _ => TimeUnit::S,
+            },
+            scale: scale.transpose()?,
+            skip_bad_rows: self.skip_bad_rows,
+            rejects: self.rejects.clone(),
+            now: None,
+        })
+    }
+}

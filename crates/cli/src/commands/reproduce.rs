@@ -1,0 +1,364 @@
+//! `reproduce`: data, splits, training, evaluation, table, charts, report.
+
+use super::tuned::Tuned;
+use super::{search, use_threads};
+use crate::arguments::Reproduce;
+use crate::output::{self, note, print};
+use crate::progress::{self, Bars};
+use crate::report::{self, Section};
+use crate::{CliError, Result, chart, table};
+use foretaste_bench::dataset::{self, Dataset};
+use foretaste_bench::grid::{self, Table};
+use foretaste_bench::machine::{self, Machine};
+use foretaste_bench::results::{self, Cell};
+use foretaste_bench::runner::{Protocol, Task, file_stem};
+use foretaste_bench::systems::{self, System};
+use foretaste_data::split::Window;
+use foretaste_data::{Regime, SplitRule, atomic};
+use foretaste_models::Device;
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+pub(super) fn run(arguments: &Reproduce) -> Result<()> {
+    progress::stop_on_ctrl_c();
+    let clock = Instant::now();
+    use_threads(arguments.common.threads)?;
+    let arguments = &charted(arguments)?;
+    let named = arguments.chart == RANKING || CHARTS.contains(&arguments.chart.as_str());
+    let run = if named { &arguments.chart } else { systems::DEFAULT };
+    let task = if run == RANKING { Task::Ranking } else { Task::Ratings };
+    let (arguments, mut systems) =
+        (&arguments.arguments, systems::select(&arguments.arguments.models, run, &arguments.arguments.set)?);
+    if task == Task::Ratings {
+        // Of all systems, those that predict ratings; of named ones, each must.
+        let all = arguments.models.iter().any(|name| name == "all");
+        systems.retain(|system| !all || system.settings.predicts_ratings());
+        if let Some(system) = systems.iter().find(|system| !system.settings.predicts_ratings()) {
+            return Err(CliError::Usage(format!(
+                "{} predicts no ratings; `reproduce ranking --models {}` ranks items with it",
+                system.name, system.name
+            )));
+        }
+    }
+    once("data set", &arguments.datasets)?;
+    once("regime", &arguments.regime)?;
+    let seeds = seeds(arguments)?;
+    let rules = rules(arguments)?;
+    if arguments.data.is_some() && arguments.datasets.len() > 1 {
+        return Err(CliError::Usage(
+            "--data names the place of one data set; give one data set with it".into(),
+        ));
+    }
+    if !(0.0..1.0).contains(&arguments.validation) {
+        return Err(CliError::Usage(format!(
+            "--validation {}: a share from 0 to below 1 is needed",
+            arguments.validation
+        )));
+    }
+    let options = arguments.common.reading.options()?;
+    let device = Device::open(&arguments.device)?;
+    note(&format!("device: {}", device.name()));
+    let mut data = Vec::new();
+    for name in &arguments.datasets {
+        let loaded = search::load(name, arguments.data.as_deref(), &options, arguments.accept_licence)?;
+        if task == Task::Ratings {
+            loaded.table.require_values()?;
+        }
+        data.push(match &arguments.users {
+            Some(range) => dataset::restrict(loaded, range, arguments.data.as_deref())?,
+            None => loaded,
+        });
+    }
+    once("data set name", &data.iter().map(|d| d.name.clone()).collect::<Vec<_>>())?;
+    let folder =
+        arguments.out.clone().unwrap_or_else(|| default_folder(arguments, &systems, &seeds, &data, &device));
+    std::fs::create_dir_all(&folder)
+        .map_err(|e| CliError::Usage(format!("{}: cannot create the run's folder: {e}", folder.display())))?;
+
+    // A search adds what it joins.
+    let rows = systems.len() + usize::from(arguments.tune.is_some());
+    let progress = Bars::new(data.len() * rules.len() * seeds.len() * rows, arguments.common.json);
+    let protocol = Protocol {
+        task,
+        folder: &folder,
+        device: &device,
+        validation: arguments.validation,
+        clip: !arguments.no_clip,
+        resume: arguments.resume,
+        save_models: arguments.save_models,
+        save_splits: arguments.save_splits,
+        progress: &progress,
+    };
+    let tuned = arguments.tune.map(|trials| Tuned {
+        trials,
+        validation: if arguments.validation > 0.0 { arguments.validation } else { 0.05 },
+        task,
+        folder: &folder,
+        resume: arguments.resume,
+        device: &device,
+        progress: &progress,
+    });
+    let jobs = match arguments.jobs {
+        Some(0) => {
+            return Err(CliError::Usage("--jobs 0: at least one training at a time is needed".into()));
+        }
+        Some(jobs) => jobs,
+        None => grid::side_by_side(
+            data.iter().map(|d| d.table.len()),
+            rayon::current_num_threads(),
+            device.name() == "flex",
+        ),
+    };
+    let run = |tables: &[Table]| protocol.run(tables, jobs).map_err(CliError::from);
+    let splits: Vec<(&Dataset, &SplitRule)> =
+        data.iter().flat_map(|data| rules.iter().map(move |rule| (data, rule))).collect();
+    let (mut cells, mut searched) = (Vec::new(), Vec::new());
+    match &tuned {
+        None => {
+            let tables: Vec<Table> = splits
+                .iter()
+                .map(|&(data, rule)| Table { data, rule, systems: &systems, seeds: &seeds })
+                .collect();
+            cells.extend(run(&tables)?);
+        }
+        Some(tuned) => {
+            for (data, rule) in splits {
+                for seed in &seeds {
+                    let found = tuned.systems(data, rule, &systems, *seed)?;
+                    cells.extend(run(&[Table { data, rule, systems: &found, seeds: &[*seed] }])?);
+                    searched.push((data.name.clone(), rule.regime(), *seed, found));
+                }
+            }
+        }
+    }
+    progress.finish();
+    // Empty by now; removing fails, and should, where another run keeps checkpoints in it.
+    let _ = std::fs::remove_dir(folder.join("checkpoints"));
+    write(arguments, (&systems, &searched), &seeds, &data, &device, &folder, &cells, clock)
+}
+
+/// Systems as they were searched on the training rows of a data set, regime and seed.
+type Searched = (String, Regime, u64, Vec<System>);
+
+/// The run that ranks items instead of predicting ratings.
+const RANKING: &str = "ranking";
+
+/// The charts of the talk.
+const CHARTS: [&str; 2] = [dataset::MOVIELENS, "netflix"];
+
+/// Arguments with a chart's defaults put in.
+struct Charted {
+    chart: String,
+    arguments: Reproduce,
+}
+
+fn charted(arguments: &Reproduce) -> Result<Charted> {
+    let mut arguments = arguments.clone();
+    let chart = arguments.datasets[0].clone();
+    if chart == RANKING {
+        arguments.datasets.remove(0);
+        if arguments.datasets.is_empty() {
+            arguments.datasets.push(foretaste_data::embedded::NAME.to_owned());
+        }
+        if arguments.regime.is_empty() {
+            arguments.regime = ["last-session", "future"].map(str::to_owned).to_vec();
+        }
+    }
+    if CHARTS.contains(&chart.as_str()) && arguments.datasets.len() > 1 {
+        return Err(CliError::Usage(format!("{chart} is a chart of its own; run the other data sets apart")));
+    }
+    if chart == dataset::MOVIELENS {
+        arguments.datasets[0] = dataset::largest_movielens(arguments.data.as_deref())?;
+        note(&format!("the talk's MovieLens chart on {}", arguments.datasets[0]));
+        if arguments.datasets[0] != "ml-20m" {
+            note("the talk used ml-20m; name its folder with --data to rebuild the chart itself");
+        }
+    }
+    if arguments.regime.is_empty() {
+        let regimes: &[&str] = if chart == "netflix" { &["future"] } else { &["random", "future"] };
+        arguments.regime = regimes.iter().map(|r| (*r).to_owned()).collect();
+    }
+    if chart == "netflix" && arguments.window.is_none() && arguments.users.is_none() {
+        arguments.window = Some("netflix-full".into());
+    }
+    Ok(Charted { chart, arguments })
+}
+
+/// Refuses what is named twice: its cells would be counted twice.
+fn once(what: &str, names: &[String]) -> Result<()> {
+    match names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)) {
+        None => Ok(()),
+        Some((_, name)) => {
+            Err(CliError::Usage(format!("the {what} {name} comes twice; run them apart, with --out")))
+        }
+    }
+}
+
+fn seeds(arguments: &Reproduce) -> Result<Vec<u64>> {
+    // All folds are the natural number of seeds.
+    let text = arguments
+        .seeds
+        .clone()
+        .unwrap_or_else(|| arguments.folds.map_or_else(|| "3".into(), |folds| folds.to_string()));
+    let wrong = || CliError::Usage(format!("--seeds {text}: write a number of seeds (5) or a list (1,2,3)"));
+    let seeds: Vec<u64> = if text.contains(',') {
+        once("seed", &text.split(',').map(|s| s.trim().to_owned()).collect::<Vec<_>>())?;
+        text.split(',')
+            .filter(|s| !s.trim().is_empty())
+            .map(|s| s.trim().parse().map_err(|_| wrong()))
+            .collect::<Result<_>>()?
+    } else {
+        (0..text.trim().parse::<u64>().ok().filter(|n| *n <= 10_000).ok_or_else(wrong)?).collect()
+    };
+    match arguments.folds {
+        _ if seeds.is_empty() => Err(wrong()),
+        Some(folds) if seeds.iter().any(|s| *s >= folds as u64) => Err(CliError::Usage(format!(
+            "--folds {folds}: each seed is one fold, so seeds go from 0 to {}",
+            folds.saturating_sub(1)
+        ))),
+        _ => Ok(seeds),
+    }
+}
+
+fn rules(arguments: &Reproduce) -> Result<Vec<SplitRule>> {
+    let window = arguments.window.as_deref().map(str::parse::<Window>).transpose()?;
+    let rules = arguments.regime.iter().map(|regime| match regime.as_str() {
+        "random" => match (&arguments.folds, &arguments.fold_file) {
+            (Some(folds), _) => SplitRule::KFold { folds: *folds, fold: 0 },
+            (_, Some(test)) => SplitRule::FoldFile { test: test.clone() },
+            _ => SplitRule::HoldOut { test: arguments.test },
+        },
+        "last-session" => SplitRule::LastSession { gap: arguments.session_gap },
+        "held-users" => SplitRule::HeldUsers { users: 0.1, asked: 0.1 },
+        "per-user" => arguments
+            .leave_last
+            .map_or(SplitRule::PerUserShare { train: 0.7 }, |test| SplitRule::LeaveLast { test }),
+        _ => window.map_or(SplitRule::Cut { test: arguments.test }, SplitRule::Window),
+    });
+    Ok(rules.collect())
+}
+
+/// `runs/<data sets>-<hash of all that decides the results>`.
+fn default_folder(
+    arguments: &Reproduce,
+    systems: &[System],
+    seeds: &[u64],
+    data: &[Dataset],
+    device: &Device,
+) -> PathBuf {
+    let mut hasher = Sha256::new();
+    let systems: Vec<_> = systems.iter().map(|s| (&s.name, s.settings.to_toml())).collect();
+    let hashes: Vec<_> = data.iter().map(|d| &d.hash).collect();
+    let split = (
+        &arguments.regime,
+        arguments.session_gap,
+        arguments.test,
+        arguments.folds,
+        &arguments.fold_file,
+        arguments.leave_last,
+        &arguments.window,
+    );
+    hasher.update(format!(
+        "{systems:?}{seeds:?}{hashes:?}{split:?}{} {} {} {:?}",
+        device.name(),
+        arguments.validation,
+        arguments.no_clip,
+        arguments.tune
+    ));
+    let names: Vec<_> = data.iter().map(|d| d.name.as_str()).collect();
+    Path::new("runs").join(format!("{}-{}", names.join("+"), &foretaste_data::hex(&hasher.finalize())[..8]))
+}
+
+#[allow(clippy::too_many_arguments)] // One caller, which has all of it.
+fn write(
+    arguments: &Reproduce,
+    (systems, searched): (&[System], &[Searched]),
+    seeds: &[u64],
+    data: &[Dataset],
+    device: &Device,
+    folder: &Path,
+    cells: &[Cell],
+    clock: Instant,
+) -> Result<()> {
+    let shown = searched
+        .iter()
+        .find(|(.., found)| found.len() > systems.len())
+        .map_or(systems, |(.., found)| found.as_slice());
+    let titles: Vec<(String, String)> = shown.iter().map(|s| (s.name.clone(), s.title.clone())).collect();
+    let official: Vec<&str> = data.iter().filter(|d| d.official).map(|d| d.name.as_str()).collect();
+    let views = table::views(cells, &titles, &official, !arguments.no_clip);
+    let command = output::command_line();
+    results::write(cells, folder)?;
+    let manifest = serde_json::json!({
+        "format": "foretaste-run/1",
+        "version": env!("CARGO_PKG_VERSION"),
+        "command": command,
+        "datasets": data.iter().map(|d| serde_json::json!({
+            "name": d.name, "sha256": d.hash, "report": d.report, "scale": d.scale,
+            "licence": d.manifest.as_ref().map(|m| &m.licence), "citation": d.manifest.as_ref().map(|m| &m.citation), "remarks": d.remarks,
+        })).collect::<Vec<_>>(),
+        "systems": systems.iter().map(|s| serde_json::json!({ "name": s.name, "model": s.settings.kind().name(), "settings": s.settings })).collect::<Vec<_>>(),
+        "tuned": searched.iter().map(|(data, regime, seed, found)| serde_json::json!({
+            "dataset": data, "regime": regime, "seed": seed, "trials": arguments.tune,
+            "systems": found.iter().map(|s| serde_json::json!({ "name": s.name, "settings": s.settings })).collect::<Vec<_>>(),
+        })).collect::<Vec<_>>(),
+        "regimes": views.iter().map(|v| serde_json::json!({ "dataset": v.key.0, "regime": v.key.1, "split": v.key.2, "leaks_time": v.key.1.leak() })).collect::<Vec<_>>(),
+        "seeds": seeds,
+        "seconds": clock.elapsed().as_secs_f64(),
+        "peak_memory_mb": cells.iter().filter_map(|c| c.measured.peak_memory_mb).max().or_else(machine::peak_memory_mb),
+        "validation": arguments.validation,
+        "clip": !arguments.no_clip,
+        "device": device.name(),
+        "threads": rayon::current_num_threads(),
+        "machine": Machine::here(),
+    });
+    let manifest = results::json(&manifest)?;
+    atomic::write(&folder.join("manifest.json"), &manifest)?;
+
+    let remarks: Vec<String> = data
+        .iter()
+        .flat_map(|d| {
+            d.remarks
+                .iter()
+                .cloned()
+                .chain(d.manifest.as_ref().map(|m| format!("{}: {}", m.title, m.citation)))
+        })
+        .collect();
+    let mut sections = Vec::new();
+    let mut markdown = format!("`{command}`\n");
+    for view in &views {
+        let (name, regime, split) = &view.key;
+        let stem = file_stem(name, *regime, split);
+        let charts = if view.ranks() {
+            crate::lists::charts(view, folder, &stem)?
+        } else {
+            vec![
+                chart::bars(view, folder, &format!("rmse-{stem}"))?,
+                chart::curves(view, folder, &format!("curves-{stem}"))?,
+            ]
+        };
+        let page = view.page();
+        markdown.push('\n');
+        markdown.push_str(&page.markdown());
+        sections.push((page, charts));
+    }
+    atomic::write(&folder.join("table.md"), markdown.as_bytes())?;
+    let title = format!("Foretaste: {}", data.iter().map(|d| d.name.as_str()).collect::<Vec<_>>().join(", "));
+    let shown: Vec<Section> = sections.iter().map(|(page, charts)| Section { page, charts }).collect();
+    let page = report::html(&title, &command, &remarks, &shown, &String::from_utf8_lossy(&manifest));
+    atomic::write(&folder.join("report.html"), page.as_bytes())?;
+
+    for remark in data.iter().flat_map(|d| &d.remarks) {
+        note(remark);
+    }
+    if arguments.common.json {
+        print(&serde_json::json!({ "folder": folder, "cells": cells }).to_string());
+    } else {
+        for (page, _) in &sections {
+            print(&page.terminal());
+        }
+        print(&format!("report: {}", folder.join("report.html").display()));
+    }
+    Ok(())
+}

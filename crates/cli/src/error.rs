@@ -1,0 +1,116 @@
+//! What can go wrong in a command, with the way out in the program's own words, and the exit status of each.
+
+use foretaste_automl::AutomlError;
+use foretaste_bench::BenchError;
+use foretaste_data::DataError;
+use foretaste_hpo::HpoError;
+use foretaste_models::ModelError;
+use std::path::Path;
+
+/// Result of this crate.
+pub type Result<T, E = CliError> = std::result::Result<T, E>;
+
+/// An error of the program, ready for people.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CliError {
+    /// Returned when data cannot be read, split or written.
+    #[error("{}", with_flags(.0))]
+    Data(#[from] DataError),
+    /// Returned when a model cannot be trained, saved or loaded.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// Returned when a search has a bad space or setting, or its storage does not answer.
+    #[error(transparent)]
+    Search(#[from] HpoError),
+    /// Returned when arguments contradict each other or name what is not there.
+    #[error("{0}")]
+    Usage(String),
+    /// Returned when a file or folder cannot be read or written.
+    #[error("{path}: cannot {action}: {source}")]
+    Io {
+        /// The file or folder.
+        path: String,
+        /// What was tried.
+        action: &'static str,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// Returned when fetching fails.
+    #[error("cannot fetch {what}: {reason}")]
+    Fetch {
+        /// Data set or address.
+        what: String,
+        /// Why, and the way out.
+        reason: String,
+    },
+    /// Returned when a chart cannot be drawn.
+    #[error("cannot draw {what}: {reason}")]
+    Chart {
+        /// Which.
+        what: String,
+        /// Why.
+        reason: String,
+    },
+    /// Returned after Ctrl-C; what is finished is kept.
+    #[error(
+        "interrupted; what is finished is kept\n  help: run the same command again; a run, search or race with \
+         --resume goes on where it stood"
+    )]
+    Interrupted,
+}
+
+/// An error about data, with the flag that helps.
+fn with_flags(error: &DataError) -> String {
+    error.to_string()
+}
+
+impl From<BenchError> for CliError {
+    fn from(error: BenchError) -> Self {
+        match error {
+            BenchError::Data(error) => Self::Data(error),
+            BenchError::Interrupted | BenchError::Model(ModelError::Interrupted) => Self::Interrupted,
+            BenchError::Model(error) => Self::Model(error),
+            BenchError::Io { path, action, source } => Self::Io { path, action, source },
+            BenchError::Absent { ref name, .. } => Self::Usage(format!(
+                "{error}\n  help: `cargo xtask fetch {name}` brings it (or --accept-licence here), or give its folder \
+                 with --data"
+            )),
+            other => Self::Usage(other.to_string()),
+        }
+    }
+}
+
+impl From<AutomlError> for CliError {
+    fn from(error: AutomlError) -> Self {
+        match error {
+            AutomlError::Search(error) => Self::Search(error),
+            AutomlError::Model(error) => Self::Model(error),
+            AutomlError::Data(error) => Self::Data(error),
+            other => Self::Usage(other.to_string()),
+        }
+    }
+}
+
+impl CliError {
+    /// For `map_err`: what failed at `path`.
+    pub(crate) fn io(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.display().to_string();
+        move |source| Self::Io { path, action, source }
+    }
+
+    /// The exit status of the program: 130 after Ctrl-C, 2 for wrong usage, else 1 (`docs/guide/exit-status.md`).
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Interrupted | Self::Model(ModelError::Interrupted) => 130,
+            Self::Usage(_)
+            | Self::Search(
+                HpoError::Space(_) | HpoError::Setting { .. } | HpoError::Usage(_) | HpoError::Study { .. },
+            )
+            | Self::Data(DataError::Setting(_))
+            | Self::Model(ModelError::Setting { .. } | ModelError::Device { .. }) => 2,
+            _ => 1,
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Standard output, for results and nothing else.
+
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Writes `text` and a line end to standard output. A reader that went away (`| head`) is no error.
+pub fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+}
+
+static JSON: AtomicBool = AtomicBool::new(false);
+
+/// Makes [`note`] and [`error`] write JSON lines.
+pub fn speak_json() {
+    JSON.store(true, Ordering::Relaxed);
+}
+
+/// Tells people something on standard error.
+pub fn note(text: &str) {
+    tell("note", text);
+}
+
+/// Tells people on standard error what went wrong.
+pub fn error(text: &str) {
+    tell("error", text);
+}
+
+fn tell(event: &str, text: &str) {
+    let line = match (JSON.load(Ordering::Relaxed), event) {
+        (true, _) => serde_json::json!({ "event": event, "text": text }).to_string(),
+        (false, "error") => format!("error: {text}"),
+        (false, _) => text.to_owned(),
+    };
+    raw(&line);
+}
+
+/// Writes one line to standard error as it is.
+pub(crate) fn raw(line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+/// The command as the user would type it again.
+#[must_use]
+pub fn command_line() -> String {
+    std::iter::once("cargo xtask".to_owned())
+        .chain(
+            std::env::args()
+                .skip(1)
+                .map(|a| if a.contains(char::is_whitespace) { format!("{a:?}") } else { a }),
+        )
+        .collect::<Vec<_>>()
+        .join(" ")
+}

@@ -1,0 +1,121 @@
+//! Progress on standard error: bars for people, JSON lines for programs, and Ctrl-C.
+
+use crate::output::{note, raw};
+use crate::table::spread;
+use foretaste_bench::RunProgress;
+use foretaste_bench::ranking;
+use foretaste_bench::results::{Cell, Row};
+use foretaste_models::{EpochReport, Progress, Reading};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+static STOP: AtomicBool = AtomicBool::new(false);
+
+/// Makes Ctrl-C ask for a stop at the next occasion, and a second Ctrl-C end the program at once.
+pub fn stop_on_ctrl_c() {
+    let handler = || {
+        if STOP.swap(true, Ordering::SeqCst) {
+            std::process::exit(130);
+        }
+        note("stopping after this step (Ctrl-C again stops at once; files stay whole either way)");
+    };
+    // Fails only where a handler is set already, as in tests that run several commands.
+    let _ = ctrlc::set_handler(handler);
+}
+
+/// Whether Ctrl-C was pressed.
+#[must_use]
+pub fn stopping() -> bool {
+    STOP.load(Ordering::SeqCst)
+}
+
+/// Tells how a run gets on.
+pub struct Bars {
+    bar: ProgressBar,
+    json: bool,
+}
+
+impl Bars {
+    /// Progress over `cells` cells.
+    #[must_use]
+    pub fn new(cells: usize, json: bool) -> Self {
+        let target = if json { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        let bar = ProgressBar::with_draw_target(Some(cells as u64), target);
+        if let Ok(style) = ProgressStyle::with_template("{bar:24} {pos}/{len} cells  {elapsed}  {msg}") {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(std::time::Duration::from_millis(200));
+        Self { bar, json }
+    }
+
+    /// A line that stays, above the bar where there is one.
+    fn line(&self, text: &str) {
+        if self.bar.is_hidden() {
+            note(text);
+        } else {
+            self.bar.println(text);
+        }
+    }
+
+    /// The run is over.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl RunProgress for Bars {
+    fn begin(&self, cell: &str) {
+        self.bar.set_message(cell.to_owned());
+        if self.json {
+            raw(&serde_json::json!({ "event": "cell", "cell": cell }).to_string());
+        }
+    }
+
+    fn done(&self, cell: &str, headline: &str) {
+        self.bar.inc(1);
+        if self.json {
+            raw(&serde_json::json!({ "event": "done", "cell": cell, "headline": headline }).to_string());
+        } else {
+            self.line(&format!("{cell}: {headline}"));
+        }
+    }
+
+    fn row(&self, name: &str, cells: &[&Cell]) {
+        let [first, _, ..] = cells else { return };
+        let row = Row { cells: cells.to_vec() };
+        let figures = Reading::ALL.iter().filter_map(|reading| {
+            let (what, figure) = if first.outcome.figures.is_empty() {
+                ("RMSE".to_owned(), row.errors(*reading, |e| e.rmse))
+            } else {
+                (ranking::HEADLINE.name(), row.figure(*reading, &ranking::HEADLINE.name()))
+            };
+            figure.map(|figure| format!("{what} {} {}", spread(Some(figure), cells.len()), reading.name()))
+        });
+        let figures = figures.collect::<Vec<_>>().join(", ");
+        if self.json {
+            raw(&serde_json::json!({ "event": "row", "row": name, "headline": figures }).to_string());
+        } else {
+            self.line(&format!("{name}: {figures}"));
+        }
+    }
+}
+
+impl Progress for Bars {
+    fn epoch(&self, model: &'static str, report: &EpochReport) {
+        let validation = report.validation_error.map_or(String::new(), |v| format!(", validation {v:.4}"));
+        let text = format!(
+            "{model} epoch {}/{}: training {:.4}{validation}",
+            report.epoch, report.epochs, report.train_error
+        );
+        if self.json {
+            raw(&serde_json::json!({ "event": "epoch", "model": model, "report": report }).to_string());
+        } else {
+            tracing::debug!("{text}");
+            self.bar.set_message(text);
+        }
+    }
+
+    fn cancelled(&self) -> bool {
+        stopping()
+    }
+}
