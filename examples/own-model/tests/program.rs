@@ -18,7 +18,7 @@ fn the_model_is_evaluated_tuned_and_raced() {
     let folder = tempfile::tempdir().unwrap();
     let table = run(
         folder.path(),
-        &["reproduce", "--models", "biases,mood", "--regime", "random", "--seeds", "0", "--save-models"],
+        &["reproduce", "--models", "biases,mood", "--regime", "random", "--seeds", "1", "--save-models"],
     );
     assert!(table.contains("Mood"), "{table}");
     let tuned = run(folder.path(), &["tune", "mood", "--trials", "6"]);
