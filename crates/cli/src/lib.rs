@@ -8,10 +8,12 @@ mod fetch;
 mod leaderboard;
 mod lists;
 mod output;
+mod page;
 mod progress;
+mod ratings;
 mod report;
-mod table;
 mod tuning;
+mod views;
 
 pub use error::{CliError, Result};
 pub use fetch::fetch;

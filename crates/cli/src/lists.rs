@@ -1,7 +1,8 @@
 //! The ranking table.
 
 use crate::chart::{self, Point};
-use crate::table::{Best, Page, View, compared, spread, thousands};
+use crate::page::{Best, Page, compared, spread, thousands};
+use crate::views::View;
 use foretaste_bench::compare::{DRAWS, best_against_each};
 use foretaste_bench::ranking::HEADLINE;
 use foretaste_bench::results::Row;

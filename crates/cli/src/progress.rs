@@ -1,7 +1,7 @@
 //! Progress on standard error: bars for people, JSON lines for programs, and Ctrl-C.
 
 use crate::output::{note, raw};
-use crate::table::spread;
+use crate::page::spread;
 use foretaste_bench::RunProgress;
 use foretaste_bench::ranking;
 use foretaste_bench::results::{Cell, Row};

@@ -1,6 +1,6 @@
 //! The report: one HTML file with tables, charts, settings and machine; needs no network.
 
-use crate::table::{Best, Page};
+use crate::page::{Best, Page};
 use std::fmt::Write;
 
 /// One section of the report.

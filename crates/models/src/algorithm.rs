@@ -1,6 +1,6 @@
 //! What an algorithm is before it is trained: settings with a name, a range for each of them, and a way to train.
 
-use crate::tensors::Tensors;
+use crate::engine::tensors::Tensors;
 use crate::{BoxedModel, FitContext, Fitted, Kind, ModelError, Result};
 use foretaste_data::Histories;
 use serde::Serialize;

@@ -4,54 +4,35 @@
 
 mod algorithm;
 pub mod autoencoder;
-pub mod autorec;
-pub mod biases;
-mod checkpoint;
-mod codes;
 #[cfg(feature = "contract")]
 pub mod contract;
-pub mod deepfm;
-pub mod deeprec;
-mod device;
-pub mod ease;
+mod engine;
 pub mod ensemble;
-mod epochs;
 mod error;
+mod factorization;
+mod fields;
 mod filter;
 mod fit;
-pub mod fm;
-mod fold_in;
-mod host;
-pub mod hrnn;
-pub mod ials;
-mod kernels;
 mod kind;
 mod model;
-mod noise;
-mod optimizer;
-#[cfg(feature = "burn")]
-mod parameter;
-pub mod pmf;
-pub mod popularity;
+mod neighbours;
 mod ranking;
 mod recommend;
-mod recurrent;
-pub mod rnn;
-pub mod rolling_average;
-pub mod rrn;
 mod saved;
-mod sequence;
-pub mod sessionknn;
-pub mod sims;
+mod sequential;
+mod simple;
 pub mod state;
-mod tensors;
-pub mod tsvd;
-#[cfg(feature = "burn")]
-mod unrolled;
-pub mod userknn;
+
+pub use autoencoder::{autorec, deeprec};
+pub use factorization::{fm, ials, pmf, tsvd};
+pub use fields::deepfm;
+pub use neighbours::{ease, sessionknn, sims, userknn};
+pub use sequential::{hrnn, rnn, rrn};
+pub use simple::{biases, popularity, rolling_average};
 
 pub use algorithm::{Algorithm, ModelSettings};
-pub use device::Device;
+pub use engine::device::Device;
+pub use engine::tensors::{NamedTensor, Tensors};
 pub use error::{ModelError, Result, within};
 pub use filter::{Allowed, Facts, Filter, FilterError};
 pub use fit::{EpochReport, FitContext, Fitted, NoProgress, Progress};
@@ -61,7 +42,6 @@ pub use ranking::{InnerProducts, Query, RowScorer, mean_reciprocal_rank, rank_of
 pub use recommend::{Recommend, Recommended};
 pub use saved::{SavedModel, load, save, weights_hash};
 pub use state::UserState;
-pub use tensors::{NamedTensor, Tensors};
 
 /// What the author of a model needs, and nothing that stands in the way: `use foretaste_models::author::*`. Of
 /// [`Predictor`] and [`Trained`], which have methods of the same names, only the former is among it.

@@ -1,8 +1,8 @@
 //! What every trained model can do: tell what it is, predict ratings, rank items, and keep each user as a value.
 
+use crate::engine::tensors::NamedTensor;
 use crate::ranking::InnerProducts;
 use crate::state::UserState;
-use crate::tensors::NamedTensor;
 use crate::{ModelError, ModelSettings, Result};
 use foretaste_data::{Histories, History};
 use rayon::prelude::*;

@@ -2,9 +2,9 @@
 //!
 //! **Ties.** Of two items with equal scores the one with the smaller index stands first, everywhere.
 
-use crate::kernels::{Matrix, add, product_into};
+use crate::engine::kernels::{Matrix, add, product_into};
+use crate::engine::tensors::NamedTensor;
 use crate::state::Rows;
-use crate::tensors::NamedTensor;
 use crate::{ModelError, ModelSettings, Predictor, Result, Trained};
 use foretaste_data::{Histories, History};
 use rayon::prelude::*;

@@ -1,6 +1,6 @@
 //! A model as a folder: `manifest.json`, `settings.toml`, `weights.safetensors`, `vocabulary.parquet`.
 
-use crate::tensors::{self, Hashing};
+use crate::engine::tensors::{self, Hashing};
 use crate::{Kind, ModelError, Result, Trained};
 use foretaste_data::{Vocabulary, atomic, store};
 use serde::{Deserialize, Serialize};

@@ -3,7 +3,7 @@
 mod canvas;
 mod panels;
 
-use crate::table::View;
+use crate::views::View;
 use crate::{CliError, Result};
 use canvas::{Area, CanvasError, draw_both};
 use foretaste_bench::results::Row;

@@ -1,7 +1,7 @@
 //! `fetch` and `datasets`.
 
 use crate::arguments::Fetch;
-use crate::table::thousands;
+use crate::page::thousands;
 use crate::{Result, output};
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use foretaste_bench::dataset;

@@ -1,4 +1,4 @@
-//! `reproduce`: data, splits, training, evaluation, table, charts, report.
+//! `reproduce`: data, splits, training, evaluation, charts, report.
 
 use super::tuned::Tuned;
 use super::{search, use_threads};
@@ -6,7 +6,7 @@ use crate::arguments::Reproduce;
 use crate::output::{self, note, print};
 use crate::progress::{self, Bars};
 use crate::report::{self, Section};
-use crate::{CliError, Result, chart, table};
+use crate::{CliError, Result, chart, lists, ratings, views};
 use foretaste_bench::dataset::{self, Dataset};
 use foretaste_bench::grid::{self, Table};
 use foretaste_bench::machine::{self, Machine};
@@ -287,7 +287,7 @@ fn write(
         .map_or(systems, |(.., found)| found.as_slice());
     let titles: Vec<(String, String)> = shown.iter().map(|s| (s.name.clone(), s.title.clone())).collect();
     let official: Vec<&str> = data.iter().filter(|d| d.official).map(|d| d.name.as_str()).collect();
-    let views = table::views(cells, &titles, &official, !arguments.no_clip);
+    let views = views::views(cells, &titles, &official, !arguments.no_clip);
     let command = output::command_line();
     results::write(cells, folder)?;
     let manifest = serde_json::json!({
@@ -331,14 +331,14 @@ fn write(
         let (name, regime, split) = &view.key;
         let stem = file_stem(name, *regime, split);
         let charts = if view.ranks() {
-            crate::lists::charts(view, folder, &stem)?
+            lists::charts(view, folder, &stem)?
         } else {
             vec![
                 chart::bars(view, folder, &format!("rmse-{stem}"))?,
                 chart::curves(view, folder, &format!("curves-{stem}"))?,
             ]
         };
-        let page = view.page();
+        let page = if view.ranks() { lists::page(view) } else { ratings::page(view) };
         markdown.push('\n');
         markdown.push_str(&page.markdown());
         sections.push((page, charts));

@@ -2,7 +2,7 @@
 
 use crate::arguments::Simulate;
 use crate::output::{note, print};
-use crate::table::thousands;
+use crate::page::thousands;
 use crate::{CliError, Result, progress};
 use foretaste_data::simulate::{self, Effects, Layout, Shape, World};
 use indicatif::{ProgressBar, ProgressStyle};

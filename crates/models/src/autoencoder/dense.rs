@@ -4,7 +4,7 @@ use super::middle::activate;
 use super::train::{Layers, Training};
 use super::{Rows, Step};
 use crate::Result;
-use crate::parameter::{on_device, values};
+use crate::engine::parameter::{on_device, values};
 use burn_tensor::Tensor;
 
 impl Training<'_> {

@@ -1,7 +1,7 @@
 //! The layers between the wide ones, on a burn device; `native.rs` is the same on the CPU.
 
 use super::{Activation, Optimizer, SELU_ALPHA, SELU_SCALE, Step};
-use crate::parameter::Parameter;
+use crate::engine::parameter::Parameter;
 use burn_tensor::{Tensor, activation::sigmoid};
 
 /// Weights `[in, out]` and biases `[1, out]` of the layers, in turn.

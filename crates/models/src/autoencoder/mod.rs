@@ -1,4 +1,4 @@
-//! The autoencoder under AutoRec and DeepRec: sparse rows of ratings in, a prediction for every column out.
+//! Autoencoders: AutoRec, DeepRec, and what both stand on: sparse rows of ratings in, a prediction for every column out.
 //!
 //! `f(x) = o(W h + b_o)`, `h` the last of hidden layers `a(M h' + b)`, the first of which is
 //! `a(x V + b_1)`. Input and output are as wide as there are columns, and a row has ratings in few of
@@ -6,6 +6,8 @@
 //! between), elsewhere burn's dense products of one batch (`middle.rs`). A test holds the two forms to each
 //! other, so each is checked by the other.
 
+pub mod autorec;
+pub mod deeprec;
 #[cfg(feature = "burn")]
 mod dense;
 #[cfg(feature = "burn")]
@@ -17,8 +19,8 @@ mod train;
 mod wide;
 
 use crate::Result;
+use crate::engine::optimizer::AdamStep;
 use crate::error::within;
-use crate::optimizer::AdamStep;
 
 pub use replay::Row;
 pub(crate) use replay::{Network, Reader, Shape};

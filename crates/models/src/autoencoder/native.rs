@@ -1,8 +1,8 @@
 //! The layers between the wide ones, in native code: what `middle.rs` is on a device.
 
 use super::{Activation, Optimizer, Step};
-use crate::host::HostParameter;
-use crate::kernels::{Matrix, add, product};
+use crate::engine::host::HostParameter;
+use crate::engine::kernels::{Matrix, add, product};
 use rayon::prelude::*;
 
 /// Numbers a task.

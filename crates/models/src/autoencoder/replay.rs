@@ -2,8 +2,8 @@
 
 use super::Activation;
 use crate::Result;
-use crate::kernels::{add, dot};
-use crate::tensors::Tensors;
+use crate::engine::kernels::{add, dot};
+use crate::engine::tensors::Tensors;
 use foretaste_data::History;
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::tensors::NamedTensor;
+use crate::engine::tensors::NamedTensor;
 use crate::{Device, FitContext};
 use foretaste_data::{Histories, rng};
 use rand::RngExt;

@@ -7,11 +7,11 @@ use super::replay::{Network, Shape};
 use super::rows::{ByColumn, Rows};
 use super::wide::{Table, Wide};
 use super::{Optimizer, Step};
-use crate::host::HostParameter;
-use crate::optimizer::{steps_of, steps_tensor};
+use crate::engine::host::HostParameter;
+use crate::engine::optimizer::{steps_of, steps_tensor};
 #[cfg(feature = "burn")]
-use crate::parameter::{Parameter, values};
-use crate::tensors::{NamedTensor, Tensors};
+use crate::engine::parameter::{Parameter, values};
+use crate::engine::tensors::{NamedTensor, Tensors};
 use crate::{Device, FitContext, Result};
 use foretaste_data::rng;
 use rand::RngExt;

@@ -3,7 +3,7 @@
 use super::Activation;
 use super::rows::{ByColumn, Rows};
 use super::{Optimizer, Step};
-use crate::kernels::{Matrix, adam, add, descend, dot, product};
+use crate::engine::kernels::{Matrix, adam, add, descend, dot, product};
 use rayon::prelude::*;
 
 /// Momentum of gradient descent.

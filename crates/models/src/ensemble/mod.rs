@@ -12,9 +12,9 @@
 //! member (`foretaste-automl` does: Caruana et al. 2004, or stacking). A new user or item is answered by the
 //! members' own fallbacks. Revealed ratings go to every member.
 
+use crate::engine::tensors::{NamedTensor, Tensors};
 use crate::error::within;
 use crate::model::scores_by_rating;
-use crate::tensors::{NamedTensor, Tensors};
 use crate::{
     Algorithm, BoxedModel, FitContext, Fitted, Kind, ModelError, ModelSettings, Predictor, Result, Trained,
     UserState, state,
@@ -356,8 +356,8 @@ mod tests {
         }
         // Saved and loaded it is the same.
         let file = tempfile::NamedTempFile::new().unwrap();
-        crate::tensors::write_file(&model.tensors(), file.path()).unwrap();
-        let loaded = Model::restore(settings, &crate::tensors::read(file.path()).unwrap()).unwrap();
+        crate::engine::tensors::write_file(&model.tensors(), file.path()).unwrap();
+        let loaded = Model::restore(settings, &crate::engine::tensors::read(file.path()).unwrap()).unwrap();
         assert_eq!(scores(&loaded), fused);
     }
 

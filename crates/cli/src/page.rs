@@ -1,0 +1,136 @@
+//! A table with all that stands around it, for terminals and as Markdown.
+
+use comfy_table::presets::{ASCII_MARKDOWN, UTF8_FULL_CONDENSED};
+use comfy_table::{CellAlignment, ContentArrangement, Table, TableStyle};
+use foretaste_bench::compare::Comparison;
+use foretaste_bench::published::Published;
+
+/// Which figure of a column is the best.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Best {
+    /// The lowest.
+    Lowest,
+    /// The highest.
+    Highest,
+}
+
+/// A table with all that stands around it.
+pub struct Page {
+    /// What stands above it.
+    pub heading: String,
+    /// Protocol in one line.
+    pub protocol: String,
+    /// Column heads.
+    pub head: Vec<String>,
+    /// One line of cells a system.
+    pub lines: Vec<Vec<String>>,
+    /// For each column which figure is the best; none for columns that are no comparison.
+    pub best: Vec<Option<Best>>,
+    /// What the reader must know.
+    pub notes: Vec<String>,
+    /// Further tables: a title, a head and lines each.
+    pub details: Vec<(String, Vec<String>, Vec<Vec<String>>)>,
+    /// Published figures of the same data set and split.
+    pub published: Vec<Published>,
+}
+
+impl Page {
+    /// The page for a terminal.
+    #[must_use]
+    pub fn terminal(&self) -> String {
+        let mut text = format!(
+            "{}\n{}\n{}\n",
+            self.heading,
+            self.protocol,
+            drawn(UTF8_FULL_CONDENSED, &self.head, &self.lines)
+        );
+        for note in &self.notes {
+            text.push_str(&format!("{note}\n"));
+        }
+        for (title, head, lines) in &self.details {
+            text.push_str(&format!("{title}\n{}\n", drawn(UTF8_FULL_CONDENSED, head, lines)));
+        }
+        if !self.published.is_empty() {
+            text.push_str("published on this split (frozen): ");
+            text.push_str(
+                &self
+                    .published
+                    .iter()
+                    .map(|p| format!("{} {}", p.title, p.rmse))
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            );
+            text.push('\n');
+        }
+        text
+    }
+
+    /// The page as Markdown, with the sources of published figures.
+    #[must_use]
+    pub fn markdown(&self) -> String {
+        let mut text = format!(
+            "## {}\n\n{}\n\n{}\n",
+            self.heading,
+            self.protocol,
+            drawn(ASCII_MARKDOWN, &self.head, &self.lines)
+        );
+        for note in &self.notes {
+            text.push_str(&format!("\n{note}\n"));
+        }
+        for (title, head, lines) in &self.details {
+            text.push_str(&format!("\n{title}\n\n{}\n", drawn(ASCII_MARKDOWN, head, lines)));
+        }
+        if !self.published.is_empty() {
+            text.push_str("\nPublished test RMSE on this split, read frozen:\n\n");
+            for p in &self.published {
+                let note = if p.note.is_empty() { String::new() } else { format!(" ({})", p.note) };
+                text.push_str(&format!("- {} {}: {}{note}\n", p.title, p.rmse, p.source));
+            }
+        }
+        text
+    }
+}
+
+/// A table of text: the first column to the left, and the last where it holds words.
+fn drawn(style: TableStyle, head: &[String], lines: &[Vec<String>]) -> Table {
+    let words = head.last().is_some_and(|name| name == "device");
+    let mut table = Table::new();
+    table.load_style(style).set_content_arrangement(ContentArrangement::Disabled).set_header(head);
+    table.add_rows(lines);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    if let Some(device) = table.column_iter_mut().last().filter(|_| words) {
+        device.set_cell_alignment(CellAlignment::Left);
+    }
+    table
+}
+
+/// A mean over seeds with its deviation, where there are several; a dash where there is no figure.
+pub(crate) fn spread(value: Option<(f64, f64)>, seeds: usize) -> String {
+    match value {
+        None => "-".to_owned(),
+        Some((mean, _)) if seeds == 1 => format!("{mean:.4}"),
+        Some((mean, deviation)) => format!("{mean:.4} ± {deviation:.4}"),
+    }
+}
+
+/// What the best system is compared with, as a cell of text.
+pub(crate) fn compared(comparisons: &[Comparison], system: &str) -> String {
+    let show = |c: &Comparison| format!("{:+.4} [{:+.4}, {:+.4}]", c.difference, c.interval.0, c.interval.1);
+    comparisons.iter().find(|c| c.system == system).map_or("best".to_owned(), show)
+}
+
+/// `1234567` as `1,234,567`.
+#[must_use]
+pub fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}

@@ -1,0 +1,3 @@
+//! Models of fields: features of any kind and their interactions.
+
+pub mod deepfm;
