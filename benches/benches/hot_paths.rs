@@ -1,5 +1,5 @@
-//! Criterion benchmarks of the hot paths: parsing, sessions, splits, batches, simulation; training and prediction of every
-//! kind of model; lists and their metrics; samplers and storages of a search.
+//! Criterion benchmarks of the hot paths: parsing, sessions, splits, batches, simulation; training and
+//! prediction of every kind of model; lists and their metrics; samplers and storages of a search.
 //!
 //! All run on the embedded data set, in minutes: `cargo xtask bench`.
 
@@ -179,7 +179,8 @@ fn search(c: &mut Criterion) {
         Ok::<_, Halt>(trial.configuration().values().map(|v| (v.number().unwrap_or(0.0) - 0.3).powi(2)).sum())
     };
     let mut group = c.benchmark_group("search");
-    // Each question adds a trial to the study: as samples are few and short, it stays about as long as it was.
+    // Each question adds a trial to the study: as samples are few and short, it stays about as long as it
+    // was.
     for sampler in ["random", "sobol", "tpe", "gp"] {
         let settings = |sampler: &str| StudySettings {
             sampler: sampler.parse().expect("a sampler"),

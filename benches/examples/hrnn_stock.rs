@@ -1,8 +1,8 @@
-//! The network of the example `hrnn_speed` from burn's own parts, for `cargo xtask bench rivals-hrnn`: burn's GRU, an
-//! embedding with dense gradients, Adam over every row.
+//! The network of the example `hrnn_speed` from burn's own parts, for `cargo xtask bench rivals-hrnn`: burn's
+//! GRU, an embedding with dense gradients, Adam over every row.
 //!
-//! `hrnn_stock USERS ITEMS EVENTS SIZE WINDOW EPOCHS` prints the same line of JSON. Its layers are a crate that nothing
-//! else needs, so it is built with the feature `stock-gru` alone.
+//! `hrnn_stock USERS ITEMS EVENTS SIZE WINDOW EPOCHS` prints the same line of JSON. Its layers are a crate
+//! that nothing else needs, so it is built with the feature `stock-gru` alone.
 
 use burn_nn::gru::GruConfig;
 use burn_tensor::{Distribution, Int, Tensor, TensorData};

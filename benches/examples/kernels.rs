@@ -1,4 +1,5 @@
-//! One hot path at a time, for callgrind to count its instructions: `kernels NAME`. `nothing` does what all of them do before.
+//! One hot path at a time, for callgrind to count its instructions: `kernels NAME`. `nothing` does what all
+//! of them do before.
 //!
 //! Called by `cargo xtask bench instructions`, on one thread.
 

@@ -1,5 +1,5 @@
-//! Which backend the program is built with: one for GPUs doubles the build, so only for work that trains, and only where a
-//! GPU is found by what the system lists before anything is built.
+//! Which backend the program is built with: one for GPUs doubles the build, so only for work that trains, and
+//! only where a GPU is found by what the system lists before anything is built.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,8 @@ const TRAINING: [&str; 4] = ["reproduce", "tune", "automl", "recommend"];
 /// Tasks that neither train nor fetch: their program does without TLS and databases.
 const READING: [&str; 4] = ["datasets", "import", "sessions", "simulate"];
 
-/// The program's features that `task` can do without are left out, those of `backend` are in: arguments for cargo.
+/// The program's features that `task` can do without are left out, those of `backend` are in: arguments for
+/// cargo.
 pub fn features(task: &str, backend: &str) -> Vec<String> {
     let alone = READING.contains(&task) && backend.is_empty();
     let features = if alone { "ml-latest-small" } else { backend };
@@ -55,7 +56,8 @@ pub fn choose(
         Ok(found) => Choice {
             features: "wgpu".into(),
             said: Some(format!(
-                "backend: wgpu, for {found} (FORETASTE_FEATURES=none builds for the CPU alone, in half the time)"
+                "backend: wgpu, for {found} (FORETASTE_FEATURES=none builds for the CPU alone, in half the \
+                 time)"
             )),
         },
         Err(reason) => Choice {
@@ -112,7 +114,8 @@ fn driver_folders() -> Vec<PathBuf> {
         .collect()
 }
 
-/// A GPU on the bus of the system under `root`, and its maker's Vulkan driver in one of `drivers` (folders or files).
+/// A GPU on the bus of the system under `root`, and its maker's Vulkan driver in one of `drivers` (folders or
+/// files).
 fn linux(root: &Path, drivers: &[PathBuf]) -> Result<String, String> {
     let entries = |folder: &Path| {
         std::fs::read_dir(folder)

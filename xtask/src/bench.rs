@@ -5,7 +5,8 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use xshell::{Shell, cmd};
 
-/// A comparison: its script, and where it has peers their packages, how pip takes them, and the environment's name.
+/// A comparison: its script, and where it has peers their packages, how pip takes them, and the environment's
+/// name.
 struct Comparison {
     script: &'static str,
     peers: Option<Peers>,
@@ -54,8 +55,8 @@ fn named(task: &str) -> Option<Comparison> {
         "rivals-automl" => models("automl.py"),
         "cluster" => of("cluster.py", "requirements.txt", "rivals-venv"),
         "spark" => of("spark.py", "requirements-spark.txt", "spark-venv"),
-        // What effects of a simulated world do, what tuning gains and pruning saves, whether AutoML chooses right, and what
-        // an interaction takes of memory.
+        // What effects of a simulated world do, what tuning gains and pruning saves, whether AutoML chooses
+        // right, and what an interaction takes of memory.
         "effects" => alone("effects.py"),
         "tuning" => alone("tuning.py"),
         "pruning" => alone("pruning.py"),
@@ -77,8 +78,8 @@ pub fn criterion(sh: &Shell, arguments: &[String]) -> Outcome {
     Ok(())
 }
 
-/// Builds the program, makes a Python environment with the peers where there are any, and lets the comparison's script
-/// measure in turn. Arguments go to it: `--data FOLDER` names where `ml-1m` lies.
+/// Builds the program, makes a Python environment with the peers where there are any, and lets the
+/// comparison's script measure in turn. Arguments go to it: `--data FOLDER` names where `ml-1m` lies.
 fn measure(sh: &Shell, comparison: &Comparison, arguments: &[String]) -> Outcome {
     let script = comparison.script;
     let target =

@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 use xshell::{Shell, cmd};
 
-/// All tests, with nextest where it is installed. `FORETASTE_FEATURES` names a GPU's backend, which is then held to the CPU on
-/// a software driver; without, what it shares with others is held to the CPU.
+/// All tests, with nextest where it is installed. `FORETASTE_FEATURES` names a GPU's backend, which is then
+/// held to the CPU on a software driver; without, what it shares with others is held to the CPU.
 pub fn test(sh: &Shell, arguments: &[String]) -> Outcome {
     let features = std::env::var("FORETASTE_FEATURES")
         .ok()
@@ -66,7 +66,8 @@ pub fn all(sh: &Shell, arguments: &[String]) -> Outcome {
         let _flags = sh.push_env("RUSTDOCFLAGS", "-D warnings");
         Ok(cmd!(sh, "cargo doc --workspace --features wgpu,stock-gru --no-deps").run()?)
     })?;
-    // With default features, so that none hides what another lacks: every target, then each crate as it would be published.
+    // With default features, so that none hides what another lacks: every target, then each crate as it would
+    // be published.
     step("check, CPU alone", || Ok(cmd!(sh, "cargo check --workspace --all-targets").run()?))?;
     step("packages", || package(sh))?;
     if arguments.iter().any(|a| a == "--without-tests") {
@@ -76,7 +77,8 @@ pub fn all(sh: &Shell, arguments: &[String]) -> Outcome {
     step("tests", || test(sh, &[]))
 }
 
-/// Every crate as `cargo publish` would send it, built from what it holds; and no library brings data that is not ours.
+/// Every crate as `cargo publish` would send it, built from what it holds; and no library brings data that is
+/// not ours.
 pub fn package(sh: &Shell) -> Outcome {
     for library in ["data", "metrics", "models", "hpo", "automl"] {
         let tree = cmd!(sh, "cargo tree --package foretaste-{library} --edges normal --prefix none")
@@ -84,7 +86,8 @@ pub fn package(sh: &Shell) -> Outcome {
             .read()?;
         if tree.contains("foretaste-ml-latest-small") {
             return Err(format!(
-                "foretaste-{library} brings MovieLens ratings by default\n  help: they are for the program alone; ask for the feature in dev-dependencies"
+                "foretaste-{library} brings MovieLens ratings by default\n  help: they are for the program \
+                 alone; ask for the feature in dev-dependencies"
             )
             .into());
         }
@@ -95,7 +98,8 @@ pub fn package(sh: &Shell) -> Outcome {
     Ok(cmd!(sh, "cargo package --workspace --allow-dirty --quiet").run()?)
 }
 
-/// `crates/cluster`, which is a workspace of its own: formatting, clippy, and its tests with a Ballista cluster on loopback.
+/// `crates/cluster`, which is a workspace of its own: formatting, clippy, and its tests with a Ballista
+/// cluster on loopback.
 pub fn cluster(sh: &Shell) -> Outcome {
     let manifest = ["--manifest-path", "crates/cluster/Cargo.toml"];
     step("formatting", || Ok(cmd!(sh, "cargo fmt {manifest...} --check").run()?))?;
@@ -116,7 +120,8 @@ fn step(name: &str, run: impl FnOnce() -> Outcome) -> Outcome {
     outcome
 }
 
-/// Loss, gradients and training steps on wgpu against the CPU backend: the tests of parity alone, from the same build.
+/// Loss, gradients and training steps on wgpu against the CPU backend: the tests of parity alone, from the
+/// same build.
 pub fn parity(sh: &Shell) -> Outcome {
     let _driver = driver::in_use(sh)?;
     cmd!(sh, "cargo test --workspace --features wgpu --lib -- parity auto_never").run()?;

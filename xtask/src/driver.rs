@@ -36,7 +36,11 @@ fn software_vulkan(sh: &Shell) -> Result<Driver, Box<dyn std::error::Error>> {
     let loader = ["usr/lib/x86_64-linux-gnu", "usr/lib/aarch64-linux-gnu"].map(|lib| folder.join(lib));
     if !icd.is_file() || !loader.iter().any(|lib| lib.join("libvulkan.so.1").exists()) {
         fetch(sh, &folder).map_err(|e| {
-            format!("no software Vulkan driver: {e}\n  help: on Debian or Ubuntu `apt-get update` may be needed first; elsewhere set VK_ICD_FILENAMES to your driver and FORETASTE_PARITY_DEVICE=vulkan, and run `cargo test --release -p foretaste-models parity`")
+            format!(
+                "no software Vulkan driver: {e}\n  help: on Debian or Ubuntu `apt-get update` may be \
+                needed first; elsewhere set VK_ICD_FILENAMES to your driver and \
+                FORETASTE_PARITY_DEVICE=vulkan, and run `cargo test --release -p foretaste-models parity`"
+            )
         })?;
     }
     let runtime = folder.join("runtime");

@@ -1,5 +1,5 @@
-//! Instructions of the hot paths, counted by callgrind and compared with those counted before: what a noisy machine's clock
-//! cannot tell.
+//! Instructions of the hot paths, counted by callgrind and compared with those counted before: what a noisy
+//! machine's clock cannot tell.
 
 use crate::Outcome;
 use std::collections::BTreeMap;
@@ -19,7 +19,11 @@ const KERNELS: [&str; 9] = ["read", "sessions", "batches", "pmf", "t-svd", "fm",
 #[allow(clippy::print_stdout)]
 pub fn check(sh: &Shell, arguments: &[String]) -> Outcome {
     if cmd!(sh, "valgrind --version").quiet().ignore_stdout().ignore_stderr().run().is_err() {
-        return Err("callgrind counts the instructions, and valgrind is not here\n  help: install the package valgrind".into());
+        return Err(
+            "callgrind counts the instructions, and valgrind is not here\n  help: install the package \
+            valgrind"
+                .into(),
+        );
     }
     let write = arguments.iter().any(|argument| argument == "--write");
     if !write && !sh.path_exists(STORED) {
@@ -67,7 +71,12 @@ pub fn check(sh: &Shell, arguments: &[String]) -> Outcome {
     if worse.is_empty() {
         Ok(())
     } else {
-        Err(format!("more instructions than {STORED} has: {}\n  help: where that is meant, --write keeps the new counts", worse.join(", ")).into())
+        Err(format!(
+            "more instructions than {STORED} has: {}\n  help: where that is meant, --write keeps the \
+            new counts",
+            worse.join(", ")
+        )
+        .into())
     }
 }
 

@@ -1,7 +1,7 @@
 //! Joining models: which of them, and how much of each.
 //!
-//! All weights are found on rows that trained none of the models, and judged on others of these: users are dealt
-//! into folds, weights found on all folds but one are judged on that one.
+//! All weights are found on rows that trained none of the models, and judged on others of these: users are
+//! dealt into folds, weights found on all folds but one are judged on that one.
 
 use crate::metric::clipped_rmse;
 
@@ -91,9 +91,9 @@ pub fn judged(predictions: &Predictions, clip: Option<(f32, f32)>) -> Vec<(Metho
         .collect()
 }
 
-/// Greedy selection with replacement (Caruana et al. 2004) among models that are joined by something else than a sum of
-/// predictions: `value` judges counts, small is good. Ends where no model makes it better, or after `rounds`. Answers the
-/// counts and their value, beginning with the best alone.
+/// Greedy selection with replacement (Caruana et al. 2004) among models that are joined by something else
+/// than a sum of predictions: `value` judges counts, small is good. Ends where no model makes it better, or
+/// after `rounds`. Answers the counts and their value, beginning with the best alone.
 pub fn selected(models: usize, rounds: usize, mut value: impl FnMut(&[u32]) -> f64) -> (Vec<u32>, f64) {
     let mut counts = vec![0; models];
     let mut lowest = f64::INFINITY;

@@ -1,4 +1,5 @@
-//! From how a race stands to who wins it: the best trial alone, or several joined, where validation rows say so.
+//! From how a race stands to who wins it: the best trial alone, or several joined, where validation rows say
+//! so.
 
 use crate::blend::{self, Method, Predictions};
 use crate::{FOLDS, Result, Standing, Task, clipped_rmse, out_of_fold};
@@ -34,8 +35,8 @@ pub struct Decision<'a> {
     pub standing: &'a Standing,
     /// When the winner must have been trained on all known rows.
     pub end: Instant,
-    /// Whether training rows may be dealt into folds at random: under splits by time these would show the past what
-    /// came after it.
+    /// Whether training rows may be dealt into folds at random: under splits by time these would show the
+    /// past what came after it.
     pub shuffled: bool,
     /// Whether the best model alone wins.
     pub alone: bool,
@@ -71,7 +72,8 @@ impl Progress for Until<'_> {
 }
 
 impl Decision<'_> {
-    /// Returns who wins, and for each way of joining its name and what it came to on rows that it was not found on.
+    /// Returns who wins, and for each way of joining its name and what it came to on rows that it was not
+    /// found on.
     ///
     /// # Errors
     /// What training meets.
@@ -119,8 +121,8 @@ impl Decision<'_> {
         members.map(|at| self.standing.kept[at].predictions.as_slice()).collect()
     }
 
-    /// The best trial alone, or the best joined, where rows that found no weights say so and the time left suffices
-    /// to train all members again; and what each method came to.
+    /// The best trial alone, or the best joined, where rows that found no weights say so and the time left
+    /// suffices to train all members again; and what each method came to.
     fn joined(&self) -> (Joined, Vec<(String, f64)>) {
         let left = self.left();
         let cost = |at: usize| self.cost(at);
@@ -162,8 +164,8 @@ impl Decision<'_> {
         }
     }
 
-    /// The same members with weights from predictions of the training rows out of fold, and what these come to on the
-    /// validation rows; none where there are no members to weigh, or no time.
+    /// The same members with weights from predictions of the training rows out of fold, and what these come
+    /// to on the validation rows; none where there are no members to weigh, or no time.
     fn restacked(&self, joined: &Joined) -> Option<(Joined, f64)> {
         let seconds: f64 = joined.members.iter().map(|(at, _)| self.standing.kept[*at].seconds).sum();
         // Each fold trains on the others; all members are trained once more afterwards.
@@ -215,8 +217,8 @@ impl Decision<'_> {
         (members, seconds)
     }
 
-    /// Systems whose lists are fused by rank, chosen on one half of the validation users and judged on the other
-    /// beside the best alone; none where there is no time to train them twice.
+    /// Systems whose lists are fused by rank, chosen on one half of the validation users and judged on the
+    /// other beside the best alone; none where there is no time to train them twice.
     fn fused(&self) -> Result<Option<(Joined, f64, f64)>> {
         let (members, seconds) = self.to_fuse();
         if members.len() < 2 {

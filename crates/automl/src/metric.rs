@@ -8,8 +8,8 @@ use foretaste_metrics::rmse;
 use foretaste_models::{ModelSettings, Reading, Trained};
 use std::sync::Arc;
 
-/// Judges a trained model: the model, the rows that trained it and those known before, the rows asked, and how these are
-/// read.
+/// Judges a trained model: the model, the rows that trained it and those known before, the rows asked, and
+/// how these are read.
 pub type Judge = Arc<dyn Fn(&dyn Trained, [&Histories; 2], &Histories, Reading) -> f64 + Send + Sync>;
 
 /// A metric with its direction and reading.
@@ -53,8 +53,8 @@ impl Metric {
         Ok(Self::new(&known[at], Direction::Maximize, reading, Arc::new(judge)))
     }
 
-    /// The name of the metric that fits a model where none is named: RMSE for models of ratings, else the headline of
-    /// the ranking tables.
+    /// The name of the metric that fits a model where none is named: RMSE for models of ratings, else the
+    /// headline of the ranking tables.
     #[must_use]
     pub fn usual(settings: &ModelSettings) -> String {
         if settings.predicts_ratings() { "rmse".into() } else { ranking::HEADLINE.name() }
@@ -88,8 +88,8 @@ impl Metric {
         Some(model.as_rating().filter(|_| self.judges_ratings())?.predict(known, asked, self.reading))
     }
 
-    /// The figure of a model over the rows `asked`, given the rows that trained it and the rows that are known (more
-    /// of them under some splits).
+    /// The figure of a model over the rows `asked`, given the rows that trained it and the rows that are
+    /// known (more of them under some splits).
     #[must_use]
     pub fn of(
         &self,

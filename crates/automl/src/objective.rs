@@ -94,7 +94,8 @@ pub struct Scored {
     pub value: f64,
     /// The settings, with the number of epochs that was best.
     pub settings: ModelSettings,
-    /// Predictions of the judging rows as the model makes them, for joining; none where ratings are not judged.
+    /// Predictions of the judging rows as the model makes them, for joining; none where ratings are not
+    /// judged.
     pub predictions: Option<Vec<f32>>,
     /// The trained model.
     pub model: Box<dyn Trained>,
@@ -115,8 +116,8 @@ pub struct Objective<'a> {
 }
 
 impl Objective<'_> {
-    /// Trains and judges one trial; epochs are reported to it. `folder` holds the checkpoints of trainings that
-    /// were interrupted.
+    /// Trains and judges one trial; epochs are reported to it. `folder` holds the checkpoints of trainings
+    /// that were interrupted.
     ///
     /// # Errors
     /// [`Halt`], as the study or training says.

@@ -5,8 +5,8 @@ use foretaste_data::{Attributes, Histories};
 use foretaste_models::{Device, FitContext, Fitted, ModelSettings, Progress, Result};
 use std::path::Path;
 
-/// Rows that train and rows that judge, with all that is known beside them. Test rows are not among them, so that
-/// nothing here can reach one.
+/// Rows that train and rows that judge, with all that is known beside them. Test rows are not among them, so
+/// that nothing here can reach one.
 pub struct SelectionData<'a> {
     /// Rows that train candidates.
     pub train: Histories,
@@ -57,8 +57,8 @@ impl SelectionData<'_> {
         }
     }
 
-    /// What a study over these rows is about, as a hash: the rows, the metric and its reading, and the settings that are not
-    /// searched. Two searches that differ in one of them must not be taken for one.
+    /// What a study over these rows is about, as a hash: the rows, the metric and its reading, and the
+    /// settings that are not searched. Two searches that differ in one of them must not be taken for one.
     #[must_use]
     pub fn task(&self, metric: &Metric, candidate: &Candidate) -> String {
         let mut hash = 0_u64;
@@ -76,8 +76,8 @@ impl SelectionData<'_> {
         format!("{hash:016x}")
     }
 
-    /// The rows of the first `share` of users in a seeded order, training and judging ones: a smaller task of the same
-    /// kind. Indices stay.
+    /// The rows of the first `share` of users in a seeded order, training and judging ones: a smaller task of
+    /// the same kind. Indices stay.
     #[must_use]
     pub fn sampled(&self, share: f64, seed: u64) -> Self {
         let keep = |user: u32, _: usize| {

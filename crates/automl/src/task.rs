@@ -1,5 +1,5 @@
-//! One split of a log, as a selection sees it: rows that train, rows that validate, and test rows that are asked for
-//! once, at the end.
+//! One split of a log, as a selection sees it: rows that train, rows that validate, and test rows that are
+//! asked for once, at the end.
 
 use crate::{AutomlError, Metric, Result, SelectionData};
 use foretaste_data::{Attributes, Histories, Interactions, Parts, SplitRule};

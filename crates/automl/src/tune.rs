@@ -18,7 +18,8 @@ pub struct Tuning<'a> {
     pub heard: &'a (dyn Fn(&Running, &Result<f64, Halt>) + Sync),
 }
 
-/// Searches the candidate's settings in `study`, its own settings first. Answers how many trials this worker ended.
+/// Searches the candidate's settings in `study`, its own settings first. Answers how many trials this worker
+/// ended.
 ///
 /// # Errors
 /// [`crate::AutomlError::Search`] where the study cannot go on; a model's failures are its trials'.

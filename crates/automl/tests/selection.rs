@@ -113,8 +113,8 @@ fn a_race_goes_on_where_it_stood_and_ends_with_the_best_first() {
     }
 }
 
-/// Invariant 2, for tuning, racing, joining and training the winner: whatever the test ratings are, all comes to the
-/// same to the byte.
+/// Invariant 2, for tuning, racing, joining and training the winner: whatever the test ratings are, all comes
+/// to the same to the byte.
 #[test]
 fn test_ratings_reach_no_selection() {
     let choose = |table: &Interactions| {

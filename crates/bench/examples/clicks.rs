@@ -1,8 +1,9 @@
 //! DeepFM as a model of clicks (a rating of 4 or more), for `cargo xtask bench rivals-deepfm`.
 //!
-//! `clicks DATASET DATA SEED [csv FOLDER | SETTING=VALUE ..]` splits a data set 80/10/10 at random and trains on 80 %;
-//! the validation part chooses the epoch. Prints one line of JSON: examples a second, and the test part's AUC and
-//! log-loss. With `csv FOLDER` it writes the parts and their fields for a peer instead. DATA `-` is the embedded set.
+//! `clicks DATASET DATA SEED [csv FOLDER | SETTING=VALUE ..]` splits a data set 80/10/10 at random and trains
+//! on 80 %; the validation part chooses the epoch. Prints one line of JSON: examples a second, and the test
+//! part's AUC and log-loss. With `csv FOLDER` it writes the parts and their fields for a peer instead. DATA
+//! `-` is the embedded set.
 
 use foretaste_bench::{dataset, machine};
 use foretaste_data::{Attributes, Histories, ReadOptions, SplitRule};
@@ -70,7 +71,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         times.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).fold(f64::INFINITY, f64::min);
     let best = curve.iter().filter_map(|e| e.validation_error).fold(f64::INFINITY, f64::min);
     println!(
-        "{{\"auc\": {:.6}, \"log_loss\": {:.6}, \"validation\": {best:.6}, \"epochs\": {}, \"examples_per_second\": {:.0}, \"peak_mb\": {}}}",
+        "{{\"auc\": {:.6}, \"log_loss\": {:.6}, \"validation\": {best:.6}, \"epochs\": \
+         {}, \"examples_per_second\": {:.0}, \"peak_mb\": {}}}",
         auc(&scores, &clicks),
         log_loss(&scores, &clicks),
         curve.len(),
@@ -80,8 +82,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// `rows.csv` (part, click, user, item, hour, weekday), and `users.csv` and `items.csv` with a column of codes for each
-/// column of attributes, `|` between several.
+/// `rows.csv` (part, click, user, item, hour, weekday), and `users.csv` and `items.csv` with a column of
+/// codes for each column of attributes, `|` between several.
 fn write(
     folder: &Path,
     parts: [&Histories; 3],

@@ -1,6 +1,7 @@
 //! Random search over a system's `search.toml`, judged on a validation part of the training rows.
 //!
-//! `cargo run --release -p foretaste-bench --example tune -- DATASET DATA SYSTEM TRIALS [SEED] [SETTING=LOW..HIGH ..]`
+//! `cargo run --release -p foretaste-bench --example tune -- DATASET DATA SYSTEM TRIALS [SEED]
+//! [SETTING=LOW..HIGH ..]`
 //!
 //! DATA is `-` for the embedded data set. A range narrows that of `search.toml`. The test rows of the
 //! split are never predicted here. Prints one line a trial, the five best last.

@@ -1,8 +1,9 @@
 //! Whether one system is really better than another: a paired bootstrap over users.
 //!
-//! Users are drawn with replacement; each draw gives both systems' RMSE over the same users' test
-//! rows (or their mean NDCG over the same users' lists), and so their difference (Efron and Tibshirani 1993, *An Introduction to the Bootstrap*,
-//! chapter 13, percentile intervals). Errors of one user are not independent; users are.
+//! Users are drawn with replacement; each draw gives both systems' RMSE over the same users' test rows (or
+//! their mean NDCG over the same users' lists), and so their difference (Efron and Tibshirani 1993, *An
+//! Introduction to the Bootstrap*, chapter 13, percentile intervals). Errors of one user are not independent;
+//! users are.
 
 use crate::results::Row;
 use foretaste_data::rng;
@@ -41,8 +42,8 @@ fn sums(row: &Row, reading: Reading) -> BTreeMap<u32, (f64, f64)> {
     sums
 }
 
-/// Compares the system of the lowest error (or the highest NDCG) with every other; answers its name and the comparisons.
-/// `None` where there is nothing to compare, or the systems' test rows differ.
+/// Compares the system of the lowest error (or the highest NDCG) with every other; answers its name and the
+/// comparisons. `None` where there is nothing to compare, or the systems' test rows differ.
 #[must_use]
 pub fn best_against_each(rows: &[Row], reading: Reading) -> Option<(String, Vec<Comparison>)> {
     let all: Vec<Vec<(f64, f64)>> =

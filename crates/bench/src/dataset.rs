@@ -99,7 +99,8 @@ pub fn load(name: &str, data: Option<&Path>, options: &ReadOptions) -> Result<Da
     }
     if report.duplicates > 0 {
         remarks.push(format!(
-            "{} rows were dropped: a later row has the same user, item and time stamp ({} of them with another value)",
+            "{} rows were dropped: a later row has the same user, item and time stamp ({} of them with \
+             another value)",
             report.duplicates, report.conflicting_duplicates
         ));
     }
@@ -210,8 +211,8 @@ pub fn restrict(data: Dataset, range: &str, place: Option<&Path>) -> Result<Data
     })
 }
 
-/// The data in a saved model's indices: its users and items keep theirs, further users follow, and rows of further items are left
-/// out, for the model knows nothing of them.
+/// The data in a saved model's indices: its users and items keep theirs, further users follow, and rows of
+/// further items are left out, for the model knows nothing of them.
 ///
 /// # Errors
 /// [`BenchError::Request`] where no row is left.

@@ -1,8 +1,9 @@
-//! A run's grid: every table's systems and seeds, several cells at a time where that pays, and each row told when it is whole.
+//! A run's grid: every table's systems and seeds, several cells at a time where that pays, and each row told
+//! when it is whole.
 //!
-//! A small log leaves most of a processor idle: Gibbs chains, and passes too short to be shared out. Its cells run side by
-//! side, each on its share of the threads, which changes no bit of any of them. A large log's cells run one after the
-//! other on all threads, so that memory is that of one.
+//! A small log leaves most of a processor idle: Gibbs chains, and passes too short to be shared out. Its
+//! cells run side by side, each on its share of the threads, which changes no bit of any of them. A large
+//! log's cells run one after the other on all threads, so that memory is that of one.
 
 use crate::dataset::Dataset;
 use crate::results::Cell;
@@ -17,7 +18,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 const SMALL: usize = 250_000;
 /// Cells of a small log side by side, at most: each holds its own model.
 const SIDE_BY_SIDE: usize = 4;
-/// Rows that the splits of all seeds may hold together, so that they are kept; else a split is made anew for each cell.
+/// Rows that the splits of all seeds may hold together, so that they are kept; else a split is made anew for
+/// each cell.
 const KEPT: usize = 10_000_000;
 
 /// How many cells of these logs run side by side on `threads` threads where nobody says.
@@ -54,12 +56,12 @@ struct Place {
 }
 
 impl Protocol<'_> {
-    /// Runs (or takes from the folder) one cell a table, system and seed, row by row, `jobs` at a time; the cells come back
-    /// in that order.
+    /// Runs (or takes from the folder) one cell a table, system and seed, row by row, `jobs` at a time; the
+    /// cells come back in that order.
     ///
     /// # Errors
-    /// [`BenchError::Interrupted`] after Ctrl-C; whatever splitting, training or writing meets first. Cells that are done
-    /// stay in the folder either way.
+    /// [`BenchError::Interrupted`] after Ctrl-C; whatever splitting, training or writing meets first. Cells
+    /// that are done stay in the folder either way.
     pub fn run(&self, tables: &[Table], jobs: usize) -> Result<Vec<Cell>> {
         let slots: Vec<Vec<Slot>> = tables
             .iter()

@@ -45,7 +45,8 @@ fn hand_back() {
     }
 }
 
-/// Forgets the peak so far, where the system can (Linux), and what earlier work left behind. Answers whether it could.
+/// Forgets the peak so far, where the system can (Linux), and what earlier work left behind. Answers whether
+/// it could.
 #[must_use]
 pub fn reset_peak_memory() -> bool {
     hand_back();

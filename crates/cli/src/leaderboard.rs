@@ -230,7 +230,8 @@ fn interval(predictions: &[f32], asked: &Histories) -> (f64, f64) {
     (draws[12], draws[487])
 }
 
-/// Writes `leaderboard.json`, `leaderboard.md`, `settings.toml`, the time line and `report.html` into `folder`.
+/// Writes `leaderboard.json`, `leaderboard.md`, `settings.toml`, the time line and `report.html` into
+/// `folder`.
 ///
 /// # Errors
 /// [`crate::CliError`] where a chart cannot be drawn or a file cannot be written.

@@ -24,8 +24,8 @@ use std::process::ExitCode;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
 
-/// The whole program: reads the process's arguments, runs the command and returns the exit status. A program of your
-/// own calls it after it registered models ([`foretaste_models::register`]).
+/// The whole program: reads the process's arguments, runs the command and returns the exit status. A program
+/// of your own calls it after it registered models ([`foretaste_models::register`]).
 #[must_use]
 pub fn main() -> ExitCode {
     if std::env::args().any(|argument| argument == "--json") {

@@ -63,7 +63,8 @@ pub(crate) fn page(view: &View) -> Page {
         Reading::ALL.map(|reading| best_against_each(&view.rows, reading))
     {
         let title = format!(
-            "{} less that of the best system (frozen: {}, streaming: {}), with 95 % of {DRAWS} draws of users (paired bootstrap)",
+            "{} less that of the best system (frozen: {}, streaming: {}), with 95 % of {DRAWS} draws of \
+             users (paired bootstrap)",
             HEADLINE.name(),
             view.title(&frozen),
             view.title(&streaming)

@@ -111,7 +111,8 @@ fn details(view: &View) -> Vec<(String, Vec<String>, Vec<Vec<String>>)> {
     let best = Reading::ALL.map(|reading| best_against_each(&view.rows, reading));
     if let [Some((frozen, a)), Some((streaming, b))] = best {
         let title = format!(
-            "RMSE less that of the best system (frozen: {}, streaming: {}), with 95 % of {DRAWS} draws of users (paired bootstrap)",
+            "RMSE less that of the best system (frozen: {}, streaming: {}), with 95 % of {DRAWS} draws of \
+             users (paired bootstrap)",
             view.title(&frozen),
             view.title(&streaming)
         );
@@ -129,7 +130,10 @@ fn details(view: &View) -> Vec<(String, Vec<String>, Vec<Vec<String>>)> {
 /// What the reader must know besides.
 fn notes(view: &View) -> Vec<String> {
     let lowest = view.rows[0].lowest_rmse().map(|lowest| {
-        format!("Simulated: no model can expect a lower RMSE than {lowest:.4} (each rating's expectation, given all but its own noise); \"above lowest\" is the distance to it.")
+        format!(
+            "Simulated: no model can expect a lower RMSE than {lowest:.4} (each rating's expectation, \
+            given all but its own noise); \"above lowest\" is the distance to it."
+        )
     });
     lowest.into_iter().chain(view.leaks()).chain(view.side_by_side()).collect()
 }

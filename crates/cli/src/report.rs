@@ -33,7 +33,8 @@ pub fn page(title: &str, command: &str, body: &str) -> String {
 /// All down to the command that made the page.
 fn head(title: &str, command: &str) -> String {
     format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n<title>{0}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{0}</h1>\n<p class=\"protocol\"><code>{1}</code></p>\n",
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" \
+         content=\"width=device-width\">\n<title>{0}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{0}</h1>\n<p class=\"protocol\"><code>{1}</code></p>\n",
         escape(title),
         escape(command)
     )
@@ -88,7 +89,8 @@ pub fn html(title: &str, command: &str, remarks: &[String], sections: &[Section]
     }
     let _ = write!(
         page,
-        "<details><summary>Settings, data and machine</summary>\n<pre>{}</pre>\n</details>\n</body>\n</html>\n",
+        "<details><summary>Settings, data and \
+         machine</summary>\n<pre>{}</pre>\n</details>\n</body>\n</html>\n",
         escape(manifest)
     );
     page

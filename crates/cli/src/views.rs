@@ -39,12 +39,18 @@ pub fn views<'a>(
     }
     keys.into_iter()
         .map(|key| {
-            let own: Vec<&Cell> = cells.iter().filter(|c| (&c.outcome.dataset, c.outcome.regime, &c.outcome.split) == (&key.0, key.1, &key.2)).collect();
+            let own: Vec<&Cell> = cells
+                .iter()
+                .filter(|c| {
+                    (&c.outcome.dataset, c.outcome.regime, &c.outcome.split) == (&key.0, key.1, &key.2)
+                })
+                .collect();
             let rows = rows(&own);
             let first = rows[0].first();
             let seeds = seeds_of(&rows[0]);
             // A cross-validation is one over all its folds.
-            let whole = key.2.strip_suffix(" folds").is_none_or(|folds| folds.parse() == Ok(rows[0].cells.len()));
+            let whole =
+                key.2.strip_suffix(" folds").is_none_or(|folds| folds.parse() == Ok(rows[0].cells.len()));
             let cold = 100.0 * first.cold_rows as f64 / first.test_rows.max(1) as f64;
             View {
                 heading: format!("{}, {} {}", key.0, key.1, key.2),
@@ -57,10 +63,16 @@ pub fn views<'a>(
                     match (first.figures.is_empty(), clip) {
                         (true, true) => "predictions clipped to the rating scale",
                         (true, false) => "predictions not clipped",
-                        (false, _) => "full ranking of all trained items, the user's own left out where nobody has an item twice",
+                        (false, _) =>
+                            "full ranking of all trained items, the user's own left out where \
+                            nobody has an item twice",
                     },
                 ),
-                published: if official.contains(&key.0.as_str()) && whole { published::matching(&key.0, key.1, &key.2) } else { Vec::new() },
+                published: if official.contains(&key.0.as_str()) && whole {
+                    published::matching(&key.0, key.1, &key.2)
+                } else {
+                    Vec::new()
+                },
                 titles: titles.to_vec(),
                 rows,
                 key,
@@ -85,7 +97,8 @@ impl View<'_> {
         let measured = self.rows.iter().flat_map(|row| &row.cells).map(|cell| &cell.measured);
         let together = measured.filter(|m| m.jobs > 1).max_by_key(|m| m.jobs)?;
         Some(format!(
-            "{} trainings ran side by side, each on {} of the threads: seconds are of that. With --jobs 1 each has all threads and its peak memory is measured.",
+            "{} trainings ran side by side, each on {} of the threads: seconds are of that. With --jobs 1 \
+             each has all threads and its peak memory is measured.",
             together.jobs, together.threads
         ))
     }
@@ -94,7 +107,15 @@ impl View<'_> {
     #[must_use]
     pub fn leaks(&self) -> Vec<String> {
         let leaky = self.rows.iter().map(Row::first).filter(|o| o.transductive);
-        leaky.map(|o| format!("{} knew who rates what in the test part (not how): a leak, as in the literature it follows.", self.title(&o.system))).collect()
+        leaky
+            .map(|o| {
+                format!(
+                    "{} knew who rates what in the test part (not how): a leak, as in the \
+            literature it follows.",
+                    self.title(&o.system)
+                )
+            })
+            .collect()
     }
 
     /// Whether items were ranked, not ratings predicted.

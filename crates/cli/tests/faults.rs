@@ -14,7 +14,10 @@ fn an_interrupted_run_goes_on() {
     let temporary = tempfile::tempdir().unwrap();
     let folder = temporary.path();
     ratings(folder);
-    let arguments = "reproduce ./ratings.csv --seeds 2 --regime random --device flex --models rolling-average,biases,pmf,biased-mf,rnn --set pmf.factors=4 --set biased-mf.epochs=3 --set rnn.size=8 --set rnn.epochs=4000 --set rnn.patience=4000 --json".to_string();
+    let arguments = "reproduce ./ratings.csv --seeds 2 --regime random --device flex --models \
+        rolling-average,biases,pmf,biased-mf,rnn --set pmf.factors=4 --set biased-mf.epochs=3 --set \
+        rnn.size=8 --set rnn.epochs=4000 --set rnn.patience=4000 --json"
+        .to_string();
     let cells = |name: &str| std::fs::read_dir(folder.join(name).join("cells")).map_or(0, Iterator::count);
     // A file: a pipe that nobody reads would stop the run.
     let log = folder.join("killed.log");
@@ -60,7 +63,8 @@ fn an_interrupted_run_goes_on() {
     }
 }
 
-/// Killed at any moment, a conversion leaves an older file whole, and its next run clears up and ends in the same bytes.
+/// Killed at any moment, a conversion leaves an older file whole, and its next run clears up and ends in the
+/// same bytes.
 #[test]
 fn a_killed_conversion_ends_in_the_same_bytes() {
     let temporary = tempfile::tempdir().unwrap();
@@ -94,15 +98,19 @@ fn a_killed_conversion_ends_in_the_same_bytes() {
     }
 }
 
-/// Killed at twenty moments, a run goes on with `--resume` each time and ends in the bytes of one that nobody killed.
+/// Killed at twenty moments, a run goes on with `--resume` each time and ends in the bytes of one that nobody
+/// killed.
 #[test]
 fn a_killed_run_ends_in_the_same_bytes() {
     let temporary = tempfile::tempdir().unwrap();
     let folder = temporary.path();
     ratings(folder);
-    let words = "reproduce ./ratings.csv --seeds 2 --regime random --device flex --save-models --models pmf,t-svd,fm-mf,i-autorec,rnn,hrnn-alone,deepfm \
-        --set pmf.epochs=6 --set pmf.factors=4 --set t-svd.factors=4 --set t-svd.epochs=4 --set fm-mf.iterations=8 --set fm-mf.factors=4 --set i-autorec.size=8 --set i-autorec.epochs=4 \
-        --set rnn.epochs=3 --set rnn.size=8 --set rnn.rows=8 --set hrnn-alone.epochs=3 --set hrnn-alone.size=8 --set hrnn-alone.rows=8 --set deepfm.epochs=2 --set deepfm.size=8";
+    let words = "reproduce ./ratings.csv --seeds 2 --regime random --device flex --save-models --models \
+        pmf,t-svd,fm-mf,i-autorec,rnn,hrnn-alone,deepfm \
+        --set pmf.epochs=6 --set pmf.factors=4 --set t-svd.factors=4 --set t-svd.epochs=4 --set \
+        fm-mf.iterations=8 --set fm-mf.factors=4 --set i-autorec.size=8 --set i-autorec.epochs=4 \
+        --set rnn.epochs=3 --set rnn.size=8 --set rnn.rows=8 --set hrnn-alone.epochs=3 --set \
+        hrnn-alone.size=8 --set hrnn-alone.rows=8 --set deepfm.epochs=2 --set deepfm.size=8";
     let begin = Instant::now();
     succeed(folder, &format!("{words} --out straight"));
     let whole = begin.elapsed();

@@ -54,7 +54,10 @@ fn archive() -> Vec<u8> {
 
 fn manifest(url: &str, bytes: &[u8], sha256: &str) -> Manifest {
     let text = format!(
-        "name = \"tiny\"\ntitle = \"Tiny\"\nhomepage = \"here\"\nlicence = \"Do no harm.\"\nredistribution = true\ncitation = \"none\"\nformat = \"movielens-dat\"\nfiles = [\"ratings.dat\"]\nscale = {{ min = 1, max = 5, step = 1 }}\ncounts = {{ ratings = 3000, users = 300, items = 10 }}\n[archive]\nurl = \"{url}\"\nbytes = {}\nsha256 = \"{sha256}\"\nfolder = \"tiny\"\n",
+        "name = \"tiny\"\ntitle = \"Tiny\"\nhomepage = \"here\"\nlicence = \"Do no harm.\"\nredistribution = \
+         true\ncitation = \"none\"\nformat = \"movielens-dat\"\nfiles = [\"ratings.dat\"]\nscale = {{ min = \
+         1, max = 5, step = 1 }}\ncounts = {{ ratings = 3000, users = 300, items = 10 }}\n[archive]\nurl \
+         = \"{url}\"\nbytes = {}\nsha256 = \"{sha256}\"\nfolder = \"tiny\"\n",
         bytes.len()
     );
     toml::from_str(&text).unwrap()

@@ -5,7 +5,9 @@ mod support;
 use std::path::{Path, PathBuf};
 use support::{foretaste, list, ratings, run, succeed, text};
 
-const SMALL: &str = "--models rolling-average,biases,pmf,biased-mf,rnn --set pmf.epochs=6 --set biased-mf.epochs=6 --set pmf.factors=4 --set biased-mf.factors=4 --set rnn.epochs=2 --set rnn.size=8 --set rnn.rows=8 --device flex";
+const SMALL: &str = "--models rolling-average,biases,pmf,biased-mf,rnn --set pmf.epochs=6 --set \
+    biased-mf.epochs=6 --set pmf.factors=4 --set biased-mf.factors=4 --set rnn.epochs=2 --set rnn.size=8 \
+    --set rnn.rows=8 --device flex";
 
 #[test]
 fn a_run_leaves_its_folder_and_threads_change_no_byte() {
@@ -15,7 +17,8 @@ fn a_run_leaves_its_folder_and_threads_change_no_byte() {
     let shown = succeed(
         folder,
         &format!(
-            "reproduce ./ratings.csv --seeds 2 --regime random,per-user,future --out a --threads 1 --save-models {SMALL}"
+            "reproduce ./ratings.csv --seeds 2 --regime random,per-user,future --out a --threads 1 \
+             --save-models {SMALL}"
         ),
     );
     assert!(
@@ -98,7 +101,10 @@ fn the_netflix_chart_on_files_in_its_format() {
     let temporary = tempfile::tempdir().unwrap();
     let folder = temporary.path();
     let data = netflix(folder);
-    let small = "--set t-svd.factors=4 --set t-svd.epochs=3 --set pmf.factors=4 --set pmf.epochs=3 --set rrn.size=6 --set rrn.epochs=2 --set rrn.user_days=60 --set rrn.item_days=60 --set deeprec.layers=[8,6] --set deeprec.epochs=3 --set fm-sgd.iterations=3 --set fm-sgd.factors=4 --set hrnn-alone.size=6 --set hrnn-alone.rows=8 --set hrnn-alone.epochs=2";
+    let small = "--set t-svd.factors=4 --set t-svd.epochs=3 --set pmf.factors=4 --set pmf.epochs=3 --set \
+        rrn.size=6 --set rrn.epochs=2 --set rrn.user_days=60 --set rrn.item_days=60 --set \
+        deeprec.layers=[8,6] --set deeprec.epochs=3 --set fm-sgd.iterations=3 --set fm-sgd.factors=4 --set \
+        hrnn-alone.size=6 --set hrnn-alone.rows=8 --set hrnn-alone.epochs=2";
     let shown = succeed(
         folder,
         &format!("reproduce netflix --data {} --seeds 2 --device flex --out run {small}", data.display()),
@@ -145,15 +151,17 @@ fn the_movielens_chart_takes_what_is_there() {
     );
 }
 
-/// `hrnn-init` less its session states is `rnn`, so that tables that have both tell what session states bring. On real
-/// ratings, which have what the settings tell apart: films' genres, users with the longest histories.
+/// `hrnn-init` less its session states is `rnn`, so that tables that have both tell what session states
+/// bring. On real ratings, which have what the settings tell apart: films' genres, users with the longest
+/// histories.
 #[test]
 fn rnn_with_session_states_differs_in_nothing_else() {
     let temporary = tempfile::tempdir().unwrap();
     let folder = temporary.path();
     let errors = |system: &str, settings: &str, out: &str| {
         let words = format!(
-            "reproduce --models {system} {settings} --regime random --seeds 1 --device flex --json --out {out}"
+            "reproduce --models {system} {settings} --regime random --seeds 1 --device flex --json --out \
+             {out}"
         );
         let result: serde_json::Value = serde_json::from_str(&succeed(folder, &words)).unwrap();
         result["cells"][0]["outcome"]["errors"].clone()
@@ -188,11 +196,13 @@ fn leaks_are_printed() {
     let temporary = tempfile::tempdir().unwrap();
     let folder = temporary.path();
     ratings(folder);
-    let small = "--set fm.iterations=8 --set fm.burn_in=2 --set fm-transductive.iterations=8 --set fm-transductive.burn_in=2";
+    let small = "--set fm.iterations=8 --set fm.burn_in=2 --set fm-transductive.iterations=8 --set \
+        fm-transductive.burn_in=2";
     let shown = succeed(
         folder,
         &format!(
-            "reproduce ./ratings.csv --models fm,fm-transductive --regime random --seeds 1 --device flex --out run {small}"
+            "reproduce ./ratings.csv --models fm,fm-transductive --regime random --seeds 1 --device flex \
+             --out run {small}"
         ),
     );
     let leak = "FM, transductive bags knew who rates what in the test part";
@@ -386,8 +396,8 @@ fn accuracy_holds() {
     );
 }
 
-/// A simulated log is read as the original would be; its table tells the distance to the lowest reachable error; and a
-/// memory limit changes no byte of what is made of it.
+/// A simulated log is read as the original would be; its table tells the distance to the lowest reachable
+/// error; and a memory limit changes no byte of what is made of it.
 #[test]
 fn a_simulated_log_is_one_like_any_other() {
     let temporary = tempfile::tempdir().unwrap();
@@ -402,7 +412,8 @@ fn a_simulated_log_is_one_like_any_other() {
         let shown = succeed(
             folder,
             &format!(
-                "reproduce {log} --models biases,biased-mf --set biased-mf.epochs=4 --regime random --seeds 1 --device flex --out run"
+                "reproduce {log} --models biases,biased-mf --set biased-mf.epochs=4 --regime random --seeds \
+                 1 --device flex --out run"
             ),
         );
         assert!(

@@ -16,7 +16,8 @@ fn json(folder: &Path, file: &str) -> serde_json::Value {
     serde_json::from_slice(&std::fs::read(folder.join(file)).unwrap()).unwrap()
 }
 
-const PMF: &str = "tune biased-mf --device flex --set biased-mf.epochs=6 --set biased-mf.factors=12 --space factors=8..16 --only factors,learning_rate,regularization";
+const PMF: &str = "tune biased-mf --device flex --set biased-mf.epochs=6 --set biased-mf.factors=12 --space \
+    factors=8..16 --only factors,learning_rate,regularization";
 
 #[test]
 fn a_search_ends_with_a_report_and_goes_on() {
@@ -83,7 +84,8 @@ fn wrong_searches_are_refused() {
     );
 }
 
-const RACE: &str = "automl --device flex --models rolling-average,biases,biased-mf --trials 3 --budget 10m --set biased-mf.epochs=6 --set biased-mf.factors=8";
+const RACE: &str = "automl --device flex --models rolling-average,biases,biased-mf --trials 3 --budget 10m \
+    --set biased-mf.epochs=6 --set biased-mf.factors=8";
 
 #[test]
 fn a_race_joins_tests_and_saves_its_winner() {
@@ -150,7 +152,8 @@ fn an_interrupted_race_shows_how_it_stands() {
 fn a_table_of_tuned_systems_goes_on_and_holds_what_was_joined() {
     let temporary = tempfile::tempdir().unwrap();
     let folder = temporary.path();
-    let run = "reproduce --tune=3 --models biases,biased-mf --regime random --seeds 1 --device flex --set biased-mf.epochs=6 --set biased-mf.factors=8 --out tuned";
+    let run = "reproduce --tune=3 --models biases,biased-mf --regime random --seeds 1 --device flex --set \
+        biased-mf.epochs=6 --set biased-mf.factors=8 --out tuned";
     let said = succeed(folder, run);
     assert!(
         said.contains("PMF with biases, tuned") && said.contains("AutoML") && !said.contains("AutoML, tuned"),
@@ -171,12 +174,14 @@ fn a_table_of_tuned_systems_goes_on_and_holds_what_was_joined() {
     assert_eq!(figures(&said), figures(&again));
 }
 
-/// Judged by lists, the best are fused by rank where that is better; the winner is saved and recommends either way.
+/// Judged by lists, the best are fused by rank where that is better; the winner is saved and recommends
+/// either way.
 #[test]
 fn a_race_by_lists_ends_with_one_that_recommends() {
     let temporary = tempfile::tempdir().unwrap();
     let folder = temporary.path();
-    let race = "automl --metric NDCG@10 --regime last-session --models popular,sims,user-knn --trials 2 --budget 10m --device flex --out race";
+    let race = "automl --metric NDCG@10 --regime last-session --models popular,sims,user-knn --trials 2 \
+        --budget 10m --device flex --out race";
     let said = succeed(folder, race);
     assert!(said.contains("winner: ") && said.contains("asked once: 0."), "{said}");
     let board = json(folder, "race/leaderboard.json");

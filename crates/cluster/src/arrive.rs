@@ -35,11 +35,13 @@ pub struct Arrived {
 }
 
 impl Input {
-    /// Lists the files, maps their columns, and checks every row; what follows reads the view `arrived`: `user_id`, `item_id`,
-    /// `timestamp`, `event_type`, `event_value`, and `file` and `place`, by which rows are ordered as they came.
+    /// Lists the files, maps their columns, and checks every row; what follows reads the view `arrived`:
+    /// `user_id`, `item_id`, `timestamp`, `event_type`, `event_value`, and `file` and `place`, by which rows
+    /// are ordered as they came.
     ///
     /// # Errors
-    /// [`ClusterError::Data`] for a column that is missing or of another kind, and for rows that break a rule, by their number.
+    /// [`ClusterError::Data`] for a column that is missing or of another kind, and for rows that break a
+    /// rule, by their number.
     pub async fn arrive(&self, context: &SessionContext) -> Result<Arrived> {
         let files = self.files(context).await?;
         let mut all: Option<DataFrame> = None;
@@ -64,13 +66,15 @@ impl Input {
         let found: Vec<_> = match store.head(url.prefix()).await {
             Ok(file) => vec![file],
             Err(_) => store.list(Some(url.prefix())).try_collect().await.map_err(|e| {
-                DataError::file(&self.address, format!("cannot be listed ({e})"), "check the address, and the store's settings in the environment")
+                DataError::file(&self.address, format!("cannot be listed ({e})"), "check the address, and \
+                    the store's settings in the environment")
             })?,
         };
         let mut names: Vec<String> = found.into_iter().map(|file| file.location.to_string()).collect();
         if names.iter().any(|name| name.contains("/_temporary/")) {
             return Err(
-                DataError::file(&self.address, "holds _temporary: the job that writes it has not ended, or failed", "wait for it, or run it again").into()
+                DataError::file(&self.address, "holds _temporary: the job that writes it has not ended, or \
+                    failed", "wait for it, or run it again").into()
             );
         }
         names.retain(|name| (name.ends_with(".parquet") || name.ends_with(".csv")) && !name.rsplit('/').next().unwrap_or(name).starts_with(['.', '_']));
@@ -86,7 +90,8 @@ impl Input {
         let names: Vec<String> = rows.schema().fields().iter().map(|field| field.name().clone()).collect();
         let at = self.columns.find(name, &names)?;
         if csv {
-            // The engine infers kinds from the first rows: right for moments; an id is text, whatever it looks like.
+            // The engine infers kinds from the first rows: right for moments; an id is text, whatever it
+            // looks like.
             let inferred = rows.schema().field(at.timestamp).data_type().clone();
             let kind = |column: usize| if column == at.timestamp { inferred.clone() } else { DataType::Utf8 };
             let fields: Vec<Field> = names.iter().enumerate().map(|(column, name)| Field::new(name, kind(column), true)).collect();
@@ -121,8 +126,11 @@ impl Input {
     async fn check(&self, context: &SessionContext) -> Result<u64> {
         let tomorrow = foretaste_data::ReadOptions::default().time_limit();
         let question = format!(
-            "SELECT count(*), count(*) FILTER (WHERE user_id IS NULL OR item_id IS NULL OR user_id = '' OR item_id = ''), \
-             count(*) FILTER (WHERE \"timestamp\" IS NULL), count(*) FILTER (WHERE \"timestamp\" < 0), count(*) FILTER (WHERE \"timestamp\" >= {tomorrow}), \
+            "SELECT count(*), count(*) FILTER (WHERE user_id IS NULL OR item_id IS NULL OR user_id = '' OR \
+             item_id = ''), \
+             count(*) FILTER \
+             (WHERE \"timestamp\" IS NULL), count(*) FILTER (WHERE \"timestamp\" < 0), count(*) FILTER \
+                 (WHERE \"timestamp\" >= {tomorrow}), \
              count(*) FILTER (WHERE event_value IN ('Infinity', '-Infinity')) FROM {ARRIVED}"
         );
         let answer = context.sql(&question).await?.collect().await?;

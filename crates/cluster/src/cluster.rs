@@ -25,8 +25,8 @@ fn session(config: SessionConfig) -> datafusion::error::Result<SessionState> {
     Ok(state.with_runtime_env(runtime(None)?).build())
 }
 
-/// Serves as scheduler at `address` until it is stopped. An executor that is silent for `patience` counts as lost: its
-/// tasks go to others.
+/// Serves as scheduler at `address` until it is stopped. An executor that is silent for `patience` counts as
+/// lost: its tasks go to others.
 ///
 /// # Errors
 /// [`ClusterError::Usage`] when the address is taken, or the scheduler fails.
@@ -48,8 +48,8 @@ pub async fn scheduler(address: SocketAddr, patience: Duration) -> Result<()> {
     start_server(cluster, address, Arc::new(config)).await.map_err(|e| failed("scheduler", &e))
 }
 
-/// Works for the scheduler at `scheduler` until it is stopped: `ports` serve results and tasks, `threads` tasks run at a
-/// time, results of stages lie in `folder`.
+/// Works for the scheduler at `scheduler` until it is stopped: `ports` serve results and tasks, `threads`
+/// tasks run at a time, results of stages lie in `folder`.
 ///
 /// # Errors
 /// [`ClusterError::Usage`] when a port is taken or the scheduler is not reached.

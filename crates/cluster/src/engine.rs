@@ -74,7 +74,8 @@ impl Engine {
                 Ok(SessionContext::remote_with_state(scheduler, state(config, runtime(None)?)).await?)
             }
             #[cfg(not(feature = "ballista"))]
-            Self::Ballista { .. } => Err(ClusterError::Usage("this build has no Ballista\n  help: build it with --features ballista".into())),
+            Self::Ballista { .. } => Err(ClusterError::Usage("this build has no Ballista\n  help: build it \
+                with --features ballista".into())),
         }
     }
 }

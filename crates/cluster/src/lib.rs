@@ -6,10 +6,10 @@
 //!                                                                   --split------> the same, train and test apart
 //! ```
 //!
-//! The rows are those that `foretaste sessions` builds, in the same order; `tests/` compares the two. Plans are made of
-//! the engine's own functions alone, so that any Ballista cluster of the same version runs them, and the last stage is
-//! read here, its order and the number of its rows are checked, and it is written whole or not at all: a cluster that fails leaves
-//! no file behind.
+//! The rows are those that `foretaste sessions` builds, in the same order; `tests/` compares the two. Plans
+//! are made of the engine's own functions alone, so that any Ballista cluster of the same version runs them,
+//! and the last stage is read here, its order and the number of its rows are checked, and it is written whole
+//! or not at all: a cluster that fails leaves no file behind.
 
 mod arrive;
 #[cfg(feature = "ballista")]

@@ -1,4 +1,5 @@
-//! `foretaste-cluster`: sessions of logs of any size on `DataFusion` or Ballista, and a small Ballista cluster.
+//! `foretaste-cluster`: sessions of logs of any size on `DataFusion` or Ballista, and a small Ballista
+//! cluster.
 
 use arrow::record_batch::RecordBatch;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -138,7 +139,8 @@ fn main() -> ExitCode {
 }
 
 fn rule(text: &str) -> Result<Cut> {
-    let bad = || ClusterError::Usage(format!("--split {text}: write leave-last:N or newest:SHARE, as leave-last:1 or newest:0.1"));
+    let bad = || ClusterError::Usage(format!("--split {text}: write leave-last:N or newest:SHARE, as \
+        leave-last:1 or newest:0.1"));
     let (name, number) = text.split_once(':').ok_or_else(bad)?;
     match name {
         "leave-last" => number.parse().ok().filter(|n| *n > 0).map(Cut::LeaveLast).ok_or_else(bad),
@@ -155,7 +157,8 @@ struct Waiting<'a> {
 
 impl Waiting<'_> {
     fn wait<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        let late = || ClusterError::Engine(DataFusionError::Execution("no answer before --deadline; were executors lost?".into()));
+        let late = || ClusterError::Engine(DataFusionError::Execution("no answer before --deadline; were \
+            executors lost?".into()));
         // The timer belongs to the runtime: made within.
         self.runtime.block_on(async { tokio::time::timeout_at(self.until.into(), work).await }).map_err(|_| late())?
     }

@@ -72,7 +72,8 @@ fn csv_is_read_in_the_order_of_its_lines() {
 fn csv_ids_are_text_whatever_they_look_like() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("log.csv");
-    // A thousand rows that look like numbers, and dates, before one that does not; leading zeros are part of a name.
+    // A thousand rows that look like numbers, and dates, before one that does not; leading zeros are part of
+    // a name.
     let mut rows: Vec<String> = (0..1_200).map(|row| format!("0{},2001-01-0{},4,{}", row % 7, 1 + row % 9, 1_000 + row)).collect();
     rows.extend(["anna,99999999999999999999,3,77", "1.50,true,3,78"].map(String::from));
     std::fs::write(&log, format!("user,item,rating,timestamp\n{}\n", rows.join("\n"))).unwrap();

@@ -26,7 +26,8 @@ pub fn write_with<T>(
     clear(folder, &prefix);
     let mut temporary =
         NamedTempFile::with_prefix_in(&prefix, folder).map_err(|e| DataError::io(path, "create", e))?;
-    // Held while it is written: who else looks sees that it is not left over. Where files cannot be locked, none is cleared.
+    // Held while it is written: who else looks sees that it is not left over. Where files cannot be locked,
+    // none is cleared.
     let _ = temporary.as_file().lock();
     let value = {
         let mut writer = BufWriter::with_capacity(1 << 16, temporary.as_file_mut());
@@ -48,8 +49,8 @@ pub fn write_with<T>(
     Ok(value)
 }
 
-/// Removes what killed writers left: files and folders in `folder` whose names begin with `prefix`, that nobody has locked,
-/// older than a minute.
+/// Removes what killed writers left: files and folders in `folder` whose names begin with `prefix`, that
+/// nobody has locked, older than a minute.
 pub fn clear(folder: &Path, prefix: &str) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix)) {

@@ -1,8 +1,8 @@
-//! Logs beyond memory: rows are spilled as they are read, dealt to ranges of users, and sorted and written a range at a
-//! time. The file is, byte for byte, what [`store`](crate::store) writes from a table in memory.
+//! Logs beyond memory: rows are spilled as they are read, dealt to ranges of users, and sorted and written a
+//! range at a time. The file is, byte for byte, what [`store`](crate::store) writes from a table in memory.
 //!
-//! The input is read once. What stays in memory is the vocabulary, a count a user, and one range of users; a range is as
-//! large as the limit allows.
+//! The input is read once. What stays in memory is the vocabulary, a count a user, and one range of users; a
+//! range is as large as the limit allows.
 
 use crate::interactions::RawColumns;
 use crate::order::{Columns, offsets};
@@ -29,13 +29,13 @@ impl Drop for Folder {
     }
 }
 
-/// Reads a log and writes it as sessions of `gaps` (as interactions without) to `out`, within about `limit` bytes of memory.
-/// `go_on` hears what is being done and says whether to go on. Files of rows lie beside `out` while it works; what a killed
-/// run left of them is removed.
+/// Reads a log and writes it as sessions of `gaps` (as interactions without) to `out`, within about `limit`
+/// bytes of memory. `go_on` hears what is being done and says whether to go on. Files of rows lie beside
+/// `out` while it works; what a killed run left of them is removed.
 ///
 /// # Errors
-/// Those of [`read`](crate::read()) and of writing; [`DataError::Setting`] for a limit below [`LEAST`], and where `go_on` says no;
-/// [`DataError::File`] for an input with further columns, which are not carried.
+/// Those of [`read`](crate::read()) and of writing; [`DataError::Setting`] for a limit below [`LEAST`], and
+/// where `go_on` says no; [`DataError::File`] for an input with further columns, which are not carried.
 pub fn convert(
     path: &Path,
     options: &ReadOptions,

@@ -1,5 +1,6 @@
-//! The data set compiled in, where the feature `ml-latest-small` asks for it: `MovieLens` latest-small (2016), so that
-//! everything works without a network. It is a crate of its own, under its owner's terms and not this crate's licence.
+//! The data set compiled in, where the feature `ml-latest-small` asks for it: `MovieLens` latest-small
+//! (2016), so that everything works without a network. It is a crate of its own, under its owner's terms and
+//! not this crate's licence.
 
 use crate::{DataError, Interactions, Manifest, Result, catalogue};
 use arrow_array::RecordBatch;
@@ -16,14 +17,16 @@ fn files() -> Result<(&'static [u8], &'static str)> {
 #[cfg(not(feature = "ml-latest-small"))]
 fn files() -> Result<(&'static [u8], &'static str)> {
     Err(DataError::Setting(format!(
-        "the ratings of {NAME} are not compiled in, for their terms exclude commercial use\n  help: build with the feature {NAME} of foretaste-data, or name a log of your own"
+        "the ratings of {NAME} are not compiled in, for their terms exclude commercial use\n  help: build \
+         with the feature {NAME} of foretaste-data, or name a log of your own"
     )))
 }
 
 /// Loads the embedded data set.
 ///
 /// # Errors
-/// [`DataError::Setting`] where it is not compiled in; [`DataError::Io`] when no temporary file can be written.
+/// [`DataError::Setting`] where it is not compiled in; [`DataError::Io`] when no temporary file can be
+/// written.
 pub fn load() -> Result<Interactions> {
     let (ratings, _) = files()?;
     let folder = scratch()?;
@@ -40,7 +43,8 @@ pub fn load() -> Result<Interactions> {
 /// Loads the table of its films.
 ///
 /// # Errors
-/// [`DataError::Setting`] where it is not compiled in; [`DataError::Io`] when no temporary file can be written.
+/// [`DataError::Setting`] where it is not compiled in; [`DataError::Io`] when no temporary file can be
+/// written.
 pub fn items() -> Result<RecordBatch> {
     let (_, items) = files()?;
     let folder = scratch()?;

@@ -36,7 +36,8 @@ pub enum DataError {
     Row(Box<BadRow>, usize, usize),
     /// Returned when a Parquet file cannot be decoded or encoded.
     #[error(
-        "{path}: cannot be read or written as Parquet ({source})\n  help: if the file came from elsewhere, fetch or write it again; if it is no Parquet file, name its format with --format"
+        "{path}: cannot be read or written as Parquet ({source})\n  help: if the file came from elsewhere, \
+         fetch or write it again; if it is no Parquet file, name its format with --format"
     )]
     Parquet {
         /// The file.
@@ -165,13 +166,15 @@ impl BadRow {
                 "are the time stamps in milliseconds? then pass --time-unit ms; otherwise "
             }
             RowCase::MissingField | RowCase::ExtraField => {
-                "if the file has other columns or another delimiter, pass --format csv with --delimiter; otherwise "
+                "if the file has other columns or another delimiter, pass --format csv with --delimiter; \
+                 otherwise "
             }
             _ => "",
         };
         if allowed == 0 {
             format!(
-                "{hint}mend the line, or pass --skip-bad-rows N to move up to N such lines into a rejects file"
+                "{hint}mend the line, or pass --skip-bad-rows N to move up to N such lines into a rejects \
+                 file"
             )
         } else {
             format!(

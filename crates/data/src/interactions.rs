@@ -180,7 +180,8 @@ impl Interactions {
         match self.values.iter().position(|v| !v.is_finite()) {
             None => Ok(()),
             Some(row) => Err(DataError::Setting(format!(
-                "rating models need a value for every interaction, and user {} has none for item {}\n  help: name the rating column with --value-column",
+                "rating models need a value for every interaction, and user {} has none for item {}\n  help: \
+                 name the rating column with --value-column",
                 self.user_ids.name(self.users[row]),
                 self.item_ids.name(self.items[row])
             ))),

@@ -135,7 +135,8 @@ impl Manifest {
         let known: Vec<String> = all.iter().map(|m| m.name.clone()).collect();
         all.into_iter().find(|m| m.name == name).ok_or_else(|| {
             DataError::Setting(format!(
-                "unknown data set {name:?}; known are {}\n  help: to read a file or folder of your own, give its path (with a slash or an ending)",
+                "unknown data set {name:?}; known are {}\n  help: to read a file or folder of your own, give \
+                 its path (with a slash or an ending)",
                 known.join(", ")
             ))
         })

@@ -15,8 +15,8 @@ pub(crate) struct Columns {
 }
 
 impl Columns {
-    /// The rows by user (of `n_users`), time and arrival, each (user, item, time) once; the places they came from; and how many
-    /// rows were dropped, all and those with another value than the one kept.
+    /// The rows by user (of `n_users`), time and arrival, each (user, item, time) once; the places they came
+    /// from; and how many rows were dropped, all and those with another value than the one kept.
     pub fn sorted(self, n_users: usize) -> (Self, Vec<u32>, usize, usize) {
         let Self { users, items, timestamps, values, codes } = self;
         let offsets = offsets(&users, n_users);
@@ -46,8 +46,8 @@ impl Columns {
         (sorted, order, repeated.len(), conflicts)
     }
 
-    /// The rows in the order given, one column after the other: each is freed as soon as it is reordered. Columns without rows
-    /// stay so.
+    /// The rows in the order given, one column after the other: each is freed as soon as it is reordered.
+    /// Columns without rows stay so.
     fn gathered(self, order: &[u32]) -> Self {
         let Self { users, items, timestamps, values, codes } = self;
         let column = |old: Vec<u32>| if old.is_empty() { old } else { gather(&old, order) };
@@ -118,8 +118,8 @@ pub(crate) fn per_user<'a, T>(mut rows: &'a mut [T], offsets: &[usize]) -> Vec<&
     parts
 }
 
-/// Row numbers grouped by user, within a user in order of arrival: a counting sort, in which each of a few tasks looks at all
-/// rows and places those of a range of users.
+/// Row numbers grouped by user, within a user in order of arrival: a counting sort, in which each of a few
+/// tasks looks at all rows and places those of a range of users.
 fn grouped_rows(users: &[u32], offsets: &[usize]) -> Vec<u32> {
     let n_users = offsets.len() - 1;
     let tasks = rayon::current_num_threads().min(8);

@@ -65,12 +65,14 @@ pub fn write_sessions(table: &Interactions, gaps: &IdleGaps, path: &Path) -> Res
     write(table, Some(gaps), path)
 }
 
-/// Writes sessions of `gaps` that another engine built to `path`, whole or not at all; answers the number of rows. `next`
-/// hands out batches whose columns are those of the session schema, in its order; types are cast to the schema's. Rows must come
-/// by user and time: an engine that hands rows over twice, after a worker was lost, is found out by that.
+/// Writes sessions of `gaps` that another engine built to `path`, whole or not at all; answers the number of
+/// rows. `next` hands out batches whose columns are those of the session schema, in its order; types are cast
+/// to the schema's. Rows must come by user and time: an engine that hands rows over twice, after a worker was
+/// lost, is found out by that.
 ///
 /// # Errors
-/// [`DataError::File`] for a batch of other columns and for rows out of order, what `next` answers, and [`DataError::Io`] when the file cannot be written.
+/// [`DataError::File`] for a batch of other columns and for rows out of order, what `next` answers, and
+/// [`DataError::Io`] when the file cannot be written.
 pub fn write_session_batches(
     path: &Path,
     gaps: &IdleGaps,

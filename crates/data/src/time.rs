@@ -51,7 +51,8 @@ pub fn format_date(timestamp: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}")
 }
 
-/// Parses `2005-09-06`, with an optional time of day that is kept (`T12:30:05` or ` 12:30:05`), to Unix seconds.
+/// Parses `2005-09-06`, with an optional time of day that is kept (`T12:30:05` or ` 12:30:05`), to Unix
+/// seconds.
 pub(crate) fn parse_date(text: &[u8]) -> Option<i64> {
     let number = |range: std::ops::Range<usize>| -> Option<u32> {
         text.get(range)?

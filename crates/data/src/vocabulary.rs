@@ -128,14 +128,14 @@ fn small_number(name: &[u8]) -> Option<u32> {
 }
 
 impl VocabularyBuilder {
-    /// One that finds small whole numbers, which most ids are, by their value: a look-up is one access to memory. It takes up to
-    /// 16 MB.
+    /// One that finds small whole numbers, which most ids are, by their value: a look-up is one access to
+    /// memory. It takes up to 16 MB.
     pub(crate) fn of_numbers() -> Self {
         Self { numbers: Numbers::Found(Vec::new()), ..Self::default() }
     }
 
-    /// One for part of a log: small whole numbers are no names but stand for themselves, which costs nothing. What it gave out is
-    /// handed on by [`take`](Self::take).
+    /// One for part of a log: small whole numbers are no names but stand for themselves, which costs nothing.
+    /// What it gave out is handed on by [`take`](Self::take).
     pub(crate) fn of_part() -> Self {
         Self { numbers: Numbers::Themselves, ..Self::default() }
     }

@@ -1,7 +1,9 @@
-//! Searches of test functions, as JSON lines: what `cargo xtask bench rivals-search` measures beside other tools.
+//! Searches of test functions, as JSON lines: what `cargo xtask bench rivals-search` measures beside other
+//! tools.
 //!
-//! `curves quality SAMPLER FUNCTION SEEDS TRIALS [TABLE]` prints each seed's trials; `curves speed SAMPLER TRIAL
-//! DIMENSIONS` the seconds of asking for that trial; `curves memory TRIALS` holds so many trials of ten settings.
+//! `curves quality SAMPLER FUNCTION SEEDS TRIALS [TABLE]` prints each seed's trials; `curves speed SAMPLER
+//! TRIAL DIMENSIONS` the seconds of asking for that trial; `curves memory TRIALS` holds so many trials of ten
+//! settings.
 
 #![allow(clippy::print_stdout)]
 
@@ -16,10 +18,14 @@ fn main() -> Outcome {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["quality", sampler, function, seeds, trials, table @ ..] => quality(sampler, function, seeds.parse()?, trials.parse()?, table.first().copied()),
+        ["quality", sampler, function, seeds, trials, table @ ..] => {
+            quality(sampler, function, seeds.parse()?, trials.parse()?, table.first().copied())
+        }
         ["speed", sampler, trial, dimensions] => speed(sampler, trial.parse()?, dimensions.parse()?),
         ["memory", trials] => memory(trials.parse()?),
-        _ => Err("curves quality SAMPLER FUNCTION SEEDS TRIALS [TABLE] | speed SAMPLER TRIAL DIMENSIONS | memory TRIALS".into()),
+        _ => Err("curves quality SAMPLER FUNCTION SEEDS TRIALS [TABLE] | speed SAMPLER TRIAL DIMENSIONS | \
+            memory TRIALS"
+            .into()),
     }
 }
 
@@ -31,7 +37,8 @@ fn space(function: &str) -> Outcome<Space> {
             .collect::<String>()
     };
     Ok(match function {
-        "branin" => "x0 = { type = \"float\", low = -5.0, high = 10.0 }\nx1 = { type = \"float\", low = 0.0, high = 15.0 }".parse()?,
+        "branin" => "x0 = { type = \"float\", low = -5.0, high = 10.0 }\nx1 = { type = \"float\", low = 0.0, \
+         high = 15.0 }".parse()?,
         "hartmann6" => floats(6, 0.0, 1.0).parse()?,
         "ackley10" => floats(10, -5.0, 10.0).parse()?,
         "rosenbrock4" => floats(4, -2.0, 2.0).parse()?,

@@ -23,7 +23,8 @@ pub enum HpoError {
     Usage(String),
     /// Returned when a storage cannot be opened, read or written, after retries.
     #[error(
-        "{storage}: {reason}\n  help: the study is whole as far as it was written; run the same command again once the storage answers"
+        "{storage}: {reason}\n  help: the study is whole as far as it was written; run the same command \
+         again once the storage answers"
     )]
     Storage {
         /// File or address, without password.

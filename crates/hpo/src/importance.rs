@@ -1,7 +1,7 @@
 //! Which settings matter: functional analysis of variance (Hutter, Hoos and Leyton-Brown 2014).
 //!
-//! A random forest is fitted to the trials; a setting's importance is the share of the forest's variance over the
-//! whole space that its own effect explains, all other settings averaged out.
+//! A random forest is fitted to the trials; a setting's importance is the share of the forest's variance over
+//! the whole space that its own effect explains, all other settings averaged out.
 
 use crate::seed::sampler_rng;
 use crate::{History, Space};
@@ -45,7 +45,8 @@ pub fn importance(space: &Space, history: &History) -> Vec<(String, f64)> {
 /// A leaf: its box and its mean.
 type Leaf = (Vec<(f64, f64)>, f64);
 
-/// Splits `rows` where the squared error falls most, over a random share of the settings, down to single trials.
+/// Splits `rows` where the squared error falls most, over a random share of the settings, down to single
+/// trials.
 fn grow(
     points: &[Vec<f64>],
     values: &[f64],
@@ -129,8 +130,8 @@ mod tests {
         // Two leaves along the first of two settings: it explains all.
         let leaves = vec![(vec![(0.0, 0.5), (0.0, 1.0)], 1.0), (vec![(0.5, 1.0), (0.0, 1.0)], 3.0)];
         assert_eq!(explained(&leaves, 2).unwrap(), [1.0, 0.0]);
-        // The second splits the upper half: mean 1.75, variance 0.75 * 0.75^2 + 0.25 * 2.25^2 = 1.6875; the halves
-        // of either setting have means 1 and 2.5, 0.75 from the mean.
+        // The second splits the upper half: mean 1.75, variance 0.75 * 0.75^2 + 0.25 * 2.25^2 = 1.6875; the
+        // halves of either setting have means 1 and 2.5, 0.75 from the mean.
         let leaves = vec![
             (vec![(0.0, 0.5), (0.0, 1.0)], 1.0),
             (vec![(0.5, 1.0), (0.0, 0.5)], 1.0),

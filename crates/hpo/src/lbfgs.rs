@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 /// Corrections remembered.
 const MEMORY: usize = 8;
 
-/// Moves `x` within `[low, high]` to a lower value of `f`, which writes its gradient; answers the value there.
+/// Moves `x` within `[low, high]` to a lower value of `f`, which writes its gradient; answers the value
+/// there.
 ///
 /// Coordinates at a bound that the gradient pushes outward stand still; the others take the quasi-Newton
 /// step, halved until Armijo's condition holds. A start whose value is no number stays where it is.

@@ -62,7 +62,8 @@ pub(crate) fn quantile(p: f64) -> f64 {
     if u.is_finite() { x - u / (1.0 + 0.5 * x * u) } else { x }
 }
 
-/// `log(pdf(z) + z cdf(z))`: the logarithm of the expected improvement in standard units (Ament et al. 2023, eq. 9).
+/// `log(pdf(z) + z cdf(z))`: the logarithm of the expected improvement in standard units (Ament et al. 2023,
+/// eq. 9).
 pub(crate) fn log_improvement(z: f64) -> f64 {
     if z > -1.0 {
         return (pdf(z) + z * cdf(z)).ln();

@@ -51,7 +51,8 @@ pub struct Trial {
     pub configuration: Configuration,
     /// What it came to, in the study's own direction.
     pub value: Option<f64>,
-    /// What it reported on its way, by rising step: an attempt that went on from a checkpoint adds to what was there.
+    /// What it reported on its way, by rising step: an attempt that went on from a checkpoint adds to what
+    /// was there.
     pub reports: Vec<Report>,
     /// Seconds it took, in its last attempt.
     pub seconds: f64,
@@ -87,8 +88,8 @@ pub struct History<'a> {
 }
 
 impl History<'_> {
-    /// Points and losses of ended trials. A pruned trial counts as its forecast, but never for better than the best; a failed
-    /// one as the worst.
+    /// Points and losses of ended trials. A pruned trial counts as its forecast, but never for better than
+    /// the best; a failed one as the worst.
     #[must_use]
     pub fn losses(&self) -> Vec<(&[f64], f64)> {
         let (best, worst) = self
@@ -137,9 +138,9 @@ impl History<'_> {
             .filter_map(move |(trial, loss)| Some((trial, (self.lowest(trial, step)? - loss).max(0.0), loss)))
     }
 
-    /// The loss that a trial can be thought to have come to, had it gone on: the lowest it reported, less what complete trials
-    /// still came down from the same step on. Near settings count most (Shepard's weights): slow learners are compared with
-    /// slow learners.
+    /// The loss that a trial can be thought to have come to, had it gone on: the lowest it reported, less
+    /// what complete trials still came down from the same step on. Near settings count most (Shepard's
+    /// weights): slow learners are compared with slow learners.
     fn forecast(&self, trial: &Trial, falls: &mut BTreeMap<u64, Vec<(usize, f64)>>) -> Option<f64> {
         let step = trial.reports.last()?.step;
         let own = self.lowest(trial, step)?;
@@ -222,7 +223,8 @@ mod tests {
                 .map(|(_, loss)| loss)
                 .collect()
         };
-        // After step 2 the first still came down by 0.2, the second by nothing; both are as near to the pruned one.
+        // After step 2 the first still came down by 0.2, the second by nothing; both are as near to the
+        // pruned one.
         let found = losses([0.0, 1.0, 0.5, 0.0, 0.0, 0.0]);
         assert!((found[2] - 0.85).abs() < 1e-12 && found[3] == 0.8 && found.len() == 5, "{found:?}");
         // Where the first stands it counts nearly alone, and what was pruned is never better than the best.

@@ -1,5 +1,6 @@
-//! Eight workers in eight processes, killed fifty times while they share a study of 200 trials: on `SQLite`, and on
-//! `PostgreSQL`, whose server is stopped and started again in the middle. Runs with `FORETASTE_SLOW_TESTS=1`.
+//! Eight workers in eight processes, killed fifty times while they share a study of 200 trials: on `SQLite`,
+//! and on `PostgreSQL`, whose server is stopped and started again in the middle. Runs with
+//! `FORETASTE_SLOW_TESTS=1`.
 
 mod server;
 

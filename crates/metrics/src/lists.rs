@@ -10,10 +10,10 @@
 //! MAP@k       = sum_{r_m <= k} (m / r_m) / min(k, n)
 //! ```
 //!
-//! The first four are Amazon Personalize's (precision divides by `k` even where fewer items were relevant, NDCG is
-//! binary). All equal those of ranx (`benches/rivals/metrics_ranx.py`) but MAP, where ranx divides by `n`; other
-//! toolkits differ in recall (`RecPack`'s *calibrated* recall divides by `min(k, n)`).
-//! Lists without relevant items are left out of every mean.
+//! The first four are Amazon Personalize's (precision divides by `k` even where fewer items were relevant,
+//! NDCG is binary). All equal those of ranx (`benches/rivals/metrics_ranx.py`) but MAP, where ranx divides by
+//! `n`; other toolkits differ in recall (`RecPack`'s *calibrated* recall divides by `min(k, n)`). Lists
+//! without relevant items are left out of every mean.
 
 use std::collections::HashMap;
 
@@ -137,8 +137,8 @@ impl Spread {
         self.counts.len() as f64 / items.max(1) as f64
     }
 
-    /// Gini index of the recommendations over a catalogue of `items` items: 0 where all are recommended alike,
-    /// towards 1 where one has all. `sum_i (2 i - n - 1) x_i / (n sum x)`, `x` ascending.
+    /// Gini index of the recommendations over a catalogue of `items` items: 0 where all are recommended
+    /// alike, towards 1 where one has all. `sum_i (2 i - n - 1) x_i / (n sum x)`, `x` ascending.
     #[must_use]
     pub fn gini(&self, items: usize) -> f64 {
         let mut counts: Vec<u64> = self.counts.values().copied().collect();
@@ -155,8 +155,8 @@ impl Spread {
     }
 
     /// Mean over the recommendations of `-log2` of the share of users that took the item in training, in bits
-    /// (Zhou et al. 2010, *Solving the apparent diversity-accuracy dilemma of recommender systems*); `takers` has the users of
-    /// each item.
+    /// (Zhou et al. 2010, *Solving the apparent diversity-accuracy dilemma of recommender systems*); `takers`
+    /// has the users of each item.
     #[must_use]
     pub fn novelty(&self, takers: &[u32], users: usize) -> f64 {
         let mut counts: Vec<(u32, u64)> = self.counts.iter().map(|(item, count)| (*item, *count)).collect();
@@ -218,7 +218,8 @@ mod tests {
     }
 
     proptest! {
-        /// All metrics lie within [0, 1]; a hit moved up never lowers one; all hits first give 1 where k allows.
+        /// All metrics lie within [0, 1]; a hit moved up never lowers one; all hits first give 1 where k
+        /// allows.
         #[test]
         fn bounds(list in proptest::collection::vec(0_u32..40, 1..30), relevant in proptest::collection::vec(0_u32..40, 1..10), k in 1_usize..30) {
             let distinct = |mut items: Vec<u32>| { let mut seen = std::collections::HashSet::new(); items.retain(|i| seen.insert(*i)); items };

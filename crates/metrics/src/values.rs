@@ -22,8 +22,8 @@ pub fn mae<'a>(predictions: &[f32], values: impl IntoIterator<Item = &'a f32>) -
     sum / predictions.len() as f64
 }
 
-/// Area under the receiver operating characteristic: the share of pairs of a click and a miss in which the click has
-/// the higher score, ties counting half; NaN without a click or without a miss.
+/// Area under the receiver operating characteristic: the share of pairs of a click and a miss in which the
+/// click has the higher score, ties counting half; NaN without a click or without a miss.
 ///
 /// ```
 /// // Of the four pairs (0.8, 0.3), (0.8, 0.5), (0.5, 0.3) and (0.5, 0.5) three and a half are in order.
@@ -100,7 +100,8 @@ mod tests {
             prop_assert!(pairs == 0.0 || (found + auc(&turned, &clicks) - 1.0).abs() < 1e-12);
         }
 
-        /// MAE <= RMSE <= the largest error; both vanish on perfect predictions and do not see a common shift.
+        /// MAE <= RMSE <= the largest error; both vanish on perfect predictions and do not see a common
+        /// shift.
         #[test]
         fn bounds(pairs in proptest::collection::vec((0.5_f32..5.0, 0.5_f32..5.0), 1..50), shift in -3.0_f32..3.0) {
             let (p, v): (Vec<f32>, Vec<f32>) = pairs.into_iter().unzip();

@@ -1,9 +1,9 @@
 //! Times HRNN's training on simulated histories, for `cargo xtask bench rivals-hrnn`.
 //!
-//! `hrnn_speed USERS ITEMS EVENTS SIZE WINDOW EPOCHS` trains a flat network (one GRU, no
-//! sessions, gate, metadata or user factors; embeddings and decoder of the hidden size, 256 rows) and
-//! prints one line of JSON: seconds of each epoch, events, peak memory. With `csv FILE` behind them it
-//! writes the histories for a peer instead. The same network from burn's own parts: `hrnn_stock` in `benches`.
+//! `hrnn_speed USERS ITEMS EVENTS SIZE WINDOW EPOCHS` trains a flat network (one GRU, no sessions, gate,
+//! metadata or user factors; embeddings and decoder of the hidden size, 256 rows) and prints one line of
+//! JSON: seconds of each epoch, events, peak memory. With `csv FILE` behind them it writes the histories for
+//! a peer instead. The same network from burn's own parts: `hrnn_stock` in `benches`.
 
 use foretaste_data::Histories;
 use foretaste_data::simulate::Simulation;

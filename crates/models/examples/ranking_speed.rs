@@ -1,8 +1,9 @@
 //! Times item-to-item similarities, factors and lists for all users, for `cargo xtask bench rivals-ranking`.
 //!
-//! `ranking_speed FILE | simulate:USERS,ITEMS,EVENTS [csv OUT]` prints one line of JSON: seconds of a training of
-//! cosine item-kNN (50 neighbours), of an iALS iteration and of six with all around them at 64 and 128 factors, and of ten items for every user from
-//! either, on the threads of `RAYON_NUM_THREADS`. With `csv OUT` it writes users and items for a peer instead.
+//! `ranking_speed FILE | simulate:USERS,ITEMS,EVENTS [csv OUT]` prints one line of JSON: seconds of a
+//! training of cosine item-kNN (50 neighbours), of an iALS iteration and of six with all around them at 64
+//! and 128 factors, and of ten items for every user from either, on the threads of `RAYON_NUM_THREADS`. With
+//! `csv OUT` it writes users and items for a peer instead.
 
 use foretaste_data::simulate::Simulation;
 use foretaste_data::{Histories, ReadOptions, read};
@@ -27,7 +28,9 @@ impl Progress for Clock {
     }
 }
 
-const KNN: &str = "neighbours = 50\nmin_cointeraction_count = 0\nmin_user_history_length_percentile = 0.0\nmax_user_history_length_percentile = 1.0\nmin_item_interaction_count_percentile = 0.0\nmax_item_interaction_count_percentile = 1.0\nhistory = 1000000";
+const KNN: &str = "neighbours = 50\nmin_cointeraction_count = 0\nmin_user_history_length_percentile = \
+    0.0\nmax_user_history_length_percentile = 1.0\nmin_item_interaction_count_percentile = \
+    0.0\nmax_item_interaction_count_percentile = 1.0\nhistory = 1000000";
 
 #[allow(clippy::print_stdout)]
 fn main() -> Result<(), Box<dyn std::error::Error>> {

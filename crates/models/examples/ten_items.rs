@@ -24,7 +24,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("  {} ({:.3})", table.item_ids.name(best.item), best.score);
     }
 
-    // What is taken together. By default, as in Amazon Personalize, the most popular tenth of the items takes no part.
+    // What is taken together. By default, as in Amazon Personalize, the most popular tenth of the items takes
+    // no part.
     let settings = sims::Settings { max_item_interaction_count_percentile: 1.0, ..sims::Settings::default() };
     let model = sims::train(&settings, &histories, &context)?;
     println!("like item {}:", table.item_ids.name(item));

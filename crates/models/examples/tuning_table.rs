@@ -1,10 +1,11 @@
-//! Records what DeepFM's settings are worth on the embedded ratings: the table that `cargo xtask bench rivals-search`
-//! searches, so that every sampler is asked about the same values.
+//! Records what DeepFM's settings are worth on the embedded ratings: the table that `cargo xtask bench
+//! rivals-search` searches, so that every sampler is asked about the same values.
 //!
-//! `cargo run --release -p foretaste-models --example tuning_table -- benches/tables/deepfm-ml-latest-small.json`
+//! `cargo run --release -p foretaste-models --example tuning_table --
+//! benches/tables/deepfm-ml-latest-small.json`
 //!
-//! Each of the 684 combinations trains once, on 80 % of the rows; its value is the best epoch's RMSE on another 10 %.
-//! Interrupted, it goes on where it stood, from `FILE.partial`.
+//! Each of the 684 combinations trains once, on 80 % of the rows; its value is the best epoch's RMSE on
+//! another 10 %. Interrupted, it goes on where it stood, from `FILE.partial`.
 
 use foretaste_data::{SplitRule, embedded};
 use foretaste_models::{Device, FitContext, deepfm};
@@ -77,7 +78,8 @@ fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     );
     values.extend(found.collect::<Result<Vec<_>, _>>()?);
     let table = serde_json::json!({
-        "what": "validation RMSE of DeepFM on the embedded ratings, 80/10/10 at random, seed 0; keys are places in the lists below, - where there are no layers",
+        "what": "validation RMSE of DeepFM on the embedded ratings, 80/10/10 at random, seed 0; keys are \
+         places in the lists below, - where there are no layers",
         "made by": "cargo run --release -p foretaste-models --example tuning_table",
         "settings": { "depth": [0, 1, 2, 3], "size": SIZES, "dropout": DROPOUTS, "factors": FACTORS, "learning_rate": RATES, "weight_decay": DECAYS },
         "values": values,

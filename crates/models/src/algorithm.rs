@@ -1,4 +1,5 @@
-//! What an algorithm is before it is trained: settings with a name, a range for each of them, and a way to train.
+//! What an algorithm is before it is trained: settings with a name, a range for each of them, and a way to
+//! train.
 
 use crate::engine::tensors::Tensors;
 use crate::{BoxedModel, FitContext, Fitted, Kind, ModelError, Result};
@@ -9,8 +10,8 @@ use std::any::Any;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-/// The settings of an algorithm, and all that follows from them. Implement it and [`crate::Predictor`] to add a
-/// model; [`crate::register`] makes it known by its name.
+/// The settings of an algorithm, and all that follows from them. Implement it and [`crate::Predictor`] to add
+/// a model; [`crate::register`] makes it known by its name.
 pub trait Algorithm:
     Clone + Debug + Default + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static
 {
@@ -27,12 +28,12 @@ pub trait Algorithm:
     /// [`ModelError::Setting`] naming the setting and its range.
     fn check(&self) -> Result<()>;
 
-    /// Trains on `train`. With `validation` rows the curve has their error and the weights of the best epoch are
-    /// kept. Settings were checked before.
+    /// Trains on `train`. With `validation` rows the curve has their error and the weights of the best epoch
+    /// are kept. Settings were checked before.
     ///
     /// # Errors
-    /// [`ModelError::Training`] when the rows cannot train the model, [`ModelError::Interrupted`] when asked to
-    /// stop, [`ModelError::Device`] when the device fails.
+    /// [`ModelError::Training`] when the rows cannot train the model, [`ModelError::Interrupted`] when asked
+    /// to stop, [`ModelError::Device`] when the device fails.
     fn fit(&self, train: &Histories, validation: Option<&Histories>, context: &FitContext) -> Result<Fitted>;
 
     /// Builds a trained model from its settings and saved weights, which are the tensors of
@@ -47,14 +48,14 @@ pub trait Algorithm:
         true
     }
 
-    /// Whether the model must know who rates what (not how) in the rows to be predicted: a leak that tables have to
-    /// tell.
+    /// Whether the model must know who rates what (not how) in the rows to be predicted: a leak that tables
+    /// have to tell.
     fn is_transductive(&self) -> bool {
         false
     }
 
-    /// The setting that limits passes over the training rows; none for a model trained in no passes, or one that more
-    /// of them never hurt.
+    /// The setting that limits passes over the training rows; none for a model trained in no passes, or one
+    /// that more of them never hurt.
     fn epochs(&mut self) -> Option<&mut usize> {
         None
     }
@@ -183,12 +184,13 @@ impl ModelSettings {
         self.0.check()
     }
 
-    /// Checks the settings and trains on `train`. With `validation` rows the curve has their error and the weights of
-    /// the best epoch are kept.
+    /// Checks the settings and trains on `train`. With `validation` rows the curve has their error and the
+    /// weights of the best epoch are kept.
     ///
     /// # Errors
-    /// [`ModelError::Setting`] before anything is trained, [`ModelError::Training`] when the rows cannot train the
-    /// model, [`ModelError::Interrupted`] when asked to stop, [`ModelError::Device`] when the device fails.
+    /// [`ModelError::Setting`] before anything is trained, [`ModelError::Training`] when the rows cannot
+    /// train the model, [`ModelError::Interrupted`] when asked to stop, [`ModelError::Device`] when the
+    /// device fails.
     pub fn fit(
         &self,
         train: &Histories,
@@ -210,8 +212,8 @@ impl ModelSettings {
         self.0.with_epochs(epochs)
     }
 
-    /// The same settings with this share of their training's length, at least one pass each; models that are trained
-    /// in no passes stay as they are.
+    /// The same settings with this share of their training's length, at least one pass each; models that are
+    /// trained in no passes stay as they are.
     #[must_use]
     pub fn shortened(&self, share: f64) -> Self {
         self.0.shortened(share)
@@ -223,8 +225,8 @@ impl ModelSettings {
         self.0.predicts_ratings()
     }
 
-    /// Whether the model must know who rates what (not how) in the rows to be predicted: a leak that tables have to
-    /// tell.
+    /// Whether the model must know who rates what (not how) in the rows to be predicted: a leak that tables
+    /// have to tell.
     #[must_use]
     pub fn is_transductive(&self) -> bool {
         self.0.is_transductive()

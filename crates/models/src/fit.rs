@@ -108,7 +108,8 @@ pub(crate) struct EarlyStopping {
 }
 
 impl EarlyStopping {
-    /// The best epoch so far: lowest validation error, the earliest of equals; the last epoch without validation.
+    /// The best epoch so far: lowest validation error, the earliest of equals; the last epoch without
+    /// validation.
     pub fn best_epoch(&self) -> usize {
         let best = self
             .curve

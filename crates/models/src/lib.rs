@@ -43,8 +43,8 @@ pub use recommend::{Recommend, Recommended};
 pub use saved::{SavedModel, load, save, weights_hash};
 pub use state::UserState;
 
-/// What the author of a model needs, and nothing that stands in the way: `use foretaste_models::author::*`. Of
-/// [`Predictor`] and [`Trained`], which have methods of the same names, only the former is among it.
+/// What the author of a model needs, and nothing that stands in the way: `use foretaste_models::author::*`.
+/// Of [`Predictor`] and [`Trained`], which have methods of the same names, only the former is among it.
 pub mod author {
     pub use crate::state;
     pub use crate::{

@@ -1,4 +1,5 @@
-//! What every trained model can do: tell what it is, predict ratings, rank items, and keep each user as a value.
+//! What every trained model can do: tell what it is, predict ratings, rank items, and keep each user as a
+//! value.
 
 use crate::engine::tensors::NamedTensor;
 use crate::ranking::InnerProducts;
@@ -31,11 +32,11 @@ impl Reading {
     }
 }
 
-/// A trained model, as its author writes it. [`Trained`] is the same without the types, and what everyone else
-/// uses.
+/// A trained model, as its author writes it. [`Trained`] is the same without the types, and what everyone
+/// else uses.
 ///
-/// A state is what the model knows of one user at one moment: a value apart from the model, so that a service can
-/// keep, copy, store and restore millions of them beside one model.
+/// A state is what the model knows of one user at one moment: a value apart from the model, so that a service
+/// can keep, copy, store and restore millions of them beside one model.
 pub trait Predictor: Send + Sync + 'static {
     /// One user at one moment.
     type State: Clone + Send + Sync + 'static;
@@ -49,35 +50,37 @@ pub trait Predictor: Send + Sync + 'static {
     /// All weights, by name: what [`crate::Algorithm::restore`] builds the model from.
     fn tensors(&self) -> Vec<NamedTensor>;
 
-    /// Whether [`predict`](Self::predict) is meant: as [`crate::Algorithm::predicts_ratings`] of the settings.
+    /// Whether [`predict`](Self::predict) is meant: as [`crate::Algorithm::predicts_ratings`] of the
+    /// settings.
     fn rates(&self) -> bool {
         true
     }
 
-    /// Whether [`scores`](Self::scores) is what the model was trained for. All others rank by expected rating.
+    /// Whether [`scores`](Self::scores) is what the model was trained for. All others rank by expected
+    /// rating.
     fn ranks(&self) -> bool {
         !self.rates()
     }
 
-    /// The state of `user` after the rows `known`, which are those the model was trained on (for a user of the
-    /// training part) or those known of a new user. A user without rows, or unknown to the model, has the state the
-    /// model states for new users.
+    /// The state of `user` after the rows `known`, which are those the model was trained on (for a user of
+    /// the training part) or those known of a new user. A user without rows, or unknown to the model, has the
+    /// state the model states for new users.
     fn start(&self, user: u32, known: History<'_>) -> Self::State;
 
-    /// Takes in one more interaction of this user at `timestamp` (Unix seconds). Weights never change. A value that
-    /// is not known is NaN where the model rates nothing.
+    /// Takes in one more interaction of this user at `timestamp` (Unix seconds). Weights never change. A
+    /// value that is not known is NaN where the model rates nothing.
     fn update(&self, state: &mut Self::State, item: u32, value: f32, timestamp: i64);
 
-    /// The expected rating of `item` at `timestamp` (Unix seconds). An item without training rows, or beyond the
-    /// index space, has the model's stated fallback. Of a model that rates nothing it is NaN.
+    /// The expected rating of `item` at `timestamp` (Unix seconds). An item without training rows, or beyond
+    /// the index space, has the model's stated fallback. Of a model that rates nothing it is NaN.
     fn predict(&self, state: &Self::State, item: u32, timestamp: i64) -> f32 {
         let _ = (state, item, timestamp);
         f32::NAN
     }
 
-    /// Writes a score for each item, from item 0 on: the higher, the sooner the user is expected to take it at
-    /// `timestamp` (Unix seconds). What a score means is the model's to say; by default it is the expected rating.
-    /// Scores depend on nothing that comes at or after `timestamp` but that moment itself.
+    /// Writes a score for each item, from item 0 on: the higher, the sooner the user is expected to take it
+    /// at `timestamp` (Unix seconds). What a score means is the model's to say; by default it is the expected
+    /// rating. Scores depend on nothing that comes at or after `timestamp` but that moment itself.
     fn scores(&self, state: &Self::State, timestamp: i64, out: &mut [f32]) {
         scores_by_rating(self, state, timestamp, out);
     }
@@ -109,8 +112,8 @@ pub trait Predictor: Send + Sync + 'static {
     /// A state as bytes; [`crate::state::to_bytes`] does it for a state that is [`serde::Serialize`].
     fn write_state(&self, state: &Self::State) -> Vec<u8>;
 
-    /// A state from [`write_state`](Self::write_state)'s bytes; none where they are of a model of another shape.
-    /// [`crate::state::from_bytes`] reads it; sizes are the model's to check.
+    /// A state from [`write_state`](Self::write_state)'s bytes; none where they are of a model of another
+    /// shape. [`crate::state::from_bytes`] reads it; sizes are the model's to check.
     fn read_state(&self, bytes: &[u8]) -> Option<Self::State>;
 }
 
@@ -162,12 +165,12 @@ pub trait Trained: Send + Sync {
     /// Where the state is of a model of another kind.
     fn state_to_bytes(&self, state: &UserState) -> Vec<u8>;
 
-    /// A state from [`state_to_bytes`](Self::state_to_bytes)'s bytes. It goes on as the state they were made of, if
-    /// the model has the same weights.
+    /// A state from [`state_to_bytes`](Self::state_to_bytes)'s bytes. It goes on as the state they were made
+    /// of, if the model has the same weights.
     ///
     /// # Errors
-    /// [`ModelError::State`] for bytes of another format or version, of another kind of model, of a model of another
-    /// shape, or cut short.
+    /// [`ModelError::State`] for bytes of another format or version, of another kind of model, of a model of
+    /// another shape, or cut short.
     fn state_from_bytes(&self, bytes: &[u8]) -> Result<UserState>;
 }
 
@@ -272,7 +275,8 @@ impl<M: Predictor> RatingModel for M {
 }
 
 impl dyn RatingModel + '_ {
-    /// Predicts all rows of `asked`, given the rows `known` of the same users: one rating a row, in row order.
+    /// Predicts all rows of `asked`, given the rows `known` of the same users: one rating a row, in row
+    /// order.
     ///
     /// Users are independent and run in parallel; the result does not depend on the number of threads.
     #[must_use]

@@ -50,8 +50,8 @@ impl InnerProducts<'_> {
     }
 }
 
-/// A model whose scores follow from a user's rows alone: all there is to write for such a [`Predictor`]. Its states are
-/// [`Rows`].
+/// A model whose scores follow from a user's rows alone: all there is to write for such a [`Predictor`]. Its
+/// states are [`Rows`].
 pub trait RowScorer: Send + Sync + 'static {
     /// As [`Predictor::settings`].
     fn settings(&self) -> ModelSettings;
@@ -130,8 +130,8 @@ pub(crate) fn distinct(items: &[u32]) -> Vec<u32> {
     items
 }
 
-/// Turns owners' items round: for each of `n` items its first entry (and the total), and the entries: the owner, and
-/// the place among `items`. Owner `o` has the items `offsets[o]..offsets[o + 1]`.
+/// Turns owners' items round: for each of `n` items its first entry (and the total), and the entries: the
+/// owner, and the place among `items`. Owner `o` has the items `offsets[o]..offsets[o + 1]`.
 pub(crate) fn by_item(offsets: &[usize], items: &[u32], n: usize) -> (Vec<usize>, Vec<(u32, usize)>) {
     let mut starts = vec![0; n + 1];
     items.iter().for_each(|item| starts[*item as usize + 1] += 1);

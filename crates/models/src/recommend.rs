@@ -58,9 +58,9 @@ impl<'a> Recommend<'a> {
         self.with(&mut vec![0.0; self.n_items], user, known, timestamp)
     }
 
-    /// The best items for each of `users`, each at its own time, handed to `take` in their order. However many
-    /// users there are, memory holds the lists of a few thousand of them. Where a model's scores are inner
-    /// products, many users are scored at once, and a score may differ in its last digit from
+    /// The best items for each of `users`, each at its own time, handed to `take` in their order. However
+    /// many users there are, memory holds the lists of a few thousand of them. Where a model's scores are
+    /// inner products, many users are scored at once, and a score may differ in its last digit from
     /// [`for_user`](Self::for_user)'s.
     pub fn for_users(
         &self,

@@ -6,8 +6,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::any::Any;
 
-/// What a model knows of one user at one moment. It holds no reference to the model; whoever keeps it must hand it to
-/// the model it came from (or to one of equal weights).
+/// What a model knows of one user at one moment. It holds no reference to the model; whoever keeps it must
+/// hand it to the model it came from (or to one of equal weights).
 pub struct UserState(Box<dyn AnyState>);
 
 trait AnyState: Any + Send + Sync {

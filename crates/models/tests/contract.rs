@@ -90,7 +90,8 @@ mod ratings {
 
         rating_contract!(|| case(
             Kind::DEEPREC,
-            "layers = [12, 8]\ndropout = 0.5\nepochs = 40\nbatch = 8\nlearning_rate = 0.02\nweight_decay = 0.003\ncenter = true",
+            "layers = [12, 8]\ndropout = 0.5\nepochs = 40\nbatch = 8\nlearning_rate = 0.02\nweight_decay = \
+             0.003\ncenter = true",
             "layers = []",
             true
         ));
@@ -101,7 +102,8 @@ mod ratings {
 
         rating_contract!(|| case(
             Kind::DEEPFM,
-            "factors = 6\nsize = 12\nepochs = 5\nbatch = 64\nlearning_rate = 0.01\nweight_decay = 4.0\nrecent = 3",
+            "factors = 6\nsize = 12\nepochs = 5\nbatch = 64\nlearning_rate = 0.01\nweight_decay = \
+             4.0\nrecent = 3",
             "depth = 33",
             true
         ));
@@ -112,7 +114,8 @@ mod ratings {
 
         rating_contract!(|| case(
             Kind::RRN,
-            "size = 8\nembedding = 6\ndynamic_factors = 4\nstationary_factors = 4\nepochs = 3\nuser_days = 30\nitem_days = 365",
+            "size = 8\nembedding = 6\ndynamic_factors = 4\nstationary_factors = 4\nepochs = 3\nuser_days = \
+             30\nitem_days = 365",
             "item_days = 0",
             true
         ));
@@ -134,7 +137,8 @@ mod ratings {
 
         rating_contract!(|| case(
             Kind::HRNN,
-            "size = 12\nitem_factors = 6\nepochs = 3\nrows = 16\nbptt = 16\nfm_factors = 4\nfm_iterations = 24\nfm_folds = 2",
+            "size = 12\nitem_factors = 6\nepochs = 3\nrows = 16\nbptt = 16\nfm_factors = 4\nfm_iterations = \
+             24\nfm_folds = 2",
             "height = 4",
             true
         ));

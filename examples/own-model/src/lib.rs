@@ -1,4 +1,5 @@
-//! Mood: an item's mean rating, moved by how far a user's last ratings stood from the means of what was rated.
+//! Mood: an item's mean rating, moved by how far a user's last ratings stood from the means of what was
+//! rated.
 
 use foretaste_data::{Histories, History};
 use foretaste_models::author::*;

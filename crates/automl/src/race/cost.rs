@@ -25,7 +25,8 @@ pub(super) struct Cost {
     pub improvement: f64,
 }
 
-/// What an entrant costs: from its own trials, as in FLAML (Wang et al. 2021, section 4.2). None before its first.
+/// What an entrant costs: from its own trials, as in FLAML (Wang et al. 2021, section 4.2). None before its
+/// first.
 pub(super) fn expected_cost(entrant: &Entrant, best: f64, sign: f64) -> Option<Cost> {
     let (mut spent, mut lowest) = (0.0, f64::INFINITY);
     // Seconds spent when each improvement came, and the loss it brought.

@@ -1,12 +1,15 @@
 //! Models compete for a budget's time.
 //!
-//! 1. Every model's own settings are tried on a sample of users, which tells what they cost; where the data are large on
-//!    growing samples, and of those that are worse than the baselines or the last third, none comes to the next.
-//! 2. The models left are trained on all data, cheapest first. One that would take more than its share of the budget, by
-//!    what its samples took, trains for fewer passes; one that cannot do with a tenth of its passes stops here.
-//! 3. Each model's settings are searched by a study of its own. Whose turn it is, cost decides: the next trial goes
-//!    to a model drawn in inverse proportion to the seconds after which it is expected to improve on the best
-//!    (FLAML's estimated cost for improvement, Wang et al. 2021). Trials end early by successive halving.
+//! 1. Every model's own settings are tried on a sample of users, which tells what they cost; where the data
+//!    are large on growing samples, and of those that are worse than the baselines or the last third, none
+//!    comes to the next.
+//! 2. The models left are trained on all data, cheapest first. One that would take more than its share of the
+//!    budget, by what its samples took, trains for fewer passes; one that cannot do with a tenth of its
+//!    passes stops here.
+//! 3. Each model's settings are searched by a study of its own. Whose turn it is, cost decides: the next
+//!    trial goes to a model drawn in inverse proportion to the seconds after which it is expected to improve
+//!    on the best (FLAML's estimated cost for improvement, Wang et al. 2021). Trials end early by successive
+//!    halving.
 //!
 //! Everything that ended is kept: a race goes on where it stood.
 
@@ -149,7 +152,8 @@ impl Race<'_> {
     /// Runs the race to its budget's end, or until it is stopped.
     ///
     /// # Errors
-    /// [`AutomlError::Search`] where a study cannot go on, [`AutomlError::Nothing`] where no candidate can be judged.
+    /// [`AutomlError::Search`] where a study cannot go on, [`AutomlError::Nothing`] where no candidate can be
+    /// judged.
     pub fn run(&self, candidates: Vec<Candidate>) -> Result<Standing> {
         let clock = Instant::now();
         let known = std::fs::read(self.folder.join(REMEMBERED))
@@ -273,11 +277,12 @@ impl Race<'_> {
         Ok(atomic::write(&self.folder.join(REMEMBERED), &text)?)
     }
 
-    /// Leaves an entrant so much of its passes that its own settings are expected to end on `share` of the data within
-    /// `limit` seconds: all of them again where a smaller share had less time. Answers whether it stays in the race.
+    /// Leaves an entrant so much of its passes that its own settings are expected to end on `share` of the
+    /// data within `limit` seconds: all of them again where a smaller share had less time. Answers whether it
+    /// stays in the race.
     fn fit_in(&self, entrant: &mut Entrant, share: f64, limit: f64) -> Result<bool> {
-        // An expectation from less data is a rough one. What has no passes may cost less than a sample says (its items are all
-        // there): its time will tell.
+        // An expectation from less data is a rough one. What has no passes may cost less than a sample says
+        // (its items are all there): its time will tell.
         let Some(expected) = entrant.expected.filter(|_| has_passes(entrant)) else { return Ok(true) };
         // In whole thousandths, as the study is named.
         let left = (800.0 * limit / (expected * share)).floor() / 1000.0;
@@ -307,7 +312,8 @@ impl Race<'_> {
         Ok(true)
     }
 
-    /// Own settings on a sample of `share` of the users; the figure, unless the entrant stopped or the race did.
+    /// Own settings on a sample of `share` of the users; the figure, unless the entrant stopped or the race
+    /// did.
     fn sampled(
         &self,
         standing: &mut Standing,

@@ -25,7 +25,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let users = indices(&arguments.user, &data.table.user_ids, "user", &data)?;
     let items = indices(&arguments.item, &data.table.item_ids, "item", &data)?;
     if users.is_empty() && items.is_empty() {
-        return Err(CliError::Usage("for whom? --user ID recommends to a user, --item ID (with --model sims) names what goes with an item".into()));
+        return Err(CliError::Usage(
+            "for whom? --user ID recommends to a user, --item ID (with --model sims) \
+            names what goes with an item"
+                .into(),
+        ));
     }
     let device = Device::open(&arguments.device)?;
     let context = FitContext {

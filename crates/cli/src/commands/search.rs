@@ -44,7 +44,8 @@ impl Prepared {
         Ok(Task::new(log, &self.rule, arguments.seed, arguments.validation, metric, &self.device)?)
     }
 
-    /// Writes `manifest.json`: all that a search of the same outcome needs to be given; `of` is the command's own part.
+    /// Writes `manifest.json`: all that a search of the same outcome needs to be given; `of` is the command's
+    /// own part.
     pub fn manifest(
         &self,
         arguments: &Search,
@@ -93,8 +94,8 @@ fn rule(regime: &str, test: f64) -> Result<SplitRule> {
     })
 }
 
-/// Loads the data set `name`, or the one at that path; a known one that is nowhere is fetched first where its licence is
-/// accepted.
+/// Loads the data set `name`, or the one at that path; a known one that is nowhere is fetched first where its
+/// licence is accepted.
 pub(super) fn load(name: &str, data: Option<&Path>, options: &ReadOptions, accept: bool) -> Result<Dataset> {
     if accept && data.is_none() {
         fetch::missing(name)?;

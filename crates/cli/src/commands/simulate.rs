@@ -60,7 +60,8 @@ pub(super) fn run(arguments: &Simulate) -> Result<()> {
     table.add_rows(rows);
     print(&format!("{table}\npublished: {}", published.source));
     print(&format!(
-        "lowest RMSE that any model can expect over all ratings: {:.4} ({} holds each rating's expectation)\n{}",
+        "lowest RMSE that any model can expect over all ratings: {:.4} ({} holds each rating's \
+         expectation)\n{}",
         statistics.lowest_rmse(),
         simulate::TRUTH,
         out.display()

@@ -65,7 +65,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let journal = storage::open(&address)?;
     if !search.resume && journal.studies()?.contains(&settings.name) {
         return Err(CliError::Usage(format!(
-            "{address} holds the study {} already\n  help: --resume goes on with it (or joins its other workers); --study NAME begins another",
+            "{address} holds the study {} already\n  help: --resume goes on with it (or joins its other \
+             workers); --study NAME begins another",
             settings.name
         )));
     }

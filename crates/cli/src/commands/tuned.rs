@@ -1,7 +1,7 @@
 //! `reproduce --tune`: every system with the settings that a search found, and what `AutoML` makes of them.
 //!
-//! Each split is searched for itself, on its own training rows: settings found on another seed's would have seen
-//! rows that test here.
+//! Each split is searched for itself, on its own training rows: settings found on another seed's would have
+//! seen rows that test here.
 
 use super::search::log_of;
 use crate::leaderboard::{self, Leaderboard};

@@ -1,5 +1,5 @@
-//! Pictures of a study: its history, each setting alone, the two that matter most together, all of them side by side,
-//! their importance, and the curves of its trials.
+//! Pictures of a study: its history, each setting alone, the two that matter most together, all of them side
+//! by side, their importance, and the curves of its trials.
 
 use super::Tuned;
 use crate::Result;

@@ -7,8 +7,8 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-/// Writes `rows` rows to Parquet parts in `folder`: ids that are numbers and ids that are not, equal times, rows that
-/// come twice with another value, in no order.
+/// Writes `rows` rows to Parquet parts in `folder`: ids that are numbers and ids that are not, equal times,
+/// rows that come twice with another value, in no order.
 pub fn parts(folder: &Path, rows: u32, parts: u32) {
     std::fs::create_dir_all(folder).unwrap();
     for part in 0..parts {
@@ -28,7 +28,8 @@ pub fn parts(folder: &Path, rows: u32, parts: u32) {
         }
         let csv = folder.with_extension("csv");
         std::fs::write(&csv, text).unwrap();
-        // A table in memory is sorted: a part holds the rows of its users in their order, and users overlap between parts.
+        // A table in memory is sorted: a part holds the rows of its users in their order, and users overlap
+        // between parts.
         let (table, _) = read(&csv, &ReadOptions::default()).unwrap();
         store::write_interactions(&table, &folder.join(format!("part-{part:05}.parquet"))).unwrap();
         std::fs::remove_file(csv).unwrap();

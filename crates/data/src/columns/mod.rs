@@ -1,6 +1,6 @@
-//! Columns as small as what stands in them: a time stamp takes four bytes where all are seconds of the years 1970 to 2106, a
-//! value one byte where at most 64 differ. With four bytes for an item that is nine bytes an interaction. Both read like
-//! slices, and their parts ([`TimeSlice`], [`ValueSlice`]) are views.
+//! Columns as small as what stands in them: a time stamp takes four bytes where all are seconds of the years
+//! 1970 to 2106, a value one byte where at most 64 differ. With four bytes for an item that is nine bytes an
+//! interaction. Both read like slices, and their parts ([`TimeSlice`], [`ValueSlice`]) are views.
 
 mod times;
 mod values;

@@ -3,8 +3,8 @@
 use super::{Rows, RowsOf};
 use std::ops::{Index, Range};
 
-/// An event value a row; NaN for none. Narrow are numbers of levels, which are told apart by their bits: what is read is what
-/// was written.
+/// An event value a row; NaN for none. Narrow are numbers of levels, which are told apart by their bits: what
+/// is read is what was written.
 #[derive(Debug, Clone, Default)]
 pub struct Values {
     pub(super) rows: Rows<u8, f32>,

@@ -38,7 +38,8 @@ impl std::str::FromStr for Format {
             "parquet" => Self::Parquet,
             _ => {
                 return Err(format!(
-                    "unknown format {name:?}; known are netflix, movielens-dat, movielens-csv, movielens-tab, recbole, csv, tsv, parquet"
+                    "unknown format {name:?}; known are netflix, movielens-dat, movielens-csv, \
+                     movielens-tab, recbole, csv, tsv, parquet"
                 ));
             }
         })
@@ -163,11 +164,16 @@ impl Format {
         let mut formats: Vec<Self> = names.iter().filter_map(|name| Self::by_name(name)).collect();
         formats.sort_by_key(|format| *format == Self::Delimited);
         formats.into_iter().next().ok_or_else(|| {
-            let reason = if path.is_dir() { "is a folder without a known file of ratings" } else { "is of no known format" };
+            let reason = if path.is_dir() {
+                "is a folder without a known file of ratings"
+            } else {
+                "is of no known format"
+            };
             DataError::file(
                 path.display(),
                 reason,
-                "pass --format (netflix, movielens-dat, movielens-csv, movielens-tab, recbole, csv, tsv, parquet) with the file itself",
+                "pass --format (netflix, movielens-dat, movielens-csv, movielens-tab, recbole, csv, tsv, \
+                 parquet) with the file itself",
             )
         })
     }

@@ -41,7 +41,8 @@ pub(super) fn parse(block: &Block, rules: &Rules) -> Chunk {
                 // Whose ratings follow is unknown, so this line cannot be set aside.
                 let shown = BadRow::show(line);
                 let reason = format!(
-                    "has a movie line that names no movie\n  text: {shown}\n  expected: a whole number and a colon"
+                    "has a movie line that names no movie\n  text: {shown}\n  expected: a whole number and a \
+                     colon"
                 );
                 fatal = fatal.take().or_else(|| {
                     Some(DataError::file(

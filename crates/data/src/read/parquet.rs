@@ -1,4 +1,5 @@
-//! Interactions from Parquet: ours, or any with a user, an item and a time column; one file, or a folder of parts.
+//! Interactions from Parquet: ours, or any with a user, an item and a time column; one file, or a folder of
+//! parts.
 
 use super::blocks::Spill;
 use super::layout::Positions;
@@ -150,7 +151,8 @@ impl Part {
         Ok(Self { shown, path: path.to_owned(), names, at, further, schema, batches, row: 1 })
     }
 
-    /// Appends the next batch's good rows to `raw`; answers their further columns, or that the file is at its end.
+    /// Appends the next batch's good rows to `raw`; answers their further columns, or that the file is at its
+    /// end.
     fn next(
         &mut self,
         options: &ReadOptions,
@@ -242,7 +244,8 @@ fn is_session_column(name: &str) -> bool {
         .is_some_and(|level| !level.is_empty() && level.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// Casts a column strictly; a value that does not fit is an error, and so is a list, which would be read as text.
+/// Casts a column strictly; a value that does not fit is an error, and so is a list, which would be read as
+/// text.
 fn typed(file: &str, name: &str, column: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
     if let Some(column) = converted(column, to) {
         return Ok(column);
@@ -262,8 +265,8 @@ fn typed(file: &str, name: &str, column: &ArrayRef, to: &DataType) -> Result<Arr
     })
 }
 
-/// The conversions that most files need, in our own code: arrow's for all types take a minute to build with optimization and
-/// are built without. None for any other.
+/// The conversions that most files need, in our own code: arrow's for all types take a minute to build with
+/// optimization and are built without. None for any other.
 fn converted(column: &ArrayRef, to: &DataType) -> Option<ArrayRef> {
     fn of<T: ArrowPrimitiveType<Native: Into<i128>>>(
         array: &PrimitiveArray<T>,

@@ -34,7 +34,8 @@ pub(super) fn visit(path: &Path, wanted: &dyn Fn(&str) -> bool, visit: &mut Visi
         return Err(DataError::file(
             path.display(),
             format!("{what} any file of the expected name"),
-            "name the file itself, or a folder of mv_*.txt, combined_data_*.txt, ratings.dat, ratings.csv, u.data or *.inter",
+            "name the file itself, or a folder of mv_*.txt, combined_data_*.txt, ratings.dat, ratings.csv, \
+             u.data or *.inter",
         ));
     }
     Ok(())

@@ -1,8 +1,8 @@
 //! Simulated logs.
 //!
-//! [`World`] is a stated generative model with the sizes and the shape of a published data set, which knows each
-//! rating's expectation, so that the lowest reachable error of a table is known. [`Simulation`] is a plain log of any
-//! size, for measurements of speed where nothing is asked of the ratings.
+//! [`World`] is a stated generative model with the sizes and the shape of a published data set, which knows
+//! each rating's expectation, so that the lowest reachable error of a table is known. [`Simulation`] is a
+//! plain log of any size, for measurements of speed where nothing is asked of the ratings.
 
 mod people;
 mod published;

@@ -16,8 +16,9 @@
 //! | which item | by fame, which rises at an item's release and falls | `fame` |
 //! | which item | of two items of equal fame the one that matches better, rather | `selection` |
 //!
-//! Cuts are quantiles of `x`, so that stars are as frequent as published. Given all but `e`, the rating's expectation
-//! is a sum of normal probabilities: no model of any kind has a smaller expected squared error than it.
+//! Cuts are quantiles of `x`, so that stars are as frequent as published. Given all but `e`, the rating's
+//! expectation is a sum of normal probabilities: no model of any kind has a smaller expected squared error
+//! than it.
 
 use super::people::{Event, normal};
 use super::published::{MOVIELENS_20M, NETFLIX, Published};
@@ -237,8 +238,8 @@ fn above(x: f64) -> f64 {
     0.5 * libm::erfc(x * std::f64::consts::FRAC_1_SQRT_2)
 }
 
-/// First rating of each user, and the total: lengths are log-normal with the published median and mean, beyond the
-/// published least.
+/// First rating of each user, and the total: lengths are log-normal with the published median and mean,
+/// beyond the published least.
 fn lengths(shape: &Shape, seed: u64) -> Vec<u64> {
     let least = shape.published.user_least.min((shape.ratings / shape.users) as u64) as f64;
     let mean = shape.ratings as f64 / shape.users as f64;

@@ -1,4 +1,5 @@
-//! A world as files: in the owners' formats, or as interactions Parquet; and its ratings' expectations beside them.
+//! A world as files: in the owners' formats, or as interactions Parquet; and its ratings' expectations beside
+//! them.
 
 use super::people::Event;
 use super::statistics::Statistics;
@@ -41,13 +42,13 @@ pub enum Layout {
     Parquet,
 }
 
-/// Writes `world` into the new folder `out`, whole or not at all, and its ratings' expectations as [`TRUTH`] beside
-/// them. `go_on` hears how many of the users are done and says whether to go on. Memory holds the world, some
-/// thousand users' events and a few hundred megabytes of what waits to be written.
+/// Writes `world` into the new folder `out`, whole or not at all, and its ratings' expectations as [`TRUTH`]
+/// beside them. `go_on` hears how many of the users are done and says whether to go on. Memory holds the
+/// world, some thousand users' events and a few hundred megabytes of what waits to be written.
 ///
 /// # Errors
-/// [`DataError::File`] where `out` is there already; [`DataError::Setting`] where `go_on` says no; [`DataError::Io`] when it cannot be
-/// written (a full disk included).
+/// [`DataError::File`] where `out` is there already; [`DataError::Setting`] where `go_on` says no;
+/// [`DataError::Io`] when it cannot be written (a full disk included).
 pub fn write(
     world: &World,
     layout: Layout,
@@ -344,11 +345,12 @@ impl Sink for Columns {
     }
 }
 
-/// The expectations of a table's rows, in their order, from the file [`TRUTH`] of the folder that it was read from; NaN for
-/// a row that the file does not have.
+/// The expectations of a table's rows, in their order, from the file [`TRUTH`] of the folder that it was read
+/// from; NaN for a row that the file does not have.
 ///
 /// # Errors
-/// [`DataError::Io`] and [`DataError::Parquet`] when the file cannot be read; [`DataError::File`] when it is none of ours.
+/// [`DataError::Io`] and [`DataError::Parquet`] when the file cannot be read; [`DataError::File`] when it is
+/// none of ours.
 pub fn truth(path: &Path, table: &Interactions) -> Result<Vec<f32>> {
     let fail = |e| DataError::parquet(path, e);
     let file = File::open(path).map_err(|e| DataError::io(path, "open", e))?;

@@ -100,8 +100,9 @@ pub enum SplitRule {
         test: usize,
     },
     /// Each user's last session tests, where there is a session before it and it has two rows or more: its
-    /// first row is given, the others are asked. Of the sessions before, the last of a `validation` share of the
-    /// users validates but for its first row, which trains. Items unseen in training are left out (Quadrana et al. 2017).
+    /// first row is given, the others are asked. Of the sessions before, the last of a `validation` share of
+    /// the users validates but for its first row, which trains. Items unseen in training are left out
+    /// (Quadrana et al. 2017).
     LastSession {
         /// Seconds of idleness that end a session.
         gap: i64,

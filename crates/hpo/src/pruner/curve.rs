@@ -3,9 +3,10 @@
 use super::Pruner;
 use crate::{History, Trial};
 
-/// Ends a trial that would not come to the best loss even if it still came down as far as any complete trial did from the
-/// same step on, and a quarter more. The performance curve stopping rule (Golovin et al. 2017, *Google Vizier*, 3.2), with
-/// the falls of complete trials for its regression: it holds for slow learners, which early losses betray.
+/// Ends a trial that would not come to the best loss even if it still came down as far as any complete trial
+/// did from the same step on, and a quarter more. The performance curve stopping rule (Golovin et al. 2017,
+/// *Google Vizier*, 3.2), with the falls of complete trials for its regression: it holds for slow learners,
+/// which early losses betray.
 #[derive(Debug, Clone, Copy)]
 pub struct Curve {
     /// Complete trials before any is ended.

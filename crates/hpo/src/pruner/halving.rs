@@ -3,8 +3,9 @@
 use super::{Pruner, others};
 use crate::{History, Trial, trial_seed};
 
-/// At rungs of `first`, `first eta`, `first eta^2`, ... steps a trial goes on only if it is among the best
-/// `1 / eta` of all trials that came so far. Nobody waits for anyone: the first `eta - 1` trials at a rung are let through.
+/// At rungs of `first`, `first eta`, `first eta^2`, ... steps a trial goes on only if it is among the best `1
+/// / eta` of all trials that came so far. Nobody waits for anyone: the first `eta - 1` trials at a rung are
+/// let through.
 #[derive(Debug, Clone, Copy)]
 pub struct SuccessiveHalving {
     /// Steps at the first rung.

@@ -25,7 +25,8 @@ fn asks(pruner: &dyn Pruner, others: &[Trial], now: &Trial, sign: f64) -> bool {
     pruner.prunes(&History { trials: &trials, points: &points, sign, seed: 0 }, now)
 }
 
-/// What holds for every pruner: a trial without reports goes on, and the best of many goes on, in both directions.
+/// What holds for every pruner: a trial without reports goes on, and the best of many goes on, in both
+/// directions.
 #[test]
 fn the_best_goes_on() {
     for name in NAMES {

@@ -20,8 +20,8 @@ fn study(sampler: &str, space: &str, seed: u64) -> Study {
     Study::in_memory(space.parse().unwrap(), settings).unwrap()
 }
 
-/// What holds for every sampler: proposals lie in the space, equal seeds make equal studies, others make others,
-/// and the search comes near the best.
+/// What holds for every sampler: proposals lie in the space, equal seeds make equal studies, others make
+/// others, and the search comes near the best.
 #[test]
 fn every_sampler_keeps_the_contract() {
     for name in NAMES {
@@ -48,7 +48,8 @@ fn every_sampler_keeps_the_contract() {
 /// A space of twelve configurations is gone through without repetition, and the grid ends.
 #[test]
 fn few_configurations_are_not_repeated() {
-    let space = "a = { type = \"integer\", low = 1, high = 4 }\nb = { type = \"categorical\", choices = [\"x\", \"y\", \"z\"] }";
+    let space = "a = { type = \"integer\", low = 1, high = 4 }\nb = { type = \"categorical\", choices = \
+        [\"x\", \"y\", \"z\"] }";
     for name in NAMES {
         let study = study(name, space, 0);
         study.optimize(&Budget::trials(12), |trial| Ok(trial.integer("a")? as f64)).unwrap();
@@ -63,7 +64,8 @@ fn few_configurations_are_not_repeated() {
     let grid = study("grid", MIXED, 0);
     // What was asked for beside the grid takes none of its places.
     grid.enqueue(&grid.space().decode(&[0.2, 0.25, 0.5, 0.3])).unwrap();
-    // a has 0, 0.5 and 1, of which the constraint leaves two; kinds: plain, or deep with depths 1, 2 or 3, 4; three rates.
+    // a has 0, 0.5 and 1, of which the constraint leaves two; kinds: plain, or deep with depths 1, 2 or 3, 4;
+    // three rates.
     grid.optimize(&Budget::default(), mixed).unwrap();
     assert_eq!(grid.trials().unwrap().len(), 1 + 2 * (1 + 3) * 3);
 }
@@ -96,7 +98,8 @@ fn trials_without_value_do_no_harm() {
 fn a_parabola_is_found_in_few_trials() {
     let study = study(
         "gp",
-        "x = { type = \"float\", low = -10.0, high = 10.0 }\ny = { type = \"float\", low = -10.0, high = 10.0 }",
+        "x = { type = \"float\", low = -10.0, high = 10.0 }\ny = { type = \"float\", low = -10.0, high = \
+         10.0 }",
         7,
     );
     study
@@ -108,7 +111,8 @@ fn a_parabola_is_found_in_few_trials() {
     assert!(best < 1e-3, "{best}");
 }
 
-/// What is asked for is taken for good: a search of few trials looks near it, and betters it where an even spread does not.
+/// What is asked for is taken for good: a search of few trials looks near it, and betters it where an even
+/// spread does not.
 #[test]
 fn defaults_are_bettered_by_few_trials() {
     let space: String =

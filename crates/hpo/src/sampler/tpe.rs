@@ -31,7 +31,8 @@ impl Default for Tpe {
 
 /// How a coordinate of a trial is smeared out.
 enum Kernel {
-    /// A normal within bounds: centre, deviation, and the logarithm of what its density (in cells: its mass) is divided by.
+    /// A normal within bounds: centre, deviation, and the logarithm of what its density (in cells: its mass)
+    /// is divided by.
     Normal(f64, f64, f64),
     /// A choice: its index, and the logarithms of its own and of every other choice's probability.
     Choice(usize, f64, f64),
@@ -161,7 +162,8 @@ impl Mixture {
     }
 }
 
-/// Logarithm of a normal's mass within (0, 1), and of the root of 2 pi times its deviation where densities are asked.
+/// Logarithm of a normal's mass within (0, 1), and of the root of 2 pi times its deviation where densities
+/// are asked.
 fn divisor(centre: f64, deviation: f64, cells: bool) -> f64 {
     let within = mass(-centre / deviation, (1.0 - centre) / deviation).ln();
     if cells { within } else { within + (deviation * (2.0 * std::f64::consts::PI).sqrt()).ln() }

@@ -258,10 +258,12 @@ impl Space {
         Err(HpoError::Space(format!("{DRAWS} draws met no configuration that keeps {}", all.join(" and "))))
     }
 
-    /// The settings called `names` alone, with those they depend on; constraints that name others are left away.
+    /// The settings called `names` alone, with those they depend on; constraints that name others are left
+    /// away.
     ///
     /// # Errors
-    /// [`HpoError::Space`] for a name that is no setting, or one whose conditions ask a setting that is not among them.
+    /// [`HpoError::Space`] for a name that is no setting, or one whose conditions ask a setting that is not
+    /// among them.
     pub fn only(&self, names: &[String]) -> Result<Self> {
         if let Some(name) = names.iter().find(|name| !self.parameters.iter().any(|p| p.name == **name)) {
             let known: Vec<&str> = self.parameters.iter().map(|p| p.name.as_str()).collect();

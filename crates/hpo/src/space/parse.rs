@@ -78,8 +78,8 @@ impl FromStr for Space {
 }
 
 impl Space {
-    /// Reads a space from TOML whose conditions may also ask settings that are not searched but `fixed`: what these
-    /// rule out is left away. None where nothing is left to search.
+    /// Reads a space from TOML whose conditions may also ask settings that are not searched but `fixed`: what
+    /// these rule out is left away. None where nothing is left to search.
     ///
     /// # Errors
     /// [`HpoError::Space`], as for a text alone.

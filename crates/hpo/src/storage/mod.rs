@@ -1,9 +1,9 @@
 //! Storages: a journal of events a study, which only grows.
 //!
-//! All that a study is follows from its events in order; a storage only has to keep them, and to take an event at
-//! a place exactly once. Workers on any number of machines then agree without further locks: who finds the place
-//! taken reads what is there and thinks again. Signs of life are counters beside the journal; who watches
-//! compares them with his own clock, so that clocks need not agree.
+//! All that a study is follows from its events in order; a storage only has to keep them, and to take an
+//! event at a place exactly once. Workers on any number of machines then agree without further locks: who
+//! finds the place taken reads what is there and thinks again. Signs of life are counters beside the journal;
+//! who watches compares them with his own clock, so that clocks need not agree.
 
 mod memory;
 #[cfg(feature = "postgres")]
@@ -31,8 +31,8 @@ pub trait Journal: Send + Sync {
     /// [`HpoError::Storage`] where the storage does not answer.
     fn read(&self, study: &str, from: u64) -> Result<Vec<String>>;
 
-    /// Puts `event` at `place`; answers whether the place was free. Either the whole event is there afterwards
-    /// or nothing.
+    /// Puts `event` at `place`; answers whether the place was free. Either the whole event is there
+    /// afterwards or nothing.
     ///
     /// # Errors
     /// [`HpoError::Storage`] where the storage does not answer; the event may be there all the same.

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 /// Keeps studies in a `PostgreSQL` database.
 ///
-/// A broken connection is opened anew and the question asked again for up to a minute, so that a database may be
-/// restarted under its workers. Connections are not encrypted; across networks that are not trusted, use a tunnel.
+/// A broken connection is opened anew and the question asked again for up to a minute, so that a database may
+/// be restarted under its workers. Connections are not encrypted; across networks that are not trusted, use a
+/// tunnel.
 pub struct Postgres {
     address: String,
     shown: String,
@@ -123,12 +124,14 @@ impl Journal for Postgres {
     fn append(&self, study: &str, place: u64, event: &str) -> Result<bool> {
         // A gap would never be filled: an event goes right behind the last one.
         let text = "INSERT INTO foretaste_events SELECT $1::text, $2::bigint, $3::text \
-                    WHERE $2::bigint = 0 OR EXISTS (SELECT 1 FROM foretaste_events WHERE study = $1::text AND place = $2::bigint - 1) ON CONFLICT DO NOTHING";
+                    WHERE $2::bigint = 0 OR EXISTS (SELECT 1 FROM foretaste_events WHERE study = $1::text \
+                    AND place = $2::bigint - 1) ON CONFLICT DO NOTHING";
         Ok(self.with(|c| c.execute(text, &[&study, &(place as i64), &event]))? == 1)
     }
 
     fn beat(&self, study: &str, worker: &str) -> Result<()> {
-        let text = "INSERT INTO foretaste_beats VALUES ($1, $2, 1) ON CONFLICT (study, worker) DO UPDATE SET beat = foretaste_beats.beat + 1";
+        let text = "INSERT INTO foretaste_beats VALUES ($1, $2, 1) ON CONFLICT (study, worker) DO UPDATE SET \
+            beat = foretaste_beats.beat + 1";
         self.with(|c| c.execute(text, &[&study, &worker])).map(drop)
     }
 

@@ -78,7 +78,8 @@ impl Journal for Sqlite {
 
     fn append(&self, study: &str, place: u64, event: &str) -> Result<bool> {
         // A gap would never be filled: an event goes right behind the last one.
-        let text = "INSERT INTO foretaste_events SELECT ?1, ?2, ?3 WHERE (SELECT COUNT(*) FROM foretaste_events WHERE study = ?1 AND place = ?2 - 1) = 1 OR ?2 = 0";
+        let text = "INSERT INTO foretaste_events SELECT ?1, ?2, ?3 WHERE (SELECT COUNT(*) FROM \
+            foretaste_events WHERE study = ?1 AND place = ?2 - 1) = 1 OR ?2 = 0";
         let done =
             self.with(|c| match c.prepare_cached(text)?.execute(params![study, place as i64, event]) {
                 Err(rusqlite::Error::SqliteFailure(e, _)) if e.code == ErrorCode::ConstraintViolation => {
@@ -90,7 +91,8 @@ impl Journal for Sqlite {
     }
 
     fn beat(&self, study: &str, worker: &str) -> Result<()> {
-        let text = "INSERT INTO foretaste_beats VALUES (?1, ?2, 1) ON CONFLICT (study, worker) DO UPDATE SET beat = beat + 1";
+        let text = "INSERT INTO foretaste_beats VALUES (?1, ?2, 1) ON CONFLICT (study, worker) DO UPDATE SET \
+            beat = beat + 1";
         self.with(|c| c.prepare_cached(text)?.execute(params![study, worker])).map(drop)
     }
 

@@ -86,7 +86,8 @@ impl Identity {
         };
         if self.task != other.task {
             return Some(
-                "it judges by something else (other rows, another metric, or other settings beside those searched); give the same, or begin another study"
+                "it judges by something else (other rows, another metric, or other settings beside those \
+                 searched); give the same, or begin another study"
                     .into(),
             );
         }

@@ -187,8 +187,8 @@ impl Study {
         self.looked(|_, history| crate::importance::importance(&self.0.space, &history))
     }
 
-    /// Has `configuration` tried before anything the sampler proposes; one that is in the study already is not
-    /// asked again. The first to be enqueued is trial 0.
+    /// Has `configuration` tried before anything the sampler proposes; one that is in the study already is
+    /// not asked again. The first to be enqueued is trial 0.
     ///
     /// # Errors
     /// [`HpoError::Setting`] for a configuration that the space does not allow; as [`trials`](Self::trials).
@@ -287,8 +287,8 @@ impl Study {
         events.iter().map(|text| ledger.apply(self.name(), &self.0.space, text)).collect()
     }
 
-    /// Appends the event that `decide` makes of the study as it stands, deciding again where somebody else was
-    /// faster; nothing is appended where it makes none.
+    /// Appends the event that `decide` makes of the study as it stands, deciding again where somebody else
+    /// was faster; nothing is appended where it makes none.
     fn transact<T>(
         &self,
         mut decide: impl FnMut(&Ledger) -> Result<Option<(Event, T)>>,

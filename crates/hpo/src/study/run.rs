@@ -157,7 +157,8 @@ impl Running {
             || self.stop.as_ref().is_some_and(|stop| stop())
     }
 
-    /// Tells how far the trial is: `step` counts what was used so far (from 1, rising), `value` is the metric then.
+    /// Tells how far the trial is: `step` counts what was used so far (from 1, rising), `value` is the metric
+    /// then.
     ///
     /// # Errors
     /// [`Halt::Pruned`] where it should end, [`Halt::Interrupted`] at the budget's end, [`Halt::Lost`] where
@@ -220,10 +221,11 @@ impl Drop for Running {
 }
 
 impl Study {
-    /// Runs trials one after the other until the budget is at its end, taking over those of workers that died.
-    /// Answers how many this call ended.
+    /// Runs trials one after the other until the budget is at its end, taking over those of workers that
+    /// died. Answers how many this call ended.
     ///
-    /// A panic of the objective fails its trial. An interrupted trial waits for the next worker or the next run.
+    /// A panic of the objective fails its trial. An interrupted trial waits for the next worker or the next
+    /// run.
     ///
     /// # Errors
     /// [`HpoError::Storage`], and what the sampler meets.

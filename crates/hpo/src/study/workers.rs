@@ -1,5 +1,5 @@
-//! Workers watch over each other: a counter moves while a worker lives, and who sees it stand still for too long,
-//! by his own clock, gives the dead one's trials back.
+//! Workers watch over each other: a counter moves while a worker lives, and who sees it stand still for too
+//! long, by his own clock, gives the dead one's trials back.
 
 use super::event::Event;
 use super::{Shared, Study};

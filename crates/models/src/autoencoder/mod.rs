@@ -1,4 +1,5 @@
-//! Autoencoders: AutoRec, DeepRec, and what both stand on: sparse rows of ratings in, a prediction for every column out.
+//! Autoencoders: AutoRec, DeepRec, and what both stand on: sparse rows of ratings in, a prediction for every
+//! column out.
 //!
 //! `f(x) = o(W h + b_o)`, `h` the last of hidden layers `a(M h' + b)`, the first of which is
 //! `a(x V + b_1)`. Input and output are as wide as there are columns, and a row has ratings in few of

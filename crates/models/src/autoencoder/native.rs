@@ -25,8 +25,8 @@ pub(super) struct Passed {
 }
 
 impl NativeMiddle {
-    /// Carries the first layer's sums `[rows, size]` to the last hidden layer. `mask` (`[rows, size of the code]`)
-    /// multiplies the code layer.
+    /// Carries the first layer's sums `[rows, size]` to the last hidden layer. `mask` (`[rows, size of the
+    /// code]`) multiplies the code layer.
     pub fn forward(&self, mut sums: Vec<f32>, mask: Option<&[f32]>) -> Passed {
         let mut passed = Passed { values: Vec::new(), dropped: None };
         for layer in 0..=self.parameters.len() / 2 {
@@ -52,8 +52,8 @@ impl NativeMiddle {
         passed
     }
 
-    /// Goes back with the gradient of the last hidden layer, moves the parameters and returns the gradient of the first
-    /// layer's sums.
+    /// Goes back with the gradient of the last hidden layer, moves the parameters and returns the gradient of
+    /// the first layer's sums.
     pub fn backward(
         &mut self,
         passed: &Passed,

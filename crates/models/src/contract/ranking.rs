@@ -7,8 +7,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// The users below 60 of the embedded data set and their items: few enough for models whose work grows with the
-/// catalogue's cube.
+/// The users below 60 of the embedded data set and their items: few enough for models whose work grows with
+/// the catalogue's cube.
 fn data() -> &'static Interactions {
     static DATA: OnceLock<Interactions> = OnceLock::new();
     DATA.get_or_init(|| {

@@ -33,7 +33,8 @@ pub(crate) struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// The checkpoint of training `settings` on `train` (and `validation`) under the context's seed and device.
+    /// The checkpoint of training `settings` on `train` (and `validation`) under the context's seed and
+    /// device.
     pub fn new(
         settings: &ModelSettings,
         train: &Histories,

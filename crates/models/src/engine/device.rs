@@ -64,8 +64,8 @@ impl Device {
         self.name == "flex"
     }
 
-    /// Does work whose tensors lie here. A device that fails in the middle (a driver that is gone, memory that is full) is an
-    /// error that names it, whether burn tells it as an error or by a panic.
+    /// Does work whose tensors lie here. A device that fails in the middle (a driver that is gone, memory
+    /// that is full) is an error that names it, whether burn tells it as an error or by a panic.
     pub(crate) fn guard<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
         if self.is_flex() {
             return work();

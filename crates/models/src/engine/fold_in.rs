@@ -185,7 +185,8 @@ mod tests {
         );
     }
 
-    /// A level that drifts by as much as an observation took away stays as uncertain, and moves half the way each time.
+    /// A level that drifts by as much as an observation took away stays as uncertain, and moves half the way
+    /// each time.
     #[test]
     fn a_drifting_level_by_hand() {
         let mut regression = Regression::new(vec![0.0]);

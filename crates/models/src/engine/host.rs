@@ -1,4 +1,5 @@
-//! Parameters on the host and the steps they take: what [`crate::engine::optimizer`] does on a device, in native code.
+//! Parameters on the host and the steps they take: what [`crate::engine::optimizer`] does on a device, in
+//! native code.
 
 use crate::Result;
 use crate::engine::kernels::{adam, descend};

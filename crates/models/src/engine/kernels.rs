@@ -44,8 +44,8 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     halved(sixteen) + rest
 }
 
-/// `out += sum_r weight_r row_r (row_r . x - target)` over the rows of `table` (each as long as `x`) that `rows` names,
-/// four at a time.
+/// `out += sum_r weight_r row_r (row_r . x - target)` over the rows of `table` (each as long as `x`) that
+/// `rows` names, four at a time.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx2", "x86_64+avx2", "aarch64+neon"))]
 pub(crate) fn add_outer(table: &[f32], rows: &[(u32, f32)], x: &[f32], target: f32, out: &mut [f32]) {
     let k = x.len();

@@ -1,5 +1,5 @@
-//! What models are built of: devices, tensors, kernels, layers of sequence networks, optimizers, training in epochs,
-//! checkpoints, and the regression that moves a user's parameters.
+//! What models are built of: devices, tensors, kernels, layers of sequence networks, optimizers, training in
+//! epochs, checkpoints, and the regression that moves a user's parameters.
 
 pub(crate) mod checkpoint;
 pub(crate) mod codes;

@@ -1,5 +1,6 @@
-//! Adam's step (Kingma and Ba 2015): its numbers, and on tables of the host that of the rows a batch touches alone (as lazy
-//! Adam does), so that a step costs what the batch touches, whatever the size of the catalogue.
+//! Adam's step (Kingma and Ba 2015): its numbers, and on tables of the host that of the rows a batch touches
+//! alone (as lazy Adam does), so that a step costs what the batch touches, whatever the size of the
+//! catalogue.
 
 use crate::Result;
 use crate::engine::kernels::adam;
@@ -30,8 +31,8 @@ impl AdamStep {
     }
 }
 
-/// Adam's step on the rows `ids` (ascending) of a table on the host, given as value and moments; `gradient` has one row
-/// for each.
+/// Adam's step on the rows `ids` (ascending) of a table on the host, given as value and moments; `gradient`
+/// has one row for each.
 pub(crate) fn step_rows(
     tensors: [&mut [f32]; 3],
     width: usize,

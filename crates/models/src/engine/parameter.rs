@@ -1,7 +1,7 @@
 //! Parameters on a device and the steps they take; [`crate::engine::host`] is the same on the CPU.
 //!
-//! Dense parameters take a plain Adam step or one of gradient descent with momentum, tables Adam's on the rows a batch
-//! touches alone.
+//! Dense parameters take a plain Adam step or one of gradient descent with momentum, tables Adam's on the
+//! rows a batch touches alone.
 
 use crate::engine::optimizer::{AdamStep, BETA_1, BETA_2, EPSILON};
 use crate::engine::tensors::{NamedTensor, Tensors};

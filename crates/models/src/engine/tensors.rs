@@ -146,8 +146,8 @@ impl Tensors {
     }
 }
 
-/// Writes the tensors as a safetensors file; equal tensors give equal bytes. A copy of the whole is never made: at 98 million
-/// ratings a model is most of a gigabyte.
+/// Writes the tensors as a safetensors file; equal tensors give equal bytes. A copy of the whole is never
+/// made: at 98 million ratings a model is most of a gigabyte.
 pub(crate) fn write(tensors: &[NamedTensor], file: &mut impl Write) -> std::io::Result<()> {
     let mut tensors: Vec<&NamedTensor> = tensors.iter().collect();
     tensors.sort_by(|a, b| a.name.cmp(&b.name));

@@ -1,7 +1,7 @@
 //! Ensembles: a weighted sum of other models.
 //!
-//! `by = "ratings"` sums what the members predict, `by = "ranks"` where they rank an item among all, from 1 (reciprocal rank
-//! fusion: Cormack, Clarke and Buettcher 2009, equation 1):
+//! `by = "ratings"` sums what the members predict, `by = "ranks"` where they rank an item among all, from 1
+//! (reciprocal rank fusion: Cormack, Clarke and Buettcher 2009, equation 1):
 //!
 //! ```text
 //! r^_ui = b + sum_m w_m r^_ui^(m)          s_ui = sum_m w_m / (60 + rank_ui^(m))
@@ -95,7 +95,8 @@ impl Settings {
     /// The members' settings, each checked.
     ///
     /// # Errors
-    /// [`ModelError::Setting`] for a member that is unknown, has a bad setting or, where ratings are summed, predicts none.
+    /// [`ModelError::Setting`] for a member that is unknown, has a bad setting or, where ratings are summed,
+    /// predicts none.
     pub fn member_settings(&self) -> Result<Vec<ModelSettings>> {
         let fail = |reason: String| ModelError::Setting { model: NAME, setting: "members".into(), reason };
         let read = |member: &Member| {

@@ -238,7 +238,8 @@ impl Filter {
             }
         }
         let any = |holds: &dyn Fn(&Value) -> bool| values.iter().any(holds);
-        // Whether a field's value compares as asked with any of the values; `!=` and `NOT IN` are turned round later.
+        // Whether a field's value compares as asked with any of the values; `!=` and `NOT IN` are turned
+        // round later.
         let holds = |own: &str| {
             any(&|value| match (clause.test, value) {
                 (Test::In | Test::NotIn, Value::Text(text)) if text == "*" => true,
@@ -296,8 +297,8 @@ impl Filter {
 }
 
 impl Allowed<'_> {
-    /// For each of `n_items` items whether `user` may be recommended it. `events` are the user's items with the
-    /// types of what the user did.
+    /// For each of `n_items` items whether `user` may be recommended it. `events` are the user's items with
+    /// the types of what the user did.
     #[must_use]
     pub fn items(&self, n_items: usize, user: u32, events: &[(u32, &str)]) -> Vec<bool> {
         let of_user = self.facts.users.map_or(&[][..], |users| users.of(user));

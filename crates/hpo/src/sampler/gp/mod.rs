@@ -4,9 +4,9 @@
 //! scale a setting, and noise; its parameters are those of the largest marginal likelihood under weak priors.
 //! The next trial is where the logarithm of the expected improvement (Ament et al. 2023) is largest.
 //! Categories have a distance of one to each other, and a setting that does not exist one of its own
-//! (`features.rs`), so that mixed and conditional spaces need no case of their own. Running trials enter with the
-//! loss the process expects of them (Ginsbourger et al. 2010). The first trials are spread evenly; where somebody asked for
-//! a configuration (the defaults, say), half of them stand near it.
+//! (`features.rs`), so that mixed and conditional spaces need no case of their own. Running trials enter with
+//! the loss the process expects of them (Ginsbourger et al. 2010). The first trials are spread evenly; where
+//! somebody asked for a configuration (the defaults, say), half of them stand near it.
 
 mod acquire;
 mod features;
@@ -19,7 +19,8 @@ use features::Features;
 use rand_chacha::ChaCha8Rng;
 use surrogate::Surrogate;
 
-/// How far from what is known to be good the first trials stand, in ranges of a setting (a standard deviation).
+/// How far from what is known to be good the first trials stand, in ranges of a setting (a standard
+/// deviation).
 const NEAR: f64 = 0.1;
 
 /// Bayesian optimization with a Gaussian process.

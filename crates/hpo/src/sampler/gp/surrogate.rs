@@ -1,8 +1,8 @@
 //! The Gaussian process: kernel, marginal likelihood and prediction.
 //!
-//! `k(x, x') = a (1 + s r + s^2 r^2 / 3) exp(-s r)` with `s = sqrt(5)` and `r^2 = sum_p |x_p - x'_p|^2 / l_p^2`
-//! (Rasmussen and Williams 2006, eq. 4.17), noise `v` on the diagonal. Parameters are kept as
-//! `[log l_1 .. log l_P, log a, log v]`.
+//! `k(x, x') = a (1 + s r + s^2 r^2 / 3) exp(-s r)` with `s = sqrt(5)` and `r^2 = sum_p |x_p - x'_p|^2 /
+//! l_p^2` (Rasmussen and Williams 2006, eq. 4.17), noise `v` on the diagonal. Parameters are kept as `[log
+//! l_1 .. log l_P, log a, log v]`.
 
 use super::features::Features;
 use crate::lbfgs;
@@ -261,9 +261,9 @@ impl Training<'_> {
         for setting in 0..settings {
             gradient[setting] = -2.0 * weights[setting] * dot(&by_pair, &self.distances[setting]);
         }
-        // Priors. What few trials say of one setting alone is little: left free, a setting is soon taken for one that
-        // does nothing, and never tried again. So length scales are alike; they grow with the root of the number of
-        // settings (Hvarfner et al. 2024), and noise is small.
+        // Priors. What few trials say of one setting alone is little: left free, a setting is soon taken for
+        // one that does nothing, and never tried again. So length scales are alike; they grow with the root
+        // of the number of settings (Hvarfner et al. 2024), and noise is small.
         let mut prior = |at: usize, from: f64, deviation: f64| {
             value += 0.5 * (from / deviation).powi(2);
             gradient[at] += from / (deviation * deviation);
@@ -279,8 +279,8 @@ impl Training<'_> {
     }
 }
 
-/// Half the logarithm of the determinant, and the whole inverse, of a matrix whose lower half is given; none where
-/// it is not positive.
+/// Half the logarithm of the determinant, and the whole inverse, of a matrix whose lower half is given; none
+/// where it is not positive.
 fn inverted(k: &mut Mat<f64>) -> Option<(f64, Mat<f64>)> {
     let n = k.nrows();
     let scratch = factor::cholesky_in_place_scratch::<f64>(n, Par::Seq, Spec::default())
@@ -344,7 +344,8 @@ mod tests {
     use crate::sampler::test_rng;
 
     fn example() -> (Space, Vec<Vec<f64>>, Vec<f64>) {
-        let space: Space = "a = { type = \"float\", low = 0.0, high = 1.0 }\nb = { type = \"categorical\", choices = [1, 2, 3] }\n\
+        let space: Space = "a = { type = \"float\", low = 0.0, high = 1.0 }\nb = { type = \"categorical\", \
+            choices = [1, 2, 3] }\n\
                             c = { type = \"float\", low = 0.0, high = 1.0, when = { b = 2 } }"
             .parse()
             .unwrap();
@@ -426,7 +427,8 @@ mod tests {
             vec![1.0, -1.0],
             vec![0.5_f64.ln(), 0.0, 0.1_f64.ln()],
         );
-        // By hand: k12 = m(0.5 / 0.5), K = [[1.1, k12], [k12, 1.1]], k(0.4) = (m(0.4), m(0.6)) in units of length.
+        // By hand: k12 = m(0.5 / 0.5), K = [[1.1, k12], [k12, 1.1]], k(0.4) = (m(0.4), m(0.6)) in units of
+        // length.
         let m = |r: f64| (1.0 + ROOT5 * r + 5.0 * r * r / 3.0) * (-ROOT5 * r).exp();
         let (k12, ka, kb) = (m(1.0), m(0.4), m(0.6));
         let determinant = 1.1 * 1.1 - k12 * k12;

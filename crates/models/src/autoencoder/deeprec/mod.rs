@@ -110,7 +110,8 @@ impl Algorithm for Settings {
 ///
 /// # Errors
 /// [`crate::ModelError::Training`] without training rows or with a row without value,
-/// [`crate::ModelError::Interrupted`] when asked to stop, [`crate::ModelError::Device`] when the device fails.
+/// [`crate::ModelError::Interrupted`] when asked to stop, [`crate::ModelError::Device`] when the device
+/// fails.
 pub fn fit(
     settings: &Settings,
     train: &Histories,

@@ -1,22 +1,22 @@
-//! A causal temporal convolution as a sequence layer: gated taps on the present input and on one `reach` steps
-//! before it.
+//! A causal temporal convolution as a sequence layer: gated taps on the present input and on one `reach`
+//! steps before it.
 //!
 //! ```text
 //! h_t = tanh(x_t W_n + x_t-reach U_n + b_n) * sigmoid(x_t W_p + x_t-reach U_p + b_p)   (+ x_t where the sizes agree)
 //! ```
 //!
-//! With the reach doubling from layer to layer (1, 2, 4, ..) a stack of `depth` layers sees `2^depth` steps (van den
-//! Oord et al. 2016, *`WaveNet`*, section 2; Bai, Kolter and Koltun 2018, section 3). Inputs before a sequence's start
-//! count as 0. No step waits for another: a window is two products. The state a layer carries is its last
-//! output, and the last `reach` inputs, oldest first.
+//! With the reach doubling from layer to layer (1, 2, 4, ..) a stack of `depth` layers sees `2^depth` steps
+//! (van den Oord et al. 2016, *`WaveNet`*, section 2; Bai, Kolter and Koltun 2018, section 3). Inputs before
+//! a sequence's start count as 0. No step waits for another: a window is two products. The state a layer
+//! carries is its last output, and the last `reach` inputs, oldest first.
 
 use super::kernels::{gated_backward, gated_forward};
 use super::{Layer, States, Tape, Transposed, product};
 use crate::engine::kernels::{Matrix, add};
 use crate::engine::recurrent::accumulate;
 
-/// Where the tap before `step` lies, `reach` steps back: in the window, among the carried inputs, or before the
-/// sequence's start (`begun`, the last start in the window up to `step`).
+/// Where the tap before `step` lies, `reach` steps back: in the window, among the carried inputs, or before
+/// the sequence's start (`begun`, the last start in the window up to `step`).
 enum Tap {
     Window(usize),
     Carried(usize),

@@ -58,7 +58,8 @@ impl Levels {
         levels.chain([self.context.as_mut_slice()])
     }
 
-    /// What a session's state begins with, and what a level's is set to, under the state above: `tanh(A c + a)`.
+    /// What a session's state begins with, and what a level's is set to, under the state above: `tanh(A c +
+    /// a)`.
     fn hand(&self, level: usize, above: &[f32], out: &mut [f32]) {
         let (matrix, bias) = self.levels[level].handover.split_at(above.len() * out.len());
         out.copy_from_slice(bias);
@@ -231,7 +232,8 @@ impl Climb {
     }
 }
 
-/// Back through one boundary: `hidden` is the gradient of the state that began and becomes that of the one that ended.
+/// Back through one boundary: `hidden` is the gradient of the state that began and becomes that of the one
+/// that ended.
 fn fall(
     levels: &Levels,
     mut passed: Passed,

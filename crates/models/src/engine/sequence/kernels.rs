@@ -191,7 +191,8 @@ pub(super) fn lstm_backward(
     }
 }
 
-/// The output of a gated convolution for one row: `gates` holds its two sums (new, pass) and becomes the gates.
+/// The output of a gated convolution for one row: `gates` holds its two sums (new, pass) and becomes the
+/// gates.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx2", "x86_64+avx2", "aarch64+neon"))]
 pub(super) fn gated_forward(gates: &mut [f32], after: &mut [f32]) {
     let size = after.len();

@@ -1,5 +1,5 @@
-//! A fused sequence layer for the CPU: GRU, LSTM or a causal convolution over a window of several sequences side
-//! by side, behind one interface. The convolution is `convolution`'s; what follows is of the other two.
+//! A fused sequence layer for the CPU: GRU, LSTM or a causal convolution over a window of several sequences
+//! side by side, behind one interface. The convolution is `convolution`'s; what follows is of the other two.
 //!
 //! The equations are those of [`crate::engine::recurrent`]; gates stand beside each other in one matrix:
 //!
@@ -111,7 +111,8 @@ pub(crate) fn transpose(from: &[f32], columns: usize, to: &mut Vec<f32>) {
 pub(crate) struct States {
     /// `[rows, size]`.
     pub hidden: Vec<f32>,
-    /// The LSTM's memory, `[rows, size]`; a convolution's last inputs, `[rows, reach, inputs]`; empty for a GRU.
+    /// The LSTM's memory, `[rows, size]`; a convolution's last inputs, `[rows, reach, inputs]`; empty for a
+    /// GRU.
     pub memory: Vec<f32>,
 }
 
@@ -132,8 +133,8 @@ pub(crate) struct Tape {
     rows: usize,
     /// Input projections, then gates, then gradients of the projections, `[entries, gates x size]`.
     gates: Vec<f32>,
-    /// The GRU's inner product, the LSTM's `tanh` of the memory, `[entries, size]`; the convolution's other tap,
-    /// `[entries, inputs]`.
+    /// The GRU's inner product, the LSTM's `tanh` of the memory, `[entries, size]`; the convolution's other
+    /// tap, `[entries, inputs]`.
     inner: Vec<f32>,
     /// The memory before each step, `[entries, size]` (LSTM).
     memory: Vec<f32>,
@@ -173,9 +174,9 @@ impl Layer {
         }
     }
 
-    /// Runs `rows` sequences over a window of inputs `x` (`[entries, inputs]`). `start` is 1 where a
-    /// sequence begins, 0 elsewhere. `states` go in as they stand before the window and come out as
-    /// they stand after it. `enter(step, before, gates)` may change a step's states and input projections (not a
+    /// Runs `rows` sequences over a window of inputs `x` (`[entries, inputs]`). `start` is 1 where a sequence
+    /// begins, 0 elsewhere. `states` go in as they stand before the window and come out as they stand after
+    /// it. `enter(step, before, gates)` may change a step's states and input projections (not a
     /// convolution's, whose steps do not wait for each other).
     pub fn forward(
         &self,
@@ -300,7 +301,8 @@ impl Layer {
                     gru_backward(gates, &mut inner[of.clone()], &before[of], state);
                 }
             }
-            // What goes on to the state before: through the products, and for a GRU what the update gate passed.
+            // What goes on to the state before: through the products, and for a GRU what the update gate
+            // passed.
             if lstm {
                 product(
                     &mut tape.state,

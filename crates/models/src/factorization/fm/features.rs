@@ -88,13 +88,15 @@ pub(super) fn design(
     let transductive = settings.user_bag == Bag::Transductive || settings.item_bag == Bag::Transductive;
     if transductive && context.membership.is_none() {
         return Err(missing(
-            "transductive bags need the users and items to be predicted, and the caller names none; use strict bags",
+            "transductive bags need the users and items to be predicted, and the caller names none; use \
+             strict bags",
         ));
     }
     let attributes = |wanted: bool, given: Option<&'_ Attributes>, of: &str| match given {
         Some(attributes) if wanted => Ok(Some(attributes.clone())),
         None if wanted => Err(missing(&format!(
-            "{of}_attributes are asked for, and the data set has no table of {of}s; set {of}_attributes = false"
+            "{of}_attributes are asked for, and the data set has no table of {of}s; set {of}_attributes = \
+             false"
         ))),
         _ => Ok(None),
     };

@@ -10,9 +10,10 @@
 //! `burn_in`. Parts of items and days are kept folded, users' features raw, so that a new user's
 //! known ratings give them a bag.
 //!
-//! A user, item or day without training rows has the prior mean of its group. `streaming`: libFM has no online update. Here a revealed rating moves
-//! the user's own `(c_u, q_u)`, on which the prediction is linear given the item and the day, by one
-//! Bayesian regression step in each of sixteen draws (under `probit` linearized at the prediction).
+//! A user, item or day without training rows has the prior mean of its group. `streaming`: libFM has no
+//! online update. Here a revealed rating moves the user's own `(c_u, q_u)`, on which the prediction is linear
+//! given the item and the day, by one Bayesian regression step in each of sixteen draws (under `probit`
+//! linearized at the prediction).
 
 mod design;
 mod features;
@@ -84,7 +85,8 @@ pub struct Settings {
     pub factors: usize,
     /// Draws of each chain (`mcmc`) or passes (`als`, `sgd`).
     pub iterations: usize,
-    /// Chains side by side, each with first values and random numbers of its own (`mcmc`): their draws are averaged.
+    /// Chains side by side, each with first values and random numbers of its own (`mcmc`): their draws are
+    /// averaged.
     pub chains: usize,
     /// Draws of each chain before the first that is kept.
     pub burn_in: usize,
@@ -150,7 +152,9 @@ impl Settings {
     /// What a rating model needs beyond [`check`](Self::check): bags cost `sgd` a step a member and rating.
     pub(crate) fn check_features(&self) -> Result<()> {
         if self.learner == Learner::Sgd && (self.user_bag != Bag::None || self.item_bag != Bag::None) {
-            let reason = "sgd visits every member of a bag with every rating; set user_bag and item_bag to \"none\", or learn by mcmc or als".into();
+            let reason = "sgd visits every member of a bag with every rating; set user_bag and item_bag \
+                to \"none\", or learn by mcmc or als"
+                .into();
             return Err(crate::ModelError::Setting { model: NAME, setting: "learner".into(), reason });
         }
         Ok(())

@@ -7,7 +7,8 @@ use foretaste_data::{ValueSlice, rng};
 use rand::Rng;
 use rand::seq::SliceRandom;
 
-/// Neighbouring rows that are shuffled among themselves where there are many: what their users have stays in a cache.
+/// Neighbouring rows that are shuffled among themselves where there are many: what their users have stays in
+/// a cache.
 const STRETCH: usize = 1 << 16;
 /// Fewer stretches would leave a pass with the leanings of the users that came last.
 const STRETCHES: usize = 256;
@@ -76,8 +77,8 @@ pub(super) fn pass(
 mod tests {
     use super::*;
 
-    /// The first fifth of a pass comes from everywhere, however many rows there are: else what all users share (items,
-    /// attributes) ends a pass with the leanings of a few.
+    /// The first fifth of a pass comes from everywhere, however many rows there are: else what all users
+    /// share (items, attributes) ends a pass with the leanings of a few.
     #[test]
     fn passes_begin_everywhere() {
         for rows in [0, 1, 1000, 20 * STRETCH + 7, STRETCHES * STRETCH + 7] {

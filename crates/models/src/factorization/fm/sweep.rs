@@ -117,7 +117,8 @@ impl Slots {
         span.chain(listed.iter().map(|part| *part as usize))
     }
 
-    /// What each row of a chunk is found by, and what is taken off it for its slot; `rows` are the rows' parts.
+    /// What each row of a chunk is found by, and what is taken off it for its slot; `rows` are the rows'
+    /// parts.
     fn of_rows<'a>(&'a self, chunk: usize, from: usize, rows: &'a [u32]) -> (&'a [u32], usize) {
         match self {
             Self::Spans(spans) => (rows, spans[chunk].0),
@@ -246,8 +247,8 @@ impl<'a> Sweeper<'a> {
         }
     }
 
-    /// Takes the changes of block `pending` into errors and totals, and puts together what a sweep over block `place` needs.
-    /// Where a dimension begins, totals are those of the `fresh` `q` of all blocks.
+    /// Takes the changes of block `pending` into errors and totals, and puts together what a sweep over block
+    /// `place` needs. Where a dimension begins, totals are those of the `fresh` `q` of all blocks.
     #[allow(clippy::too_many_arguments)] // One caller, which has all of it.
     fn gather(
         &self,

@@ -164,7 +164,8 @@ impl<'a> Chain<'a> {
                 values.dedup();
                 if values.len() < 2 || values.len() > MOST_LEVELS {
                     return fail(format!(
-                        "an ordered probit needs 2 to {MOST_LEVELS} distinct ratings, not {}; use likelihood = \"normal\"",
+                        "an ordered probit needs 2 to {MOST_LEVELS} distinct ratings, not {}; use likelihood \
+                         = \"normal\"",
                         values.len()
                     ));
                 }

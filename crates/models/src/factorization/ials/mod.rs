@@ -1,8 +1,9 @@
 //! iALS: implicit alternating least squares.
 //!
-//! Hu, Koren and Volinsky 2008, *Collaborative Filtering for Implicit Feedback Datasets*, in the form and with the
-//! scaled regularization of Rendle, Krichene, Zhang and Koren 2021, *Revisiting the Performance of iALS on Item
-//! Recommendation Benchmarks*, equations 1 to 4. For users `u` and items `i`, `S` the pairs with rows:
+//! Hu, Koren and Volinsky 2008, *Collaborative Filtering for Implicit Feedback Datasets*, in the form and
+//! with the scaled regularization of Rendle, Krichene, Zhang and Koren 2021, *Revisiting the Performance of
+//! iALS on Item Recommendation Benchmarks*, equations 1 to 4. For users `u` and items `i`, `S` the pairs with
+//! rows:
 //!
 //! ```text
 //! L = sum_{(u,i) in S} c_ui (w_u . h_i - 1)^2 + a sum_{u,i} (w_u . h_i)^2 + sum_u l_u |w_u|^2 + sum_i l_i |h_i|^2
@@ -10,15 +11,15 @@
 //! ```
 //!
 //! with `a = unobserved`, `l = regularization`, `v = exponent`. One side at a time is solved given the other:
-//! exactly (`solver = "cholesky"`), or by a few steps of conjugate gradients from where it stood (`"cg"`; Takacs,
-//! Pilaszy and Tikk 2011, *Applications of the Conjugate Gradient Method for Implicit Feedback Collaborative
-//! Filtering*).
+//! exactly (`solver = "cholesky"`), or by a few steps of conjugate gradients from where it stood (`"cg"`;
+//! Takacs, Pilaszy and Tikk 2011, *Applications of the Conjugate Gradient Method for Implicit Feedback
+//! Collaborative Filtering*).
 //!
-//! **Scores** are `w_u . h_i`, where `w_u` is solved exactly from the user's rows, known and revealed: users of the
-//! training part and strangers are answered alike. A user without rows has `w_u = 0` and, with it, the order of
-//! the items' popularity (far below any score). An item without training rows has `h_i = 0`. What many users at once
-//! are answered by is solved at the end of training for the users of the training part, and kept beside a digest of
-//! their rows: whoever asks with other rows is solved anew, to the same bits.
+//! **Scores** are `w_u . h_i`, where `w_u` is solved exactly from the user's rows, known and revealed: users
+//! of the training part and strangers are answered alike. A user without rows has `w_u = 0` and, with it, the
+//! order of the items' popularity (far below any score). An item without training rows has `h_i = 0`. What
+//! many users at once are answered by is solved at the end of training for the users of the training part,
+//! and kept beside a digest of their rows: whoever asks with other rows is solved anew, to the same bits.
 
 mod solve;
 mod train;
@@ -143,8 +144,8 @@ pub struct Model {
     popularity: Vec<f32>,
     /// `a H'H`, `[factors, factors]`.
     gram: Vec<f32>,
-    /// What many users at once are answered by, of the users of the training part, `[users, factors]`; empty while
-    /// training lasts.
+    /// What many users at once are answered by, of the users of the training part, `[users, factors]`; empty
+    /// while training lasts.
     users: Vec<f32>,
     /// Which rows that was solved from, a digest a user.
     digests: Vec<i64>,
@@ -176,7 +177,8 @@ impl Model {
             (0..train.n_users() as u32).into_par_iter().map(|user| digest(train.user(user))).collect();
     }
 
-    /// A user's factors by conjugate gradients, run until a millionth of the residual is left; `out` is 0 before.
+    /// A user's factors by conjugate gradients, run until a millionth of the residual is left; `out` is 0
+    /// before.
     fn solve_into(&self, known: History<'_>, out: &mut [f32], space: &mut Space) {
         let weighted = known.items.iter().zip(known.values).filter(|(item, _)| self.row(**item).is_some());
         let rows: Vec<(u32, f32)> =

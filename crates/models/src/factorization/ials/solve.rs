@@ -67,8 +67,8 @@ pub(super) struct Space {
     image: Vec<f32>,
 }
 
-/// One row's problem by what it is made of: `A = sum c h h' + gram`, `rows` the places of the `h` in `table` with
-/// their `c`.
+/// One row's problem by what it is made of: `A = sum c h h' + gram`, `rows` the places of the `h` in `table`
+/// with their `c`.
 pub(super) struct Problem<'a> {
     pub gram: &'a [f32],
     pub penalty: f32,
@@ -85,8 +85,8 @@ impl Problem<'_> {
         add_outer(gathered, rows, x, target, out);
     }
 
-    /// Moves `x` by so many steps of conjugate gradients towards the solution, fewer where the residual has fallen to
-    /// `enough` of what it was.
+    /// Moves `x` by so many steps of conjugate gradients towards the solution, fewer where the residual has
+    /// fallen to `enough` of what it was.
     pub fn descend(&self, steps: usize, enough: f32, x: &mut [f32], space: &mut Space) {
         let (k, Space { gathered, rows, residual, direction, image }) = (x.len(), space);
         gathered.clear();

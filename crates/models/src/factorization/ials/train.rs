@@ -64,7 +64,8 @@ impl Side {
 /// Trains iALS on `train`.
 ///
 /// # Errors
-/// [`crate::ModelError::Training`] without training rows, [`crate::ModelError::Interrupted`] when asked to stop.
+/// [`crate::ModelError::Training`] without training rows, [`crate::ModelError::Interrupted`] when asked to
+/// stop.
 pub fn fit(
     settings: &Settings,
     train: &Histories,

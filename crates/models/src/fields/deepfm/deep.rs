@@ -1,7 +1,7 @@
 //! The deep part in native code: `depth` layers of `size` units, and one output.
 //!
-//! All weights stand in one vector: for each layer `W` (`[in, size]`) and `b` (`[size]`), then `w_out` (`[size]`) and
-//! `b_out`. Rows of a batch are independent but for the weights' gradients, which add up.
+//! All weights stand in one vector: for each layer `W` (`[in, size]`) and `b` (`[size]`), then `w_out`
+//! (`[size]`) and `b_out`. Rows of a batch are independent but for the weights' gradients, which add up.
 
 use crate::engine::kernels::{Matrix, add, dot, product_into};
 use crate::engine::noise::Mask;
@@ -58,8 +58,8 @@ impl Shape {
         weights
     }
 
-    /// From a layer's sums `[rows, size]` on, the sums of the last layer's units: `relu`, then the next layer, and so on;
-    /// answers each row's output. `next` is room for as many sums.
+    /// From a layer's sums `[rows, size]` on, the sums of the last layer's units: `relu`, then the next
+    /// layer, and so on; answers each row's output. `next` is room for as many sums.
     pub fn finish(self, weights: &[f32], sums: &mut [f32], next: &mut [f32], out: &mut [f32]) {
         let size = self.size;
         let (mut sums, mut next) = (sums, next);
@@ -106,7 +106,8 @@ pub(super) struct Pass {
 }
 
 impl Pass {
-    /// Adds each row's output to `scores`; `input` is `[rows, shape.input]`. `mask` numbers rows from `first` on.
+    /// Adds each row's output to `scores`; `input` is `[rows, shape.input]`. `mask` numbers rows from `first`
+    /// on.
     pub fn forward(
         &mut self,
         shape: Shape,

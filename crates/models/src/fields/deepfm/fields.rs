@@ -164,7 +164,8 @@ impl Fields {
         self.counts().iter().sum()
     }
 
-    /// First feature of users' codes, items, items' codes, the calendar, recent items; and the number of features.
+    /// First feature of users' codes, items, items' codes, the calendar, recent items; and the number of
+    /// features.
     fn starts(&self) -> [usize; 6] {
         let calendar = if self.calendar { HOURS + WEEKDAYS } else { 0 };
         let recent = if self.recent > 0 { self.items } else { 0 };

@@ -1,6 +1,7 @@
 //! DeepFM: a factorization machine and a deep network over the same field embeddings.
 //!
-//! Guo et al. 2017, *DeepFM: A Factorization-Machine based Neural Network for CTR Prediction*, equations 1 to 4:
+//! Guo et al. 2017, *DeepFM: A Factorization-Machine based Neural Network for CTR Prediction*, equations 1 to
+//! 4:
 //!
 //! ```text
 //! s      = w_0 + y_FM + y_DNN
@@ -10,9 +11,9 @@
 //! y_DNN  = <w_out, a_depth> + b_out
 //! ```
 //!
-//! `objective = "rating"` takes `s` as the rating (squared error), `"click"` as the log-odds of a click (logistic
-//! loss): a rating of at least `threshold`, or an interaction without value; each row then also trains `negatives`
-//! drawn items as not clicked. `depth = 0` is the factorization machine.
+//! `objective = "rating"` takes `s` as the rating (squared error), `"click"` as the log-odds of a click
+//! (logistic loss): a rating of at least `threshold`, or an interaction without value; each row then also
+//! trains `negatives` drawn items as not clicked. `depth = 0` is the factorization machine.
 //!
 //! | field | features |
 //! |---|---|
@@ -21,12 +22,13 @@
 //! | hour, weekday | of the row's time, UTC (`calendar`) |
 //! | recent | the newest items of the user before the row's time, each `1/n` (`recent` of them, at most) |
 //!
-//! A user or item without training rows has the mean of those with some, and attributes of their own. `streaming`:
-//! the paper has no online update. A revealed row joins the recent items; under `rating` it also moves the user's
-//! `(c_u, q_u)`, on which `y_FM` is linear, by one Bayesian regression step, while `y_DNN` keeps what it knows.
+//! A user or item without training rows has the mean of those with some, and attributes of their own.
+//! `streaming`: the paper has no online update. A revealed row joins the recent items; under `rating` it also
+//! moves the user's `(c_u, q_u)`, on which `y_FM` is linear, by one Bayesian regression step, while `y_DNN`
+//! keeps what it knows.
 //!
-//! Embeddings and their sparse Adam steps are the host's on every device; the layers are native code on the CPU
-//! (`deep.rs`) and burn's elsewhere (`network.rs`).
+//! Embeddings and their sparse Adam steps are the host's on every device; the layers are native code on the
+//! CPU (`deep.rs`) and burn's elsewhere (`network.rs`).
 
 mod deep;
 mod fields;
@@ -87,7 +89,8 @@ pub struct Settings {
     pub learning_rate: f32,
     /// Factor of the step size from epoch to epoch.
     pub decay: f32,
-    /// Decoupled weight decay of the features a step touches (Loshchilov and Hutter 2019), in units of the step size.
+    /// Decoupled weight decay of the features a step touches (Loshchilov and Hutter 2019), in units of the
+    /// step size.
     pub weight_decay: f32,
     /// Standard deviation of the first embeddings.
     pub init_deviation: f32,

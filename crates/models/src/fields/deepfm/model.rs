@@ -1,8 +1,8 @@
 //! A trained DeepFM.
 //!
 //! Both parts of the score are sums over who, what, when and what before: the machine's by the folded form of
-//! `fm/machine.rs`, the deep part's by its first layer, which is linear. What an item adds to either is worked out
-//! once for all users.
+//! `fm/machine.rs`, the deep part's by its first layer, which is linear. What an item adds to either is
+//! worked out once for all users.
 
 use super::deep::Shape;
 use super::fields::{Features, Fields};
@@ -69,7 +69,8 @@ fn fill(rows: &mut [f32], width: usize, known: &[bool]) {
         .for_each(|(row, _)| row.copy_from_slice(&mean));
 }
 
-/// Variance of users' levels: of their mean ratings less the items' means, less what `noise` adds to such means.
+/// Variance of users' levels: of their mean ratings less the items' means, less what `noise` adds to such
+/// means.
 fn level_variance(train: &Histories, noise: f32) -> f32 {
     let mut items = vec![(0.0, 0.0); train.n_items()];
     for (item, value) in train.items().iter().zip(train.values()) {

@@ -129,7 +129,8 @@ fn written_out(training: &Training, fields: &Fields, train: &Histories, example:
     score + if settings.depth == 0 { 0.0 } else { units[0] }
 }
 
-/// Training, prediction and ranking compute the written-out equations; without layers that is the factorization machine.
+/// Training, prediction and ranking compute the written-out equations; without layers that is the
+/// factorization machine.
 #[test]
 fn scores_equal_the_equations_written_out() {
     for depth in [0, 1, 3] {

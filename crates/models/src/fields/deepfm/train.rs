@@ -26,8 +26,9 @@ const CHUNK: usize = 128;
 /// Trains DeepFM on `train`.
 ///
 /// # Errors
-/// [`crate::ModelError::Training`] without training rows or, where ratings are predicted, with a row without value,
-/// [`crate::ModelError::Interrupted`] when asked to stop, [`crate::ModelError::Device`] when the device fails.
+/// [`crate::ModelError::Training`] without training rows or, where ratings are predicted, with a row without
+/// value, [`crate::ModelError::Interrupted`] when asked to stop, [`crate::ModelError::Device`] when the
+/// device fails.
 pub fn fit(
     settings: &Settings,
     train: &Histories,
@@ -403,8 +404,8 @@ impl<'a> Training<'a> {
         (runs.iter().map(|run| run[0].0).collect(), gradients)
     }
 
-    /// The loss of `examples` on average, and its gradients: the intercept's, the features that `examples` have and a
-    /// row for each, and the layers'. Weights stay.
+    /// The loss of `examples` on average, and its gradients: the intercept's, the features that `examples`
+    /// have and a row for each, and the layers'. Weights stay.
     #[cfg(test)]
     #[allow(clippy::type_complexity)]
     pub fn gradients(&mut self, examples: &[Example]) -> Result<(f64, f32, (Vec<u32>, Vec<f32>), Vec<f32>)> {

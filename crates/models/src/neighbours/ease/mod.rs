@@ -7,9 +7,9 @@
 //! min_B |X - X B|^2 + l |B|^2   with diag(B) = 0:     P = (X'X + l I)^-1,   B_ij = -P_ij / P_jj,   B_jj = 0
 //! ```
 //!
-//! **Scores** are `x B` for the history's distinct items. A user without rows is answered by the items' popularity,
-//! far below any score. The catalogue is inverted whole: time grows with its cube and memory with its square, so
-//! that more than `max_items` items are refused.
+//! **Scores** are `x B` for the history's distinct items. A user without rows is answered by the items'
+//! popularity, far below any score. The catalogue is inverted whole: time grows with its cube and memory with
+//! its square, so that more than `max_items` items are refused.
 
 use crate::engine::kernels::add;
 use crate::engine::tensors::{NamedTensor, Tensors};
@@ -80,7 +80,8 @@ pub fn fit(settings: &Settings, train: &Histories, _: Option<&Histories>, _: &Fi
     if n > settings.max_items {
         let memory = (n * n * 12) as f64 / 1e9;
         let reason = format!(
-            "{n} items are more than max_items = {}; raising it takes about {memory:.0} GB, or take sims or ials",
+            "{n} items are more than max_items = {}; raising it takes about {memory:.0} GB, or take sims or \
+             ials",
             settings.max_items
         );
         return Err(ModelError::Training { model: NAME, reason });
@@ -153,7 +154,8 @@ mod tests {
     use super::*;
     use crate::Device;
 
-    /// The gradient of the penalized error, `(X'X + l I) B - X'X`, is zero off the diagonal, where `B` is free.
+    /// The gradient of the penalized error, `(X'X + l I) B - X'X`, is zero off the diagonal, where `B` is
+    /// free.
     #[test]
     fn coefficients_are_the_constrained_minimum() {
         let rows: [&[u32]; 5] = [&[0, 1, 2], &[1, 2, 2], &[0, 3], &[3, 0, 1], &[2]];

@@ -11,8 +11,8 @@
 //! ```
 //!
 //! with `d_v` how many places before the session's end its newest item in `v` stands (0 for the last) and
-//! `l(d) = max(1 - 0.1 d, 0)` (the reference code's linear decay); `H` is the number of sessions and `h_i` of those with item `i`. A session
-//! without items is answered by the items' popularity, far below any score.
+//! `l(d) = max(1 - 0.1 d, 0)` (the reference code's linear decay); `H` is the number of sessions and `h_i` of
+//! those with item `i`. A session without items is answered by the items' popularity, far below any score.
 
 use crate::engine::tensors::{NamedTensor, Tensors};
 use crate::error::within;
@@ -71,8 +71,8 @@ impl Algorithm for Settings {
 /// Sessions by item, newest first.
 pub struct Model {
     settings: Settings,
-    /// First item of each session, and the total; sessions ascend by the time of their last row, their items are
-    /// distinct.
+    /// First item of each session, and the total; sessions ascend by the time of their last row, their items
+    /// are distinct.
     offsets: Vec<usize>,
     items: Vec<u32>,
     /// Sessions of each item, newest first.
@@ -225,7 +225,8 @@ mod tests {
             model.scores(&state, now, &mut out);
             out
         };
-        // Items 0 (place 1 of 2) and 1 (place 2): similarities 1.5, 1 and 1.5; the newest common item is the last in all.
+        // Items 0 (place 1 of 2) and 1 (place 2): similarities 1.5, 1 and 1.5; the newest common item is the
+        // last in all.
         let scores = score(9, &[0, 1], &[1000, 1010], 1020);
         let idf = |h: f32| (4.0 / h).ln();
         assert!(

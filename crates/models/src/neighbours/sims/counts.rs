@@ -1,8 +1,8 @@
 //! Exact counts of who took what with what, an item at a time; on a device by tiles (`tiles.rs`).
 //!
-//! An item's row of counts with the items after it is gathered from the units that hold it, into one accumulator a
-//! thread; each pair, counted once, is offered to both its items. Memory is that of the units, plus threads times
-//! items, plus the neighbours kept, however many pairs there are.
+//! An item's row of counts with the items after it is gathered from the units that hold it, into one
+//! accumulator a thread; each pair, counted once, is offered to both its items. Memory is that of the units,
+//! plus threads times items, plus the neighbours kept, however many pairs there are.
 
 use super::{Settings, Weight};
 use crate::ranking::by_item;
@@ -154,7 +154,8 @@ impl Pairs<'_> {
         });
     }
 
-    /// Offers the pairs of `item` and the items after it, by counters of all items, which come and go as zeros.
+    /// Offers the pairs of `item` and the items after it, by counters of all items, which come and go as
+    /// zeros.
     fn met<C: Copy + Default + std::ops::AddAssign + From<u8> + Into<u32>>(
         &self,
         item: usize,
@@ -302,7 +303,8 @@ impl Units {
     /// For each item its most similar ones, most similar first.
     ///
     /// # Errors
-    /// [`crate::ModelError::Interrupted`] when asked to stop, [`crate::ModelError::Device`] when the device fails.
+    /// [`crate::ModelError::Interrupted`] when asked to stop, [`crate::ModelError::Device`] when the device
+    /// fails.
     pub fn neighbours(&self, settings: &Settings, context: &FitContext) -> Result<Vec<Vec<(u32, f32)>>> {
         #[cfg(feature = "burn")]
         if !context.device.is_flex() {
@@ -334,7 +336,8 @@ impl Units {
                 });
                 pairs.offer(item, met);
             } else if u16::try_from(holders.len()).is_ok() {
-                // Most items are met: counting needs no list of them. Short counters stay nearer to the processor.
+                // Most items are met: counting needs no list of them. Short counters stay nearer to the
+                // processor.
                 pairs.met(item, holders, &mut row.short);
             } else {
                 pairs.met(item, holders, &mut row.counts);

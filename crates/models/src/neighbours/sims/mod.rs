@@ -13,8 +13,8 @@
 //! lift     n c_ij / ((s_i + k) (s_j + k))        log-likelihood   2 (H(rows) + H(columns) - H(table))
 //! ```
 //!
-//! with `k = shrinkage` and `n` the units' weight; the log-likelihood ratio (Dunning 1993, *Accurate Methods for
-//! the Statistics of Surprise and Coincidence*) is over the table of units with both, one, or none of the
+//! with `k = shrinkage` and `n` the units' weight; the log-likelihood ratio (Dunning 1993, *Accurate Methods
+//! for the Statistics of Surprise and Coincidence*) is over the table of units with both, one, or none of the
 //! two. Then
 //!
 //! ```text
@@ -65,7 +65,8 @@ pub enum Weight {
 pub struct Settings {
     /// How co-interactions become a similarity.
     pub weight: Weight,
-    /// 0 lets the most popular items appear whatever their correlation, 1 all items whatever their popularity.
+    /// 0 lets the most popular items appear whatever their correlation, 1 all items whatever their
+    /// popularity.
     pub popularity_discount_factor: f64,
     /// Units that a pair of items must share.
     pub min_cointeraction_count: u32,

@@ -1,8 +1,8 @@
 //! The counts as dense products on a burn device, a tile of units and items at a time.
 //!
-//! With `A` (units by items, 1 where a unit holds an item) the shared units of all pairs are `A' A`: exact in `f32`, for
-//! sums up to 2^24. Under time decay a pair's sum is no product of the two items' numbers (it takes the difference of
-//! their times), so it is computed element by element over units, items and items.
+//! With `A` (units by items, 1 where a unit holds an item) the shared units of all pairs are `A' A`: exact in
+//! `f32`, for sums up to 2^24. Under time decay a pair's sum is no product of the two items' numbers (it
+//! takes the difference of their times), so it is computed element by element over units, items and items.
 
 use super::Settings;
 use super::counts::Units;

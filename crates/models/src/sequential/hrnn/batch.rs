@@ -20,7 +20,8 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// Finds the places of `ids` where `mask` is 1, and of all of `more`, whose entries are counted on from there.
+    /// Finds the places of `ids` where `mask` is 1, and of all of `more`, whose entries are counted on from
+    /// there.
     fn fill(&mut self, ids: &[u32], mask: &[f32], more: &[u32]) {
         let more = || more.iter().enumerate().map(|(at, id)| (ids.len() + at, *id));
         let occurs = || {

@@ -21,8 +21,9 @@
 //! With `form = "init"` or `"all"` sessions have states of their own instead, a GRU a level (Quadrana et al.
 //! 2017; the equations are `sequence::hierarchy`'s), and no marks.
 //!
-//! `size`, `depth` and `height` (levels of sessions; 0 is a flat RNN) are the talk's knobs;
-//! `bptt`, `recency_mask` (here: a half-life of an interaction's weight in the loss) and the history-length percentiles are Amazon Personalize's, with its defaults.
+//! `size`, `depth` and `height` (levels of sessions; 0 is a flat RNN) are the talk's knobs; `bptt`,
+//! `recency_mask` (here: a half-life of an interaction's weight in the loss) and the history-length
+//! percentiles are Amazon Personalize's, with its defaults.
 //!
 //! `objective` tells what it is trained for: the next rating, given its item and time; the next item, given
 //! its time; or both at once. Scores of next items come from the same gated state, with `base_t` at the mean:

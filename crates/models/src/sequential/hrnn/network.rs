@@ -390,8 +390,8 @@ impl Network {
         Ok(Errors { squares: sum(squares)?, losses: sum(losses)? })
     }
 
-    /// A layer of convolution over a window, as [`crate::engine::sequence`] has it: the states before and after each step,
-    /// and what the next window finds carried.
+    /// A layer of convolution over a window, as [`crate::engine::sequence`] has it: the states before and
+    /// after each step, and what the next window finds carried.
     fn convolve(
         &self,
         layer: &Layer,
@@ -401,7 +401,8 @@ impl Network {
         carried: &Carried,
     ) -> (Tensor<2>, Tensor<2>, Carried) {
         let (rows, entries, inputs, size) = (self.rows, start.len(), x.dims()[1], self.sizes.size);
-        // Whether the input `reach` steps before an entry (of the window, and of the next `reach` steps) is of its sequence.
+        // Whether the input `reach` steps before an entry (of the window, and of the next `reach` steps) is
+        // of its sequence.
         let mut begun = vec![None; rows];
         let mut keeps = Vec::with_capacity(entries + reach * rows);
         for at in 0..entries + reach * rows {

@@ -9,8 +9,8 @@ use crate::engine::sequence::{States, sigmoids};
 use crate::fm;
 use foretaste_data::History;
 
-/// What the network knows of one user: the states of all layers, the time of the last interaction, how many there
-/// were, and the user in each stationary machine.
+/// What the network knows of one user: the states of all layers, the time of the last interaction, how many
+/// there were, and the user in each stationary machine.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct User {
     user: u32,
@@ -59,7 +59,8 @@ impl User {
         model.machines.predict(&self.machines, item, timestamp).unwrap_or(model.scale.mean)
     }
 
-    /// Levels of sessions with states of their own that begin at `timestamp`; a user's first begin with zeros.
+    /// Levels of sessions with states of their own that begin at `timestamp`; a user's first begin with
+    /// zeros.
     fn crossed(&self, model: &Model, timestamp: i64) -> usize {
         if self.levels.is_empty() || self.track.count == 0 {
             return 0;

@@ -100,7 +100,8 @@ pub struct Settings {
     pub sessions: Vec<i64>,
     /// Length of an item's embedding and of its decoder factors.
     pub item_factors: usize,
-    /// Whether ratings are the network's inputs, or interest alone. The stationary part knows them all the same.
+    /// Whether ratings are the network's inputs, or interest alone. The stationary part knows them all the
+    /// same.
     pub ratings: bool,
     /// Whether time gaps are inputs.
     pub gaps: bool,
@@ -134,8 +135,8 @@ pub struct Settings {
     pub warm_up: usize,
     /// Longest gradient; longer ones are shortened to it. 0 for any.
     pub clip: f32,
-    /// Decoupled weight decay (Loshchilov and Hutter 2019), in units of the step size: of the items' vectors that a
-    /// batch touches, and of all attributes' vectors.
+    /// Decoupled weight decay (Loshchilov and Hutter 2019), in units of the step size: of the items' vectors
+    /// that a batch touches, and of all attributes' vectors.
     pub weight_decay: f32,
     /// The same of the users' factors.
     pub user_decay: f32,

@@ -240,7 +240,8 @@ fn gradients_equal_finite_differences() {
     }
 }
 
-/// With dropout, the way back drops what the way there dropped: a step along the gradient lowers the same loss.
+/// With dropout, the way back drops what the way there dropped: a step along the gradient lowers the same
+/// loss.
 #[test]
 fn a_step_along_the_gradient_lowers_the_loss() {
     let (settings, histories) = tiny();

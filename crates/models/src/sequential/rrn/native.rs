@@ -1,7 +1,8 @@
 //! A window of one side's sequences in native code: what `network.rs` is on a device.
 //!
-//! Rows of a window are independent, so tasks take rows of their own through forward and backward, and their gradients are
-//! added in the tasks' order: threads change no bit. The loss is the mean squared error over the window's ratings.
+//! Rows of a window are independent, so tasks take rows of their own through forward and backward, and their
+//! gradients are added in the tasks' order: threads change no bit. The loss is the mean squared error over
+//! the window's ratings.
 
 use super::replay::shapes;
 use super::steps::{Ratings, Steps};
@@ -22,8 +23,8 @@ use rayon::prelude::*;
 const TASK: usize = 16;
 const GATES: usize = 4;
 
-/// First values by name, with their shapes: uniform within `1 / sqrt(size)`, a projection a tenth of that; then embeddings
-/// of the other side's, and the stationary part as given.
+/// First values by name, with their shapes: uniform within `1 / sqrt(size)`, a projection a tenth of that;
+/// then embeddings of the other side's, and the stationary part as given.
 pub(super) fn first_values(
     settings: &Settings,
     name: &str,
@@ -384,8 +385,8 @@ impl Shared<'_> {
         Part { squares, layer, rest, inputs, stationary }
     }
 
-    /// Squared errors of a step's ratings under its projected state; adds to the gradients of that state and of the owners'
-    /// stationary parts.
+    /// Squared errors of a step's ratings under its projected state; adds to the gradients of that state and
+    /// of the owners' stationary parts.
     fn errors(&self, step: u32, state: &[f32], d_state: &mut [f32], stationary: &mut Touched) -> f64 {
         let Fixed { ratings, steps, other_steps, other_states, other_stationary, owners, others, .. } =
             self.fixed;

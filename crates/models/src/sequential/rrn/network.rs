@@ -1,5 +1,5 @@
-//! One window of one side's sequences, forward and backward, with the other side fixed, on a device; `native.rs` is the
-//! same on the CPU.
+//! One window of one side's sequences, forward and backward, with the other side fixed, on a device;
+//! `native.rs` is the same on the CPU.
 
 use super::native::first_values;
 use super::steps::{Ratings, Steps};
@@ -88,7 +88,8 @@ pub(super) struct Fixed<'a> {
 }
 
 impl Fixed<'_> {
-    /// Predictions less ratings of training rows, given the moving side's `u~` and its stationary part for each.
+    /// Predictions less ratings of training rows, given the moving side's `u~` and its stationary part for
+    /// each.
     fn errors(&self, states: Tensor<2>, own: Tensor<2>, rows: &[u32]) -> Tensor<2> {
         let (n, k, s) = (rows.len(), self.settings.dynamic_factors, self.settings.stationary_factors);
         let other: Vec<f32> = rows

@@ -49,8 +49,8 @@ fn loss(training: &Training, sides: [&Side; 2]) -> f64 {
     squares.sum()
 }
 
-/// Loss and gradients of each side's window, the other side fixed, agree with the plain code and its
-/// central differences: by native code, and on a device, whether its ratings are taken at once or in stretches.
+/// Loss and gradients of each side's window, the other side fixed, agree with the plain code and its central
+/// differences: by native code, and on a device, whether its ratings are taken at once or in stretches.
 #[test]
 fn gradients_equal_finite_differences() {
     let (settings, train) = tiny();
@@ -137,7 +137,8 @@ fn gradients_equal_finite_differences() {
     }
 }
 
-/// Several sequences side by side, in tasks, over windows that cut them: native code and burn's train the same network.
+/// Several sequences side by side, in tasks, over windows that cut them: native code and burn's train the
+/// same network.
 #[cfg(feature = "burn")]
 #[test]
 fn native_and_device_forms_agree() {

@@ -21,7 +21,8 @@ use rayon::prelude::*;
 ///
 /// # Errors
 /// [`crate::ModelError::Training`] without training rows or with a row without value,
-/// [`crate::ModelError::Interrupted`] when asked to stop, [`crate::ModelError::Device`] when the device fails.
+/// [`crate::ModelError::Interrupted`] when asked to stop, [`crate::ModelError::Device`] when the device
+/// fails.
 pub fn fit(
     settings: &Settings,
     train: &Histories,
@@ -50,7 +51,8 @@ impl Progress for Quiet<'_> {
     }
 }
 
-/// Ratings a window takes at a time: a famous item's step has many thousands, each some 2 KB on the way forward and back.
+/// Ratings a window takes at a time: a famous item's step has many thousands, each some 2 KB on the way
+/// forward and back.
 #[cfg(feature = "burn")]
 const STRETCH: usize = 65_536;
 

@@ -5,10 +5,10 @@
 //! score_i = own_i + share_i
 //! ```
 //!
-//! where `own_i` counts the user's own rows of `i`: none of them (`by = "everyone"`), all of them (`"user"`: the
-//! personal popularity of Quadrana et al. 2017) or those of the present session (`"session"`: the session
-//! popularity of Hidasi et al. 2016). A user without rows is answered by what everyone takes; an item
-//! without training rows has the share 0.
+//! where `own_i` counts the user's own rows of `i`: none of them (`by = "everyone"`), all of them (`"user"`:
+//! the personal popularity of Quadrana et al. 2017) or those of the present session (`"session"`: the session
+//! popularity of Hidasi et al. 2016). A user without rows is answered by what everyone takes; an item without
+//! training rows has the share 0.
 
 use crate::engine::tensors::{NamedTensor, Tensors};
 use crate::error::within;
