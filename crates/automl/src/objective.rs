@@ -135,7 +135,7 @@ impl Objective<'_> {
         let halt = reporter.halt.into_inner().unwrap_or_else(PoisonError::into_inner);
         // What was interrupted keeps its checkpoint, and what another worker has by now is that worker's.
         let interrupted = matches!(scored, Err(ModelError::Interrupted))
-            && matches!(halt, None | Some(Halt::Interrupted | Halt::Lost));
+            && matches!(halt, None | Some(Halt::Interrupted | Halt::Lost | Halt::Storage(_)));
         if let Some(folder) = checkpoint.filter(|_| !interrupted) {
             let _ = std::fs::remove_dir_all(folder);
         }

@@ -1,8 +1,9 @@
 //! What may be learned from.
 
 use crate::{Candidate, Metric};
-use foretaste_data::{Attributes, Histories};
+use foretaste_data::{Attributes, Histories, hex};
 use foretaste_models::{Device, FitContext, Fitted, ModelSettings, Progress, Result};
+use sha2::{Digest, Sha256};
 use std::path::Path;
 
 /// Rows that train and rows that judge, with all that is known beside them. Test rows are not among them, so
@@ -57,23 +58,28 @@ impl SelectionData<'_> {
         }
     }
 
-    /// What a study over these rows is about, as a hash: the rows, the metric and its reading, and the
-    /// settings that are not searched. Two searches that differ in one of them must not be taken for one.
+    /// What a study over these rows is about, as a SHA-256: rows, attributes, scale, metric, reading, device, and the
+    /// settings that are not searched. Two searches that differ in one of them must not share a study.
     #[must_use]
     pub fn task(&self, metric: &Metric, candidate: &Candidate) -> String {
-        let mut hash = 0_u64;
-        let mut take = |bytes: &[u8]| {
-            hash = bytes.iter().fold(hash, |hash, byte| {
-                (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3).rotate_left(7)
-            })
-        };
-        self.train.feed(&mut take);
-        self.validation.feed(&mut take);
-        take(
-            format!("{} {:?} {:?} {}", metric.name, metric.reading, self.scale, candidate.settings.to_toml())
-                .as_bytes(),
+        let mut hash = Sha256::new();
+        self.train.feed(&mut |bytes| hash.update(bytes));
+        self.validation.feed(&mut |bytes| hash.update(bytes));
+        for attributes in [self.user_attributes, self.item_attributes] {
+            hash.update([u8::from(attributes.is_some())]);
+            attributes.iter().for_each(|attributes| attributes.feed(&mut |bytes| hash.update(bytes)));
+        }
+        let settings = candidate.settings.to_toml();
+        let rest = format!(
+            "{} {:?} {:?} {} {} {settings}",
+            metric.name,
+            metric.reading,
+            self.scale,
+            self.device.name(),
+            candidate.settings.kind().name()
         );
-        format!("{hash:016x}")
+        hash.update(rest.as_bytes());
+        hex(&hash.finalize())
     }
 
     /// The rows of the first `share` of users in a seeded order, training and judging ones: a smaller task of

@@ -356,6 +356,7 @@ fn the_data_sets_are_listed() {
 #[test]
 fn accuracy_holds() {
     if std::env::var_os("FORETASTE_SLOW_TESTS").is_none() {
+        assert!(std::env::var_os("CI").is_none(), "CI must set FORETASTE_SLOW_TESTS");
         eprintln!("skipped: FORETASTE_SLOW_TESTS is not set");
         return;
     }

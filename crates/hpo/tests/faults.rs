@@ -31,10 +31,11 @@ fn join(address: &str) -> Study {
     Study::open(storage::open(address).unwrap(), space, settings).unwrap()
 }
 
-/// The process that the tests start and kill: nothing to do in a run of the tests themselves.
+/// The process that the tests start and kill, not a test.
 #[test]
+#[ignore = "a worker process of the other tests"]
 fn worker_process() {
-    let Ok(address) = std::env::var(ADDRESS) else { return };
+    let address = std::env::var(ADDRESS).expect("started by the other tests");
     join(&address)
         .optimize(&Budget::trials(TRIALS), |trial| {
             for step in 1..=4 {
@@ -65,7 +66,7 @@ impl Workers {
             Command::new(program)
         };
         command
-            .args(["--exact", "worker_process"])
+            .args(["--exact", "worker_process", "--ignored"])
             .env(ADDRESS, &self.address)
             .stdout(Stdio::null())
             .stderr(Stdio::null());
@@ -145,7 +146,12 @@ fn ended_once(address: &str) {
 }
 
 fn slow() -> bool {
-    std::env::var_os("FORETASTE_SLOW_TESTS").is_some()
+    let slow = std::env::var_os("FORETASTE_SLOW_TESTS").is_some();
+    if !slow {
+        assert!(std::env::var_os("CI").is_none(), "CI must set FORETASTE_SLOW_TESTS");
+        eprintln!("skipped: FORETASTE_SLOW_TESTS is not set");
+    }
+    slow
 }
 
 #[test]

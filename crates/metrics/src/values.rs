@@ -3,23 +3,46 @@
 /// Root of the mean squared error, NaN without rows.
 ///
 /// `RMSE = sqrt(1/n sum_i (p_i - r_i)^2)`
+///
+/// # Panics
+/// Where there are not as many predictions as values.
 #[must_use]
 pub fn rmse<'a>(predictions: &[f32], values: impl IntoIterator<Item = &'a f32>) -> f64 {
-    let sum: f64 = predictions.iter().zip(values).map(|(p, v)| (f64::from(*p) - f64::from(*v)).powi(2)).sum();
-    (sum / predictions.len() as f64).sqrt()
+    mean_of_errors(predictions, values, |error| error * error).sqrt()
+}
+
+/// Mean of `of` each error, in row order.
+fn mean_of_errors<'a>(
+    predictions: &[f32],
+    values: impl IntoIterator<Item = &'a f32>,
+    of: impl Fn(f64) -> f64,
+) -> f64 {
+    let mut values = values.into_iter();
+    let mut sum = 0.0;
+    for (row, prediction) in predictions.iter().enumerate() {
+        let Some(value) = values.next() else {
+            panic!("{} predictions, but {row} values", predictions.len());
+        };
+        sum += of(f64::from(*prediction) - f64::from(*value));
+    }
+    let more = values.count();
+    assert!(more == 0, "{} predictions, but {} values", predictions.len(), predictions.len() + more);
+    sum / predictions.len() as f64
 }
 
 /// Mean absolute error; NaN without rows.
 ///
 /// `MAE = 1/n sum_i |p_i - r_i|`
 ///
+/// # Panics
+/// Where there are not as many predictions as values.
+///
 /// ```
 /// assert_eq!(foretaste_metrics::mae(&[1.0, 5.0], &[2.0, 2.0]), 2.0);
 /// ```
 #[must_use]
 pub fn mae<'a>(predictions: &[f32], values: impl IntoIterator<Item = &'a f32>) -> f64 {
-    let sum: f64 = predictions.iter().zip(values).map(|(p, v)| (f64::from(*p) - f64::from(*v)).abs()).sum();
-    sum / predictions.len() as f64
+    mean_of_errors(predictions, values, f64::abs)
 }
 
 /// Area under the receiver operating characteristic: the share of pairs of a click and a miss in which the
@@ -79,6 +102,14 @@ mod tests {
         assert_eq!(mean_and_deviation(&[1.0, 2.0, 3.0]), (2.0, 1.0));
         assert_eq!(mean_and_deviation(&[4.0]), (4.0, 0.0));
         assert!(rmse(&[], &[]).is_nan() && mae(&[], &[]).is_nan());
+    }
+
+    #[test]
+    fn unequal_lengths_are_refused() {
+        for (predictions, values) in [(&[1.0_f32, 2.0][..], &[1.0_f32][..]), (&[1.0], &[1.0, 2.0])] {
+            assert!(std::panic::catch_unwind(|| rmse(predictions, values)).is_err());
+            assert!(std::panic::catch_unwind(|| mae(predictions, values)).is_err());
+        }
     }
 
     proptest! {

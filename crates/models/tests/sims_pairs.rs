@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 #[test]
 fn pairs_of_ml_1m_equal_the_direct_way() {
     if std::env::var_os("FORETASTE_SLOW_TESTS").is_none() {
+        assert!(std::env::var_os("CI").is_none(), "CI must set FORETASTE_SLOW_TESTS");
         eprintln!("skipped: FORETASTE_SLOW_TESTS is not set");
         return;
     }

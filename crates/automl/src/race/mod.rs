@@ -106,6 +106,9 @@ pub struct Moment {
 #[derive(Default, serde::Serialize, serde::Deserialize)]
 struct Remembered {
     seconds: f64,
+    /// The budget that systems stopped under.
+    #[serde(default)]
+    budget: f64,
     moments: Vec<Moment>,
     stopped: BTreeMap<String, Stopped>,
     #[serde(default)]
@@ -230,12 +233,19 @@ impl Race<'_> {
 
     /// Takes up what an earlier run came to; answers the seconds it took.
     fn recalled(&self, standing: &mut Standing, remembered: Remembered) -> Result<f64> {
-        let Remembered { seconds, moments, mut stopped, .. } = remembered;
+        let Remembered { seconds, budget, moments, mut stopped, .. } = remembered;
+        // More time may suffice for what took too long, and another try for what failed; who was behind on a sample
+        // would be again.
+        let more = self.budget.as_secs_f64() > budget;
+        let stays = |why: &Stopped| match why {
+            Stopped::Exhausted => false,
+            Stopped::TooSlow(_) | Stopped::Failed(_) => !more,
+            Stopped::Behind(_) => true,
+        };
         standing.moments = moments;
         for entrant in &mut standing.entrants {
             // Who had nothing left may have by now, if more trials are allowed.
-            entrant.stopped =
-                stopped.remove(&entrant.candidate.name).filter(|why| *why != Stopped::Exhausted);
+            entrant.stopped = stopped.remove(&entrant.candidate.name).filter(stays);
         }
         for (index, entrant) in standing.entrants.iter().enumerate() {
             for trial in &entrant.trials {
@@ -272,7 +282,9 @@ impl Race<'_> {
             .collect();
         let shortened =
             standing.entrants.iter().filter_map(|e| Some((e.candidate.name.clone(), e.shortened?))).collect();
-        let remembered = Remembered { seconds, moments: standing.moments.clone(), stopped, shortened };
+        let budget = self.budget.as_secs_f64();
+        let remembered =
+            Remembered { seconds, budget, moments: standing.moments.clone(), stopped, shortened };
         let text = serde_json::to_vec(&remembered).map_err(|e| AutomlError::Nothing(e.to_string()))?;
         Ok(atomic::write(&self.folder.join(REMEMBERED), &text)?)
     }
@@ -446,7 +458,7 @@ impl Race<'_> {
         for index in order {
             let entrant = &standing.entrants[index];
             if entrant.stopped.is_some()
-                || entrant.trials.iter().any(|t| t.state.ended())
+                || entrant.trials.iter().any(|t| t.state.ended() && t.state != State::Failed)
                 || self.over(spent())
             {
                 continue;

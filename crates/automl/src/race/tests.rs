@@ -84,3 +84,29 @@ fn who_is_expected_to_take_too_long_trains_for_fewer_passes() {
         assert_eq!(entrant.shortened, None);
     });
 }
+
+#[test]
+fn a_larger_budget_revives_who_was_too_slow_or_failed() {
+    for (why, revived) in [
+        (Stopped::TooSlow("then".into()), true),
+        (Stopped::Failed("then".into()), true),
+        (Stopped::Behind("on a sample".into()), false),
+    ] {
+        for budget in [30.0, 60.0] {
+            entered("", Kind::BIASES, |race, entrant| {
+                let stopped = BTreeMap::from([(entrant.candidate.name.clone(), why.clone())]);
+                let before = Remembered { budget, stopped, ..Remembered::default() };
+                atomic::write(&race.folder.join(REMEMBERED), &serde_json::to_vec(&before).unwrap()).unwrap();
+                let race = Race {
+                    trials: Some(2),
+                    journal: Arc::clone(&race.journal),
+                    stop: Arc::clone(&race.stop),
+                    ..*race
+                };
+                let standing = race.run(vec![entrant.candidate.clone()]).unwrap();
+                let expected = revived && budget < 60.0;
+                assert_eq!(!standing.kept.is_empty(), expected, "{why:?}, {budget} s before");
+            });
+        }
+    }
+}

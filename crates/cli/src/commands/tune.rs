@@ -188,6 +188,7 @@ impl Told {
             Ok(value) => format!("{} {value:.4}", self.metric),
             Err(Halt::Pruned) => "pruned".into(),
             Err(Halt::Interrupted) => "interrupted; it waits for --resume".into(),
+            Err(Halt::Storage(reason)) => format!("given back: {reason}"),
             Err(Halt::Lost) => "taken over by another worker".into(),
             Err(Halt::Failed(reason)) => format!("failed: {reason}"),
         };

@@ -55,12 +55,12 @@ pub(super) struct Identity {
 impl Identity {
     /// What differs from `other`, in words; none where nothing does.
     pub fn difference(&self, other: &Self) -> Option<String> {
-        if (self.format, &self.version) != (other.format, &other.version) {
-            let of = |identity: &Self| format!("{} (journal format {})", identity.version, identity.format);
+        // The version that made it is for people: events mean what their format says.
+        if self.format != other.format {
             return Some(format!(
-                "it was made by version {}, this is version {}; use that version, or begin another study",
-                of(self),
-                of(other)
+                "it has the journal format {} (made by version {}), this version reads {}; use that version, or begin \
+                 another study",
+                self.format, self.version, other.format
             ));
         }
         let fields = [

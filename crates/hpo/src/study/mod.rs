@@ -57,7 +57,9 @@ pub struct StudySettings {
     pub sampler: Box<dyn Sampler>,
     /// What ends trials early.
     pub pruner: Box<dyn Pruner>,
-    /// A worker without a sign of life for so long is taken for dead, by the clock of who watches.
+    /// Heartbeat timeout: a worker whose counter stands still while ten of this worker's own heartbeats, one a
+    /// tenth of this time, reached the storage is lost, and its trials are given back. An outage of the storage
+    /// stops both counters, so that it is no reason to give anybody up.
     pub grace: Duration,
     /// How often a trial is begun anew whose worker was lost, before it counts as failed.
     pub retries: u32,
@@ -91,6 +93,10 @@ struct Shared {
     written: AtomicU64,
     ledger: Mutex<Ledger>,
     watch: Mutex<workers::Watch>,
+    /// This worker's heartbeats that the storage took.
+    beats: AtomicU64,
+    /// What this worker could not write, in order.
+    unsettled: Mutex<Vec<run::Settlement>>,
 }
 
 impl Study {
@@ -126,6 +132,8 @@ impl Study {
             written: AtomicU64::new(0),
             ledger: Mutex::new(Ledger::new(identity)),
             watch: Mutex::default(),
+            beats: AtomicU64::new(0),
+            unsettled: Mutex::default(),
         }));
         study.transact(|ledger| Ok((ledger.place == 0).then(|| (ledger.creation(), ()))))?;
         Ok(study)
@@ -207,6 +215,7 @@ impl Study {
     /// # Errors
     /// [`HpoError::Storage`], and what the sampler meets.
     pub fn ask(&self, limit: Option<usize>) -> Result<Option<Running>> {
+        self.settle_again()?;
         self.watch_over();
         let shared = &self.0;
         let mut proposed: Option<(usize, usize, Suggestion)> = None;

@@ -4,7 +4,7 @@ use super::event::Event;
 use super::{Study, workers};
 use crate::{Configuration, HpoError, Result, State, Value, trial_seed};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Why an objective ends without a value.
@@ -18,6 +18,8 @@ pub enum Halt {
     Failed(String),
     /// Somebody else has the trial by now: what was computed is dropped.
     Lost,
+    /// The storage does not answer, for this reason: the trial waits for another worker.
+    Storage(String),
 }
 
 impl<E: std::error::Error> From<E> for Halt {
@@ -162,7 +164,7 @@ impl Running {
     ///
     /// # Errors
     /// [`Halt::Pruned`] where it should end, [`Halt::Interrupted`] at the budget's end, [`Halt::Lost`] where
-    /// somebody else has it by now, [`Halt::Failed`] where the storage does not answer.
+    /// somebody else has it by now, [`Halt::Storage`] where the storage does not answer.
     pub fn report(&mut self, step: u64, value: f64) -> Result<(), Halt> {
         let (trial, attempt) = (self.number, self.attempt);
         let event = Event::Reported { trial, attempt, step, value: value.is_finite().then_some(value) };
@@ -170,7 +172,7 @@ impl Running {
             self.study.transact(|ledger| ledger.held(trial, attempt).map(|_| Some((event.clone(), ()))));
         match written {
             Err(HpoError::Lost { .. }) => return Err(Halt::Lost),
-            Err(error) => return Err(Halt::Failed(error.to_string())),
+            Err(error) => return Err(Halt::Storage(error.to_string())),
             Ok(_) => {}
         }
         let ledger = self.study.locked();
@@ -202,12 +204,10 @@ impl Running {
             Ok(value) => ended(State::Failed, None, Some(format!("the objective came to {value}"))),
             Err(Halt::Pruned) => ended(State::Pruned, None, None),
             Err(Halt::Failed(reason)) => ended(State::Failed, None, Some(reason)),
-            Err(Halt::Interrupted) => Event::Released { trial, attempt, lost: false },
+            Err(Halt::Interrupted | Halt::Storage(_)) => Event::Released { trial, attempt, lost: false },
             Err(Halt::Lost) => return Ok(()),
         };
-        let written =
-            self.study.transact(|ledger| ledger.held(trial, attempt).map(|_| Some((event.clone(), ()))));
-        written.map(drop)
+        self.study.settle(Settlement { trial, attempt, event })
     }
 }
 
@@ -220,7 +220,42 @@ impl Drop for Running {
     }
 }
 
+/// How an attempt of a trial ends: with an outcome, or given back.
+#[derive(Debug, Clone)]
+pub(super) struct Settlement {
+    trial: usize,
+    attempt: u32,
+    event: Event,
+}
+
 impl Study {
+    /// Writes how an attempt ends. What a storage did not take is kept, and written when this worker next looks for
+    /// work: an outage neither loses what a trial came to nor leaves it with a worker who is done with it.
+    fn settle(&self, settlement: Settlement) -> Result<()> {
+        let Settlement { trial, attempt, event } = &settlement;
+        let written =
+            self.transact(|ledger| ledger.held(*trial, *attempt).map(|_| Some((event.clone(), ()))));
+        if let Err(HpoError::Storage { .. }) = written {
+            self.0.unsettled.lock().unwrap_or_else(PoisonError::into_inner).push(settlement);
+        }
+        written.map(drop)
+    }
+
+    /// Writes what an outage left unwritten.
+    ///
+    /// # Errors
+    /// [`HpoError::Storage`] while the storage does not answer.
+    pub(super) fn settle_again(&self) -> Result<()> {
+        let waiting = std::mem::take(&mut *self.0.unsettled.lock().unwrap_or_else(PoisonError::into_inner));
+        for settlement in waiting {
+            match self.settle(settlement) {
+                Ok(()) | Err(HpoError::Lost { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
     /// Runs trials one after the other until the budget is at its end, taking over those of workers that
     /// died. Answers how many this call ended.
     ///
@@ -318,7 +353,7 @@ fn run(
             .or_else(|| panic.downcast_ref::<&str>().copied());
         Err(Halt::Failed(format!("panicked: {}", text.unwrap_or("no reason given"))))
     });
-    let interrupted = outcome == Err(Halt::Interrupted);
+    let interrupted = matches!(outcome, Err(Halt::Interrupted | Halt::Storage(_)));
     match trial.tell(outcome) {
         Err(HpoError::Lost { trial, reason }) => {
             tracing::warn!("trial {trial} was taken from this worker ({reason}); its outcome is dropped")

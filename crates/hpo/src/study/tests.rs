@@ -280,3 +280,97 @@ fn importance_names_what_matters() {
     assert_eq!(shares[0].0, "x");
     assert!(shares[0].1 > 0.8 && shares[1].1 < 0.1, "{shares:?}");
 }
+
+/// A storage that can be away.
+#[derive(Default)]
+struct Away {
+    memory: Memory,
+    away: AtomicBool,
+}
+
+impl Away {
+    fn there(&self) -> Result<&Memory> {
+        if self.away.load(Ordering::Relaxed) {
+            return Err(HpoError::Storage { storage: "memory".into(), reason: "away".into() });
+        }
+        Ok(&self.memory)
+    }
+}
+
+impl Journal for Away {
+    fn address(&self) -> String {
+        "memory".into()
+    }
+
+    fn read(&self, study: &str, from: u64) -> Result<Vec<String>> {
+        self.there()?.read(study, from)
+    }
+
+    fn append(&self, study: &str, place: u64, event: &str) -> Result<bool> {
+        self.there()?.append(study, place, event)
+    }
+
+    fn beat(&self, study: &str, worker: &str) -> Result<()> {
+        self.there()?.beat(study, worker)
+    }
+
+    fn beats(&self, study: &str) -> Result<Vec<(String, i64)>> {
+        self.there()?.beats(study)
+    }
+
+    fn studies(&self) -> Result<Vec<String>> {
+        self.there()?.studies()
+    }
+}
+
+#[test]
+fn an_outage_in_mid_trial_gives_the_trial_back_and_it_ends_once() {
+    let storage = Arc::new(Away::default());
+    let journal: Arc<dyn Journal> = Arc::clone(&storage) as _;
+    let study = join(&journal).unwrap();
+    let away = |away: bool| storage.away.store(away, Ordering::Relaxed);
+    // While it reports, and still when it is given back.
+    let first = study.optimize(&Budget::trials(1), |trial| {
+        trial.report(1, 0.5)?;
+        away(true);
+        trial.report(2, 0.4)?;
+        unreachable!("the storage is away");
+    });
+    assert!(matches!(first, Err(HpoError::Storage { .. })), "{first:?}");
+    away(false);
+    assert_eq!(study.trials().unwrap()[0].state, State::Running, "nobody could write that it waits");
+    // When it ends: what it came to is written later.
+    let second = study.optimize(&Budget::trials(1), |trial| {
+        assert_eq!(trial.number(), 0);
+        away(true);
+        Ok(0.25)
+    });
+    assert!(matches!(second, Err(HpoError::Storage { .. })), "{second:?}");
+    away(false);
+    assert_eq!(study.optimize(&Budget::trials(1), value).unwrap(), 0, "nothing is left to do");
+    let trials = study.trials().unwrap();
+    assert_eq!((trials.len(), trials[0].state, trials[0].value), (1, State::Complete, Some(0.25)));
+    assert_eq!(trials[0].attempts, 2);
+    let events = journal.read("study", 0).unwrap();
+    assert_eq!(events.iter().filter(|e| e.contains("\"event\":\"ended\"")).count(), 1, "{events:?}");
+}
+
+#[test]
+fn an_outage_of_three_timeouts_loses_no_worker() {
+    let storage = Arc::new(Away::default());
+    let journal: Arc<dyn Journal> = Arc::clone(&storage) as _;
+    let (one, two) = (join(&journal).unwrap(), join(&journal).unwrap());
+    let held = one.ask(None).unwrap().unwrap();
+    two.watch_over();
+    for away in [true, false] {
+        storage.away.store(away, Ordering::Relaxed);
+        let start = std::time::Instant::now();
+        while start.elapsed() < 3 * settings(1).grace {
+            two.watch_over();
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+    let trial = &two.trials().unwrap()[0];
+    assert_eq!((trial.state, trial.attempts), (State::Running, 1));
+    held.tell(Ok(1.0)).unwrap();
+}

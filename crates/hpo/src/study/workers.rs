@@ -1,16 +1,21 @@
-//! Workers watch over each other: a counter moves while a worker lives, and who sees it stand still for too
-//! long, by his own clock, gives the dead one's trials back.
+//! Workers watch over each other: each moves a counter in the storage, its heartbeat. A worker that sees another's
+//! counter stand still while ten of its own heartbeats reached the storage gives that worker's trials back. Time is
+//! counted in heartbeats that arrived, not in seconds: while the storage is away, nobody's arrive.
 
 use super::event::Event;
 use super::{Shared, Study};
 use crate::State;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long a worker without work waits before it looks again.
 pub(super) const PAUSE: Duration = Duration::from_millis(50);
+
+/// Own heartbeats that arrive while another worker's counter stands still, before that worker is lost.
+const TIMEOUT: u64 = 10;
 
 /// What this worker saw of the others.
 #[derive(Debug, Default)]
@@ -18,8 +23,9 @@ pub(super) struct Watch {
     /// Whether this worker's own counter is being moved.
     pub(super) beating: bool,
     looked: Option<Instant>,
-    /// The counter of each worker, and when it was first seen to have this value.
-    seen: HashMap<String, (Option<i64>, Instant)>,
+    /// The counter of each worker, and how many heartbeats of this worker had arrived when it was first seen to have
+    /// this value.
+    seen: HashMap<String, (Option<i64>, u64)>,
 }
 
 /// A name that no other worker has.
@@ -28,16 +34,16 @@ pub(super) fn name() -> String {
 }
 
 impl Study {
-    /// Sees to this worker's own signs of life, and gives back the trials of those that have none.
+    /// Keeps this worker's heartbeat going, and gives back the trials of workers that have none.
     ///
-    /// A storage that does not answer is no reason to stop: whoever asks it next will tell.
+    /// A storage that does not answer is no reason to stop: the next call that needs it says so.
     pub(super) fn watch_over(&self) {
         let shared = &self.0;
-        let every = shared.settings.grace / 10;
+        let every = shared.settings.grace / TIMEOUT as u32;
         let mut watch = shared.watch.lock().unwrap_or_else(PoisonError::into_inner);
         if !watch.beating {
             watch.beating = true;
-            let _ = shared.journal.beat(self.name(), &shared.worker);
+            let _ = shared.beat();
             let weak = Arc::downgrade(shared);
             // Ends with the last hold on the study.
             std::thread::spawn(move || {
@@ -56,14 +62,9 @@ impl Study {
             return;
         }
         watch.looked = Some(Instant::now());
-        let asked = Instant::now();
         let (Ok(beats), Ok(trials)) = (shared.journal.beats(self.name()), self.trials()) else { return };
         let beats: HashMap<String, i64> = beats.into_iter().collect();
-        let now = Instant::now();
-        // The storage itself was away: nobody could give a sign.
-        if now - asked > every {
-            watch.seen.clear();
-        }
+        let now = shared.beats.load(Ordering::Relaxed);
         let mut dead = Vec::new();
         for trial in trials.iter().filter(|t| t.state == State::Running && t.worker != shared.worker) {
             let beat = beats.get(&trial.worker).copied();
@@ -71,7 +72,7 @@ impl Study {
             if seen.0 != beat {
                 *seen = (beat, now);
             }
-            if now - seen.1 > shared.settings.grace {
+            if now - seen.1 > TIMEOUT {
                 dead.push((trial.number, trial.attempts));
             }
         }
@@ -92,7 +93,7 @@ impl Study {
                 )))
             });
             if matches!(given_back, Ok(Some(()))) {
-                tracing::warn!("the worker of trial {trial} gives no sign of life; the trial is begun anew");
+                tracing::warn!("heartbeat timeout of the worker of trial {trial}; the trial starts again");
             }
         }
     }
@@ -100,6 +101,8 @@ impl Study {
 
 impl Shared {
     fn beat(&self) -> crate::Result<()> {
-        self.journal.beat(&self.settings.name, &self.worker)
+        self.journal.beat(&self.settings.name, &self.worker)?;
+        self.beats.fetch_add(1, Ordering::Relaxed);
+        Ok(())
     }
 }

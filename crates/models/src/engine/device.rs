@@ -232,6 +232,7 @@ mod tests {
         #[cfg(feature = "wgpu")]
         pub(crate) fn for_parity() -> Option<Self> {
             let Ok(name) = std::env::var("FORETASTE_PARITY_DEVICE") else {
+                assert!(std::env::var_os("CI").is_none(), "CI must name a FORETASTE_PARITY_DEVICE");
                 eprintln!("skipped: FORETASTE_PARITY_DEVICE names no device");
                 return None;
             };
