@@ -15,7 +15,7 @@ pub type Result<T, E = CliError> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum CliError {
     /// Returned when data cannot be read, split or written.
-    #[error("{}", with_flags(.0))]
+    #[error(transparent)]
     Data(#[from] DataError),
     /// Returned when a model cannot be trained, saved or loaded.
     #[error(transparent)]
@@ -61,11 +61,6 @@ pub enum CliError {
     Interrupted,
 }
 
-/// An error about data, with the flag that helps.
-fn with_flags(error: &DataError) -> String {
-    error.to_string()
-}
-
 impl From<BenchError> for CliError {
     fn from(error: BenchError) -> Self {
         match error {
@@ -102,11 +97,13 @@ impl CliError {
     }
 
     /// The exit status of the program: 130 after Ctrl-C, 2 for wrong usage, else 1
-    /// (`docs/guide/exit-status.md`).
+    /// (`docs/exit-status.md`).
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Interrupted | Self::Model(ModelError::Interrupted) => 130,
+            Self::Interrupted
+            | Self::Data(DataError::Stopped)
+            | Self::Model(ModelError::Interrupted | ModelError::Data(DataError::Stopped)) => 130,
             Self::Usage(_)
             | Self::Search(
                 HpoError::Space(_) | HpoError::Setting { .. } | HpoError::Usage(_) | HpoError::Study { .. },
@@ -114,6 +111,38 @@ impl CliError {
             | Self::Data(DataError::Setting(_))
             | Self::Model(ModelError::Setting { .. } | ModelError::Device { .. }) => 2,
             _ => 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `docs/exit-status.md` says.
+    #[test]
+    fn exit_statuses() {
+        let io = || std::io::Error::other("disk full");
+        let path = Path::new("x");
+        let model = |reason: &str| ModelError::Training { model: "pmf", reason: reason.into() };
+        let cases: [(CliError, u8); 14] = [
+            (CliError::Interrupted, 130),
+            (DataError::Stopped.into(), 130),
+            (ModelError::Interrupted.into(), 130),
+            (BenchError::Interrupted.into(), 130),
+            (CliError::Usage("--threads 0".into()), 2),
+            (BenchError::Request("unknown model".into()).into(), 2),
+            (DataError::Setting("idle gap".into()).into(), 2),
+            (ModelError::Setting { model: "pmf", setting: "epochs".into(), reason: String::new() }.into(), 2),
+            (HpoError::Usage("unknown sampler".into()).into(), 2),
+            (CliError::io(path, "create")(io()), 1),
+            (BenchError::io(path, "write")(io()).into(), 1),
+            (DataError::Io { path: "x".into(), action: "read", source: io() }.into(), 1),
+            (model("no rows").into(), 1),
+            (HpoError::Storage { storage: "s".into(), reason: "away".into() }.into(), 1),
+        ];
+        for (error, status) in cases {
+            assert_eq!(error.exit_code(), status, "{error}");
         }
     }
 }

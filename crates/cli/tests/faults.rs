@@ -181,3 +181,27 @@ fn a_full_disk_is_told_and_leaves_nothing() {
         assert_eq!(list(folder), before, "{words}");
     }
 }
+
+/// New files have the permissions that the user's umask allows, and one that is written anew keeps its own.
+#[cfg(unix)]
+#[test]
+fn the_umask_is_respected() {
+    use std::os::unix::fs::PermissionsExt;
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path();
+    ratings(folder);
+    let import = || {
+        let command = "umask 027; exec \"$0\" import ./ratings.csv --out out.parquet";
+        let program = env!("CARGO_BIN_EXE_foretaste");
+        let status = std::process::Command::new("sh")
+            .args(["-c", command, program])
+            .current_dir(folder)
+            .stdout(Stdio::null())
+            .status();
+        assert!(status.unwrap().success());
+        std::fs::metadata(folder.join("out.parquet")).unwrap().permissions().mode() & 0o777
+    };
+    assert_eq!(import(), 0o640);
+    std::fs::set_permissions(folder.join("out.parquet"), PermissionsExt::from_mode(0o600)).unwrap();
+    assert_eq!(import(), 0o600);
+}

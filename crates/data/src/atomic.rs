@@ -3,10 +3,10 @@
 use crate::{DataError, Result};
 use std::io::{BufWriter, Write};
 use std::path::Path;
-use tempfile::NamedTempFile;
 
-/// Writes `path` through `fill`; the file appears under its name only when `fill` and the flush
-/// succeeded. On any failure nothing is left behind and an older file stays as it was.
+/// Writes `path` through `fill`; the file appears under its name only when `fill` succeeded and its bytes are on the
+/// disk, so that neither a kill nor a power cut leaves half of it. On any failure nothing is left behind and an older
+/// file stays as it was. A new file has the permissions that the process's umask allows, an older one keeps its own.
 ///
 /// # Errors
 /// Whatever `fill` returns; [`DataError::Io`] when the folder cannot be written or is full.
@@ -24,8 +24,12 @@ pub fn write_with<T>(
     std::fs::create_dir_all(folder).map_err(|e| DataError::io(folder, "create", e))?;
     let prefix = format!(".writing-{}-", path.file_name().unwrap_or_default().to_string_lossy());
     clear(folder, &prefix);
-    let mut temporary =
-        NamedTempFile::with_prefix_in(&prefix, folder).map_err(|e| DataError::io(path, "create", e))?;
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(&prefix);
+    // As any new file: temporary files are private otherwise.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut temporary = builder.tempfile_in(folder).map_err(|e| DataError::io(path, "create", e))?;
     // Held while it is written: who else looks sees that it is not left over. Where files cannot be locked,
     // none is cleared.
     let _ = temporary.as_file().lock();
@@ -35,18 +39,23 @@ pub fn write_with<T>(
         writer.flush().map_err(|e| DataError::io(path, "write", e))?;
         value
     };
-    // Temporary files are private; a result is for whoever may read the folder.
     #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let mode = std::fs::metadata(path).map_or(0o644, |m| m.permissions().mode());
+    if let Ok(older) = std::fs::metadata(path) {
         temporary
             .as_file()
-            .set_permissions(std::fs::Permissions::from_mode(mode))
+            .set_permissions(older.permissions())
             .map_err(|e| DataError::io(path, "write", e))?;
     }
+    temporary.as_file().sync_all().map_err(|e| DataError::io(path, "write", e))?;
     temporary.persist(path).map_err(|e| DataError::io(path, "rename into place", e.error))?;
+    sync_folder(folder);
     Ok(value)
+}
+
+/// Puts a folder's names on the disk, where the system can.
+pub fn sync_folder(folder: &Path) {
+    // Systems that cannot open a folder keep its names by themselves.
+    let _ = std::fs::File::open(folder).and_then(|folder| folder.sync_all());
 }
 
 /// Removes what killed writers left: files and folders in `folder` whose names begin with `prefix`, that
@@ -113,7 +122,7 @@ mod tests {
         write(&path, b"old").unwrap();
         let failed: Result<()> = write_with(&path, |file| {
             file.write_all(b"half").unwrap();
-            Err(DataError::Setting("stopped".into()))
+            Err(DataError::Stopped)
         });
         assert!(failed.is_err());
         assert_eq!(std::fs::read(&path).unwrap(), b"old");

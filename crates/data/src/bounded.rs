@@ -34,8 +34,8 @@ impl Drop for Folder {
 /// `out` while it works; what a killed run left of them is removed.
 ///
 /// # Errors
-/// Those of [`read`](crate::read()) and of writing; [`DataError::Setting`] for a limit below [`LEAST`], and
-/// where `go_on` says no; [`DataError::File`] for an input with further columns, which are not carried.
+/// Those of [`read`](crate::read()) and of writing; [`DataError::Setting`] for a limit below [`LEAST`],
+/// [`DataError::Stopped`] where `go_on` says no; [`DataError::File`] for an input with further columns, which are not carried.
 pub fn convert(
     path: &Path,
     options: &ReadOptions,
@@ -118,7 +118,7 @@ fn by_ranges(
 }
 
 fn tell(go_on: &mut dyn FnMut(&str) -> bool, text: &str) -> Result<()> {
-    if go_on(text) { Ok(()) } else { Err(DataError::Setting("stopped; nothing is left of it".into())) }
+    if go_on(text) { Ok(()) } else { Err(DataError::Stopped) }
 }
 
 /// Rows in the order they arrived, in a file.

@@ -48,6 +48,17 @@ pub enum DataError {
     /// Returned when a setting of a reader, a split or a batch makes no sense.
     #[error("{0}")]
     Setting(String),
+    /// Returned when whoever was told of progress asked to stop; nothing is left of what was begun.
+    #[error("stopped; nothing is left of it")]
+    Stopped,
+    /// Returned when columns cannot be put together: too many values, or lengths that differ.
+    #[error("{column}: {reason}")]
+    Columns {
+        /// Which.
+        column: String,
+        /// Why.
+        reason: String,
+    },
 }
 
 fn more_rows(others: usize) -> String {
@@ -58,6 +69,10 @@ fn more_rows(others: usize) -> String {
 }
 
 impl DataError {
+    pub(crate) fn columns(column: &str, reason: impl fmt::Display) -> Self {
+        Self::Columns { column: column.to_owned(), reason: reason.to_string() }
+    }
+
     pub(crate) fn io(path: &Path, action: &'static str, source: io::Error) -> Self {
         Self::Io { path: path.display().to_string(), action, source }
     }

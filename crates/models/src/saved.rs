@@ -40,34 +40,29 @@ pub fn weights_hash(model: &dyn Trained) -> String {
 
 /// Saves `model` as the folder `path`. The folder appears whole or not at all; an older saved model
 /// of that name is replaced, anything else there is left alone and refused. What killed
-/// saves of the name left is removed.
+/// saves of the name left is removed, or put back where it is the only copy.
 ///
 /// # Errors
 /// [`ModelError::Saved`] when `path` is something else than a saved model or cannot be written.
 pub fn save(model: &dyn Trained, user_ids: &Vocabulary, item_ids: &Vocabulary, path: &Path) -> Result<()> {
-    let is_model = || {
-        let manifest = std::fs::read(path.join("manifest.json")).ok()?;
-        let manifest: ModelManifest = serde_json::from_slice(&manifest).ok()?;
-        manifest.format.starts_with("foretaste-model/").then_some(())
-    };
-    if path.exists() && is_model().is_none() {
+    let (parent, name) = place(path)?;
+    recover(path)?;
+    if path.exists() && manifest_of(path).is_none() {
         return Err(ModelError::saved(path, "exists and is no saved model; name a new folder"));
     }
     let fail = |e: std::io::Error| ModelError::saved(path, format!("cannot write: {e}"));
-    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     std::fs::create_dir_all(parent).map_err(fail)?;
-    let name = path
-        .file_name()
-        .ok_or_else(|| ModelError::saved(path, "names no folder"))?
-        .to_string_lossy()
-        .into_owned();
     let fresh = parent.join(format!(".writing-{name}-{}", std::process::id()));
     std::fs::create_dir_all(&fresh).map_err(fail)?;
     // Who else saves sees that it is not left over, where folders can be locked.
     let held = std::fs::File::open(&fresh);
     let _ = held.as_ref().map(std::fs::File::lock);
     let outcome = fill(model, user_ids, item_ids, &fresh).and_then(|()| {
+        atomic::sync_folder(&fresh);
         let old = parent.join(format!(".old-{name}-{}", std::process::id()));
+        // Locked, it is nobody's to recover.
+        let older = std::fs::File::open(path);
+        let _ = older.as_ref().map(std::fs::File::lock);
         if path.exists() {
             std::fs::rename(path, &old).map_err(fail)?;
         }
@@ -75,6 +70,7 @@ pub fn save(model: &dyn Trained, user_ids: &Vocabulary, item_ids: &Vocabulary, p
             let _ = std::fs::rename(&old, path);
             fail(e)
         })?;
+        atomic::sync_folder(parent);
         let _ = std::fs::remove_dir_all(&old);
         ["writing", "old"].iter().for_each(|what| atomic::clear(parent, &format!(".{what}-{name}-")));
         Ok(())
@@ -83,6 +79,43 @@ pub fn save(model: &dyn Trained, user_ids: &Vocabulary, item_ids: &Vocabulary, p
         let _ = std::fs::remove_dir_all(&fresh);
     }
     outcome
+}
+
+/// The folder that `path` lies in, and its name.
+fn place(path: &Path) -> Result<(&Path, String)> {
+    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let name = path.file_name().ok_or_else(|| ModelError::saved(path, "names no folder"))?;
+    Ok((parent, name.to_string_lossy().into_owned()))
+}
+
+/// The manifest of a folder that is a saved model of some version.
+fn manifest_of(folder: &Path) -> Option<ModelManifest> {
+    let manifest = std::fs::read(folder.join("manifest.json")).ok()?;
+    let manifest: ModelManifest = serde_json::from_slice(&manifest).ok()?;
+    manifest.format.starts_with("foretaste-model/").then_some(manifest)
+}
+
+/// Puts the older model back where a save was killed after it had moved it aside and before the new one was in its
+/// place. One that a living save holds is left to it.
+fn recover(path: &Path) -> Result<()> {
+    let (parent, name) = place(path)?;
+    if path.exists() {
+        return Ok(());
+    }
+    let prefix = format!(".old-{name}-");
+    let Ok(entries) = std::fs::read_dir(parent) else { return Ok(()) };
+    let old = entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix));
+    for folder in old.map(|entry| entry.path()).filter(|folder| manifest_of(folder).is_some()) {
+        let Ok(held) = std::fs::File::open(&folder) else { continue };
+        // A living save is done in a moment; after that the path is there.
+        let _ = held.lock();
+        if !path.exists() && folder.exists() {
+            tracing::warn!("{}: a save was killed; the older model is back in its place", path.display());
+            return std::fs::rename(&folder, path)
+                .map_err(|e| ModelError::saved(path, format!("cannot put {} back: {e}", folder.display())));
+        }
+    }
+    Ok(())
 }
 
 fn fill(model: &dyn Trained, user_ids: &Vocabulary, item_ids: &Vocabulary, folder: &Path) -> Result<()> {
@@ -111,6 +144,7 @@ fn fill(model: &dyn Trained, user_ids: &Vocabulary, item_ids: &Vocabulary, folde
 /// [`ModelError::Saved`] for a folder without a manifest, another format version, weights that do
 /// not match the manifest's hash, or shapes that do not fit the settings and vocabulary.
 pub fn load(path: &Path) -> Result<SavedModel> {
+    recover(path)?;
     let text = std::fs::read(path.join("manifest.json"))
         .map_err(|e| ModelError::saved(path, format!("is no saved model (manifest.json: {e})")))?;
     let manifest: ModelManifest = serde_json::from_slice(&text)

@@ -27,11 +27,7 @@ fn convert(arguments: &Conversion, gaps: Option<&IdleGaps>, out: &Path) -> Resul
             output::note(text);
             !progress::stopping()
         };
-        let report = bounded::convert(&arguments.input, &options, gaps, out, bytes(limit)?, &mut go_on);
-        if progress::stopping() && report.is_err() {
-            return Err(CliError::Interrupted);
-        }
-        (report?, None)
+        (bounded::convert(&arguments.input, &options, gaps, out, bytes(limit)?, &mut go_on)?, None)
     } else {
         let (table, report) = foretaste_data::read(&arguments.input, &options)?;
         match gaps {

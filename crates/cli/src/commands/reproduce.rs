@@ -73,8 +73,7 @@ pub(super) fn run(arguments: &Reproduce) -> Result<()> {
     once("data set name", &data.iter().map(|d| d.name.clone()).collect::<Vec<_>>())?;
     let folder =
         arguments.out.clone().unwrap_or_else(|| default_folder(arguments, &systems, &seeds, &data, &device));
-    std::fs::create_dir_all(&folder)
-        .map_err(|e| CliError::Usage(format!("{}: cannot create the run's folder: {e}", folder.display())))?;
+    std::fs::create_dir_all(&folder).map_err(CliError::io(&folder, "create"))?;
 
     // A search adds what it joins.
     let rows = systems.len() + usize::from(arguments.tune.is_some());

@@ -3,7 +3,7 @@
 use crate::arguments::Simulate;
 use crate::output::{note, print};
 use crate::page::thousands;
-use crate::{CliError, Result, progress};
+use crate::{Result, progress};
 use foretaste_data::simulate::{self, Effects, Layout, Shape, World};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::PathBuf;
@@ -39,9 +39,6 @@ pub(super) fn run(arguments: &Simulate) -> Result<()> {
         !progress::stopping()
     });
     bar.finish_and_clear();
-    if progress::stopping() && written.is_err() {
-        return Err(CliError::Interrupted);
-    }
     let statistics = written?;
     let published = &world.shape.published;
     let rows = statistics.table(published);

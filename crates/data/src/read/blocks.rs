@@ -139,7 +139,7 @@ fn cut(name: &str, reader: &mut dyn Read, give: &mut dyn FnMut(Block) -> bool) -
         }
         if !give(Block { file: file.clone(), text, first }) {
             // Ends the visit of further files; the parsing side has the reason.
-            return Err(DataError::Setting("reading was stopped".into()));
+            return Err(DataError::Stopped);
         }
         if end {
             return Ok(());
@@ -248,8 +248,8 @@ impl<'a> Collector<'a> {
         for (name, parts) in names.into_iter().zip(self.extra) {
             let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
             if !parts.is_empty() {
-                let column = arrow_select::concat::concat(&parts)
-                    .map_err(|e| DataError::Setting(format!("column {name}: {e}")))?;
+                let column =
+                    arrow_select::concat::concat(&parts).map_err(|e| DataError::columns(&name, e))?;
                 self.columns.extra.push((name, column));
             }
         }

@@ -73,7 +73,7 @@ pub(super) fn read(path: &Path, options: &ReadOptions, mut spill: Option<&mut dy
     for (pieces, name) in pieces.into_iter().zip(first.map_or_else(Vec::new, |(_, names)| names)) {
         let pieces: Vec<&dyn Array> = pieces.iter().map(AsRef::as_ref).collect();
         if !pieces.is_empty() {
-            let column = concat(&pieces).map_err(|e| DataError::Setting(e.to_string()))?;
+            let column = concat(&pieces).map_err(|e| DataError::columns("rows", e))?;
             raw.extra.push((name, column));
         }
     }
@@ -231,7 +231,7 @@ impl Part {
         self.row += batch.num_rows() as u64;
         let kept = UInt32Array::from(kept);
         let take = |index: &usize| {
-            take(batch.column(*index), &kept, None).map_err(|e| DataError::Setting(e.to_string()))
+            take(batch.column(*index), &kept, None).map_err(|e| DataError::columns("rows", e))
         };
         self.further.iter().map(take).collect::<Result<_>>().map(Some)
     }

@@ -95,7 +95,7 @@ fn fill(
     let mut user = 0;
     while user < world.shape.users {
         if !go_on(user) {
-            return Err(DataError::Setting("the simulation was stopped; nothing is left of it".into()));
+            return Err(DataError::Stopped);
         }
         let block = user..(user + BLOCK).min(world.shape.users);
         for events in world.events(block) {

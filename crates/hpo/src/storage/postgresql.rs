@@ -2,19 +2,30 @@
 
 use super::{Journal, failed};
 use crate::Result;
+use postgres::config::SslMode;
 use postgres::{Client, NoTls};
-use std::sync::{Mutex, PoisonError};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// Keeps studies in a `PostgreSQL` database.
 ///
 /// A broken connection is opened anew and the question asked again for up to a minute, so that a database may
-/// be restarted under its workers. Connections are not encrypted; across networks that are not trusted, use a
-/// tunnel.
+/// be restarted under its workers.
+///
+/// With `sslmode=require` in the address connections are encrypted, and the server's certificate must be valid for its
+/// name under the system's certificates and those in the PEM file that `sslrootcert=FILE` or `PGSSLROOTCERT` names
+/// (managed databases publish theirs). Without, they are not encrypted.
 pub struct Postgres {
     address: String,
     shown: String,
     client: Mutex<Option<Client>>,
+    /// How connections are encrypted, where they are.
+    tls: Option<MakeRustlsConnect>,
 }
 
 const SCHEMA: &str = "
@@ -31,7 +42,13 @@ impl Postgres {
     /// [`HpoError::Storage`](crate::HpoError::Storage) where the database does not answer or refuses.
     pub fn open(address: &str) -> Result<Self> {
         let shown = without_password(address);
-        let opened = Self { address: address.to_owned(), shown, client: Mutex::new(None) };
+        let (address, roots) = without_root_certificates(address);
+        let config: postgres::Config = address.parse().map_err(|e| failed(&shown, describe(&e)))?;
+        let tls = match config.get_ssl_mode() {
+            SslMode::Require => Some(encrypted(roots.as_deref()).map_err(|reason| failed(&shown, reason))?),
+            _ => None,
+        };
+        let opened = Self { address, shown, client: Mutex::new(None), tls };
         let client = opened.connect().map_err(|e| failed(&opened.shown, describe(&e)))?;
         *opened.client.lock().unwrap_or_else(PoisonError::into_inner) = Some(client);
         // Two workers may make the tables at once; one of them then meets the other's.
@@ -48,7 +65,10 @@ impl Postgres {
             .connect_timeout(Duration::from_secs(5))
             .keepalives_idle(Duration::from_secs(30))
             .application_name("foretaste");
-        config.connect(NoTls)
+        match &self.tls {
+            Some(tls) => config.connect(tls.clone()),
+            None => config.connect(NoTls),
+        }
     }
 
     fn with<T>(&self, mut work: impl FnMut(&mut Client) -> Result<T, postgres::Error>) -> Result<T> {
@@ -93,9 +113,52 @@ impl Postgres {
 fn describe(error: &postgres::Error) -> String {
     match error.as_db_error() {
         Some(inner) => inner.message().to_owned(),
-        None => std::error::Error::source(error)
-            .map_or_else(|| error.to_string(), |source| format!("{error}: {source}")),
+        None => std::error::Error::source(error).map_or_else(
+            || error.to_string(),
+            |source| {
+                let text = format!("{error}: {source}");
+                // The one case that a user can mend.
+                let unknown = text.contains("UnknownIssuer");
+                let help = "; name the file of its certificates with sslrootcert=FILE in the address";
+                if unknown { text + help } else { text }
+            },
+        ),
     }
+}
+
+/// The address without `sslrootcert=FILE`, which the client does not know, and that file.
+fn without_root_certificates(address: &str) -> (String, Option<PathBuf>) {
+    let Some((place, options)) = address.split_once('?') else { return (address.to_owned(), None) };
+    let (roots, others): (Vec<&str>, Vec<&str>) =
+        options.split('&').partition(|option| option.starts_with("sslrootcert="));
+    let roots = roots.first().map(|option| PathBuf::from(&option["sslrootcert=".len()..]));
+    let rest = if others.is_empty() { place.to_owned() } else { format!("{place}?{}", others.join("&")) };
+    (rest, roots)
+}
+
+/// TLS that trusts the system's certificates and those of the file `roots` (or of `PGSSLROOTCERT`).
+fn encrypted(roots: Option<&Path>) -> Result<MakeRustlsConnect, String> {
+    let mut trusted = RootCertStore::empty();
+    trusted.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let named = roots.map(Path::to_owned).or_else(|| std::env::var_os("PGSSLROOTCERT").map(PathBuf::from));
+    if let Some(file) = named {
+        let fail = |e: &dyn std::fmt::Display| format!("{}: cannot read certificates: {e}", file.display());
+        let mut found = 0;
+        for certificate in CertificateDer::pem_file_iter(&file).map_err(|e| fail(&e))? {
+            trusted.add(certificate.map_err(|e| fail(&e))?).map_err(|e| fail(&e))?;
+            found += 1;
+        }
+        if found == 0 {
+            return Err(fail(&"there are none in PEM form"));
+        }
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|e| e.to_string())?
+        .with_root_certificates(trusted)
+        .with_no_client_auth();
+    Ok(MakeRustlsConnect::new(config))
 }
 
 fn without_password(address: &str) -> String {
@@ -151,7 +214,19 @@ impl Journal for Postgres {
 
 #[cfg(test)]
 mod tests {
-    use super::without_password;
+    use super::{without_password, without_root_certificates};
+    use std::path::PathBuf;
+
+    #[test]
+    fn root_certificates_are_taken_out_of_the_address() {
+        let (address, roots) =
+            without_root_certificates("postgres://h/d?sslmode=require&sslrootcert=/ca.pem");
+        assert_eq!(
+            (address.as_str(), roots),
+            ("postgres://h/d?sslmode=require", Some(PathBuf::from("/ca.pem")))
+        );
+        assert_eq!(without_root_certificates("postgres://h/d").1, None);
+    }
 
     #[test]
     fn passwords_are_never_shown() {

@@ -21,6 +21,32 @@ impl Server {
         started
     }
 
+    /// Makes and starts one that accepts encrypted connections alone; its certificate is in the file returned.
+    #[allow(dead_code)] // Not of every test.
+    pub fn encrypted() -> Option<(Self, PathBuf)> {
+        let server = Self::start()?;
+        server.down();
+        let names = ["127.0.0.1".to_owned(), "localhost".to_owned()];
+        let rcgen::CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(names).unwrap();
+        let data = server.data();
+        std::fs::write(data.join("pg_hba.conf"), "hostssl all all 127.0.0.1/32 trust\n").unwrap();
+        std::fs::write(data.join("server.crt"), cert.pem()).unwrap();
+        let key = data.join("server.key");
+        std::fs::write(&key, signing_key.serialize_pem()).unwrap();
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(&key, private).unwrap();
+        if is_root() {
+            assert!(Command::new("chown").arg("postgres").arg(&key).status().unwrap().success());
+        }
+        let settings = data.join("postgresql.conf");
+        let text = std::fs::read_to_string(&settings).unwrap();
+        std::fs::write(&settings, text + "\nssl = on\n").unwrap();
+        server.up();
+        let certificate = server.folder.path().join("server.crt");
+        std::fs::write(&certificate, cert.pem()).unwrap();
+        Some((server, certificate))
+    }
+
     /// Where it answers.
     pub fn address(&self) -> String {
         format!("postgres://foretaste@127.0.0.1:{}/postgres", self.port)

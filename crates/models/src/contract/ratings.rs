@@ -42,6 +42,18 @@ pub fn saves_and_loads(case: &Case) {
     }
     save(model.as_ref(), &data().user_ids, &data().item_ids, &path).unwrap();
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing half-written stays");
+    // A save that was killed between its two renames: the older model is still there.
+    let aside = folder.path().join(".old-model-1");
+    for save_next in [false, true] {
+        std::fs::rename(&path, &aside).unwrap();
+        std::fs::create_dir(folder.path().join(".writing-model-2")).unwrap();
+        if save_next {
+            save(model.as_ref(), &data().user_ids, &data().item_ids, &path).unwrap();
+        }
+        assert_eq!(weights_hash(load(&path).unwrap().model.as_ref()), weights_hash(model.as_ref()));
+        assert!(!aside.exists());
+        std::fs::remove_dir(folder.path().join(".writing-model-2")).unwrap();
+    }
     let loaded = load(&path).unwrap();
     assert_eq!(loaded.model.settings(), model.settings());
     assert_eq!(loaded.model.parameters(), model.parameters());

@@ -12,6 +12,9 @@ use rayon::prelude::*;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
+/// The least weight of an item that takes part, as a share of the greatest: forty half-lives.
+const LEAST: f64 = 1e-12;
+
 /// Days in a second.
 const DAYS: f64 = 1.0 / 86_400.0;
 
@@ -277,8 +280,19 @@ impl Units {
                 1.0
             }
         };
+        // `T` is the newest row that takes part: the newest of all may be of a user or an item outside the percentiles.
+        if settings.age_half_life > 0.0 {
+            let youngest = units.ages.iter().copied().fold(f32::INFINITY, f32::min);
+            units.ages.iter_mut().for_each(|days| *days -= youngest);
+        }
         for (item, days) in units.items.iter().zip(&units.ages) {
             units.weights[*item as usize] += age(*days);
+        }
+        // Where nothing is left of an item's weight, quotients by it would be infinite.
+        let least = LEAST * units.weights.iter().copied().fold(0.0, f64::max);
+        for item in &units.items {
+            let weight = &mut units.weights[*item as usize];
+            *weight = weight.max(least);
         }
         let weights = units
             .unit_offsets

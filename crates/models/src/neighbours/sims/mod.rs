@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! c_ij = sum_u 2^(-|t_ui - t_uj| / gap_half_life) 2^(-(T - max(t_ui, t_uj)) / age_half_life)
-//! s_i  = sum_u 2^(-(T - t_ui) / age_half_life)                        (T: the newest training row)
+//! s_i  = sum_u 2^(-(T - t_ui) / age_half_life)                        (T: the newest row that takes part)
 //!
 //! cosine   c_ij / sqrt((s_i + k) (s_j + k))      jaccard  c_ij / (s_i + s_j - c_ij + k)
 //! lift     n c_ij / ((s_i + k) (s_j + k))        log-likelihood   2 (H(rows) + H(columns) - H(table))

@@ -264,3 +264,36 @@ fn wgpu_parity() {
     let Some(device) = Device::for_parity() else { return };
     tiles_agree(&device);
 }
+
+/// A half-life of an hour over twenty years leaves most items no weight at all: similarities stay finite, and lists
+/// are the same on any number of threads.
+#[test]
+fn a_half_life_far_below_the_span_is_finite() {
+    let (users, rows, items) = (40_u32, 12_u32, 30_u32);
+    let of = |at: u32| (at.wrapping_mul(2_654_435_761) >> 8) % items;
+    let all: Vec<u32> = (0..users * rows).map(of).collect();
+    let times: Vec<i64> =
+        (0..users * rows).map(|at| i64::from(at) * 20 * 365 * DAY / i64::from(users * rows)).collect();
+    let offsets = (0..=users).map(|user| (user * rows) as usize).collect();
+    let train = Histories::new(offsets, all, vec![1.0; (users * rows) as usize], times, items as usize);
+    for weight in [Weight::Cosine, Weight::Jaccard, Weight::Lift, Weight::LogLikelihood] {
+        let settings = Settings {
+            weight,
+            age_half_life: 1.0 / 24.0,
+            min_cointeraction_count: 1,
+            max_user_history_length_percentile: 1.0,
+            min_user_history_length_percentile: 0.0,
+            min_item_interaction_count_percentile: 0.0,
+            max_item_interaction_count_percentile: 1.0,
+            ..Settings::default()
+        };
+        let tensors = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| model(&settings, &train).tensors())
+        };
+        let one = tensors(1);
+        assert!(one.iter().all(|tensor| tensor.data.iter().all(|x| x.is_finite())), "{weight:?}");
+        assert!(one.iter().any(|tensor| tensor.name == "similarities" && tensor.data.len() > 100));
+        assert_eq!(one, tensors(3), "{weight:?}");
+    }
+}
