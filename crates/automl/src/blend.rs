@@ -4,6 +4,8 @@
 //! dealt into folds, weights found on all folds but one are judged on that one.
 
 use crate::metric::clipped_rmse;
+use faer::Mat;
+use faer::linalg::solvers::Solve;
 
 /// Predictions of the same rows by several models: `[models][rows]`.
 pub struct Predictions<'a> {
@@ -204,7 +206,7 @@ fn stacked(predictions: &Predictions) -> Weights {
         }
     }
     (0..m).for_each(|i| products[i * m + i] += PULL * n as f64);
-    let moves = solved(products, right);
+    let moves = solved(&products, &right);
     let mut weights = start.weights;
     members.iter().zip(&moves).for_each(|((at, _), step)| weights[*at] += step);
     let intercept =
@@ -212,21 +214,13 @@ fn stacked(predictions: &Predictions) -> Weights {
     Weights { weights, intercept }
 }
 
-/// Solves a small positive definite system by Gaussian elimination.
-fn solved(mut a: Vec<f64>, mut b: Vec<f64>) -> Vec<f64> {
+/// Solves a small positive definite system, `[m, m]` row-major.
+fn solved(a: &[f64], b: &[f64]) -> Vec<f64> {
     let m = b.len();
-    for pivot in 0..m {
-        for row in pivot + 1..m {
-            let share = a[row * m + pivot] / a[pivot * m + pivot];
-            (pivot..m).for_each(|column| a[row * m + column] -= share * a[pivot * m + column]);
-            b[row] -= share * b[pivot];
-        }
-    }
-    for row in (0..m).rev() {
-        let known: f64 = (row + 1..m).map(|column| a[row * m + column] * b[column]).sum();
-        b[row] = (b[row] - known) / a[row * m + row];
-    }
-    b
+    let matrix = Mat::from_fn(m, m, |i, j| a[i * m + j]);
+    let right = Mat::from_fn(m, 1, |i, _| b[i]);
+    let solution = matrix.partial_piv_lu().solve(&right);
+    (0..m).map(|i| solution[(i, 0)]).collect()
 }
 
 #[cfg(test)]
@@ -292,7 +286,7 @@ mod tests {
     #[test]
     fn equations_by_hand() {
         // [[2, 1], [1, 3]] x = [4, 7] has the solution (1, 2).
-        let x = solved(vec![2.0, 1.0, 1.0, 3.0], vec![4.0, 7.0]);
+        let x = solved(&[2.0, 1.0, 1.0, 3.0], &[4.0, 7.0]);
         assert!((x[0] - 1.0).abs() < 1e-12 && (x[1] - 2.0).abs() < 1e-12);
     }
 }

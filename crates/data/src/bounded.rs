@@ -11,6 +11,7 @@ use crate::store::{ROW_GROUP, RowGroups, Rows};
 use crate::{DataError, EventTypes, IdleGaps, LoadReport, ReadOptions, Result, atomic};
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// The smallest limit, in bytes.
@@ -19,6 +20,9 @@ pub const LEAST: u64 = 64 << 20;
 const RECORD: usize = 24;
 /// Bytes a row takes at most while its range is sorted and written: read, sorted, marked, encoded.
 const WORKING: u64 = 96;
+
+/// Files of rows that are written at once, at most: far below what systems allow a process.
+const FILES: usize = 100;
 
 /// Files that are removed when done, or when what made them fails.
 struct Folder(PathBuf);
@@ -51,16 +55,32 @@ pub fn convert(
             LEAST >> 20
         )));
     }
-    by_ranges(path, options, gaps, out, ((limit / 8 / RECORD as u64) as usize, limit / 2 / WORKING), go_on)
+    let sizes = Sizes {
+        waiting: (limit / 8 / RECORD as u64) as usize,
+        in_range: limit / 2 / WORKING,
+        buffer: (limit / 16) as usize / FILES,
+    };
+    by_ranges(path, options, gaps, out, sizes, go_on)
 }
 
-/// [`convert`] with so many rows that may wait while reading, and so many in a range.
+/// What stands in memory at once.
+#[derive(Debug, Clone, Copy)]
+struct Sizes {
+    /// Rows that may wait while reading.
+    waiting: usize,
+    /// Rows of a range of users.
+    in_range: u64,
+    /// Bytes of a file's buffer.
+    buffer: usize,
+}
+
+/// [`convert`] with these sizes.
 fn by_ranges(
     path: &Path,
     options: &ReadOptions,
     gaps: Option<&IdleGaps>,
     out: &Path,
-    (waiting, in_range): (usize, u64),
+    sizes: Sizes,
     go_on: &mut dyn FnMut(&str) -> bool,
 ) -> Result<LoadReport> {
     let name = out.file_name().map_or_else(|| "rows".into(), |name| name.to_string_lossy().into_owned());
@@ -68,7 +88,7 @@ fn by_ranges(
     drop(Folder(folder.0.clone()));
     std::fs::create_dir_all(&folder.0).map_err(|e| DataError::io(&folder.0, "create", e))?;
 
-    let mut arrived = Arrived::new(&folder.0, waiting)?;
+    let mut arrived = Arrived::new(&folder.0, sizes.waiting)?;
     let (mut raw, rejects, files) = read_spilling(path, options, &mut arrived)?;
     arrived.take(&mut raw)?;
     if arrived.rows == 0 {
@@ -79,9 +99,10 @@ fn by_ranges(
     let (item_ids, item_rank) = item_names.finish_sorted();
     let event_ids = (event_names.len() > 0).then(|| event_names.finish());
 
-    let ranges = Ranges::new(&arrived.counts, &user_rank, in_range);
-    tell(go_on, &format!("{} rows read; {} ranges of users", arrived.rows, ranges.first_users.len() - 1))?;
-    let files_of_ranges = arrived.deal(&folder.0, &ranges, &user_rank, &item_rank, go_on)?;
+    let ranges = Ranges::new(&arrived.counts, &user_rank, sizes.in_range);
+    tell(go_on, &format!("{} rows read; {} ranges of users", arrived.rows, ranges.len()))?;
+    let dealer = Dealer { folder: &folder.0, ranges: &ranges, buffer: sizes.buffer };
+    let first = dealer.first(arrived, &user_rank, &item_rank, go_on)?;
     drop((user_rank, item_rank));
 
     let mut report =
@@ -97,8 +118,9 @@ fn by_ranges(
             [Some(&user_ids), Some(&item_ids), event_ids.as_ref()],
         )?;
         let mut waiting = Waiting { writer, rows: Columns::default(), marks: Vec::new() };
-        for (range, file) in files_of_ranges.iter().enumerate() {
-            tell(go_on, &format!("range {} of {}", range + 1, files_of_ranges.len()))?;
+        let n = ranges.len();
+        dealer.each(first, go_on, &mut |range, file, go_on| {
+            tell(go_on, &format!("range {} of {n}", range + 1))?;
             let (first, last) = (ranges.first_users[range], ranges.first_users[range + 1]);
             let columns = load(file, first, event_ids.is_some())?;
             std::fs::remove_file(file).map_err(|e| DataError::io(file, "remove", e))?;
@@ -110,8 +132,8 @@ fn by_ranges(
             let offsets = offsets(&rows.users, users);
             let marks = gaps.map(|gaps| gaps.marks(rows.timestamps.all(), &offsets)).unwrap_or_default();
             rows.users.iter_mut().for_each(|user| *user += first);
-            waiting.add(rows, marks)?;
-        }
+            waiting.add(rows, marks)
+        })?;
         waiting.close()
     })?;
     Ok(report)
@@ -167,48 +189,102 @@ impl Arrived {
         columns.event_codes.clear();
         Ok(())
     }
+}
 
-    /// Deals the rows to one file a range, with final indices, and removes this one.
-    fn deal(
-        mut self,
-        folder: &Path,
-        ranges: &Ranges,
+/// Rows of consecutive ranges, in a file.
+struct Dealt {
+    path: PathBuf,
+    ranges: Range<usize>,
+}
+
+/// Deals rows to files of their ranges; in several rounds where there are more ranges than files may be open.
+struct Dealer<'a> {
+    folder: &'a Path,
+    ranges: &'a Ranges,
+    /// Bytes of a file's buffer.
+    buffer: usize,
+}
+
+impl Dealer<'_> {
+    /// Deals what arrived, with final indices.
+    fn first(
+        &self,
+        mut arrived: Arrived,
         user_rank: &[u32],
         item_rank: &[u32],
         go_on: &mut dyn FnMut(&str) -> bool,
-    ) -> Result<Vec<PathBuf>> {
-        self.file.flush().map_err(|e| DataError::io(&self.path, "write", e))?;
-        let n = ranges.first_users.len() - 1;
-        let paths: Vec<PathBuf> = (0..n).map(|range| folder.join(format!("range-{range}"))).collect();
-        let create = |path: &PathBuf| {
-            Ok(BufWriter::with_capacity(
-                1 << 17,
-                File::create(path).map_err(|e| DataError::io(path, "create", e))?,
-            ))
-        };
-        let mut files: Vec<BufWriter<File>> = paths.iter().map(create).collect::<Result<_>>()?;
-        let mut from = BufReader::with_capacity(
-            1 << 20,
-            File::open(&self.path).map_err(|e| DataError::io(&self.path, "open", e))?,
-        );
-        let mut record = [0; RECORD];
-        for row in 0..self.rows {
-            if row % (1 << 24) == 0 {
-                tell(go_on, &format!("{row} of {} rows dealt to ranges of users", self.rows))?;
-            }
-            from.read_exact(&mut record).map_err(|e| DataError::io(&self.path, "read", e))?;
-            let (user, item) =
-                (user_rank[number(&record, 0) as usize], item_rank[number(&record, 4) as usize]);
+    ) -> Result<Vec<Dealt>> {
+        arrived.file.flush().map_err(|e| DataError::io(&arrived.path, "write", e))?;
+        let all = Dealt { path: arrived.path.clone(), ranges: 0..self.ranges.len() };
+        drop(arrived.file);
+        self.deal(&all, go_on, |record| {
+            let user = user_rank[number(record, 0) as usize];
+            let item = item_rank[number(record, 4) as usize];
             record[..4].copy_from_slice(&user.to_le_bytes());
             record[4..8].copy_from_slice(&item.to_le_bytes());
-            let range = ranges.of_user[user as usize] as usize;
-            files[range].write_all(&record).map_err(|e| DataError::io(&paths[range], "write", e))?;
+        })
+    }
+
+    /// Calls `take` with each range and its file, in order; files of several ranges are dealt on.
+    fn each(
+        &self,
+        first: Vec<Dealt>,
+        go_on: &mut dyn FnMut(&str) -> bool,
+        take: &mut dyn FnMut(usize, &Path, &mut dyn FnMut(&str) -> bool) -> Result<()>,
+    ) -> Result<()> {
+        let mut waiting: Vec<Dealt> = first.into_iter().rev().collect();
+        while let Some(dealt) = waiting.pop() {
+            if dealt.ranges.len() == 1 {
+                take(dealt.ranges.start, &dealt.path, go_on)?;
+            } else {
+                waiting.extend(self.deal(&dealt, go_on, |_| {})?.into_iter().rev());
+            }
         }
-        for (file, path) in files.iter_mut().zip(&paths) {
-            file.flush().map_err(|e| DataError::io(path, "write", e))?;
+        Ok(())
+    }
+
+    /// Deals the rows of a file, each changed by `change`, to at most [`FILES`] files of consecutive ranges, and removes
+    /// it.
+    fn deal(
+        &self,
+        from: &Dealt,
+        go_on: &mut dyn FnMut(&str) -> bool,
+        change: impl Fn(&mut [u8; RECORD]),
+    ) -> Result<Vec<Dealt>> {
+        let together = from.ranges.len().div_ceil(FILES);
+        let parts: Vec<Dealt> = from
+            .ranges
+            .clone()
+            .step_by(together)
+            .map(|start| {
+                let ranges = start..(start + together).min(from.ranges.end);
+                Dealt { path: self.folder.join(format!("ranges-{}-{}", ranges.start, ranges.end)), ranges }
+            })
+            .collect();
+        let create = |part: &Dealt| {
+            let file = File::create(&part.path).map_err(|e| DataError::io(&part.path, "create", e))?;
+            Ok(BufWriter::with_capacity(self.buffer, file))
+        };
+        let mut files: Vec<BufWriter<File>> = parts.iter().map(create).collect::<Result<_>>()?;
+        let fail = |e| DataError::io(&from.path, "read", e);
+        let rows = std::fs::metadata(&from.path).map_err(fail)?.len() / RECORD as u64;
+        let mut reader = BufReader::with_capacity(1 << 20, File::open(&from.path).map_err(fail)?);
+        let mut record = [0; RECORD];
+        for row in 0..rows {
+            if row % (1 << 24) == 0 {
+                tell(go_on, &format!("{row} of {rows} rows dealt to ranges of users"))?;
+            }
+            reader.read_exact(&mut record).map_err(fail)?;
+            change(&mut record);
+            let range = self.ranges.of_user[number(&record, 0) as usize] as usize;
+            let part = (range - from.ranges.start) / together;
+            files[part].write_all(&record).map_err(|e| DataError::io(&parts[part].path, "write", e))?;
         }
-        std::fs::remove_file(&self.path).map_err(|e| DataError::io(&self.path, "remove", e))?;
-        Ok(paths)
+        for (file, part) in files.iter_mut().zip(&parts) {
+            file.flush().map_err(|e| DataError::io(&part.path, "write", e))?;
+        }
+        std::fs::remove_file(&from.path).map_err(|e| DataError::io(&from.path, "remove", e))?;
+        Ok(parts)
     }
 }
 
@@ -235,15 +311,13 @@ struct Ranges {
     /// First user of each range, and the total.
     first_users: Vec<u32>,
     /// The range of each user.
-    of_user: Vec<u16>,
+    of_user: Vec<u32>,
 }
 
 impl Ranges {
     fn new(counts: &[u64], rank: &[u32], rows: u64) -> Self {
         let mut by_rank = vec![0; counts.len()];
         counts.iter().zip(rank).for_each(|(count, rank)| by_rank[*rank as usize] = *count);
-        // Files that are open at once are few, whatever the limit.
-        let rows = rows.max(counts.iter().sum::<u64>().div_ceil(500));
         let (mut first_users, mut of_user, mut held) = (vec![0], Vec::with_capacity(counts.len()), 0);
         for (user, count) in by_rank.iter().enumerate() {
             if held > 0 && held + count > rows {
@@ -251,10 +325,14 @@ impl Ranges {
                 held = 0;
             }
             held += count;
-            of_user.push((first_users.len() - 1) as u16);
+            of_user.push((first_users.len() - 1) as u32);
         }
         first_users.push(counts.len() as u32);
         Self { first_users, of_user }
+    }
+
+    fn len(&self) -> usize {
+        self.first_users.len() - 1
     }
 }
 
@@ -314,7 +392,7 @@ impl<W: Write + Send> Waiting<'_, W> {
         Ok(())
     }
 
-    fn write(&mut self, at: std::ops::Range<usize>) -> Result<()> {
+    fn write(&mut self, at: Range<usize>) -> Result<()> {
         let Columns { users, items, timestamps, values, codes } = &self.rows;
         self.writer.write(&Rows {
             users: &users[at.clone()],
@@ -369,6 +447,13 @@ mod tests {
         path
     }
 
+    /// Files in the folder of rows that this process has open, where the system lists them.
+    fn open_files() -> usize {
+        let Ok(open) = std::fs::read_dir("/proc/self/fd") else { return 0 };
+        let links = open.flatten().filter_map(|entry| std::fs::read_link(entry.path()).ok());
+        links.filter(|link| link.to_string_lossy().contains(".spilled-bounded")).count()
+    }
+
     #[test]
     fn files_are_those_of_memory() {
         let folder = tempfile::tempdir().unwrap();
@@ -385,14 +470,18 @@ mod tests {
                 }
                 let mut told = 0;
                 // The text as it came, and Parquet that is sorted already.
+                let sizes = |waiting, in_range| Sizes { waiting, in_range, buffer: 4096 };
                 for (input, sizes) in [
-                    (&input, (100_000, 100_000)),
-                    (&input, (700, 4_000)),
-                    (&whole, (100_000, 100_000)),
-                    (&whole, (700, 4_000)),
+                    (&input, sizes(100_000, 100_000)),
+                    (&input, sizes(700, 4_000)),
+                    // More ranges than files may be open: they are dealt in two rounds.
+                    (&input, sizes(700, 20)),
+                    (&whole, sizes(100_000, 100_000)),
+                    (&whole, sizes(700, 4_000)),
                 ] {
                     let report = by_ranges(input, &options, gaps.as_ref(), &bounded, sizes, &mut |_| {
                         told += 1;
+                        assert!(open_files() <= FILES + 8, "{} files are open", open_files());
                         true
                     });
                     // What was written has its duplicates behind it.

@@ -1,4 +1,5 @@
 use super::*;
+use arrow_array::types::Int32Type;
 
 /// Sessions are numbered on across row groups, wherever these end.
 #[test]

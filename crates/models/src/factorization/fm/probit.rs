@@ -6,6 +6,9 @@
 //! the proposal is the normal distribution at the mode of their likelihood, found by Newton's
 //! method, accepted by Metropolis and Hastings' rule.
 
+use faer::linalg::solvers::{Llt, Solve};
+use faer::linalg::triangular_solve;
+use faer::{Mat, Par, Side};
 use foretaste_data::rng;
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, StandardNormal};
@@ -184,14 +187,14 @@ impl Cutpoints {
         let mut mode = self.clone();
         let mut at = mode.likelihood(levels, scores);
         let old_value = at.value;
-        let (mut factor, mut free) = (Vec::new(), old.clone());
+        let (mut factor, mut free) = (None, old.clone());
         for _ in 0..NEWTON_STEPS {
             let (gradient, negative) = mode.curvature(&at);
-            let Some(cholesky) = cholesky(&negative) else { return };
-            let step = solve(&cholesky, &gradient);
+            let Some(cholesky) = Factor::of(&negative) else { return };
+            let step = cholesky.solve(&gradient);
             let decrement: f64 = step.iter().zip(&gradient).map(|(s, g)| s * g).sum();
             free = mode.free();
-            factor = cholesky;
+            factor = Some(cholesky);
             // Close enough: the step left is a small part of the posterior's deviation.
             if decrement < 1e-3 {
                 break;
@@ -209,14 +212,15 @@ impl Cutpoints {
             }
         }
         let noise: Vec<f64> = (0..free.len()).map(|_| StandardNormal.sample(random)).collect();
-        let shift = solve_transposed(&factor, &noise);
+        let Some(factor) = factor else { return };
+        let shift = factor.solve_transposed(&noise);
         let proposal: Vec<f64> = free.iter().zip(&shift).map(|(f, s)| f + s).collect();
         let drawn = Self::from_free(&proposal);
         let value = drawn.likelihood(levels, scores).value;
         // Log density of the proposal, up to a constant, at the new and the old place.
         let log_q = |place: &[f64]| {
             let distance: Vec<f64> = place.iter().zip(&free).map(|(p, f)| p - f).collect();
-            -0.5 * multiply_transposed(&factor, &distance).iter().map(|x| x * x).sum::<f64>()
+            -0.5 * factor.multiply_transposed(&distance).iter().map(|x| x * x).sum::<f64>()
         };
         let accept = (value - log_q(&proposal)) - (old_value - log_q(&old));
         // Eight deviations off the mode a chain is still on its way; it would stand there for long,
@@ -286,44 +290,40 @@ fn truncated<R: Rng>(a: f64, b: f64, random: &mut R) -> f64 {
     }
 }
 
-/// Lower Cholesky factor; none for a matrix that is not positive definite.
-fn cholesky(matrix: &[Vec<f64>]) -> Option<Vec<Vec<f64>>> {
-    let n = matrix.len();
-    let mut l = vec![vec![0.0; n]; n];
-    for i in 0..n {
-        for j in 0..=i {
-            let sum: f64 = matrix[i][j] - (0..j).map(|k| l[i][k] * l[j][k]).sum::<f64>();
-            if i == j {
-                l[i][i] = (sum > 0.0).then(|| sum.sqrt())?;
-            } else {
-                l[i][j] = sum / l[j][j];
-            }
-        }
+/// A Cholesky factor `L` of a small matrix.
+struct Factor(Llt<f64>);
+
+impl Factor {
+    /// None for a matrix that is not positive definite.
+    fn of(matrix: &[Vec<f64>]) -> Option<Self> {
+        let n = matrix.len();
+        Mat::from_fn(n, n, |i, j| matrix[i][j]).llt(Side::Lower).ok().map(Self)
     }
-    Some(l)
+
+    /// `(L L')^-1 b`.
+    fn solve(&self, b: &[f64]) -> Vec<f64> {
+        values(&self.0.solve(column(b)))
+    }
+
+    /// `L'^-1 b`.
+    fn solve_transposed(&self, b: &[f64]) -> Vec<f64> {
+        let mut x = column(b);
+        triangular_solve::solve_upper_triangular_in_place(self.0.L().transpose(), x.as_mut(), Par::Seq);
+        values(&x)
+    }
+
+    /// `L' b`.
+    fn multiply_transposed(&self, b: &[f64]) -> Vec<f64> {
+        values(&(self.0.L().transpose() * column(b)))
+    }
 }
 
-/// `(L L')^-1 b`.
-fn solve(l: &[Vec<f64>], b: &[f64]) -> Vec<f64> {
-    let mut y = b.to_vec();
-    for i in 0..y.len() {
-        y[i] = (y[i] - (0..i).map(|k| l[i][k] * y[k]).sum::<f64>()) / l[i][i];
-    }
-    solve_transposed(l, &y)
+fn column(b: &[f64]) -> Mat<f64> {
+    Mat::from_fn(b.len(), 1, |i, _| b[i])
 }
 
-/// `L'^-1 b`.
-fn solve_transposed(l: &[Vec<f64>], b: &[f64]) -> Vec<f64> {
-    let mut x = b.to_vec();
-    for i in (0..x.len()).rev() {
-        x[i] = (x[i] - (i + 1..x.len()).map(|k| l[k][i] * x[k]).sum::<f64>()) / l[i][i];
-    }
-    x
-}
-
-/// `L' b`.
-fn multiply_transposed(l: &[Vec<f64>], b: &[f64]) -> Vec<f64> {
-    (0..b.len()).map(|i| (i..b.len()).map(|k| l[k][i] * b[k]).sum()).collect()
+fn values(column: &Mat<f64>) -> Vec<f64> {
+    (0..column.nrows()).map(|i| column[(i, 0)]).collect()
 }
 
 #[cfg(test)]

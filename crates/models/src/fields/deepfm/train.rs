@@ -18,6 +18,7 @@ use foretaste_data::{Histories, rng, stream_seed};
 use foretaste_metrics::rmse;
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt};
+use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
 /// Examples a thread takes through at once.
@@ -229,12 +230,8 @@ impl<'a> Training<'a> {
         let (factors, seed) = (settings.factors, context.seed);
         let mut random = rng(seed, "deepfm embeddings");
         let normal = || -> f32 {
-            // Box and Muller 1958.
-            let (u, v): (f32, f32) = (
-                random.random_range(f32::MIN_POSITIVE..1.0),
-                random.random_range(0.0..std::f32::consts::TAU),
-            );
-            (-2.0 * u.ln()).sqrt() * v.cos() * settings.init_deviation
+            let x: f32 = StandardNormal.sample(&mut random);
+            x * settings.init_deviation
         };
         let mut table: Vec<f32> =
             std::iter::repeat_with(normal).take(fields.features() * (factors + 1)).collect();

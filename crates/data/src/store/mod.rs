@@ -14,17 +14,17 @@
 //! Any engine may write these files; the reader maps columns by name and ignores session columns
 //! it can derive.
 
+mod names;
+mod vocabulary;
+
 use crate::vocabulary::compare_names;
-use crate::{
-    DataError, EventTypes, IdleGaps, Interactions, Result, TimeSlice, ValueSlice, Vocabulary, atomic,
-};
+use crate::{DataError, IdleGaps, Interactions, Result, TimeSlice, ValueSlice, Vocabulary, atomic};
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Int32Type, Int64Type};
-use arrow_array::{
-    ArrayRef, BooleanArray, DictionaryArray, Float32Array, Int32Array, Int64Array, RecordBatch, StringArray,
-};
+use arrow_array::types::Int64Type;
+use arrow_array::{ArrayRef, BooleanArray, Float32Array, Int32Array, Int64Array, RecordBatch, StringArray};
 use arrow_buffer::{BooleanBuffer, NullBuffer, ScalarBuffer};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use names::{MOST_BYTES, Names};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::arrow::{ArrowSchemaConverter, ArrowWriter};
@@ -37,6 +37,8 @@ use parquet::schema::types::ColumnPath;
 use rayon::prelude::*;
 use std::path::Path;
 use std::sync::Arc;
+
+pub use vocabulary::{read_vocabulary, write_vocabulary};
 
 /// Metadata key of the schema's name and version.
 pub const SCHEMA_KEY: &str = "foretaste.schema";
@@ -187,7 +189,7 @@ pub(crate) struct RowGroups<'a, W: std::io::Write + Send> {
     writer: SerializedFileWriter<W>,
     factory: ArrowRowGroupWriterFactory,
     schema: SchemaRef,
-    names: [ArrayRef; 3],
+    names: [Names<'a>; 3],
     path: &'a Path,
     groups: usize,
     /// Of a sessions file: the last row's user, and the number of their session at each level.
@@ -201,7 +203,7 @@ impl<'a, W: std::io::Write + Send> RowGroups<'a, W> {
         path: &'a Path,
         extra: Vec<Field>,
         gaps: Option<&IdleGaps>,
-        of: [Option<&Vocabulary>; 3],
+        of: [Option<&'a Vocabulary>; 3],
     ) -> Result<Self> {
         let schema = schema(extra, gaps);
         if let Some((_, field)) = schema
@@ -223,7 +225,7 @@ impl<'a, W: std::io::Write + Send> RowGroups<'a, W> {
         let plain = ArrowSchemaConverter::new().convert(&schema).map_err(fail)?;
         let writer = SerializedFileWriter::new(file, plain.root_schema_ptr(), properties).map_err(fail)?;
         let factory = ArrowRowGroupWriterFactory::new(&writer, encoded(&schema));
-        let names = of.map(|vocabulary| vocabulary.map_or_else(|| names(&Vocabulary::default()), names));
+        let names = of.map(|vocabulary| Names::new(vocabulary, MOST_BYTES));
         let last = (None, vec![0; gaps.map_or(0, IdleGaps::levels)]);
         Ok(Self { writer, factory, schema, names, path, groups: 0, last })
     }
@@ -234,13 +236,13 @@ impl<'a, W: std::io::Write + Send> RowGroups<'a, W> {
         let (schema, names, path) = (&self.schema, &self.names, self.path);
         let fail = |e: ParquetError| DataError::parquet(path, e);
         // One closure a column keeps only the column being encoded in Arrow form.
-        let column = |column: usize| -> ArrayRef {
-            match column {
-                0 => strings(rows.users, &names[0]),
-                1 => strings(rows.items, &names[1]),
+        let column = |column: usize| -> Result<ArrayRef, ParquetError> {
+            Ok(match column {
+                0 => names[0].of(rows.users)?,
+                1 => names[1].of(rows.items)?,
                 2 => Arc::new(Int64Array::from_iter_values(rows.timestamps)),
                 3 if rows.codes.is_empty() => Arc::new(StringArray::new_null(rows.users.len())),
-                3 => strings(rows.codes, &names[2]),
+                3 => names[2].of(rows.codes)?,
                 4 => floats(rows.values),
                 _ if column - 5 < rows.extra.len() => rows.extra[column - 5].clone(),
                 _ => {
@@ -257,7 +259,7 @@ impl<'a, W: std::io::Write + Send> RowGroups<'a, W> {
                         ))
                     }
                 }
-            }
+            })
         };
         let writers = self.factory.create_column_writers(self.groups).map_err(fail)?;
         let chunks: Vec<ArrowColumnChunk> = writers
@@ -265,7 +267,7 @@ impl<'a, W: std::io::Write + Send> RowGroups<'a, W> {
             .enumerate()
             .with_max_len(1)
             .map(|(at, mut writer)| {
-                let array = column(at);
+                let array = column(at)?;
                 for leaf in compute_leaves(schema.field(at), &array)? {
                     writer.write(&leaf)?;
                 }
@@ -370,26 +372,6 @@ fn properties(schema: &str, gaps: Option<&IdleGaps>) -> WriterPropertiesPtr {
     Arc::new(builder.set_key_value_metadata(Some(metadata)).build())
 }
 
-fn names(vocabulary: &Vocabulary) -> ArrayRef {
-    Arc::new(StringArray::from_iter_values(vocabulary.iter()))
-}
-
-fn strings(codes: &[u32], names: &ArrayRef) -> ArrayRef {
-    let nulls = codes
-        .contains(&EventTypes::NULL)
-        .then(|| codes.iter().map(|c| *c != EventTypes::NULL).collect::<NullBuffer>());
-    let keys = Int32Array::new(
-        codes
-            .iter()
-            .map(|c| if *c == EventTypes::NULL { 0 } else { *c as i32 })
-            .collect::<ScalarBuffer<i32>>(),
-        nulls,
-    );
-    // Codes come from the vocabulary, so they are in range.
-    let array = DictionaryArray::<Int32Type>::try_new(keys, names.clone());
-    array.map_or_else(|_| Arc::new(StringArray::new_null(codes.len())) as ArrayRef, |a| Arc::new(a))
-}
-
 fn floats(values: ValueSlice) -> ArrayRef {
     let nulls =
         values.iter().any(|v| v.is_nan()).then(|| values.iter().map(|v| !v.is_nan()).collect::<NullBuffer>());
@@ -421,62 +403,5 @@ pub fn idle_gaps(path: &Path) -> Result<Option<IdleGaps>> {
 fn metadata_value<'a>(metadata: &'a ParquetMetaData, key: &str) -> Option<&'a str> {
     metadata.file_metadata().key_value_metadata()?.iter().find(|kv| kv.key == key)?.value.as_deref()
 }
-
-/// Writes user and item ids as `(field, index, name)` rows, whole or not at all.
-///
-/// # Errors
-/// [`DataError::Io`] when the file cannot be written.
-pub fn write_vocabulary(path: &Path, user_ids: &Vocabulary, item_ids: &Vocabulary) -> Result<()> {
-    let rows: Vec<(&str, i32, &str)> = [("user_id", user_ids), ("item_id", item_ids)]
-        .into_iter()
-        .flat_map(|(field, ids)| ids.iter().enumerate().map(move |(i, name)| (field, i as i32, name)))
-        .collect();
-    let schema = Arc::new(Schema::new(vec![
-        Field::new("field", DataType::Utf8, false),
-        Field::new("index", DataType::Int32, false),
-        Field::new("name", DataType::Utf8, false),
-    ]));
-    let columns: Vec<ArrayRef> = vec![
-        Arc::new(StringArray::from_iter_values(rows.iter().map(|r| r.0))),
-        Arc::new(Int32Array::from_iter_values(rows.iter().map(|r| r.1))),
-        Arc::new(StringArray::from_iter_values(rows.iter().map(|r| r.2))),
-    ];
-    let fail = |e: ParquetError| DataError::parquet(path, e);
-    let batch = RecordBatch::try_new(schema.clone(), columns).map_err(|e| fail(e.into()))?;
-    atomic::write_with(path, |file| {
-        let mut writer =
-            ArrowWriter::try_new(file, schema, Some(properties(VOCABULARY, None).as_ref().clone()))
-                .map_err(fail)?;
-        writer.write(&batch).map_err(fail)?;
-        writer.close().map_err(fail)?;
-        Ok(())
-    })
-}
-
-/// Reads user and item ids written by [`write_vocabulary`].
-///
-/// # Errors
-/// [`DataError::Io`], [`DataError::Parquet`], and [`DataError::File`] for another schema.
-pub fn read_vocabulary(path: &Path) -> Result<(Vocabulary, Vocabulary)> {
-    let file = std::fs::File::open(path).map_err(|e| DataError::io(path, "open", e))?;
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file)
-        .and_then(ParquetRecordBatchReaderBuilder::build)
-        .map_err(|e| DataError::parquet(path, e))?;
-    let (mut users, mut items) = (Vec::new(), Vec::new());
-    for batch in reader {
-        let batch = batch.map_err(|e| DataError::parquet(path, e.into()))?;
-        let column = |name: &str| batch.column_by_name(name).and_then(|c| c.as_string_opt::<i32>().cloned());
-        let (Some(fields), Some(names)) = (column("field"), column("name")) else {
-            return Err(DataError::file(path.display(), "is no vocabulary", "save the model again"));
-        };
-        for (field, name) in fields.iter().zip(names.iter()) {
-            if field == Some("user_id") { &mut users } else { &mut items }
-                .push(name.unwrap_or_default().to_owned());
-        }
-    }
-    let collect = |names: &[String]| names.iter().map(String::as_str).collect();
-    Ok((collect(&users), collect(&items)))
-}
-
 #[cfg(test)]
 mod tests;
