@@ -25,7 +25,7 @@ fn parts(data: &Interactions) -> Parts {
     SplitRule::HoldOut { test: 0.1 }.split(data, 0, 0.0).expect("ratings split").parts(data)
 }
 
-/// The embedded ratings as a `ratings.dat` file in a folder that lives as long as the answer.
+/// The embedded ratings as a `ratings.dat` file in a folder that lives as long as the returned value.
 fn ratings_file(folder: &std::path::Path) -> PathBuf {
     let data = data();
     let text: String = (0..data.len())
@@ -157,7 +157,7 @@ fn lists(c: &mut Criterion) {
             });
         });
     }
-    // One list a user, judged by what came next.
+    // One list per user, evaluated on the user's next items.
     let list: Vec<u32> = (0..10).collect();
     let judged: Vec<Judged> =
         (0..data.n_users() as u32).map(|user| Judged::new(&list, parts.test.user(user).items)).collect();
@@ -179,7 +179,7 @@ fn search(c: &mut Criterion) {
         Ok::<_, Halt>(trial.configuration().values().map(|v| (v.number().unwrap_or(0.0) - 0.3).powi(2)).sum())
     };
     let mut group = c.benchmark_group("search");
-    // Each question adds a trial to the study: as samples are few and short, it stays about as long as it
+    // Each call adds a trial to the study: as samples are few and short, it stays about as long as it
     // was.
     for sampler in ["random", "sobol", "tpe", "gp"] {
         let settings = |sampler: &str| StudySettings {
@@ -214,7 +214,7 @@ fn search(c: &mut Criterion) {
 
 criterion_group! {
     name = benches;
-    // All of it in minutes: what one change did to one path is told by `--measurement-time` and a name.
+    // All of it takes minutes: to measure one path precisely, give its name and `--measurement-time`.
     config = Criterion::default()
         .sample_size(10)
         .warm_up_time(Duration::from_millis(200))

@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     stock(&Simulation { users, items, events }.run(1), size, window, epochs)
 }
 
-#[allow(clippy::print_stdout)] // The answer.
+#[allow(clippy::print_stdout)] // The result.
 fn tell(events: usize, times: &[Instant], train_error: f64) -> Result<(), Box<dyn std::error::Error>> {
     let seconds: Vec<f64> = times.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect();
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -36,8 +36,8 @@ fn tell(events: usize, times: &[Instant], train_error: f64) -> Result<(), Box<dy
     Ok(())
 }
 
-/// The same network from burn's stock parts. Adam walks over every row of both tables; the recurrent
-/// weights get their gradients and stay, which flatters it.
+/// The same network from burn's stock parts. Adam updates every row of both tables; the recurrent
+/// weights get their gradients but are not updated, which flatters its speed.
 fn stock(
     histories: &Histories,
     size: usize,

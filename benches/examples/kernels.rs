@@ -1,5 +1,5 @@
-//! One hot path at a time, for callgrind to count its instructions: `kernels NAME`. `nothing` does what all
-//! of them do before.
+//! One hot path at a time, for callgrind to count its instructions: `kernels NAME`. `nothing` does only the
+//! setup that all of them share.
 //!
 //! Called by `cargo xtask bench instructions`, on one thread.
 
@@ -12,7 +12,7 @@ use std::error::Error;
 use std::hint::black_box;
 use std::path::Path;
 
-/// What is counted.
+/// The kernels.
 const KERNELS: [&str; 10] =
     ["nothing", "read", "sessions", "batches", "pmf", "t-svd", "fm", "hrnn", "lists", "tpe"];
 
@@ -79,7 +79,7 @@ fn ratings(data: &Interactions, folder: &Path) -> std::io::Result<std::path::Pat
     Ok(path)
 }
 
-/// Trains a model, predicts with it and judges the predictions.
+/// Trains a model, predicts with it and computes the error.
 fn trained(parts: &Parts, kind: Kind, settings: &str) -> Result<(), Box<dyn Error>> {
     let model = kind
         .settings(settings.parse()?)?

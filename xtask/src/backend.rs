@@ -1,15 +1,15 @@
-//! Which backend the program is built with: one for GPUs doubles the build, so only for work that trains, and
-//! only where a GPU is found by what the system lists before anything is built.
+//! Chooses the program's backend: one for GPUs doubles the build, so it is used only for training, and
+//! only if the system lists a GPU before anything is built.
 
 use std::path::{Path, PathBuf};
 
 /// Tasks that train models; the others read, write or draw.
 const TRAINING: [&str; 4] = ["reproduce", "tune", "automl", "recommend"];
 
-/// Tasks that neither train nor fetch: their program does without TLS and databases.
+/// Tasks that neither train nor fetch: their program is built without TLS and databases.
 const READING: [&str; 4] = ["datasets", "import", "sessions", "simulate"];
 
-/// The program's features that `task` can do without are left out, those of `backend` are in: arguments for
+/// Features that `task` does not need are left out, those of `backend` are included: arguments for
 /// cargo.
 pub fn features(task: &str, backend: &str) -> Vec<String> {
     let alone = READING.contains(&task) && backend.is_empty();
@@ -22,16 +22,16 @@ pub fn features(task: &str, backend: &str) -> Vec<String> {
 const DRIVERS: [(&str, &[&str]); 3] =
     [("0x10de", &["nvidia", "nouveau"]), ("0x1002", &["radeon", "amd"]), ("0x8086", &["intel"])];
 
-/// Features to build with, and where it was chosen for the user, the reason.
+/// Features to build with and, if they were chosen automatically, the reason.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Choice {
-    /// As `--features` takes them.
+    /// In the format of `--features`.
     pub features: String,
-    /// What was chosen, why, and how to choose otherwise.
+    /// What was chosen, why, and how to override it.
     pub said: Option<String>,
 }
 
-/// Chooses for `task` with its arguments. `wish` is `FORETASTE_FEATURES`; `gpu` looks for one.
+/// Chooses for `task` with its arguments. `wish` is `FORETASTE_FEATURES`; `gpu` looks for a GPU.
 pub fn choose(
     task: &str,
     arguments: &[String],
@@ -76,7 +76,7 @@ fn device(arguments: &[String]) -> Option<&str> {
     arguments[at].strip_prefix("--device=").or_else(|| arguments.get(at + 1).map(String::as_str))
 }
 
-/// A GPU that the backend can use, in words; else what is missing.
+/// A description of a GPU that the backend can use; else what is missing.
 pub fn gpu() -> Result<String, String> {
     match std::env::consts::OS {
         "macos" => Ok("Metal".into()),
@@ -85,7 +85,7 @@ pub fn gpu() -> Result<String, String> {
     }
 }
 
-/// Direct3D is on every Windows; what matters is whether a maker's driver stands behind it.
+/// Every Windows has Direct3D; what matters is whether a vendor's driver is behind it.
 fn windows() -> Result<String, String> {
     let query = "(Get-CimInstance Win32_VideoController).Name";
     let output = std::process::Command::new("powershell").args(["-NoProfile", "-Command", query]).output();
@@ -227,7 +227,7 @@ mod tests {
         std::fs::write(icd.join("intel_icd.x86_64.json"), "{}").unwrap();
         assert!(
             found().unwrap_err().contains("no Vulkan driver"),
-            "a software driver and another maker's are none"
+            "a software driver and another vendor's do not count"
         );
         std::fs::write(icd.join("radeon_icd.x86_64.json"), "{}").unwrap();
         assert!(found().unwrap().contains("radeon"));

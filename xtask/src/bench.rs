@@ -1,11 +1,11 @@
-//! This project and its peers on the same work, in one run.
+//! Comparisons of this project and its peers on the same work, in one run.
 
 use crate::Outcome;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use xshell::{Shell, cmd};
 
-/// A comparison: its script, and where it has peers their packages, how pip takes them, and the environment's
+/// A comparison: its script, and for its peers the packages, the pip options, and the environment's
 /// name.
 struct Comparison {
     script: &'static str,
@@ -19,7 +19,7 @@ struct Peers {
     environment: &'static str,
 }
 
-/// The comparison that a task names.
+/// The comparison named by a task.
 fn named(task: &str) -> Option<Comparison> {
     let alone = |script| Comparison { script, peers: None };
     let of = |script, requirements, environment| Comparison {
@@ -55,8 +55,8 @@ fn named(task: &str) -> Option<Comparison> {
         "rivals-automl" => models("automl.py"),
         "cluster" => of("cluster.py", "requirements.txt", "rivals-venv"),
         "spark" => of("spark.py", "requirements-spark.txt", "spark-venv"),
-        // What effects of a simulated world do, what tuning gains and pruning saves, whether AutoML chooses
-        // right, and what an interaction takes of memory.
+        // Effects of a simulated world, the gain of tuning, the savings of pruning, whether AutoML chooses
+        // right, and the memory per interaction.
         "effects" => alone("effects.py"),
         "tuning" => alone("tuning.py"),
         "pruning" => alone("pruning.py"),
@@ -66,7 +66,7 @@ fn named(task: &str) -> Option<Comparison> {
     })
 }
 
-/// Runs the comparison that the first argument names; none where it names none.
+/// Runs the comparison that the first argument names; `None` if it names none.
 pub fn rivals(sh: &Shell, arguments: &[String]) -> Option<Outcome> {
     let comparison = named(arguments.first()?)?;
     Some(measure(sh, &comparison, &arguments[1..]))
@@ -78,8 +78,8 @@ pub fn criterion(sh: &Shell, arguments: &[String]) -> Outcome {
     Ok(())
 }
 
-/// Builds the program, makes a Python environment with the peers where there are any, and lets the
-/// comparison's script measure in turn. Arguments go to it: `--data FOLDER` names where `ml-1m` lies.
+/// Builds the program, creates a Python environment with the peers if there are any, and lets the
+/// comparison's script measure in turn. Arguments are passed to it: `--data FOLDER` is the folder of `ml-1m`.
 fn measure(sh: &Shell, comparison: &Comparison, arguments: &[String]) -> Outcome {
     let script = comparison.script;
     let target =
@@ -95,7 +95,7 @@ fn measure(sh: &Shell, comparison: &Comparison, arguments: &[String]) -> Outcome
     let program = target.join("release/foretaste");
     let mut more = Vec::new();
     if script == "cluster.py" {
-        // A workspace, and a build folder, of its own.
+        // It has its own workspace and build folder.
         cmd!(sh, "cargo build --release --manifest-path crates/cluster/Cargo.toml").run()?;
         let own = std::env::var_os("CARGO_TARGET_DIR")
             .map_or_else(|| sh.current_dir().join("crates/cluster/target"), PathBuf::from);
@@ -105,14 +105,14 @@ fn measure(sh: &Shell, comparison: &Comparison, arguments: &[String]) -> Outcome
     Ok(())
 }
 
-/// The interpreter of an environment that holds the peers; makes it where it is not there yet.
+/// The interpreter of the peers' environment, which is created if it does not exist yet.
 fn environment(sh: &Shell, target: &Path, peers: &Peers) -> Result<PathBuf, Box<dyn Error>> {
     let Peers { requirements, options, environment } = peers;
     let options = options.iter();
     let environment = target.join(environment);
     let python = environment.join("bin/python");
     if !python.is_file() {
-        // LIBMF comes as source; so its own Makefile would build it.
+        // LIBMF comes as source; this is how its own Makefile would build it.
         let _flags = cfg!(target_arch = "x86_64").then(|| sh.push_env("CFLAGS", "-O3 -mavx -DUSEAVX"));
         cmd!(sh, "python3 -m venv {environment}")
             .run()

@@ -1,4 +1,4 @@
-//! What CI runs, in the order in which it fails fastest.
+//! The steps of CI, ordered to fail fast.
 
 use crate::{Outcome, driver, slowest, tidy};
 use std::io::{BufRead, BufReader};
@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 use xshell::{Shell, cmd};
 
-/// All tests, with nextest where it is installed. `FORETASTE_FEATURES` names a GPU's backend, which is then
-/// held to the CPU on a software driver; without, what it shares with others is held to the CPU.
+/// All tests, with nextest where it is installed. `FORETASTE_FEATURES` may name a GPU backend, which is then
+/// compared with the CPU on a software driver; without it, only code shared by backends is compared.
 pub fn test(sh: &Shell, arguments: &[String]) -> Outcome {
     let features = std::env::var("FORETASTE_FEATURES")
         .ok()
@@ -53,7 +53,7 @@ fn nextest(sh: &Shell, arguments: &[String], between: impl FnOnce()) -> Outcome 
     if status.success() { Ok(()) } else { Err("tests failed".into()) }
 }
 
-/// Everything, or everything but the tests for a caller that runs them itself.
+/// All steps, or all but the tests for a caller that runs them itself.
 pub fn all(sh: &Shell, arguments: &[String]) -> Outcome {
     step("tidy", || tidy::check(sh))?;
     step("formatting", || Ok(cmd!(sh, "cargo fmt --all --check").run()?))?;
@@ -77,7 +77,7 @@ pub fn all(sh: &Shell, arguments: &[String]) -> Outcome {
     step("tests", || test(sh, &[]))
 }
 
-/// Every crate as `cargo publish` would send it, built from what it holds; and no library brings data that is
+/// Every crate as `cargo publish` would package it, built from its package; and no library has data that is
 /// not ours.
 pub fn package(sh: &Shell) -> Outcome {
     for library in ["data", "metrics", "models", "hpo", "automl"] {
@@ -86,13 +86,13 @@ pub fn package(sh: &Shell) -> Outcome {
             .read()?;
         if tree.contains("foretaste-ml-latest-small") {
             return Err(format!(
-                "foretaste-{library} brings MovieLens ratings by default\n  help: they are for the program \
+                "foretaste-{library} includes MovieLens ratings by default\n  help: they are for the program \
                  alone; ask for the feature in dev-dependencies"
             )
             .into());
         }
     }
-    // Whether it builds is asked, not how fast it runs; a package does not know the workspace's profiles.
+    // Only whether it builds matters, not its speed; a package does not have the workspace's profiles.
     let _level = sh.push_env("CARGO_PROFILE_DEV_OPT_LEVEL", "0");
     let _debug = sh.push_env("CARGO_PROFILE_DEV_DEBUG", "false");
     Ok(cmd!(sh, "cargo package --workspace --allow-dirty --quiet").run()?)
@@ -107,7 +107,7 @@ pub fn cluster(sh: &Shell) -> Outcome {
     step("tests", || Ok(cmd!(sh, "cargo test {manifest...}").run()?))
 }
 
-/// Runs one step and tells how long it took.
+/// Runs one step and reports how long it took.
 #[allow(clippy::print_stderr)]
 fn step(name: &str, run: impl FnOnce() -> Outcome) -> Outcome {
     let clock = Instant::now();

@@ -6,9 +6,9 @@
 use std::path::{Path, PathBuf};
 use xshell::{PushEnv, Shell, cmd};
 
-/// Where the driver's parts lie.
+/// Folder of the driver's parts.
 struct Driver {
-    /// The file that tells the loader of the driver.
+    /// The file that points the loader to the driver.
     icd: PathBuf,
     /// Folder of the loader's and the driver's libraries.
     libraries: String,
@@ -16,7 +16,7 @@ struct Driver {
     runtime: PathBuf,
 }
 
-/// The environment of tests that hold a GPU backend to the CPU's, while what is returned lives.
+/// The environment of tests that compare a GPU backend with the CPU's, as long as the returned value lives.
 pub fn in_use(sh: &Shell) -> Result<Vec<PushEnv<'_>>, Box<dyn std::error::Error>> {
     let driver = software_vulkan(sh)?;
     Ok(vec![

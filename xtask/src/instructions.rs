@@ -1,33 +1,33 @@
-//! Instructions of the hot paths, counted by callgrind and compared with those counted before: what a noisy
-//! machine's clock cannot tell.
+//! Instructions of the hot paths, counted by callgrind and compared with stored counts, which a noisy
+//! machine does not affect.
 
 use crate::Outcome;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use xshell::{Shell, cmd};
 
-/// Counts of the code as it stands.
+/// The stored counts.
 const STORED: &str = "benches/instructions.txt";
-/// What may be more than stored before it counts as a regression.
+/// Tolerance above the stored count before it is a regression.
 const TOLERANCE: f64 = 1.03;
-/// What is done before any of them.
+/// The kernel with only the setup that all share.
 const NOTHING: &str = "nothing";
 /// The kernels (`benches/examples/kernels.rs`).
 const KERNELS: [&str; 9] = ["read", "sessions", "batches", "pmf", "t-svd", "fm", "hrnn", "lists", "tpe"];
 
-/// Counts all kernels; with `--write` keeps the counts, else compares them with those kept.
+/// Counts all kernels; with `--write` stores the counts, else compares them with the stored ones.
 #[allow(clippy::print_stdout)]
 pub fn check(sh: &Shell, arguments: &[String]) -> Outcome {
     if cmd!(sh, "valgrind --version").quiet().ignore_stdout().ignore_stderr().run().is_err() {
         return Err(
-            "callgrind counts the instructions, and valgrind is not here\n  help: install the package \
+            "callgrind counts the instructions, and valgrind is not installed\n  help: install the package \
             valgrind"
                 .into(),
         );
     }
     let write = arguments.iter().any(|argument| argument == "--write");
     if !write && !sh.path_exists(STORED) {
-        return Err(format!("{STORED} is not there to compare with\n  help: --write makes it").into());
+        return Err(format!("{STORED} does not exist to compare with\n  help: --write creates it").into());
     }
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| sh.current_dir().join("target"), PathBuf::from);
@@ -39,7 +39,7 @@ pub fn check(sh: &Shell, arguments: &[String]) -> Outcome {
             .quiet()
             .output()?;
         let told = String::from_utf8_lossy(&told.stderr).into_owned();
-        collected(&told).ok_or_else(|| format!("valgrind told no count of {kernel}:\n{told}").into())
+        collected(&told).ok_or_else(|| format!("valgrind reported no count of {kernel}:\n{told}").into())
     };
     let before = count(NOTHING)?;
     let counts = KERNELS
@@ -72,7 +72,7 @@ pub fn check(sh: &Shell, arguments: &[String]) -> Outcome {
         Ok(())
     } else {
         Err(format!(
-            "more instructions than {STORED} has: {}\n  help: where that is meant, --write keeps the \
+            "more instructions than {STORED} has: {}\n  help: if that is intended, --write stores the \
             new counts",
             worse.join(", ")
         )
@@ -80,7 +80,7 @@ pub fn check(sh: &Shell, arguments: &[String]) -> Outcome {
     }
 }
 
-/// The count in what callgrind says: `==123== Collected : 456`.
+/// The count in callgrind's output: `==123== Collected : 456`.
 fn collected(told: &str) -> Option<u64> {
     told.lines().find_map(|line| line.split_once("Collected :")?.1.trim().parse().ok())
 }

@@ -1,4 +1,4 @@
-//! The project's tasks, each a thin command that builds and calls the rest: `cargo xtask help`.
+//! The project's development tasks, thin commands that build and run other crates: `cargo xtask help`.
 //!
 //! Depends on no crate of ours, so that it builds in seconds.
 
@@ -18,12 +18,12 @@ const HELP: &str = "\
 cargo xtask TASK [ARGUMENTS]
 
   reproduce [..]   train and evaluate the rating systems, print the RMSE table, write the report
-  tune MODEL [..]  search the settings of a system, test what was found beside its defaults
+  tune MODEL [..]  search the settings of a system, test the best ones beside its defaults
   automl [..]      let all systems compete for a budget's time; join, test and save the best
   recommend [..]   train a system on a log, name the best items for users
   import [..]      read a log, write interactions Parquet
   sessions [..]    read a log, write sessions Parquet
-  fetch NAME [..]  bring a data set
+  fetch NAME [..]  download a data set
   datasets         list the known data sets
   test [..]        run all tests (arguments go to the test runner; FORETASTE_FEATURES=wgpu: with the GPU backend, on a software driver)
   ci               what CI runs: tidy, formatting, clippy, docs, packages, tests, slow tests
@@ -38,18 +38,18 @@ cargo xtask TASK [ARGUMENTS]
   bench rivals-hrnn     HRNN's training and PyTorch's, and how it grows with the data (the same packages)
   bench rivals-deepfm   DeepFM and DeepCTR-Torch's on the same fields (the same packages)
   bench rivals-ranking  item-kNN, iALS and lists for all users beside implicit
-  bench rivals-quality  how good iALS's and EASE's lists are beside implicit's and RecPack's
+  bench rivals-quality  quality of iALS's and EASE's lists beside implicit's and RecPack's
   bench rivals-size     sessions of a simulated Netflix Prize beside DuckDB and Polars, and within a memory limit
   bench rivals-factorization   matrix factorization at that size beside LIBMF
   bench rivals-automl   AutoML beside an Optuna search over Surprise's algorithms (the same packages; hours)
   bench effects         systems on simulated worlds with and without drift and sessions
-  bench tuning          what tuning every model gains over its defaults on MovieLens 1M (hours)
-  bench pruning         what ending HRNN's trials early saves
-  bench memory          what an interaction takes of memory, system by system
+  bench tuning          the gain of tuning every model over its defaults on MovieLens 1M (hours)
+  bench pruning         the savings of ending HRNN's trials early
+  bench memory          memory per interaction, system by system
   bench instructions    hot paths' instructions (callgrind) beside stored ones; --write stores them
   bench selection       whether AutoML chooses the right algorithm, on ten data sets
   bench cluster         sessions of a simulated MovieLens 20M on a Ballista cluster, an executor killed in the middle
-  bench spark           whether the Spark recipe builds the same sessions (brings PySpark, needs Java)
+  bench spark           whether the Spark recipe builds the same sessions (installs PySpark, needs Java)
   bench rivals-search   hyper-parameter search beside Optuna and egobox (the same packages as rivals-models)
 
 reproduce, tune, automl, recommend, import, sessions, simulate, fetch and datasets take --help.
@@ -112,7 +112,7 @@ fn root() -> PathBuf {
     own.join("..")
 }
 
-/// Builds and runs the `foretaste` program where the user stands.
+/// Builds and runs the `foretaste` program in the user's working directory.
 #[allow(clippy::print_stderr)]
 fn program(task: &str, arguments: &[String]) -> ExitCode {
     let backend::Choice { features, said } =
@@ -142,10 +142,10 @@ fn cluster(arguments: &[String]) -> ExitCode {
     in_place(command)
 }
 
-/// Runs a command where the user stands.
+/// Runs a command in the user's working directory.
 #[allow(clippy::print_stderr)]
 fn in_place(mut command: Command) -> ExitCode {
-    // Where it can, the program takes this process' place, so that Ctrl-C and exit status are its own.
+    // If possible, the program replaces this process, so that Ctrl-C and exit status are its own.
     #[cfg(unix)]
     let error = std::os::unix::process::CommandExt::exec(&mut command);
     #[cfg(not(unix))]

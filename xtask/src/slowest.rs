@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-/// Where the report lies in the checkout: nextest keeps its reports there, wherever the build folder is.
+/// The report's path in the checkout: nextest stores its reports there, wherever the build folder is.
 pub const REPORT: &str = "target/nextest/default/tests.xml";
-/// How many tests are named.
+/// Number of tests that are printed.
 const NAMED: usize = 10;
 
-/// Prints the slowest tests; nothing where there is no report.
+/// Prints the slowest tests; nothing if there is no report.
 #[allow(clippy::print_stderr)]
 pub fn tell(report: &Path) {
     let Ok(report) = std::fs::read_to_string(report) else { return };
@@ -17,7 +17,7 @@ pub fn tell(report: &Path) {
     }
 }
 
-/// Seconds and names, the slowest first.
+/// Seconds and names, slowest first.
 fn slowest(report: &str) -> Vec<(f64, String)> {
     let attribute =
         |tag: &str, name: &str| Some(tag.split_once(&format!(" {name}=\""))?.1.split_once('"')?.0.to_owned());

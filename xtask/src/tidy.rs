@@ -1,13 +1,13 @@
-//! House rules as tests.
+//! Repository rules as tests.
 
 use crate::Outcome;
 use std::path::Path;
 use xshell::{Shell, cmd};
 
-/// Longer files do not read in one sitting.
+/// Largest number of lines of a file.
 const LONGEST: usize = 450;
 
-/// Checks every tracked text file; tells all breaches at once.
+/// Checks every tracked text file; reports all violations at once.
 pub fn check(sh: &Shell) -> Outcome {
     let files = cmd!(sh, "git ls-files --cached --others --exclude-standard").quiet().read()?;
     let mut breaches = Vec::new();
@@ -19,7 +19,7 @@ pub fn check(sh: &Shell) -> Outcome {
     if breaches.is_empty() {
         Ok(())
     } else {
-        Err(format!("house rules are broken:\n  {}", breaches.join("\n  ")).into())
+        Err(format!("repository rules are broken:\n  {}", breaches.join("\n  ")).into())
     }
 }
 
@@ -47,9 +47,9 @@ fn rules(file: &str, text: &str) -> Vec<String> {
         broken.push("has no module documentation".to_owned());
     }
     if text.lines().count() > LONGEST {
-        broken.push(format!("has more than {LONGEST} lines; is there a seam?"));
+        broken.push(format!("has more than {LONGEST} lines; can it be split?"));
     }
-    // Names are put together so that this file keeps its own rules.
+    // Names are concatenated so that this file passes its own rules.
     for macro_name in ["todo", "unimplemented", "dbg"] {
         if text.contains(&format!("{macro_name}!(")) {
             broken.push(format!("holds {macro_name}!"));
@@ -67,7 +67,7 @@ fn rules(file: &str, text: &str) -> Vec<String> {
     broken
 }
 
-/// Arrows between crates point one way.
+/// Dependencies between crates go in one direction.
 fn arrows(sh: &Shell) -> Vec<String> {
     let allowed: [(&str, &[&str]); 8] = [
         ("data", &["ml-latest-small"]),
@@ -88,7 +88,7 @@ fn arrows(sh: &Shell) -> Vec<String> {
                 line.strip_prefix("foretaste-").and_then(|rest| rest.split([' ', '=', '.']).next())
                 && !may_know.contains(&known)
             {
-                broken.push(format!("{path}: {name} must not know {known}"));
+                broken.push(format!("{path}: {name} must not depend on {known}"));
             }
         }
     }

@@ -1,7 +1,7 @@
-//! Joining models: which of them, and how much of each.
+//! Blending models: which of them, and with which weights.
 //!
-//! All weights are found on rows that trained none of the models, and judged on others of these: users are
-//! dealt into folds, weights found on all folds but one are judged on that one.
+//! All weights are fitted on rows that trained none of the models, and validated on others: users are
+//! split into folds, and weights fitted on all folds but one are validated on that one.
 
 use crate::metric::clipped_rmse;
 use faer::Mat;
@@ -9,7 +9,7 @@ use faer::linalg::solvers::Solve;
 
 /// Predictions of the same rows by several models: `[models][rows]`.
 pub struct Predictions<'a> {
-    /// One column a model.
+    /// One column per model.
     pub columns: Vec<&'a [f32]>,
     /// The true values (`[rows]`).
     pub values: &'a [f32],
@@ -20,13 +20,13 @@ pub struct Predictions<'a> {
 /// A weighted sum.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Weights {
-    /// One a model.
+    /// One per model.
     pub weights: Vec<f64>,
-    /// What is added.
+    /// The intercept.
     pub intercept: f64,
 }
 
-/// How weights are found.
+/// How weights are fitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
     /// The best model alone.
@@ -64,18 +64,18 @@ impl Method {
 
 /// Rounds of greedy selection.
 const ROUNDS: usize = 40;
-/// Folds by which methods are judged.
+/// Folds by which methods are compared.
 const FOLDS: u32 = 5;
-/// Pull of stacked weights towards the greedy ones, a row.
+/// Pull of stacked weights towards the greedy ones, per row.
 const PULL: f64 = 0.01;
 
-/// The fold of a user, of so many: the same in every question.
+/// The fold of a user, of `folds` in all: always the same.
 #[must_use]
 pub fn fold(user: u32, folds: u32) -> u32 {
     (user.wrapping_mul(0x9e37_79b9) >> 16) % folds
 }
 
-/// What each method's weights come to on users they were not found on; the last number is the RMSE.
+/// The RMSE of each method's weights on users they were not fitted on.
 #[must_use]
 pub fn judged(predictions: &Predictions, clip: Option<(f32, f32)>) -> Vec<(Method, f64)> {
     Method::ALL
@@ -93,9 +93,9 @@ pub fn judged(predictions: &Predictions, clip: Option<(f32, f32)>) -> Vec<(Metho
         .collect()
 }
 
-/// Greedy selection with replacement (Caruana et al. 2004) among models that are joined by something else
-/// than a sum of predictions: `value` judges counts, small is good. Ends where no model makes it better, or
-/// after `rounds`. Answers the counts and their value, beginning with the best alone.
+/// Greedy selection with replacement (Caruana et al. 2004) among models that are combined by something other
+/// than a sum of predictions: `value` rates counts, lower is better. Ends when no model improves it, or
+/// after `rounds`. Returns the counts and their value, beginning with the best model alone.
 pub fn selected(models: usize, rounds: usize, mut value: impl FnMut(&[u32]) -> f64) -> (Vec<u32>, f64) {
     let mut counts = vec![0; models];
     let mut lowest = f64::INFINITY;
@@ -116,7 +116,7 @@ pub fn selected(models: usize, rounds: usize, mut value: impl FnMut(&[u32]) -> f
     (counts, lowest)
 }
 
-/// Calls `work` with the predictions of some rows.
+/// Calls `work` with the predictions of a subset of the rows.
 fn among<T>(predictions: &Predictions, rows: &[usize], work: impl FnOnce(&Predictions) -> T) -> T {
     let pick = |column: &[f32]| rows.iter().map(|row| column[*row]).collect::<Vec<f32>>();
     let columns: Vec<Vec<f32>> = predictions.columns.iter().map(|column| pick(column)).collect();
@@ -147,7 +147,7 @@ impl Weights {
     }
 }
 
-/// Adds, round by round, the model that lowers the error of the mean most; ends where none does.
+/// Adds in each round the model that lowers the error of the mean most; ends when none does.
 fn greedy(predictions: &Predictions, rounds: usize) -> Weights {
     let n = predictions.values.len();
     let mut counts = vec![0_u32; predictions.columns.len()];
@@ -175,7 +175,7 @@ fn greedy(predictions: &Predictions, rounds: usize) -> Weights {
     Weights { weights: counts.iter().map(|count| f64::from(*count) / total).collect(), intercept: 0.0 }
 }
 
-/// Ridge regression over the models the greedy selection took, towards its weights.
+/// Ridge regression over the models that greedy selection chose, towards its weights.
 fn stacked(predictions: &Predictions) -> Weights {
     let start = greedy(predictions, ROUNDS);
     let members: Vec<(usize, f64)> = start.members().collect();
@@ -183,7 +183,7 @@ fn stacked(predictions: &Predictions) -> Weights {
     if n == 0 || m == 0 {
         return start;
     }
-    // Centred, so that the intercept is free of the pull.
+    // Centred, so that the intercept is not penalized.
     let mean = |column: &[f32]| column.iter().map(|v| f64::from(*v)).sum::<f64>() / n as f64;
     let means: Vec<f64> = members.iter().map(|(at, _)| mean(predictions.columns[*at])).collect();
     let target = mean(predictions.values);

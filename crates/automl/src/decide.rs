@@ -1,5 +1,5 @@
-//! From how a race stands to who wins it: the best trial alone, or several joined, where validation rows say
-//! so.
+//! Chooses the winner of a race: the best trial alone, or an ensemble of several, if validation rows favour
+//! it.
 
 use crate::blend::{self, Method, Predictions};
 use crate::{FOLDS, Result, Standing, Task, clipped_rmse, out_of_fold};
@@ -8,16 +8,16 @@ use foretaste_models::{EpochReport, ModelError, ModelSettings, Progress, Trained
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Share of a selection's time that trials get; training the winner on all rows needs the rest.
+/// Share of a selection's time for trials; training the winner on all rows needs the rest.
 pub const TRIALS_SHARE: f64 = 0.65;
 
-/// Models that an ensemble is chosen from.
+/// Largest number of models that an ensemble is chosen from.
 const JOINED: usize = 24;
 
-/// Systems that lists are fused of, at most.
+/// Largest number of systems whose lists are fused.
 const FUSED: usize = 6;
 
-/// What is trained on all known rows in the end.
+/// The winner, which is finally trained on all known rows.
 pub struct Winner {
     /// In words.
     pub title: String,
@@ -33,10 +33,10 @@ pub struct Decision<'a> {
     pub task: &'a Task<'a>,
     /// How the race ended.
     pub standing: &'a Standing,
-    /// When the winner must have been trained on all known rows.
+    /// The deadline for training the winner on all known rows.
     pub end: Instant,
-    /// Whether training rows may be dealt into folds at random: under splits by time these would show the
-    /// past what came after it.
+    /// Whether training rows may be split into folds at random: under splits by time this would show the
+    /// future to the past.
     pub shuffled: bool,
     /// Whether the best model alone wins.
     pub alone: bool,
@@ -44,20 +44,20 @@ pub struct Decision<'a> {
     pub seed: u64,
     /// Whether to stop now.
     pub stop: &'a (dyn Fn() -> bool + Sync),
-    /// Hears what is going on.
+    /// Is called with progress messages.
     pub log: &'a dyn Fn(&str),
 }
 
 /// Which trials make the winner, and how.
 struct Joined {
-    /// Places among those kept, with their weights.
+    /// Indices among the kept trials, with their weights.
     members: Vec<(usize, f64)>,
     intercept: f64,
     /// In words.
     method: String,
 }
 
-/// Ends trainings when asked to, and at a moment if there is one.
+/// Ends trainings on request, and at `end` if there is one.
 struct Until<'a> {
     stop: &'a (dyn Fn() -> bool + Sync),
     end: Option<Instant>,
@@ -72,11 +72,11 @@ impl Progress for Until<'_> {
 }
 
 impl Decision<'_> {
-    /// Returns who wins, and for each way of joining its name and what it came to on rows that it was not
-    /// found on.
+    /// Returns the winner, and for each blending method its name and its figure on rows that it was not
+    /// fitted on.
     ///
     /// # Errors
-    /// What training meets.
+    /// Those of training.
     pub fn winner(&self) -> Result<(Winner, Vec<(String, f64)>)> {
         let metric = &self.task.metric;
         let (mut best, mut methods) = self.joined();
@@ -107,7 +107,7 @@ impl Decision<'_> {
         self.end.saturating_duration_since(Instant::now()).as_secs_f64()
     }
 
-    /// Seconds that training one of those kept on all known rows will take.
+    /// Seconds that training one of the kept trials on all known rows will take.
     fn cost(&self, at: usize) -> f64 {
         self.standing.kept[at].seconds * self.task.growth()
     }
@@ -116,13 +116,13 @@ impl Decision<'_> {
         Until { stop: self.stop, end }
     }
 
-    /// Predictions of the validation rows, a column each of `members`.
+    /// Predictions of the validation rows, one column for each of `members`.
     fn columns(&self, members: impl Iterator<Item = usize>) -> Vec<&[f32]> {
         members.map(|at| self.standing.kept[at].predictions.as_slice()).collect()
     }
 
-    /// The best trial alone, or the best joined, where rows that found no weights say so and the time left
-    /// suffices to train all members again; and what each method came to.
+    /// The best trial alone, or the best blend, if rows that fitted no weights favour it and the time left
+    /// suffices to train all members again; and the figure of each method.
     fn joined(&self) -> (Joined, Vec<(String, f64)>) {
         let left = self.left();
         let cost = |at: usize| self.cost(at);
@@ -152,7 +152,7 @@ impl Decision<'_> {
             let weights = method.weights(&predictions);
             let members: Vec<(usize, f64)> =
                 weights.members().map(|(column, weight)| (among[column], weight)).collect();
-            // Too slow together: without the slowest, but never without the best, with which all is compared.
+            // Too slow together: drop the slowest, but never the best, with which all methods are compared.
             if members.iter().map(|(at, _)| cost(*at)).sum::<f64>() > left {
                 let others = members.iter().map(|(at, _)| *at).filter(|at| *at != first);
                 let slowest = others.max_by(|a, b| cost(*a).total_cmp(&cost(*b)));
@@ -164,8 +164,8 @@ impl Decision<'_> {
         }
     }
 
-    /// The same members with weights from predictions of the training rows out of fold, and what these come
-    /// to on the validation rows; none where there are no members to weigh, or no time.
+    /// The same members with weights fitted to out-of-fold predictions of the training rows, and their figure
+    /// on the validation rows; `None` if there are no members to weigh, or no time.
     fn restacked(&self, joined: &Joined) -> Option<(Joined, f64)> {
         let seconds: f64 = joined.members.iter().map(|(at, _)| self.standing.kept[*at].seconds).sum();
         // Each fold trains on the others; all members are trained once more afterwards.
@@ -183,7 +183,7 @@ impl Decision<'_> {
         let columns = match out_of_fold(&self.task.data, &self.task.metric, &settings, self.seed, &until) {
             Ok(columns) => columns,
             Err(error) => {
-                (self.log)(&format!("the weights stay as they were: {error}"));
+                (self.log)(&format!("the weights are unchanged: {error}"));
                 return None;
             }
         };
@@ -201,14 +201,14 @@ impl Decision<'_> {
         Some((Joined { members, intercept: weights.intercept, method }, value))
     }
 
-    /// The best of each system, as many as there is time to train twice, and the seconds of that.
+    /// The best trial of each system, as many as there is time to train twice, and the seconds that takes.
     fn to_fuse(&self) -> (Vec<usize>, f64) {
         let (left, kept) = (self.left(), &self.standing.kept);
         let (mut members, mut seconds): (Vec<usize>, f64) = (Vec::new(), 0.0);
         for at in 0..kept.len() {
             let known = members.iter().any(|other| kept[*other].entrant == kept[at].entrant);
             let cost = kept[at].seconds * (1.0 + self.task.growth());
-            // Half of what is left is for asking them.
+            // Half of the remaining time is for predictions.
             if !known && members.len() < FUSED && seconds + cost < 0.5 * left {
                 members.push(at);
                 seconds += cost;
@@ -217,8 +217,8 @@ impl Decision<'_> {
         (members, seconds)
     }
 
-    /// Systems whose lists are fused by rank, chosen on one half of the validation users and judged on the
-    /// other beside the best alone; none where there is no time to train them twice.
+    /// Systems whose lists are fused by rank, chosen on one half of the validation users and compared on the
+    /// other with the best alone; `None` if there is no time to train them twice.
     fn fused(&self) -> Result<Option<(Joined, f64, f64)>> {
         let (members, seconds) = self.to_fuse();
         if members.len() < 2 {
@@ -231,7 +231,7 @@ impl Decision<'_> {
         let (choosing, judging) = (half(0), half(1));
         let sign = self.task.metric.direction.sign();
         let of = |counts: &[u32], asked: &Histories| self.fusion(&members, &models, counts, asked);
-        // Each question asks all lists of half the users: no more of them than time allows.
+        // Each evaluation computes all lists of half the users: no more of them than time allows.
         let clock = Instant::now();
         let _ = of(&[1; FUSED][..members.len()], &choosing);
         let room = self.left() - seconds / 2.0;
@@ -251,7 +251,7 @@ impl Decision<'_> {
         Ok(Some((Joined { members, intercept: 0.0, method: "fused ranks".into() }, alone, together)))
     }
 
-    /// Trains `members` on the training rows; none where it was stopped.
+    /// Trains `members` on the training rows; `None` if it was stopped.
     fn trained(&self, members: &[usize]) -> Result<Option<Vec<Arc<dyn Trained>>>> {
         let (until, data) = (self.until(None), &self.task.data);
         let mut models: Vec<Arc<dyn Trained>> = Vec::new();
@@ -266,7 +266,7 @@ impl Decision<'_> {
         Ok(Some(models))
     }
 
-    /// The metric over `asked` of the members' lists, each counted so many times.
+    /// The metric over `asked` of the members' lists, each weighted by its count.
     fn fusion(
         &self,
         members: &[usize],
@@ -285,7 +285,7 @@ impl Decision<'_> {
         self.task.metric.of(&ensemble, [train, train], asked, self.task.data.scale)
     }
 
-    /// The winner: joined by ratings, or by ranks.
+    /// The winner: an ensemble by ratings, or by ranks.
     fn told(&self, joined: &Joined, ratings: bool) -> Winner {
         let Joined { members, intercept, method } = joined;
         let kept = &self.standing.kept;

@@ -1,4 +1,4 @@
-//! What can go wrong in a selection.
+//! Errors of a selection.
 
 /// Result of this crate.
 pub type Result<T, E = AutomlError> = std::result::Result<T, E>;
@@ -7,16 +7,16 @@ pub type Result<T, E = AutomlError> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AutomlError {
-    /// Returned when a search meets a bad space or a storage that does not answer.
+    /// Returned when a search has an invalid space or its storage does not respond.
     #[error(transparent)]
     Search(#[from] foretaste_hpo::HpoError),
-    /// Returned when a model cannot be trained or has a bad setting.
+    /// Returned when a model cannot be trained or has an invalid setting.
     #[error(transparent)]
     Model(#[from] foretaste_models::ModelError),
-    /// Returned when predictions of earlier trials cannot be kept or read.
+    /// Returned when predictions of earlier trials cannot be written or read.
     #[error(transparent)]
     Data(#[from] foretaste_data::DataError),
-    /// Returned when nothing can be chosen.
+    /// Returned when there is nothing to choose from.
     #[error("{0}")]
     Nothing(String),
 }

@@ -1,16 +1,16 @@
-//! Predictions of training rows by models that did not see them.
+//! Out-of-fold predictions: predictions of training rows by models that did not see them.
 
 use crate::{Metric, SelectionData};
 use foretaste_models::{ModelError, ModelSettings, Progress, Result};
 
-/// Folds that rows are dealt into.
+/// Number of folds that rows are split into.
 pub const FOLDS: u64 = 4;
 
-/// For each of `settings` its predictions of all training rows, in their order: rows are dealt at random into
-/// [`FOLDS`] folds, each predicted by a model that was trained on the others. Judging rows take no part.
+/// For each of `settings` its predictions of all training rows, in row order: rows are split at random into
+/// [`FOLDS`] folds, each predicted by a model that was trained on the others. Validation rows are not used.
 ///
 /// # Errors
-/// What training meets; [`ModelError::Interrupted`] where `progress` says so.
+/// Those of training; [`ModelError::Interrupted`] when `progress` requests it.
 pub fn out_of_fold(
     data: &SelectionData,
     metric: &Metric,

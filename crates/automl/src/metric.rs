@@ -1,4 +1,4 @@
-//! What models are judged by.
+//! The metric that models are compared by.
 
 use crate::{AutomlError, Result};
 use foretaste_bench::ranking;
@@ -8,8 +8,8 @@ use foretaste_metrics::rmse;
 use foretaste_models::{ModelSettings, Reading, Trained};
 use std::sync::Arc;
 
-/// Judges a trained model: the model, the rows that trained it and those known before, the rows asked, and
-/// how these are read.
+/// Evaluates a model, given the rows that trained it and those known before, the rows to predict, and
+/// their reading.
 pub type Judge = Arc<dyn Fn(&dyn Trained, [&Histories; 2], &Histories, Reading) -> f64 + Send + Sync>;
 
 /// A metric with its direction and reading.
@@ -17,11 +17,11 @@ pub type Judge = Arc<dyn Fn(&dyn Trained, [&Histories; 2], &Histories, Reading) 
 pub struct Metric {
     /// Its name in tables.
     pub name: String,
-    /// What is better.
+    /// Which values are better.
     pub direction: Direction,
-    /// How the asked rows are read.
+    /// How the rows to predict are read.
     pub reading: Reading,
-    /// None judges ratings by RMSE; a function judges otherwise.
+    /// `None` evaluates ratings by RMSE; otherwise the function evaluates.
     judge: Option<Judge>,
 }
 
@@ -35,7 +35,7 @@ impl Metric {
     /// The metric `name`: `rmse`, or one of [`ranking::METRICS`] over lists, in any case.
     ///
     /// # Errors
-    /// [`AutomlError::Nothing`] for an unknown name, with those that are known.
+    /// [`AutomlError::Nothing`] for an unknown name, listing the known ones.
     pub fn named(name: &str, reading: Reading) -> Result<Self> {
         if name.eq_ignore_ascii_case("rmse") {
             return Ok(Self::rmse(reading));
@@ -53,32 +53,32 @@ impl Metric {
         Ok(Self::new(&known[at], Direction::Maximize, reading, Arc::new(judge)))
     }
 
-    /// The name of the metric that fits a model where none is named: RMSE for models of ratings, else the
+    /// The name of a model's default metric: RMSE for models of ratings, else the
     /// headline of the ranking tables.
     #[must_use]
     pub fn usual(settings: &ModelSettings) -> String {
         if settings.predicts_ratings() { "rmse".into() } else { ranking::HEADLINE.name() }
     }
 
-    /// Any other metric.
+    /// A custom metric.
     #[must_use]
     pub fn new(name: &str, direction: Direction, reading: Reading, judge: Judge) -> Self {
         Self { name: name.into(), direction, reading, judge: Some(judge) }
     }
 
-    /// Whether it judges ratings, so that predictions can be joined.
+    /// Whether it evaluates ratings, so that predictions can be blended.
     #[must_use]
     pub fn judges_ratings(&self) -> bool {
         self.judge.is_none()
     }
 
-    /// Whether a model can be judged by it.
+    /// Whether a model can be evaluated by it.
     #[must_use]
     pub fn judges(&self, settings: &ModelSettings) -> bool {
         !self.judges_ratings() || settings.predicts_ratings()
     }
 
-    /// The predictions of `asked`; none where ratings are not judged.
+    /// The predictions of `asked`; empty if ratings are not evaluated.
     pub(crate) fn predictions(
         &self,
         model: &dyn Trained,
@@ -88,7 +88,7 @@ impl Metric {
         Some(model.as_rating().filter(|_| self.judges_ratings())?.predict(known, asked, self.reading))
     }
 
-    /// The figure of a model over the rows `asked`, given the rows that trained it and the rows that are
+    /// The value of a model over the rows `asked`, given the rows that trained it and the rows that are
     /// known (more of them under some splits).
     #[must_use]
     pub fn of(
@@ -107,7 +107,7 @@ impl Metric {
     }
 }
 
-/// RMSE of predictions moved into the scale.
+/// RMSE of predictions clipped to the scale.
 #[must_use]
 pub fn clipped_rmse<'a>(
     predictions: &[f32],

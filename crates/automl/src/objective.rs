@@ -1,4 +1,4 @@
-//! One configuration of one model: trained, judged, and ended early where it leads nowhere.
+//! The objective of a trial: trains and evaluates one configuration of one model, and ends early when pruned.
 
 use crate::{Metric, Result, SelectionData};
 use foretaste_hpo::{Configuration, Direction, Halt, Report, Running, Space, Trial, Value};
@@ -7,21 +7,21 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-/// A model that can be searched: its settings where nothing is searched, and what may be.
+/// A model that can be tuned: its fixed settings and its search space.
 #[derive(Clone)]
 pub struct Candidate {
     /// Name in arguments and files.
     pub name: String,
     /// Name in tables.
     pub title: String,
-    /// Settings of trial 0, and of all that is not searched.
+    /// Settings of trial 0, and of everything that is not searched.
     pub settings: ModelSettings,
-    /// What may be searched; none for a model without choices.
+    /// The search space; `None` for a model without choices.
     pub space: Option<Space>,
 }
 
 impl Candidate {
-    /// A candidate with its model's own search space, as far as the settings leave it a choice.
+    /// A candidate with its model's own search space, as far as the settings leave a choice.
     ///
     /// # Errors
     /// [`crate::AutomlError::Search`] where the model's `search.toml` is malformed.
@@ -30,7 +30,7 @@ impl Candidate {
         Ok(Self { name: name.into(), title: title.into(), settings, space })
     }
 
-    /// What of the settings is searched: the configuration of trial 0.
+    /// The searched part of the settings: the configuration of trial 0.
     #[must_use]
     pub fn default_configuration(&self) -> Configuration {
         self.space
@@ -44,7 +44,7 @@ impl Candidate {
     /// # Errors
     /// [`ModelError::Setting`] where the model refuses a value.
     pub fn with(&self, configuration: &Configuration) -> Result<ModelSettings, ModelError> {
-        // A model without choices has one trial, whose configuration says nothing.
+        // A model without choices has one trial with an empty configuration.
         if self.space.is_none() {
             return Ok(self.settings.clone());
         }
@@ -88,24 +88,24 @@ fn values(settings: &ModelSettings) -> Configuration {
     table.into_iter().filter_map(|(name, v)| Some((name, value(v)?))).collect()
 }
 
-/// What a configuration came to.
+/// The result of a configuration.
 pub struct Scored {
-    /// The metric over the judging rows.
+    /// The metric over the validation rows.
     pub value: f64,
-    /// The settings, with the number of epochs that was best.
+    /// The settings, with the best number of epochs.
     pub settings: ModelSettings,
-    /// Predictions of the judging rows as the model makes them, for joining; none where ratings are not
-    /// judged.
+    /// Predictions of the validation rows, for blending; `None` if ratings are not
+    /// evaluated.
     pub predictions: Option<Vec<f32>>,
     /// The trained model.
     pub model: Box<dyn Trained>,
     /// Seconds of training.
     pub train_seconds: f64,
-    /// Seconds of predicting the judging rows.
+    /// Seconds of predicting the validation rows.
     pub predict_seconds: f64,
 }
 
-/// Trains and judges configurations of one candidate.
+/// Trains and evaluates configurations of one candidate.
 pub struct Objective<'a> {
     /// What may be learned from.
     pub data: &'a SelectionData<'a>,
@@ -116,11 +116,11 @@ pub struct Objective<'a> {
 }
 
 impl Objective<'_> {
-    /// Trains and judges one trial; epochs are reported to it. `folder` holds the checkpoints of trainings
+    /// Trains and evaluates one trial, reporting epochs to it. `folder` holds the checkpoints of trainings
     /// that were interrupted.
     ///
     /// # Errors
-    /// [`Halt`], as the study or training says.
+    /// [`Halt`], from the study or the training.
     pub fn run(&self, trial: &mut Running, folder: Option<&Path>) -> Result<Scored, Halt> {
         let settings = self.candidate.with(trial.configuration())?;
         let seed = trial.seed();
@@ -133,7 +133,7 @@ impl Objective<'_> {
             Reporter { trial: Mutex::new(trial), halt: Mutex::new(None), direction: self.metric.direction };
         let scored = self.score(&settings, seed, &reporter, checkpoint.as_deref());
         let halt = reporter.halt.into_inner().unwrap_or_else(PoisonError::into_inner);
-        // What was interrupted keeps its checkpoint, and what another worker has by now is that worker's.
+        // An interrupted training keeps its checkpoint; one that another worker took over is that worker's.
         let interrupted = matches!(scored, Err(ModelError::Interrupted))
             && matches!(halt, None | Some(Halt::Interrupted | Halt::Lost | Halt::Storage(_)));
         if let Some(folder) = checkpoint.filter(|_| !interrupted) {
@@ -143,15 +143,15 @@ impl Objective<'_> {
             (Err(ModelError::Interrupted), Some(halt)) => Err(halt),
             (Err(ModelError::Interrupted), None) => Err(Halt::Interrupted),
             (Err(error), _) => Err(Halt::Failed(error.to_string())),
-            // The pruner spoke after the last epoch: the model is there, and counts.
+            // The pruner decided after the last epoch: the model is complete, and counts.
             (Ok(scored), _) => Ok(scored),
         }
     }
 
-    /// Trains and judges settings without a study.
+    /// Trains and evaluates settings without a study.
     ///
     /// # Errors
-    /// What training meets.
+    /// Those of training.
     pub fn score(
         &self,
         settings: &ModelSettings,
@@ -182,7 +182,7 @@ impl Objective<'_> {
     }
 }
 
-/// Tells a trial of a training's epochs, and the training of the trial's end.
+/// Reports a training's epochs to a trial, and ends the training with the trial.
 struct Reporter<'a> {
     trial: Mutex<&'a mut Running>,
     halt: Mutex<Option<Halt>>,
@@ -193,7 +193,7 @@ impl Progress for Reporter<'_> {
     fn epoch(&self, model: &'static str, report: &EpochReport) {
         tracing::debug!("{model} epoch {}/{}: {:?}", report.epoch, report.epochs, report.validation_error);
         let Some(error) = report.validation_error else { return };
-        // Models that rank report 1 less the mean reciprocal rank, whatever they are judged by.
+        // Models that rank report 1 less the mean reciprocal rank, whatever the metric.
         let value = if self.direction == Direction::Minimize { error } else { 1.0 - error };
         let mut trial = self.trial.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(halt) = trial.report(report.epoch as u64, value) {

@@ -1,4 +1,4 @@
-//! What may be learned from.
+//! The rows of a selection: training and validation rows.
 
 use crate::{Candidate, Metric};
 use foretaste_data::{Attributes, Histories, hex};
@@ -6,14 +6,14 @@ use foretaste_models::{Device, FitContext, Fitted, ModelSettings, Progress, Resu
 use sha2::{Digest, Sha256};
 use std::path::Path;
 
-/// Rows that train and rows that judge, with all that is known beside them. Test rows are not among them, so
+/// Training rows and validation rows, with attributes and the rating scale. Test rows are not included, so
 /// that nothing here can reach one.
 pub struct SelectionData<'a> {
-    /// Rows that train candidates.
+    /// Training rows of the candidates.
     pub train: Histories,
-    /// Rows that judge them; they train the winner, too.
+    /// Validation rows, which compare candidates; the winner is trained on them, too.
     pub validation: Histories,
-    /// Smallest and largest rating, to which predictions are clipped; none leaves them as they are.
+    /// Smallest and largest rating, to which predictions are clipped; `None` does not clip.
     pub scale: Option<(f32, f32)>,
     /// What is known of users.
     pub user_attributes: Option<&'a Attributes>,
@@ -24,10 +24,10 @@ pub struct SelectionData<'a> {
 }
 
 impl SelectionData<'_> {
-    /// Trains on the training rows and chooses the epoch on the judging ones.
+    /// Trains on the training rows and chooses the epoch on the validation rows.
     ///
     /// # Errors
-    /// What training meets.
+    /// Those of training.
     pub fn fit(
         &self,
         settings: &ModelSettings,
@@ -58,8 +58,9 @@ impl SelectionData<'_> {
         }
     }
 
-    /// What a study over these rows is about, as a SHA-256: rows, attributes, scale, metric, reading, device, and the
-    /// settings that are not searched. Two searches that differ in one of them must not share a study.
+    /// Identity of a study over these rows, as a SHA-256: rows, attributes, scale, metric, reading, device,
+    /// and the settings that are not searched. Two searches that differ in one of them must not share a
+    /// study.
     #[must_use]
     pub fn task(&self, metric: &Metric, candidate: &Candidate) -> String {
         let mut hash = Sha256::new();
@@ -82,8 +83,8 @@ impl SelectionData<'_> {
         hex(&hash.finalize())
     }
 
-    /// The rows of the first `share` of users in a seeded order, training and judging ones: a smaller task of
-    /// the same kind. Indices stay.
+    /// The training and validation rows of the first `share` of users in a seeded order: a smaller task of
+    /// the same kind. Indices are kept.
     #[must_use]
     pub fn sampled(&self, share: f64, seed: u64) -> Self {
         let keep = |user: u32, _: usize| {

@@ -1,16 +1,16 @@
-//! One split of a log, as a selection sees it: rows that train, rows that validate, and test rows that are
-//! asked for once, at the end.
+//! One split of a log for a selection: training rows, validation rows, and test rows, which are
+//! used once, at the end.
 
 use crate::{AutomlError, Metric, Result, SelectionData};
 use foretaste_data::{Attributes, Histories, Interactions, Parts, SplitRule};
 use foretaste_models::{BoxedModel, Device, FitContext, ModelSettings, NoProgress, Progress, Trained};
 
-/// A log and what is known beside it.
+/// A log with its attributes and rating scale.
 #[derive(Clone, Copy)]
 pub struct Log<'a> {
     /// The interactions.
     pub table: &'a Interactions,
-    /// Smallest and largest rating; none where nobody states them.
+    /// Smallest and largest rating; `None` if they are not stated.
     pub scale: Option<(f32, f32)>,
     /// What is known of users.
     pub user_attributes: Option<&'a Attributes>,
@@ -18,17 +18,17 @@ pub struct Log<'a> {
     pub item_attributes: Option<&'a Attributes>,
 }
 
-/// A log split into what trains, what validates, and what tests once at the end.
+/// A log split into training, validation and test rows; the test rows are used once, at the end.
 pub struct Task<'a> {
-    /// What may be learned from.
+    /// The training and validation rows.
     pub data: SelectionData<'a>,
-    /// What counts.
+    /// The metric.
     pub metric: Metric,
     /// Training and validation rows.
     pub known: Histories,
     /// Test rows.
     pub test: Histories,
-    /// Rows that are known at testing and train nothing, under splits that have such.
+    /// Rows that are known when testing but not trained on, under splits that have such rows.
     given: Histories,
 }
 
@@ -36,7 +36,7 @@ impl<'a> Task<'a> {
     /// Splits `log` under `rule` and `seed`; `validation` is the share of the training rows that validates.
     ///
     /// # Errors
-    /// What splitting meets; [`AutomlError::Nothing`] where no row is left to validate by.
+    /// Those of splitting; [`AutomlError::Nothing`] if no validation row is left.
     pub fn new(
         log: Log<'a>,
         rule: &SplitRule,
@@ -52,7 +52,7 @@ impl<'a> Task<'a> {
             return Err(AutomlError::Nothing(reason));
         }
         let known = train.merged(&validation);
-        // Where nobody states the scale, the known ratings show it.
+        // Without a stated scale, the range of the known ratings is used.
         let shown = || {
             let ends = (f32::MAX, f32::MIN);
             known.values().iter().fold(ends, |(low, high), v| (low.min(*v), high.max(*v)))
@@ -63,15 +63,15 @@ impl<'a> Task<'a> {
         Ok(Self { data, metric, known, test, given })
     }
 
-    /// How much longer all known rows train than the training rows do.
+    /// How much longer training on all known rows takes than on the training rows.
     pub(crate) fn growth(&self) -> f64 {
         self.known.len() as f64 / self.data.train.len() as f64
     }
 
-    /// Trains settings on all rows that do not test.
+    /// Trains settings on all rows but the test rows.
     ///
     /// # Errors
-    /// What training meets.
+    /// Those of training.
     pub fn refit(&self, settings: &ModelSettings, seed: u64, progress: &dyn Progress) -> Result<BoxedModel> {
         let membership = settings.is_transductive().then(|| self.test.membership());
         let context =
@@ -89,7 +89,7 @@ impl<'a> Task<'a> {
     /// The metric over the test rows, of settings trained on all others.
     ///
     /// # Errors
-    /// What training meets.
+    /// Those of training.
     pub fn test_of(&self, settings: &ModelSettings, seed: u64) -> Result<f64> {
         Ok(self.tested(self.refit(settings, seed, &NoProgress)?.as_ref()))
     }

@@ -1,34 +1,34 @@
-//! Searching the settings of one model.
+//! Tuning: searches the settings of one model.
 
 use crate::{Objective, Result};
 use foretaste_hpo::{Budget, Halt, HpoError, Running, Study};
 use std::path::Path;
 
-/// How a search is run.
+/// Options of a search.
 pub struct Tuning<'a> {
-    /// When it ends.
+    /// Its budget.
     pub budget: Budget,
-    /// Trials at a time; each gets an equal share of the threads, rounded down, at least one.
+    /// Number of parallel trials; each gets an equal share of the threads, rounded down, at least one.
     pub jobs: usize,
-    /// Threads of all trials together.
+    /// Number of threads of all trials together.
     pub threads: usize,
-    /// Where trainings that were interrupted leave their checkpoints.
+    /// Folder for the checkpoints of interrupted trainings.
     pub folder: Option<&'a Path>,
-    /// Hears what each trial of this worker came to.
+    /// Is called with the result of each trial of this worker.
     pub heard: &'a (dyn Fn(&Running, &Result<f64, Halt>) + Sync),
 }
 
-/// Searches the candidate's settings in `study`, its own settings first. Answers how many trials this worker
+/// Searches the candidate's settings in `study`, its own settings first. Returns how many trials this worker
 /// ended.
 ///
 /// # Errors
-/// [`crate::AutomlError::Search`] where the study cannot go on; a model's failures are its trials'.
+/// [`crate::AutomlError::Search`] if the study cannot continue; a model's errors fail its trials only.
 pub fn tune(study: &Study, objective: &Objective, tuning: &Tuning) -> Result<usize> {
     match study.enqueue(&objective.candidate.default_configuration()) {
         Ok(()) => {}
-        // Defaults outside of what is searched are no trial; the search begins without them.
+        // Defaults outside of the search space are not a trial; the search begins without them.
         Err(HpoError::Setting { name, reason }) => {
-            tracing::warn!("the default settings are no trial: {name} {reason}")
+            tracing::warn!("the default settings are outside of the search space: {name} {reason}")
         }
         Err(error) => return Err(error.into()),
     }

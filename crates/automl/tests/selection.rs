@@ -72,7 +72,7 @@ fn race(table: &Interactions, folder: &std::path::Path, stop_after: usize) -> St
     .unwrap()
 }
 
-/// What a race found, in an order that time does not decide.
+/// The results of a race, in an order that does not depend on time.
 fn found(standing: &Standing) -> Vec<(usize, usize, f64)> {
     let mut found: Vec<_> = standing.kept.iter().map(|k| (k.entrant, k.trial, k.value)).collect();
     found.sort_by_key(|(entrant, trial, _)| (*entrant, *trial));
@@ -88,14 +88,14 @@ fn a_race_goes_on_where_it_stood_and_ends_with_the_best_first() {
     for entrant in &whole.entrants {
         assert_eq!(entrant.stopped, Some(Stopped::Exhausted), "{}", entrant.candidate.name);
         assert_eq!(entrant.trials.len(), 3);
-        // Trial 0 is what is used without search.
+        // Trial 0 has the default settings.
         assert_eq!(entrant.trials[0].configuration, entrant.candidate.default_configuration());
         assert!(entrant.trials.iter().all(|t| matches!(t.state, State::Complete | State::Pruned)));
     }
     // Nothing is left to do the second time.
     assert_eq!(found(&race(&table, whole_folder.path(), usize::MAX)), found(&whole));
 
-    // Interrupted again and again, it comes to the same.
+    // Interrupted again and again, it gives the same result.
     let folder = tempfile::tempdir().unwrap();
     for stop_after in [3, 9, 27, usize::MAX] {
         let standing = race(&table, folder.path(), stop_after);
@@ -113,8 +113,8 @@ fn a_race_goes_on_where_it_stood_and_ends_with_the_best_first() {
     }
 }
 
-/// Invariant 2, for tuning, racing, joining and training the winner: whatever the test ratings are, all comes
-/// to the same to the byte.
+/// Invariant 2, for tuning, racing, joining and training the winner: all results are independent of the test
+/// ratings, to the byte.
 #[test]
 fn test_ratings_reach_no_selection() {
     let choose = |table: &Interactions| {
@@ -168,7 +168,7 @@ fn tuning_begins_with_the_defaults_and_prunes() {
         "{trials:?}"
     );
     assert!(trials.iter().filter(|t| t.state == State::Pruned).all(|t| t.reports.len() < 12));
-    // The value is what the settings come to without a study.
+    // The value is that of the settings without a study.
     let best = study.best().unwrap().unwrap();
     let again = objective
         .score(
@@ -192,7 +192,7 @@ fn every_models_search_space_is_one_and_holds_its_defaults() {
             continue;
         };
         space.check(&candidate.default_configuration()).unwrap_or_else(|e| panic!("{}: {e}", kind.name()));
-        // Whatever is drawn, the model takes.
+        // The model accepts whatever is drawn.
         for seed in 0..20 {
             let study = Study::in_memory(
                 space.clone(),

@@ -62,7 +62,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (model, curve) = deepfm::train(&settings, &parts.train, Some(&parts.validation), &context)?;
     let scores = model.scores(&parts.train, &parts.test);
     let clicks: Vec<bool> = parts.test.values().iter().map(|value| *value >= settings.threshold).collect();
-    // Three epochs more, without validation, for the time alone of the last two.
+    // Three more epochs without validation, to time the last two alone.
     let clock = Clock(Mutex::default());
     let context = FitContext { progress: &clock, ..context };
     deepfm::train(&deepfm::Settings { epochs: 3, ..settings }, &parts.train, None, &context)?;

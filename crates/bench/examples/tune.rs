@@ -1,10 +1,10 @@
-//! Random search over a system's `search.toml`, judged on a validation part of the training rows.
+//! Random search over a system's `search.toml`, by the error on a validation part of the training rows.
 //!
 //! `cargo run --release -p foretaste-bench --example tune -- DATASET DATA SYSTEM TRIALS [SEED]
 //! [SETTING=LOW..HIGH ..]`
 //!
 //! DATA is `-` for the embedded data set. A range narrows that of `search.toml`. The test rows of the
-//! split are never predicted here. Prints one line a trial, the five best last.
+//! split are never predicted here. Prints one line per trial, then the five best.
 
 use foretaste_bench::{dataset, systems};
 use foretaste_data::{ReadOptions, SplitRule, rng};

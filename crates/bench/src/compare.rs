@@ -1,4 +1,4 @@
-//! Whether one system is really better than another: a paired bootstrap over users.
+//! Significance of differences between systems: a paired bootstrap over users.
 //!
 //! Users are drawn with replacement; each draw gives both systems' RMSE over the same users' test rows (or
 //! their mean NDCG over the same users' lists), and so their difference (Efron and Tibshirani 1993, *An
@@ -12,7 +12,7 @@ use rand::RngExt;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 
-/// Draws of users.
+/// Number of bootstrap draws of users.
 pub const DRAWS: usize = 2000;
 
 /// The best system against another.
@@ -20,13 +20,13 @@ pub const DRAWS: usize = 2000;
 pub struct Comparison {
     /// The other system.
     pub system: String,
-    /// Its RMSE (or NDCG) less the best's, over all users.
+    /// Its RMSE (or NDCG) minus the best system's, over all users.
     pub difference: f64,
-    /// Where 95 % of the draws lie.
+    /// The interval of 95 % of the draws.
     pub interval: (f64, f64),
 }
 
-/// Users' sums over all seeds, and rows.
+/// Users' sums over all seeds, and their numbers of rows.
 fn sums(row: &Row, reading: Reading) -> BTreeMap<u32, (f64, f64)> {
     let mut sums: BTreeMap<u32, (f64, f64)> = BTreeMap::new();
     let place = Reading::ALL.iter().position(|r| *r == reading).unwrap_or(0);
@@ -42,8 +42,8 @@ fn sums(row: &Row, reading: Reading) -> BTreeMap<u32, (f64, f64)> {
     sums
 }
 
-/// Compares the system of the lowest error (or the highest NDCG) with every other; answers its name and the
-/// comparisons. `None` where there is nothing to compare, or the systems' test rows differ.
+/// Compares the system of the lowest error (or the highest NDCG) with every other; returns its name and the
+/// comparisons. `None` if there is nothing to compare, or the systems' test rows differ.
 #[must_use]
 pub fn best_against_each(rows: &[Row], reading: Reading) -> Option<(String, Vec<Comparison>)> {
     let all: Vec<Vec<(f64, f64)>> =

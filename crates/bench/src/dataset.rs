@@ -1,4 +1,4 @@
-//! From a name or a path to interactions.
+//! Loads data sets by name or path.
 
 use crate::{BenchError, Result};
 use foretaste_data::{
@@ -13,27 +13,27 @@ pub struct Dataset {
     pub name: String,
     /// The interactions.
     pub table: Interactions,
-    /// What reading found.
+    /// Statistics of reading.
     pub report: LoadReport,
-    /// Smallest and largest rating: the manifest's scale or the one asked for; none where neither says.
+    /// Smallest and largest rating: the manifest's scale or the requested one; `None` without either.
     pub scale: Option<(f32, f32)>,
-    /// What is known of it, for a known data set.
+    /// Its manifest, for a known data set.
     pub manifest: Option<Manifest>,
-    /// Whether it is a known data set with its official counts, so that published figures are about it.
+    /// Whether it is a known data set with its official counts, so that published figures apply to it.
     pub official: bool,
     /// SHA-256 of its content.
     pub hash: String,
-    /// What is known of users, where a table of them lies beside the ratings.
+    /// Attributes of users, if there is a table of them beside the ratings.
     pub user_attributes: Option<Attributes>,
-    /// What is known of items, likewise.
+    /// Attributes of items, likewise.
     pub item_attributes: Option<Attributes>,
-    /// Of a simulated log, what each row's rating was expected to be, and the file that says so.
+    /// For a simulated log, each row's expected rating, and the file it was read from.
     pub truth: Option<(PathBuf, Vec<f32>)>,
-    /// What the user should be told: differences from official counts, skipped lines, duplicates.
+    /// Notes for the user: differences from official counts, skipped lines, duplicates.
     pub remarks: Vec<String>,
 }
 
-/// Where fetched data sets lie: `FORETASTE_DATA`, or `foretaste` in the user's data folder.
+/// The folder of fetched data sets: `FORETASTE_DATA`, or `foretaste` in the user's data folder.
 #[must_use]
 pub fn home() -> PathBuf {
     let var = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
@@ -44,14 +44,14 @@ pub fn home() -> PathBuf {
 }
 
 /// Loads `name`: a known data set (from `data` when given, else from [`home`], else compiled in), or
-/// the path of a file or folder. A known data set that is nowhere is fetched where `accept` says that
+/// the path of a file or folder. A known data set that is missing is fetched if `accept` says that
 /// its licence is accepted.
 ///
 /// # Errors
-/// [`BenchError::Data`] for what reading finds wrong, [`BenchError::Request`] when a known data set is
-/// nowhere, [`BenchError::Fetch`] when fetching it fails.
+/// [`BenchError::Data`] for errors of reading, [`BenchError::Request`] when a known data set is
+/// missing, [`BenchError::Fetch`] when fetching it fails.
 pub fn load(name: &str, data: Option<&Path>, options: &ReadOptions) -> Result<Dataset> {
-    // A known name is the data set, whatever lies in the working folder under that name.
+    // A known name means the data set, even if the working folder has a file of that name.
     let known =
         !name.contains(['/', '\\', '.']) && (Manifest::find(name).is_ok() || !Path::new(name).exists());
     let manifest = if known { Some(Manifest::find(name)?) } else { None };
@@ -68,7 +68,7 @@ pub fn load(name: &str, data: Option<&Path>, options: &ReadOptions) -> Result<Da
             let official = manifest.read_options()?;
             let own = ReadOptions { format: official.format, scale: official.scale, ..options.clone() };
             match data {
-                // A file may come in another format than its owner's.
+                // A file may have another format than its owner's.
                 Some(path) if path.is_file() => {
                     let zip = path.extension().is_some_and(|e| e == "zip");
                     let format = options.format.clone().or(if zip { own.format.clone() } else { None });
@@ -106,7 +106,7 @@ pub fn load(name: &str, data: Option<&Path>, options: &ReadOptions) -> Result<Da
     }
     if let Some(rejects) = &report.rejects {
         remarks.push(format!(
-            "{} bad lines were left out; they stand in {}",
+            "{} bad lines were left out; they are in {}",
             report.rejected,
             rejects.display()
         ));
@@ -136,7 +136,7 @@ pub fn load(name: &str, data: Option<&Path>, options: &ReadOptions) -> Result<Da
     })
 }
 
-/// The expectations of a simulated log's ratings, where they lie in its folder.
+/// The expectations of a simulated log's ratings, if its folder has them.
 fn truth(place: Option<&Path>, table: &Interactions) -> Result<Option<(PathBuf, Vec<f32>)>> {
     let beside = |place: &Path| {
         [Some(place), place.parent()]
@@ -150,10 +150,10 @@ fn truth(place: Option<&Path>, table: &Interactions) -> Result<Option<(PathBuf, 
     Ok(Some((file, values)))
 }
 
-/// Name of the chart that takes the largest `MovieLens` at hand.
+/// Name of the chart that uses the largest available `MovieLens`.
 pub const MOVIELENS: &str = "movielens";
 
-/// The largest `MovieLens` that lies at `data` (or in [`home`]); the embedded one where there is none.
+/// The largest `MovieLens` at `data` (or in [`home`]); the embedded one if there is none.
 ///
 /// # Errors
 /// [`BenchError::Request`] when `data` holds none.
@@ -172,14 +172,14 @@ pub fn largest_movielens(data: Option<&Path>) -> Result<String> {
     }
     match data {
         Some(data) => Err(BenchError::Request(format!(
-            "{}: no MovieLens lies here; name the folder of its ratings file",
+            "{}: no MovieLens is here; name the folder of its ratings file",
             data.display()
         ))),
         None => Ok(embedded::NAME.to_owned()),
     }
 }
 
-/// Keeps the users whose id is a number in `range` (`FROM-TO`); `place` is where the data was loaded from.
+/// Keeps the users whose id is a number in `range` (`FROM-TO`); `place` is the path the data was loaded from.
 ///
 /// # Errors
 /// [`BenchError::Request`] for a malformed range or one that holds no user.
@@ -193,7 +193,7 @@ pub fn restrict(data: Dataset, range: &str, place: Option<&Path>) -> Result<Data
         return Err(BenchError::Request(format!("--users {range}: {} has no such user", data.name)));
     }
     let hash = table.content_hash();
-    // Ids changed, and attributes go by ids.
+    // The indices changed, and attributes go by them.
     let (user_attributes, item_attributes) = attributes(data.manifest.as_ref(), place, &table)?;
     let truth = match data.truth {
         Some((file, _)) => Some((file.clone(), simulate::truth(&file, &table)?)),
@@ -211,8 +211,8 @@ pub fn restrict(data: Dataset, range: &str, place: Option<&Path>) -> Result<Data
     })
 }
 
-/// The data in a saved model's indices: its users and items keep theirs, further users follow, and rows of
-/// further items are left out, for the model knows nothing of them.
+/// The data with a saved model's indices: its users and items keep theirs, further users follow, and rows of
+/// further items are left out, because the model does not know them.
 ///
 /// # Errors
 /// [`BenchError::Request`] where no row is left.
@@ -232,7 +232,7 @@ pub fn in_terms_of(data: Dataset, saved: &SavedModel, place: Option<&Path>) -> R
             data.name
         )));
     }
-    // Rows of a user stay in their order.
+    // Rows of a user keep their order.
     rows.sort_by_key(|(user, _, _)| *user);
     let pick = |codes: &[u32]| rows.iter().map(|(_, _, row)| codes[*row]).collect();
     let known = Interactions {

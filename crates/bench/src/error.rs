@@ -1,4 +1,4 @@
-//! What can go wrong in an evaluation.
+//! Errors of an evaluation.
 
 use std::path::{Path, PathBuf};
 
@@ -15,15 +15,15 @@ pub enum BenchError {
     /// Returned when a model cannot be trained, saved or loaded.
     #[error(transparent)]
     Model(#[from] foretaste_models::ModelError),
-    /// Returned when what was asked for contradicts itself or names what is not there.
+    /// Returned when a request contradicts itself or names something that does not exist.
     #[error("{0}")]
     Request(String),
-    /// Returned when a known data set lies nowhere on this machine.
+    /// Returned when a known data set is not on this machine.
     #[error("{name} is not on this machine (looked in {})", place.display())]
     Absent {
         /// The data set.
         name: String,
-        /// Where it would lie.
+        /// Where it was expected.
         place: PathBuf,
     },
     /// Returned when a file or folder cannot be read or written.
@@ -31,18 +31,18 @@ pub enum BenchError {
     Io {
         /// The file or folder.
         path: String,
-        /// What was tried: "create", "write".
+        /// The failed action: "create", "write".
         action: &'static str,
         /// Why it failed.
         source: std::io::Error,
     },
-    /// Returned when whoever hears of progress asked to stop; what is finished is kept.
+    /// Returned when the observer of progress requested a stop; finished cells are kept.
     #[error("interrupted; what is finished is kept")]
     Interrupted,
 }
 
 impl BenchError {
-    /// For `map_err`: what failed at `path`.
+    /// For `map_err`: the action that failed at `path`.
     pub fn io(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.display().to_string();
         move |source| Self::Io { path, action, source }

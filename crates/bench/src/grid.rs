@@ -1,9 +1,9 @@
-//! A run's grid: every table's systems and seeds, several cells at a time where that pays, and each row told
-//! when it is whole.
+//! A run's grid: every table's systems and seeds, several cells at a time if that helps, each row reported
+//! when it is complete.
 //!
-//! A small log leaves most of a processor idle: Gibbs chains, and passes too short to be shared out. Its
-//! cells run side by side, each on its share of the threads, which changes no bit of any of them. A large
-//! log's cells run one after the other on all threads, so that memory is that of one.
+//! A small log leaves most of a processor idle: Gibbs chains, and passes too short to be parallelized. Its
+//! cells run in parallel, each on its share of the threads, which does not change their results. A large
+//! log's cells run one after the other on all threads, so that memory use is that of one.
 
 use crate::dataset::Dataset;
 use crate::results::Cell;
@@ -16,20 +16,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Rows up to which a log is small.
 const SMALL: usize = 250_000;
-/// Cells of a small log side by side, at most: each holds its own model.
+/// Largest number of parallel cells of a small log: each holds its own model.
 const SIDE_BY_SIDE: usize = 4;
-/// Rows that the splits of all seeds may hold together, so that they are kept; else a split is made anew for
+/// Largest number of rows of the splits of all seeds for them to be kept; else a split is repeated for
 /// each cell.
 const KEPT: usize = 10_000_000;
 
-/// How many cells of these logs run side by side on `threads` threads where nobody says.
+/// The default number of parallel cells of these logs on `threads` threads.
 #[must_use]
 pub fn side_by_side(rows: impl IntoIterator<Item = usize>, threads: usize, on_cpu: bool) -> usize {
     let small = on_cpu && rows.into_iter().all(|rows| rows <= SMALL);
     if small { threads.clamp(1, SIDE_BY_SIDE) } else { 1 }
 }
 
-/// One table's systems, each under every seed.
+/// The systems of one table, each with every seed.
 pub struct Table<'a> {
     /// The log.
     pub data: &'a Dataset,
@@ -41,7 +41,7 @@ pub struct Table<'a> {
     pub seeds: &'a [u64],
 }
 
-/// The split of one table and seed while cells need it.
+/// The split of one table and seed, as long as cells need it.
 struct Slot {
     prepared: Mutex<Option<Arc<Prepared>>>,
     cells_left: AtomicUsize,
@@ -56,12 +56,12 @@ struct Place {
 }
 
 impl Protocol<'_> {
-    /// Runs (or takes from the folder) one cell a table, system and seed, row by row, `jobs` at a time; the
+    /// Runs (or reads from the folder) one cell per table, system and seed, row by row, `jobs` at a time; the
     /// cells come back in that order.
     ///
     /// # Errors
-    /// [`BenchError::Interrupted`] after Ctrl-C; whatever splitting, training or writing meets first. Cells
-    /// that are done stay in the folder either way.
+    /// [`BenchError::Interrupted`] after Ctrl-C; or the first error of splitting, training or writing. Cells
+    /// that are done stay in the folder in any case.
     pub fn run(&self, tables: &[Table], jobs: usize) -> Result<Vec<Cell>> {
         let slots: Vec<Vec<Slot>> = tables
             .iter()
@@ -131,7 +131,7 @@ impl Protocol<'_> {
         cell
     }
 
-    /// Tells a row of which the last cell is done.
+    /// Reports a row when its last cell is done.
     fn tell_row(&self, table: &Table, cells: &[Option<Cell>]) {
         let row: Vec<&Cell> = cells.iter().flatten().collect();
         if row.len() == table.seeds.len() {
@@ -158,7 +158,7 @@ impl Slot {
         Self { prepared: Mutex::new(None), cells_left: AtomicUsize::new(cells) }
     }
 
-    /// The split, made by `make` where it is not there. Who comes meanwhile waits for it.
+    /// The split, made by `make` if it does not exist. Concurrent callers wait for it.
     fn get(&self, make: impl FnOnce() -> Result<Prepared>) -> Result<Arc<Prepared>> {
         let mut prepared = locked(&self.prepared);
         if let Some(prepared) = &*prepared {
@@ -167,7 +167,7 @@ impl Slot {
         Ok(prepared.insert(Arc::new(make()?)).clone())
     }
 
-    /// A cell is done with it; after the last one, and where splits are not `kept`, it goes.
+    /// A cell is done with it; after the last one, and if splits are not `kept`, it is dropped.
     fn leave(&self, kept: bool) {
         if self.cells_left.fetch_sub(1, Ordering::Relaxed) == 1 || !kept {
             *locked(&self.prepared) = None;
@@ -175,7 +175,7 @@ impl Slot {
     }
 }
 
-/// A lock's content: a thread that panicked ends the run, whatever it left.
+/// A lock's content, even if poisoned: a thread that panicked ends the run anyway.
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

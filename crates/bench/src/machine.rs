@@ -1,17 +1,17 @@
-//! What machine this is, and how much memory was used on it.
+//! The machine, and the memory used on it.
 
 use serde::Serialize;
 
-/// The machine, as a manifest tells it.
+/// The machine, as manifests record it.
 #[derive(Debug, Clone, Serialize)]
 pub struct Machine {
     /// Operating system and architecture.
     pub platform: String,
-    /// Processor model, where the system tells.
+    /// Processor model, if the system reports it.
     pub processor: Option<String>,
     /// Logical processors.
     pub cores: usize,
-    /// Main memory in MB, where the system tells.
+    /// Main memory in MB, if the system reports it.
     pub memory_mb: Option<u64>,
 }
 
@@ -35,17 +35,17 @@ impl Machine {
     }
 }
 
-/// Hands freed memory back to the system, where the allocator (glibc's) keeps it else.
+/// Returns freed memory to the system where the allocator (glibc's) would keep it.
 fn hand_back() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: it takes no pointer, and frees what nobody holds.
+    // SAFETY: it takes no pointer, and frees only unused memory.
     #[allow(unsafe_code)]
     unsafe {
         libc::malloc_trim(0);
     }
 }
 
-/// Forgets the peak so far, where the system can (Linux), and what earlier work left behind. Answers whether
+/// Resets the peak, where the system can (Linux), and frees memory of earlier work. Returns whether
 /// it could.
 #[must_use]
 pub fn reset_peak_memory() -> bool {
@@ -53,7 +53,7 @@ pub fn reset_peak_memory() -> bool {
     std::fs::write("/proc/self/clear_refs", "5").is_ok()
 }
 
-/// Peak resident memory of this process in MB since the last reset; none where the system does not tell.
+/// Peak resident memory of this process in MB since the last reset; `None` if the system does not report it.
 #[must_use]
 pub fn peak_memory_mb() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/self/status").ok()?;

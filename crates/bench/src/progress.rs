@@ -1,21 +1,21 @@
-//! Who hears how a run gets on, and says when to stop.
+//! Observers of a run's progress, which can stop it.
 
 use crate::results::Cell;
 use foretaste_models::{EpochReport, Progress};
 
-/// Hears of a run's cells and rows, and of the epochs of their trainings.
+/// Observer of a run's cells and rows, and of the epochs of their trainings.
 pub trait RunProgress: Progress {
-    /// A cell begins; several may run side by side.
+    /// A cell begins; several may run in parallel.
     fn begin(&self, cell: &str);
 
-    /// A cell is done; `headline` says what it came to.
+    /// A cell is done; `headline` summarizes its result.
     fn done(&self, cell: &str, headline: &str);
 
-    /// A row of a table is whole: the cells of all its seeds are done.
+    /// A row of a table is complete: the cells of all its seeds are done.
     fn row(&self, name: &str, cells: &[&Cell]);
 }
 
-/// Hears nothing and never stops.
+/// Ignores progress and never stops.
 pub struct Silent;
 
 impl Progress for Silent {

@@ -1,4 +1,4 @@
-//! Published figures, shown only where data set, regime, split and reading are a table's own.
+//! Published figures, shown only if data set, regime, split and reading match the table's.
 
 use foretaste_data::Regime;
 use serde::Deserialize;
@@ -13,7 +13,7 @@ pub struct Published {
     pub dataset: String,
     /// Regime.
     pub regime: Regime,
-    /// Split, as [`foretaste_data::SplitRule::name`] has it; folds are `N folds`.
+    /// Split, as named by [`foretaste_data::SplitRule::name`]; folds are `N folds`.
     pub split: String,
     /// System; equal to a name in `systems.toml` where the project has that system.
     pub system: String,
@@ -21,9 +21,9 @@ pub struct Published {
     pub title: String,
     /// The figure.
     pub rmse: f64,
-    /// Where it was read.
+    /// Its source.
     pub source: String,
-    /// What else one should know.
+    /// Further remarks.
     #[serde(default)]
     pub note: String,
 }

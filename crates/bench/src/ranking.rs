@@ -1,14 +1,14 @@
-//! Ranked lists under a split: what each system would have recommended, and how right it was.
+//! Ranked lists under a split: each system's recommendations and their metrics.
 //!
-//! Every list ranks all items that have training rows. Two readings, as of ratings:
+//! Every list ranks all items that have training rows. There are two readings, as for ratings:
 //!
 //! - **frozen**: one list a user, at the time of the user's first test row, against all of the user's test
 //!   items;
-//! - **streaming**: one list a test row, at its time, against its item, which is then revealed: next-item
+//! - **streaming**: one list a test row, at its time, against its item, which updates the state: next-item
 //!   prediction. Means are over rows, as session-based recommenders report them.
 //!
-//! Where no user of the training part has an item twice, items a user already has are not recommended.
-//! Items without training rows are never listed: where such an item is asked, every list misses.
+//! If no user of the training part has an item twice, items a user already has are not recommended.
+//! Items without training rows are never listed: every list misses such an item.
 
 use crate::results::Figures;
 use foretaste_data::Histories;
@@ -16,10 +16,10 @@ use foretaste_metrics::lists::{Judged, Metric, Spread};
 use foretaste_models::{Reading, Trained, top_k};
 use rayon::prelude::*;
 
-/// Longest list that any metric looks at.
+/// Length of the longest list that any metric uses.
 const LONGEST: usize = 25;
 
-/// Length of the lists that coverage, Gini index and novelty look at.
+/// Length of the lists that coverage, Gini index and novelty use.
 pub const SPREAD: usize = 10;
 
 /// The metrics of a list, in the order of tables.
@@ -67,7 +67,7 @@ fn takers(train: &Histories) -> Vec<u32> {
     takers
 }
 
-/// What one user's lists came to.
+/// Results of one user's lists.
 struct Sums {
     lists: usize,
     /// Sums of [`METRICS`] over the lists.
@@ -77,8 +77,8 @@ struct Sums {
     listed: Vec<u32>,
 }
 
-/// Ranks for every user with test rows; answers the figures, and each user's lists and sum of [`HEADLINE`].
-/// `known` holds what is known of users before their test rows, `train` what trained the model.
+/// Ranks for every user with test rows; returns the figures, and each user's lists and sum of [`HEADLINE`].
+/// `known` has the rows of users before their test rows, `train` the rows that trained the model.
 #[must_use]
 pub fn evaluate(
     model: &dyn Trained,

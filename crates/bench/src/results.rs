@@ -1,7 +1,7 @@
 //! Results of cells, their files, and their aggregation over seeds.
 //!
-//! What follows from settings, seed and data ([`Outcome`]) is kept apart from what was measured on
-//! the way ([`Measured`]): the first comes out equal to the byte however often a run is interrupted.
+//! Results determined by settings, seed and data ([`Outcome`]) are separate from measurements of
+//! the run ([`Measured`]): the former are equal to the byte however often a run is interrupted.
 
 use crate::{BenchError, Result};
 use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray, UInt64Array};
@@ -23,9 +23,9 @@ pub struct Errors {
     pub rmse: f64,
     /// Mean absolute error.
     pub mae: f64,
-    /// RMSE over test rows whose user and item have training rows; none without such rows.
+    /// RMSE over test rows whose user and item have training rows; `None` without such rows.
     pub warm_rmse: Option<f64>,
-    /// RMSE by the user's activity ([`ACTIVITY`]); none without such rows.
+    /// RMSE by the user's activity ([`ACTIVITY`]); `None` without such rows.
     pub by_activity: [Option<f64>; 3],
     /// SHA-256 of the predictions.
     pub predictions_sha256: String,
@@ -42,13 +42,13 @@ pub struct Figures {
     pub metrics: Vec<(String, f64)>,
     /// SHA-256 of the lists.
     pub lists_sha256: String,
-    /// Lists a second, as measured.
+    /// Lists per second, as measured.
     #[serde(skip)]
     pub lists_per_second: f64,
 }
 
 impl Figures {
-    /// Figures rounded to so many decimals as a JSON reader gives back exactly; `lists` as bytes.
+    /// Figures rounded to as many decimals as a JSON reader reproduces exactly; `lists` as bytes.
     #[must_use]
     pub fn new(
         reading: Reading,
@@ -62,7 +62,7 @@ impl Figures {
     }
 }
 
-/// Ten decimals: so many a JSON reader gives back exactly, and a cell read back must equal itself.
+/// Ten decimals, which a JSON reader reproduces exactly, because a cell read back must equal itself.
 pub(crate) fn stated(figure: f64) -> f64 {
     (figure * 1e10).round() / 1e10
 }
@@ -76,13 +76,13 @@ pub const ACTIVITY: [(&str, usize, usize); 3] =
 pub struct ByUser {
     /// Users with test rows, ascending.
     pub users: Vec<u32>,
-    /// Test rows (or lists) of each, one column a reading.
+    /// Test rows (or lists) of each, one column per reading.
     pub rows: Vec<Vec<u32>>,
-    /// Sum of squared errors (or of the lists' NDCG@10) of each, one column a reading.
+    /// Sum of squared errors (or of the lists' NDCG@10) of each, one column per reading.
     pub sums: Vec<Vec<f64>>,
 }
 
-/// What a cell found; follows from settings, seed and data alone.
+/// A cell's outcome, which depends on settings, seed and data alone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     /// Data set.
@@ -101,12 +101,12 @@ pub struct Outcome {
     pub test_rows: usize,
     /// Test rows whose user or item has no training row.
     pub cold_rows: usize,
-    /// Of a simulated log, the lowest RMSE that any model can expect over the test rows.
+    /// For a simulated log, the lowest RMSE that any model can expect over the test rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lowest_rmse: Option<f64>,
     /// Test rows by the user's activity ([`ACTIVITY`]).
     pub activity_rows: [usize; 3],
-    /// Whether the system knew who rates what in the test part.
+    /// Whether the system knew the users and items of the test rows.
     pub transductive: bool,
     /// Trained parameters.
     pub parameters: usize,
@@ -114,45 +114,45 @@ pub struct Outcome {
     pub epochs: usize,
     /// SHA-256 of the weights.
     pub weights_sha256: String,
-    /// Errors of predicted ratings, one entry a reading; none where items are ranked.
+    /// Errors of predicted ratings, one entry per reading; empty if items are ranked.
     pub errors: Vec<Errors>,
-    /// Figures of ranked lists, one entry a reading; none where ratings are predicted.
+    /// Figures of ranked lists, one entry per reading; empty if ratings are predicted.
     pub figures: Vec<Figures>,
-    /// Learning curve: the training that chose the number of epochs, where there was one.
+    /// Learning curve: the training that chose the number of epochs, if there was one.
     pub curve: Vec<EpochReport>,
 }
 
-/// What was measured while a cell ran.
+/// Measurements of a cell's run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
     /// Device of the training.
     pub device: String,
     /// Seconds of the final training.
     pub train_seconds: f64,
-    /// Training rows times epochs a second.
+    /// Training rows times epochs per second.
     pub events_per_second: f64,
     /// Seconds of choosing the number of epochs.
     pub selection_seconds: f64,
     /// Seconds of predicting, both readings together.
     pub predict_seconds: f64,
-    /// Ranked lists a second, streaming; none where ratings are predicted.
+    /// Ranked lists per second, streaming; `None` if ratings are predicted.
     pub lists_per_second: Option<f64>,
-    /// Peak resident memory of the process while the cell ran, in MB; none where other cells ran beside it.
+    /// Peak resident memory of the process while the cell ran, in MB; `None` if other cells ran in parallel.
     pub peak_memory_mb: Option<u64>,
-    /// Cells that ran side by side.
+    /// Number of cells that ran in parallel.
     pub jobs: usize,
-    /// Threads of this one.
+    /// Threads of this cell.
     pub threads: usize,
 }
 
 /// A finished cell.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Cell {
-    /// Hash of all that determines the outcome.
+    /// Hash of everything that determines the outcome.
     pub key: String,
-    /// What it found.
+    /// The outcome.
     pub outcome: Outcome,
-    /// What was measured.
+    /// The measurements.
     pub measured: Measured,
     /// Sums by user.
     pub by_user: ByUser,
@@ -160,7 +160,7 @@ pub struct Cell {
 
 /// The cells of one system in one table.
 pub struct Row<'a> {
-    /// The cells, one a seed.
+    /// The cells, one per seed.
     pub cells: Vec<&'a Cell>,
 }
 
@@ -187,14 +187,14 @@ impl Row<'_> {
         (!values.is_empty()).then(|| mean_and_deviation(&values))
     }
 
-    /// Mean over seeds of the lowest RMSE that any model can expect, of a simulated log.
+    /// Mean over seeds of the lowest RMSE that any model can expect, for a simulated log.
     #[must_use]
     pub fn lowest_rmse(&self) -> Option<f64> {
         let values: Vec<f64> = self.cells.iter().filter_map(|c| c.outcome.lowest_rmse).collect();
         (!values.is_empty()).then(|| mean_and_deviation(&values).0)
     }
 
-    /// Mean over seeds of something measured.
+    /// Mean over seeds of a measurement.
     #[must_use]
     pub fn measured(&self, f: impl Fn(&Measured) -> f64) -> f64 {
         mean_and_deviation(&self.cells.iter().map(|c| f(&c.measured)).collect::<Vec<_>>()).0
@@ -206,14 +206,14 @@ impl Row<'_> {
         self.cells.iter().filter_map(|c| c.measured.peak_memory_mb).max()
     }
 
-    /// The outcome of the first seed, for what seeds share.
+    /// The outcome of the first seed, for figures that all seeds share.
     #[must_use]
     pub fn first(&self) -> &Outcome {
         &self.cells[0].outcome
     }
 }
 
-/// Groups cells into rows by system, in the order they come.
+/// Groups cells into rows by system, in order of first occurrence.
 #[must_use]
 pub fn rows<'a>(cells: &[&'a Cell]) -> Vec<Row<'a>> {
     let mut rows: Vec<Row> = Vec::new();
@@ -245,15 +245,15 @@ pub fn write(cells: &[Cell], folder: &Path) -> Result<()> {
 /// A value as indented JSON with a line end.
 ///
 /// # Errors
-/// [`BenchError::Request`] for what JSON cannot hold.
+/// [`BenchError::Request`] for values that JSON cannot represent.
 pub fn json<T: Serialize>(value: &T) -> Result<Vec<u8>> {
     let mut bytes = serde_json::to_vec_pretty(value)
-        .map_err(|e| BenchError::Request(format!("a result is no JSON: {e}")))?;
+        .map_err(|e| BenchError::Request(format!("a result cannot be written as JSON: {e}")))?;
     bytes.push(b'\n');
     Ok(bytes)
 }
 
-/// One row a cell, reading and figure.
+/// One row per cell, reading and figure.
 fn write_parquet(outcomes: &[&Outcome], path: &Path) -> Result<()> {
     let mut lines: Vec<(&Outcome, Reading, String, Option<f64>)> = Vec::new();
     for outcome in outcomes {
@@ -310,7 +310,7 @@ fn write_parquet(outcomes: &[&Outcome], path: &Path) -> Result<()> {
         Ok(())
     })?)
 }
-/// A cell of made-up figures over two users, for tests of what is made of cells.
+/// A cell of made-up figures over two users, for tests.
 #[doc(hidden)]
 #[must_use]
 pub fn sample_cell(system: &str, seed: u64, rmse: f64) -> Cell {

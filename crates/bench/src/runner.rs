@@ -1,4 +1,4 @@
-//! Runs cells: one system, split and seed each; finished ones are kept, interrupted ones go on.
+//! Runs cells: one system, split and seed each; finished cells are kept, interrupted ones resume.
 
 use crate::RunProgress;
 use crate::dataset::Dataset;
@@ -14,10 +14,10 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Instant;
 
-/// Bumped whenever a change moves results, so that old cells are not taken for new ones.
+/// Incremented whenever a change affects results, so that old cells are not reused.
 const RESULTS_VERSION: u32 = 11;
 
-/// What trained models are asked for.
+/// What trained models must predict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Task {
     /// Ratings of the test rows.
@@ -26,9 +26,9 @@ pub enum Task {
     Ranking,
 }
 
-/// What the cells of a run share.
+/// Settings shared by the cells of a run.
 pub struct Protocol<'a> {
-    /// What trained models are asked for.
+    /// What trained models must predict.
     pub task: Task,
     /// The run's folder.
     pub folder: &'a Path,
@@ -44,28 +44,28 @@ pub struct Protocol<'a> {
     pub save_models: bool,
     /// Whether splits are written as CSV.
     pub save_splits: bool,
-    /// Who hears of progress.
+    /// Observer of progress.
     pub progress: &'a dyn RunProgress,
 }
 
-/// The training, choosing and test rows of one seed.
+/// The training, validation and test rows of one seed.
 struct Rows {
     /// All rows that train before testing.
     train: Histories,
-    /// Rows that are given of their users at testing, where the rule has such rows.
+    /// Rows that are given when testing, if the rule has such rows.
     given: Histories,
-    /// Training and given rows together, where there are given ones.
+    /// Training and given rows together, if there are given rows.
     with_given: Option<Histories>,
     test: Histories,
-    /// Of a simulated log, the lowest RMSE that any model can expect over the test rows.
+    /// For a simulated log, the lowest RMSE that any model can expect over the test rows.
     lowest_rmse: Option<f64>,
-    /// Where epochs are chosen: the part that trains (none where it is `train`), and the part that chooses.
+    /// For choosing epochs: the training part (`None` if it is `train`), and the validation part.
     selection: Option<(Option<Histories>, Histories)>,
 }
 
-/// A table's split under one seed.
+/// A table's split for one seed.
 pub(crate) struct Prepared {
-    /// The rule as it stands for the seed.
+    /// The rule for this seed.
     rule: SplitRule,
     split: Split,
     rows: OnceLock<Rows>,
@@ -83,7 +83,7 @@ impl Protocol<'_> {
     /// `{}` in their name is `s + 1`.
     ///
     /// # Errors
-    /// Whatever splitting meets, or writing the split where it is saved.
+    /// Those of splitting, and of writing the split if it is saved.
     pub(crate) fn prepare(&self, data: &Dataset, rule: &SplitRule, seed: u64) -> Result<Prepared> {
         let (rule, split_seed) = of_seed(rule, seed);
         let split = rule.split(
@@ -98,10 +98,10 @@ impl Protocol<'_> {
         Ok(prepared)
     }
 
-    /// Runs one cell, one of `jobs` side by side, or takes it from the folder.
+    /// Runs one cell, one of `jobs` in parallel, or reads it from the folder.
     ///
     /// # Errors
-    /// Whatever training or writing meets.
+    /// Those of training and writing.
     pub(crate) fn cell_of(
         &self,
         data: &Dataset,
@@ -128,7 +128,7 @@ impl Protocol<'_> {
         Ok(cell)
     }
 
-    /// Hash of all that determines a cell's outcome.
+    /// Hash of everything that determines a cell's outcome.
     fn key(&self, data: &Dataset, split: &Split, system: &System, seed: u64) -> String {
         let mut hasher = Sha256::new();
         let parts = [
@@ -154,12 +154,12 @@ impl Protocol<'_> {
             attributes.iter().for_each(|attributes| attributes.feed(&mut |bytes| hasher.update(bytes)));
             hasher.update([0]);
         }
-        // The roles say what a fold file held.
+        // The roles reflect the contents of a fold file.
         hasher.update(split.roles.iter().map(|role| *role as u8).collect::<Vec<u8>>());
         hex(&hasher.finalize())[..16].to_owned()
     }
 
-    /// The cell of an earlier run, if it is whole and the model that was asked for was saved, too.
+    /// The cell of an earlier run, if it is complete and a requested model was saved, too.
     fn finished(&self, file: &Path, key: &str, model: &Path) -> Option<Cell> {
         if !self.resume || (self.save_models && !model.is_dir()) {
             return None;
@@ -214,8 +214,8 @@ impl Protocol<'_> {
         rows: &Rows,
         jobs: usize,
     ) -> Result<Cell> {
-        // Where the system cannot forget a peak, a cell's figure is that of the run so far. Of cells side by
-        // side none has a peak of its own.
+        // If the system cannot reset a peak, a cell's figure is that of the run so far. Of parallel
+        // cells none has a peak of its own.
         let alone = jobs <= 1;
         if alone {
             let _ = machine::reset_peak_memory();
@@ -236,7 +236,7 @@ impl Protocol<'_> {
         let mut curve = Vec::new();
         let has_epochs = settings.with_epochs(usize::MAX) != settings;
         let selection = rows.selection.as_ref().filter(|_| has_epochs);
-        // Where the same rows train to choose and in the end, one training does both.
+        // If the same rows are used for choosing epochs and for the final training, one training does both.
         let validation = selection
             .filter(|(rest, _)| rest.is_none() && !settings.is_transductive())
             .map(|(_, validation)| validation);
@@ -380,7 +380,7 @@ impl Protocol<'_> {
     ) -> (Errors, Vec<f64>) {
         let mut predictions = model.predict(rows.known(), &rows.test, reading);
         if self.clip {
-            // Where nobody states the scale, the known ratings show it; the test ratings must not.
+            // Without a stated scale, the known ratings determine it; the test ratings must not.
             let known = || {
                 rows.known()
                     .values()
@@ -460,7 +460,7 @@ impl Protocol<'_> {
     }
 }
 
-/// A cell in a line.
+/// A cell as one line of text.
 fn headline(outcome: &Outcome) -> String {
     let errors = outcome.errors.iter().map(|e| format!("RMSE {:.4} {}", e.rmse, e.reading.name()));
     let metric = ranking::HEADLINE.name();
@@ -473,7 +473,7 @@ fn headline(outcome: &Outcome) -> String {
         .join(", ")
 }
 
-/// The rule as it stands for one seed, and the seed it splits by: seed `s` is fold `s` of the folds of seed
+/// The rule for one seed, and the seed it splits by: seed `s` is fold `s` of the folds of seed
 /// 0, and `{}` in a fold file's name is `s + 1`.
 #[must_use]
 pub fn of_seed(rule: &SplitRule, seed: u64) -> (SplitRule, u64) {
@@ -502,7 +502,7 @@ pub fn file_stem(dataset: &str, regime: Regime, split: &str) -> String {
         .collect()
 }
 
-/// A split's name in tables: folds of one run share theirs.
+/// A split's name in tables: folds of one run share it.
 #[must_use]
 pub fn table_split(rule: &SplitRule) -> String {
     match rule {
@@ -512,13 +512,13 @@ pub fn table_split(rule: &SplitRule) -> String {
     }
 }
 
-/// How test rows are told apart.
+/// How test rows are grouped.
 struct Groups {
     /// For each row whether its user and its item have training rows.
     warm: Vec<bool>,
-    /// For each row its user's place in [`ACTIVITY`].
+    /// For each row its user's index in [`ACTIVITY`].
     activity: Vec<u8>,
-    /// Users with test rows, and how many.
+    /// Users with test rows, and their numbers of rows.
     users: Vec<u32>,
     rows: Vec<u32>,
 }

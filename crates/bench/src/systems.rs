@@ -1,4 +1,4 @@
-//! The systems of the tables: a model and the settings it runs under.
+//! The systems of the tables: models and their settings.
 
 use crate::{BenchError, Result};
 use foretaste_models::{Kind, ModelSettings};
@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 const SYSTEMS: &str = include_str!("../systems.toml");
 
-/// The run of no chart.
+/// The run without a chart.
 pub const DEFAULT: &str = "default";
 
 /// A row of the tables.
@@ -27,18 +27,18 @@ struct Entry {
     name: String,
     title: String,
     model: String,
-    /// The runs that have it where no system is named: a chart of the talk, or `default`.
+    /// The runs that include it by default: a chart of the talk, or `default`.
     #[serde(default)]
     runs: Vec<String>,
     #[serde(default)]
     settings: toml::Table,
-    /// Settings that a run has on top of them.
+    /// Additional settings in a run.
     #[serde(default)]
     at: BTreeMap<String, toml::Table>,
 }
 
 impl Entry {
-    /// The system of an algorithm that the program registered: its defaults, in the runs of its kind.
+    /// The system of a registered algorithm: its defaults, in the runs of its kind.
     fn of(kind: Kind) -> Self {
         let runs: &[&str] =
             if kind.defaults().predicts_ratings() { &[DEFAULT, "automl"] } else { &["ranking"] };
@@ -60,7 +60,7 @@ struct File {
 }
 
 /// The systems called `names` (`all` for every one; those of the run `run` when empty) with their
-/// settings at that run, and `overrides` like `pmf.factors=32` applied.
+/// settings in that run, and `overrides` like `pmf.factors=32` applied.
 ///
 /// # Errors
 /// [`BenchError::Request`] for an unknown system or a malformed override,
@@ -88,7 +88,7 @@ pub fn select(names: &[String], run: &str, overrides: &[String]) -> Result<Vec<S
             )));
         };
         check(system)?;
-        // A bare word is a string to TOML only within quotes.
+        // TOML requires quotes around strings.
         let table: toml::Table = format!("{setting} = {value}")
             .parse()
             .or_else(|_| format!("{setting} = {value:?}").parse())

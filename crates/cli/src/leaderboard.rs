@@ -1,4 +1,4 @@
-//! How a race ended: who came where, why each stopped, what the time went into, and who won.
+//! The leaderboard of a race: the order of systems, why each stopped, how time was spent, and the winner.
 
 use crate::chart::{self, Mark, Panel};
 use crate::report::{self, escape};
@@ -16,21 +16,21 @@ use std::path::Path;
 pub struct Line {
     /// Name in tables.
     pub title: String,
-    /// Its best trial's figure over the judging rows.
+    /// Its best trial's figure over the validation rows.
     pub value: Option<f64>,
-    /// Where 95 % of 500 draws of users put it.
+    /// The interval of 95 % of 500 bootstrap draws of users.
     pub interval: Option<(f64, f64)>,
-    /// Its own settings' figure.
+    /// The figure of its own settings.
     pub default: Option<f64>,
-    /// Trials that were complete and that were ended early.
+    /// Numbers of complete trials and of trials ended early.
     pub trials: (usize, usize),
     /// Seconds of all its trials.
     pub seconds: f64,
     /// Seconds of the best trial's training.
     pub train_seconds: Option<f64>,
-    /// Why it stopped; none where only time did.
+    /// Why it stopped; `None` if only the time ran out.
     pub stopped: Option<Stopped>,
-    /// The share of its passes that the budget left it, where that was not all.
+    /// The share of its passes that the budget allowed, if that was not all.
     pub shortened: Option<f64>,
     /// The best trial's settings.
     pub settings: Option<String>,
@@ -38,18 +38,18 @@ pub struct Line {
     pub test: Option<f64>,
 }
 
-/// How a race ended.
+/// The result of a race.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct Leaderboard {
     /// The metric in tables.
     pub metric: String,
-    /// Whether small is good.
+    /// Whether lower is better.
     pub minimizes: bool,
     /// All systems, best first.
     pub lines: Vec<Line>,
-    /// What each way of joining came to on users that found no weights.
+    /// The figure of each blending method on users that were not used to fit weights.
     pub methods: Vec<(String, f64)>,
-    /// Who won.
+    /// The winner.
     pub winner: String,
     /// Systems, trials and weights of the winner.
     pub members: Vec<(String, usize, f64)>,
@@ -61,12 +61,12 @@ pub struct Leaderboard {
     pub seconds: f64,
     /// Seconds allowed.
     pub budget: f64,
-    /// What happened when: seconds, system, figure, share of the users.
+    /// The time line: seconds, system, figure, share of the users.
     pub moments: Vec<(f64, String, f64, f64)>,
 }
 
 impl Leaderboard {
-    /// The board of a race; `tests` are the entrants' test figures, where they were asked for.
+    /// The board of a race; `tests` are the entrants' test figures, if they were requested.
     #[must_use]
     pub fn new(
         metric: &Metric,
@@ -119,7 +119,7 @@ impl Leaderboard {
         }
     }
 
-    /// Puts in who won.
+    /// Sets the winner.
     pub fn refitted(&mut self, winner: &Winner, budget: f64) {
         self.winner.clone_from(&winner.title);
         self.members.clone_from(&winner.members);
@@ -127,7 +127,7 @@ impl Leaderboard {
         self.budget = budget;
     }
 
-    /// The board for people.
+    /// The board as text.
     #[must_use]
     pub fn text(&self) -> String {
         let figure = |value: Option<f64>| value.map_or("-".to_owned(), |v| format!("{v:.4}"));
@@ -178,7 +178,7 @@ impl Leaderboard {
         if !self.methods.is_empty() {
             let methods: Vec<String> =
                 self.methods.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
-            let _ = writeln!(text, "\njoined, on users that found no weights: {}", methods.join(", "));
+            let _ = writeln!(text, "\nblended, on users not used to fit weights: {}", methods.join(", "));
         }
         let members: Vec<String> = self
             .members
@@ -252,7 +252,7 @@ pub fn write(board: &Leaderboard, standing: &Standing, folder: &Path) -> Result<
     Ok(())
 }
 
-/// Every trial at its moment, and the best so far.
+/// Every trial at its time, and the best so far.
 fn time_line(board: &Leaderboard, standing: &Standing, folder: &Path) -> Result<String> {
     let whole: Vec<&foretaste_automl::Moment> = standing.moments.iter().filter(|m| m.share >= 1.0).collect();
     if whole.len() < 2 {

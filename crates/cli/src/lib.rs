@@ -25,7 +25,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
 
 /// The whole program: reads the process's arguments, runs the command and returns the exit status. A program
-/// of your own calls it after it registered models ([`foretaste_models::register`]).
+/// of your own calls it after registering models ([`foretaste_models::register`]).
 #[must_use]
 pub fn main() -> ExitCode {
     if std::env::args().any(|argument| argument == "--json") {
@@ -36,7 +36,7 @@ pub fn main() -> ExitCode {
         Ok(filter) => filter,
         Err(error) => {
             output::error(&format!(
-                "FORETASTE_LOG={levels}: {error}\n  help: write a level (debug) or one a crate \
+                "FORETASTE_LOG={levels}: {error}\n  help: write a level (debug) or one per crate \
                  (warn,foretaste_models=debug)"
             ));
             return ExitCode::from(2);
@@ -51,7 +51,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Tells an error as [`main`] does and returns its exit status.
+/// Prints an error as [`main`] does and returns its exit status.
 #[must_use]
 pub fn fail(error: &CliError) -> ExitCode {
     output::error(&error.to_string());

@@ -8,10 +8,10 @@ use foretaste_bench::ranking::HEADLINE;
 use foretaste_bench::results::Row;
 use foretaste_models::Reading;
 
-/// Next items: what session-based recommenders report.
+/// Next items, as session-based recommenders report them.
 const STREAMING: [&str; 6] = ["NDCG@10", "recall@5", "recall@20", "MRR@5", "MRR@20", "coverage@10"];
 
-/// One list a user: what Amazon Personalize reports, and more.
+/// One list per user, as Amazon Personalize reports them, with more metrics.
 const FROZEN: [&str; 12] = [
     "NDCG@5",
     "NDCG@10",
@@ -54,7 +54,7 @@ pub(crate) fn page(view: &View) -> Page {
             .collect()
     });
     details.push((
-        "One list a user, at the time of the first test row, against all of the user's test items (frozen)"
+        "One list per user, at the time of the first test row, against all of the user's test items (frozen)"
             .to_owned(),
         head_frozen,
         frozen.collect(),
@@ -115,7 +115,7 @@ pub(crate) fn charts(view: &View, folder: &std::path::Path, stem: &str) -> crate
         )?,
         chart::scatter(
             &title("speed"),
-            "lists a second, log10",
+            "lists per second, log10",
             &accuracy,
             &speed,
             folder,

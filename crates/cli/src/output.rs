@@ -1,9 +1,9 @@
-//! Standard output, for results and nothing else.
+//! Output: results to standard output, notes and errors to standard error.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Writes `text` and a line end to standard output. A reader that went away (`| head`) is no error.
+/// Writes `text` and a line end to standard output. A closed pipe (`| head`) is not an error.
 pub fn print(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
@@ -16,12 +16,12 @@ pub fn speak_json() {
     JSON.store(true, Ordering::Relaxed);
 }
 
-/// Tells people something on standard error.
+/// Prints a note to standard error.
 pub fn note(text: &str) {
     tell("note", text);
 }
 
-/// Tells people on standard error what went wrong.
+/// Prints an error to standard error.
 pub fn error(text: &str) {
     tell("error", text);
 }
@@ -35,12 +35,12 @@ fn tell(event: &str, text: &str) {
     raw(&line);
 }
 
-/// Writes one line to standard error as it is.
+/// Writes one line to standard error unchanged.
 pub(crate) fn raw(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
-/// The command as the user would type it again.
+/// The command as the user would type it.
 #[must_use]
 pub fn command_line() -> String {
     std::iter::once("cargo xtask".to_owned())

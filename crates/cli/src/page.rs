@@ -1,11 +1,11 @@
-//! A table with all that stands around it, for terminals and as Markdown.
+//! A table with its headings and notes, for terminals and as Markdown.
 
 use comfy_table::presets::{ASCII_MARKDOWN, UTF8_FULL_CONDENSED};
 use comfy_table::{CellAlignment, ContentArrangement, Table, TableStyle};
 use foretaste_bench::compare::Comparison;
 use foretaste_bench::published::Published;
 
-/// Which figure of a column is the best.
+/// Which figures of a column are best.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Best {
     /// The lowest.
@@ -14,21 +14,21 @@ pub enum Best {
     Highest,
 }
 
-/// A table with all that stands around it.
+/// A table with its headings and notes.
 pub struct Page {
-    /// What stands above it.
+    /// The heading.
     pub heading: String,
     /// Protocol in one line.
     pub protocol: String,
     /// Column heads.
     pub head: Vec<String>,
-    /// One line of cells a system.
+    /// One line of cells per system.
     pub lines: Vec<Vec<String>>,
-    /// For each column which figure is the best; none for columns that are no comparison.
+    /// For each column which figures are best; `None` for columns without a comparison.
     pub best: Vec<Option<Best>>,
-    /// What the reader must know.
+    /// Remarks for the reader.
     pub notes: Vec<String>,
-    /// Further tables: a title, a head and lines each.
+    /// Further tables, each with a title, a head and lines.
     pub details: Vec<(String, Vec<String>, Vec<Vec<String>>)>,
     /// Published figures of the same data set and split.
     pub published: Vec<Published>,
@@ -115,7 +115,7 @@ pub(crate) fn spread(value: Option<(f64, f64)>, seeds: usize) -> String {
     }
 }
 
-/// What the best system is compared with, as a cell of text.
+/// A comparison with the best system, as text of a cell.
 pub(crate) fn compared(comparisons: &[Comparison], system: &str) -> String {
     let show = |c: &Comparison| format!("{:+.4} [{:+.4}, {:+.4}]", c.difference, c.interval.0, c.interval.1);
     comparisons.iter().find(|c| c.system == system).map_or("best".to_owned(), show)

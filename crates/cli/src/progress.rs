@@ -11,13 +11,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 static STOP: AtomicBool = AtomicBool::new(false);
 
-/// Makes Ctrl-C ask for a stop at the next occasion, and a second Ctrl-C end the program at once.
+/// Makes Ctrl-C request a stop at the next step, and a second Ctrl-C end the program at once.
 pub fn stop_on_ctrl_c() {
     let handler = || {
         if STOP.swap(true, Ordering::SeqCst) {
             std::process::exit(130);
         }
-        note("stopping after this step (Ctrl-C again stops at once; files stay whole either way)");
+        note("stopping after this step (Ctrl-C again stops at once; files stay intact either way)");
     };
     // Fails only where a handler is set already, as in tests that run several commands.
     let _ = ctrlc::set_handler(handler);
@@ -29,7 +29,7 @@ pub fn stopping() -> bool {
     STOP.load(Ordering::SeqCst)
 }
 
-/// Tells how a run gets on.
+/// Reports the progress of a run.
 pub struct Bars {
     bar: ProgressBar,
     json: bool,
@@ -48,7 +48,7 @@ impl Bars {
         Self { bar, json }
     }
 
-    /// A line that stays, above the bar where there is one.
+    /// Prints a line that stays, above the bar if there is one.
     fn line(&self, text: &str) {
         if self.bar.is_hidden() {
             note(text);

@@ -23,7 +23,7 @@ pub(crate) fn page(view: &View) -> Page {
     }
 }
 
-/// Column heads, and one line of cells a system.
+/// Column heads, and one line of cells per system.
 fn cells(view: &View) -> (Vec<String>, Vec<Vec<String>>) {
     let mut head = vec!["system".to_owned()];
     for reading in Reading::ALL {
@@ -72,7 +72,7 @@ fn cells(view: &View) -> (Vec<String>, Vec<Vec<String>>) {
 }
 
 /// RMSE by the user's activity, and the best system against each: a title, a head and lines each.
-/// A table that would have nothing to say is left out.
+/// Empty tables are left out.
 fn details(view: &View) -> Vec<(String, Vec<String>, Vec<Vec<String>>)> {
     let mut details = Vec::new();
     let present: Vec<usize> =
@@ -127,7 +127,7 @@ fn details(view: &View) -> Vec<(String, Vec<String>, Vec<Vec<String>>)> {
     details
 }
 
-/// What the reader must know besides.
+/// Further remarks for the reader.
 fn notes(view: &View) -> Vec<String> {
     let lowest = view.rows[0].lowest_rmse().map(|lowest| {
         format!(

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 /// One section of the report.
 pub struct Section<'a> {
-    /// The table and what stands around it.
+    /// The table with its headings and notes.
     pub page: &'a Page,
     /// SVG texts of its charts.
     pub charts: &'a [String],
@@ -30,7 +30,7 @@ pub fn page(title: &str, command: &str, body: &str) -> String {
     format!("{}{body}</body>\n</html>\n", head(title, command))
 }
 
-/// All down to the command that made the page.
+/// The page's head, down to the command that made the page.
 fn head(title: &str, command: &str) -> String {
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" \
@@ -40,7 +40,7 @@ fn head(title: &str, command: &str) -> String {
     )
 }
 
-/// Builds the report. `manifest` is shown as it is, `remarks` are told under the title.
+/// Builds the report. `manifest` is shown verbatim, `remarks` are printed under the title.
 #[must_use]
 pub fn html(title: &str, command: &str, remarks: &[String], sections: &[Section], manifest: &str) -> String {
     let mut page = head(title, command);
@@ -111,7 +111,7 @@ fn table(page: &Page) -> String {
     plain_table(&page.head, &page.lines, |column, cell| best[column].as_deref() == Some(cell))
 }
 
-/// A table of text; `marked(column, cell)` says which cells stand out.
+/// A table of text; `marked(column, cell)` says which cells are highlighted.
 fn plain_table(head: &[String], lines: &[Vec<String>], marked: impl Fn(usize, &str) -> bool) -> String {
     let mut text = String::from("<div class=\"scroll\"><table>\n<tr>");
     for name in head {

@@ -1,4 +1,4 @@
-//! Cells of a run, cut into one view a table.
+//! Views: the cells of a run, one view per table.
 
 use foretaste_bench::published::{self, Published};
 use foretaste_bench::results::{Cell, Row, rows};
@@ -8,7 +8,7 @@ use foretaste_data::Regime;
 pub struct View<'a> {
     /// The cells, grouped by system.
     pub rows: Vec<Row<'a>>,
-    /// What stands above it.
+    /// The heading.
     pub heading: String,
     /// Protocol in one line: regime, leak, seeds, clipping.
     pub protocol: String,
@@ -20,7 +20,7 @@ pub struct View<'a> {
     pub key: (String, Regime, String),
 }
 
-/// Cuts `cells` into one view a (data set, regime, split); `titles` gives each system's title,
+/// Splits `cells` into one view per (data set, regime, split); `titles` gives each system's title,
 /// `official` names the data sets that published figures are about.
 #[must_use]
 pub fn views<'a>(
@@ -48,7 +48,7 @@ pub fn views<'a>(
             let rows = rows(&own);
             let first = rows[0].first();
             let seeds = seeds_of(&rows[0]);
-            // A cross-validation is one over all its folds.
+            // A cross-validation covers all of its folds.
             let whole =
                 key.2.strip_suffix(" folds").is_none_or(|folds| folds.parse() == Ok(rows[0].cells.len()));
             let cold = 100.0 * first.cold_rows as f64 / first.test_rows.max(1) as f64;
@@ -91,19 +91,19 @@ impl View<'_> {
             .map_or_else(|| system.to_owned(), |(_, title)| title.clone())
     }
 
-    /// What the reader must know of seconds that were measured beside other work.
+    /// A remark on seconds that were measured beside other work.
     #[must_use]
     pub fn side_by_side(&self) -> Option<String> {
         let measured = self.rows.iter().flat_map(|row| &row.cells).map(|cell| &cell.measured);
         let together = measured.filter(|m| m.jobs > 1).max_by_key(|m| m.jobs)?;
         Some(format!(
-            "{} trainings ran side by side, each on {} of the threads: seconds are of that. With --jobs 1 \
+            "{} trainings ran in parallel, each on {} of the threads: seconds are of that. With --jobs 1 \
              each has all threads and its peak memory is measured.",
             together.jobs, together.threads
         ))
     }
 
-    /// What the reader must know of systems that saw more than they should.
+    /// A remark on systems that saw more than they should.
     #[must_use]
     pub fn leaks(&self) -> Vec<String> {
         let leaky = self.rows.iter().map(Row::first).filter(|o| o.transductive);
@@ -118,14 +118,14 @@ impl View<'_> {
             .collect()
     }
 
-    /// Whether items were ranked, not ratings predicted.
+    /// Whether items were ranked, rather than ratings predicted.
     #[must_use]
     pub fn ranks(&self) -> bool {
         !self.rows[0].first().figures.is_empty()
     }
 }
 
-/// Seeds in words.
+/// The seeds as text.
 pub(crate) fn seeds_of(row: &Row) -> String {
     let seeds: Vec<String> = row.cells.iter().map(|c| c.outcome.seed.to_string()).collect();
     if seeds.len() == 1 {

@@ -38,7 +38,7 @@ fn an_interrupted_run_goes_on() {
     let said = std::fs::read_to_string(&log).unwrap();
     assert_eq!(status.code(), Some(130), "{said}");
     assert!(
-        said.contains("--resume goes on where it stood") && said.lines().all(|l| l.starts_with('{')),
+        said.contains("--resume continues where it stopped") && said.lines().all(|l| l.starts_with('{')),
         "{said}"
     );
     assert_eq!(cells("killed"), 8);
@@ -63,7 +63,7 @@ fn an_interrupted_run_goes_on() {
     }
 }
 
-/// Killed at any moment, a conversion leaves an older file whole, and its next run clears up and ends in the
+/// Killed at any moment, a conversion leaves an older file intact, and its next run cleans up and ends in the
 /// same bytes.
 #[test]
 fn a_killed_conversion_ends_in_the_same_bytes() {
@@ -98,7 +98,7 @@ fn a_killed_conversion_ends_in_the_same_bytes() {
     }
 }
 
-/// Killed at twenty moments, a run goes on with `--resume` each time and ends in the bytes of one that nobody
+/// Killed at twenty moments, a run is resumed with `--resume` and ends in the bytes of one that was not
 /// killed.
 #[test]
 fn a_killed_run_ends_in_the_same_bytes() {
@@ -122,7 +122,7 @@ fn a_killed_run_ends_in_the_same_bytes() {
         }
         let weights = |run: &str| -> Vec<(String, Vec<u8>)> {
             let models = folder.join(run).join("models");
-            // What a kill left of a save goes with a save a minute later.
+            // A save a minute later removes what a killed save left.
             let names = list(&models).into_iter().filter(|name| !name.starts_with('.'));
             names
                 .map(|name| {
@@ -150,7 +150,7 @@ fn a_killed_run_ends_in_the_same_bytes() {
     assert!(ended <= 15, "the runs must be killed before they end: {ended} of 20 were not");
 }
 
-/// A file that cannot be written whole is not written: a limit on sizes stands for the full disk.
+/// A file that cannot be written whole is not written: a limit on file sizes simulates the full disk.
 #[cfg(unix)]
 #[test]
 #[allow(unsafe_code)]

@@ -8,8 +8,8 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-/// Serves `bytes` to every request, honouring `Range`; sends at most `limit` bytes an answer.
-/// Answers the address and the list of first bytes asked for.
+/// Serves `bytes` to every request, honouring `Range`; sends at most `limit` bytes per response.
+/// Returns the address and the list of first bytes requested.
 fn serve(bytes: Vec<u8>, limit: usize) -> (String, Arc<Mutex<Vec<usize>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}/tiny.zip", listener.local_addr().unwrap());
@@ -97,7 +97,7 @@ fn a_broken_download_goes_on() {
     let home = tempfile::tempdir().unwrap();
     let mut tries = 0;
     while let Err(error) = fetch(&manifest, home.path(), true, false, None) {
-        assert!(error.to_string().contains("the same command goes on"), "{error}");
+        assert!(error.to_string().contains("the same command resumes it"), "{error}");
         tries += 1;
         assert!(tries < 10, "every try brings more");
     }

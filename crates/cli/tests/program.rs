@@ -74,7 +74,7 @@ fn a_run_leaves_its_folder_and_threads_change_no_byte() {
     }
 }
 
-/// The Netflix Prize's files in little: one a movie, dates from 2003 to December 2005.
+/// Small files like the Netflix Prize's: one per movie, dates from 2003 to December 2005.
 fn netflix(folder: &Path) -> PathBuf {
     let files = folder.join("training_set");
     std::fs::create_dir(&files).unwrap();
@@ -145,7 +145,7 @@ fn the_movielens_chart_takes_what_is_there() {
     assert!(text(&output.stderr).contains("the talk's MovieLens chart on ml-latest-small"));
     let output = run(folder, "reproduce movielens --data . --seeds 1");
     assert!(
-        !output.status.success() && text(&output.stderr).contains("no MovieLens lies here"),
+        !output.status.success() && text(&output.stderr).contains("no MovieLens is here"),
         "{}",
         text(&output.stderr)
     );
@@ -190,7 +190,7 @@ fn users_can_be_picked() {
     assert!(text(&refused.stderr).contains("write FROM-TO"), "{}", text(&refused.stderr));
 }
 
-/// Transductive bags tell of their leak wherever their figures stand.
+/// The leak of transductive bags is reported wherever their figures are shown.
 #[test]
 fn leaks_are_printed() {
     let temporary = tempfile::tempdir().unwrap();
@@ -244,7 +244,7 @@ fn sessions_and_import_write_parquet() {
     assert_eq!(list(folder), ["i.parquet", "ratings.csv", "s.parquet"]);
 }
 
-/// What people are told when they ask for what is not there.
+/// Messages for requests of things that do not exist.
 #[test]
 fn wrong_usage_has_its_message() {
     let temporary = tempfile::tempdir().unwrap();
@@ -397,8 +397,8 @@ fn accuracy_holds() {
     );
 }
 
-/// A simulated log is read as the original would be; its table tells the distance to the lowest reachable
-/// error; and a memory limit changes no byte of what is made of it.
+/// A simulated log is read as the original would be; its table shows the distance to the lowest reachable
+/// error; and a memory limit changes no byte of the output.
 #[test]
 fn a_simulated_log_is_one_like_any_other() {
     let temporary = tempfile::tempdir().unwrap();

@@ -51,8 +51,8 @@ fn a_search_ends_with_a_report_and_goes_on() {
         std::fs::read_to_string(folder.join("found/settings.toml")).unwrap().parse().unwrap();
     assert!((8..=16).contains(&settings["factors"].as_integer().unwrap()));
 
-    // A study that is there is not run over; going on keeps its trials and comes to what one run comes to.
-    refused(folder, &format!("{PMF} --trials 8 --out found"), "--resume goes on");
+    // An existing study is not overwritten; resuming keeps its trials and ends with the result of one run.
+    refused(folder, &format!("{PMF} --trials 8 --out found"), "--resume continues");
     refused(folder, &format!("{PMF} --trials 8 --out found --resume --seed 3"), "its seed is 0, not 3");
     succeed(folder, &format!("{PMF} --trials 8 --out found --resume"));
     succeed(folder, &format!("{PMF} --trials 8 --out straight --threads 1"));
@@ -105,7 +105,7 @@ fn a_race_joins_tests_and_saves_its_winner() {
     for file in ["leaderboard.md", "settings.toml", "time-line.svg", "report.html"] {
         assert!(folder.join("race").join(file).is_file(), "{file}");
     }
-    // And it recommends, to users it knows and of a log it has not seen.
+    // And it recommends to known users and for a log it has not seen.
     let list = succeed(folder, "recommend --from race/model --user 42 --top 5 --device flex");
     assert!(list.starts_with("for user 42:") && list.lines().count() == 6, "{list}");
     std::fs::write(
@@ -121,7 +121,7 @@ fn a_race_joins_tests_and_saves_its_winner() {
         "{}",
         text(&output.stderr)
     );
-    refused(folder, &format!("{RACE} --out race"), "--resume goes on");
+    refused(folder, &format!("{RACE} --out race"), "--resume continues");
     let again = succeed(folder, &format!("{RACE} --out race --resume --json"));
     assert_eq!(serde_json::from_str::<serde_json::Value>(again.trim()).unwrap()["test"], board["test"]);
 }
@@ -185,7 +185,7 @@ fn a_race_by_lists_ends_with_one_that_recommends() {
     let said = succeed(folder, race);
     assert!(said.contains("winner: ") && said.contains("asked once: 0."), "{said}");
     let board = json(folder, "race/leaderboard.json");
-    // Nothing was chosen beside the best, or what was is told beside it and won only where it is better.
+    // Either the best alone was chosen, or the ensemble is reported beside it and won only if it is better.
     let methods = board["methods"].as_array().unwrap();
     let better = methods.len() == 2 && methods[1][1].as_f64() > methods[0][1].as_f64();
     assert_eq!(board["members"].as_array().unwrap().len() > 1, better, "{board}");

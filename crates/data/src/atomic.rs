@@ -1,12 +1,13 @@
-//! Files that are there whole or not at all: written beside their final name, then renamed.
+//! Atomic file writes: a file is written under a temporary name in its folder, then renamed.
 
 use crate::{DataError, Result};
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-/// Writes `path` through `fill`; the file appears under its name only when `fill` succeeded and its bytes are on the
-/// disk, so that neither a kill nor a power cut leaves half of it. On any failure nothing is left behind and an older
-/// file stays as it was. A new file has the permissions that the process's umask allows, an older one keeps its own.
+/// Writes `path` through `fill`; the file appears under its name only when `fill` succeeded and its bytes are
+/// on the disk, so that neither a kill nor a power cut leaves half of it. On any failure nothing is left
+/// behind and an older file stays as it was. A new file has the permissions that the process's umask allows,
+/// an older one keeps its own.
 ///
 /// # Errors
 /// Whatever `fill` returns; [`DataError::Io`] when the folder cannot be written or is full.
@@ -30,8 +31,8 @@ pub fn write_with<T>(
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let mut temporary = builder.tempfile_in(folder).map_err(|e| DataError::io(path, "create", e))?;
-    // Held while it is written: who else looks sees that it is not left over. Where files cannot be locked,
-    // none is cleared.
+    // Locked while it is written, so that nobody takes it for a leftover. Where files cannot be locked,
+    // no leftover is removed.
     let _ = temporary.as_file().lock();
     let value = {
         let mut writer = BufWriter::with_capacity(1 << 16, temporary.as_file_mut());
@@ -58,8 +59,8 @@ pub fn sync_folder(folder: &Path) {
     let _ = std::fs::File::open(folder).and_then(|folder| folder.sync_all());
 }
 
-/// Removes what killed writers left: files and folders in `folder` whose names begin with `prefix`, that
-/// nobody has locked, older than a minute.
+/// Removes leftovers of killed writers: files and folders in `folder` whose names begin with `prefix`, that
+/// no process has locked and that are older than a minute.
 pub fn clear(folder: &Path, prefix: &str) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix)) {
@@ -74,7 +75,7 @@ pub fn clear(folder: &Path, prefix: &str) {
     }
 }
 
-/// Writes `bytes` as the file `path`, whole or not at all.
+/// Writes `bytes` to the file `path` atomically.
 ///
 /// # Errors
 /// [`DataError::Io`] when the folder cannot be written or is full.

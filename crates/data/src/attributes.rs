@@ -1,10 +1,10 @@
-//! What is known of users or items besides what they did: categories such as genres or an occupation.
+//! Attributes of users and items besides their interactions: categories such as genres or an occupation.
 
 use crate::Vocabulary;
 use arrow_array::{Array, RecordBatch, StringArray};
 use std::collections::BTreeMap;
 
-/// Columns with more categories than this are names rather than categories (titles, addresses).
+/// Columns with more distinct values than this hold names, not categories (titles, addresses).
 const MOST_CATEGORIES: usize = 500;
 
 /// Categorical attributes: each user (or item) has a few codes; codes belong to columns.
@@ -14,14 +14,14 @@ pub struct Attributes {
     codes: Vec<u32>,
     /// Column of each code.
     columns: Vec<u32>,
-    /// What the codes stand for, `column=value`.
+    /// The meaning of each code, as `column=value`.
     names: Vec<String>,
 }
 
 impl Attributes {
     /// Attributes of the ids in `ids` from an item or user table (see [`crate::catalogue::read`]):
-    /// every column but the first whose values are categories. Several values stand in one field
-    /// with `|` between them; ids the table lacks have no codes. `None` when no column is one of categories.
+    /// every column but the first whose values are categories. One field may hold several values
+    /// with `|` between them; ids the table lacks have no codes. `None` when no column is categorical.
     ///
     /// # Panics
     /// Never: the columns of a catalogue table are text.
@@ -41,7 +41,7 @@ impl Attributes {
             let values = text(column);
             let fields = || values.iter().enumerate().filter_map(|(row, field)| Some((rows[row]?, field?)));
             let mut categories: BTreeMap<&str, u32> = BTreeMap::new();
-            // All rows say what a category is, whether or not the log has them.
+            // All rows of the table define categories, whether or not the log has their ids.
             for part in values.iter().flatten().flat_map(|field| field.split('|')).filter(|p| !p.is_empty()) {
                 categories.insert(part, 0);
             }
@@ -75,7 +75,7 @@ impl Attributes {
         Some(Self { offsets, codes, columns, names })
     }
 
-    /// The codes of one user or item; none for an index beyond the space.
+    /// The codes of one user or item; empty for an index out of range.
     #[must_use]
     pub fn of(&self, index: u32) -> &[u32] {
         let index = index as usize;
@@ -98,19 +98,19 @@ impl Attributes {
         self.columns[code as usize]
     }
 
-    /// What a code stands for: `genres=Drama`.
+    /// The meaning of a code, for example `genres=Drama`.
     #[must_use]
     pub fn name(&self, code: u32) -> &str {
         &self.names[code as usize]
     }
 
-    /// What all codes stand for, in their order.
+    /// The meanings of all codes, in code order.
     #[must_use]
     pub fn names(&self) -> &[String] {
         &self.names
     }
 
-    /// Bytes that tell these attributes from others.
+    /// Bytes that distinguish these attributes from others.
     pub fn feed(&self, hash: &mut dyn FnMut(&[u8])) {
         self.offsets.iter().for_each(|o| hash(&(*o as u64).to_le_bytes()));
         self.codes.iter().for_each(|c| hash(&c.to_le_bytes()));

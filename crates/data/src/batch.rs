@@ -1,15 +1,15 @@
 //! User-parallel batches of one fixed shape over histories.
 //!
-//! Every batch has `rows` rows of `window` steps. A row walks through one user's history after the
+//! Every batch has `rows` rows of `window` steps. A row goes through one user's history after the
 //! other; where a new user begins, the step is marked `start` and a recurrent state must be reset
-//! there. The next batch goes on where this one ended, so that states carry over (Hidasi et al.
+//! there. The next batch continues where this one ended, so that states carry over (Hidasi et al.
 //! 2016, section 3.1.1, with windows instead of single steps). Rows that run out of users at the
 //! end of an epoch are padded and masked.
 
 use crate::{Histories, rng};
 use rand::seq::SliceRandom;
 
-/// One batch, step-major: entry `(step, row)` stands at `step * rows + row`.
+/// One batch, step-major: entry `(step, row)` is at index `step * rows + row`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Batch {
     /// User index.
@@ -18,9 +18,9 @@ pub struct Batch {
     pub items: Vec<u32>,
     /// Value to predict.
     pub values: Vec<f32>,
-    /// Seconds since the user's interaction before; 0 at a user's start.
+    /// Seconds since the user's previous interaction; 0 at a user's start.
     pub gaps: Vec<i64>,
-    /// Number of the user's interactions before.
+    /// Number of the user's earlier interactions.
     pub positions: Vec<u32>,
     /// 1 where a user begins, else 0.
     pub start: Vec<f32>,
@@ -30,13 +30,13 @@ pub struct Batch {
     pub events: usize,
 }
 
-/// Walks once through all histories in seeded order.
+/// One pass over all histories in seeded order.
 pub struct Batches<'a> {
     histories: &'a Histories,
     rows: usize,
     window: usize,
     queue: std::vec::IntoIter<u32>,
-    /// For each row its user, the user's first row in the histories, and the rows still to come.
+    /// For each row its user, the user's first row in the histories, and the remaining rows.
     cursors: Vec<(u32, usize, std::ops::Range<usize>)>,
 }
 
@@ -48,7 +48,7 @@ impl<'a> Batches<'a> {
         Self::of_users(histories, users, rows, window, seed, epoch)
     }
 
-    /// The same over the users in `users` alone.
+    /// The same, over the users in `users` only.
     #[must_use]
     pub fn of_users(
         histories: &'a Histories,
@@ -64,7 +64,7 @@ impl<'a> Batches<'a> {
         Self { histories, rows, window, queue: users.into_iter(), cursors: vec![(0, 0, 0..0); rows] }
     }
 
-    /// Fills `batch` with the next windows; `false` when the epoch is over.
+    /// Fills `batch` with the next windows; returns `false` when the epoch is over.
     pub fn next_into(&mut self, batch: &mut Batch) -> bool {
         let size = self.rows * self.window;
         for column in [&mut batch.users, &mut batch.items, &mut batch.positions] {

@@ -1,7 +1,7 @@
-//! Logs beyond memory: rows are spilled as they are read, dealt to ranges of users, and sorted and written a
-//! range at a time. The file is, byte for byte, what [`store`](crate::store) writes from a table in memory.
+//! Logs larger than memory: rows are spilled as they are read, partitioned by user range, then sorted and
+//! written by range. The file is, byte for byte, what [`store`](crate::store) writes from a table in memory.
 //!
-//! The input is read once. What stays in memory is the vocabulary, a count a user, and one range of users; a
+//! The input is read once. What stays in memory is the vocabulary, a count per user and one range of users; a
 //! range is as large as the limit allows.
 
 use crate::interactions::RawColumns;
@@ -21,10 +21,10 @@ const RECORD: usize = 24;
 /// Bytes a row takes at most while its range is sorted and written: read, sorted, marked, encoded.
 const WORKING: u64 = 96;
 
-/// Files of rows that are written at once, at most: far below what systems allow a process.
+/// Largest number of files of rows written at once: far below the limit of a process.
 const FILES: usize = 100;
 
-/// Files that are removed when done, or when what made them fails.
+/// Temporary files, removed when done or on failure.
 struct Folder(PathBuf);
 
 impl Drop for Folder {
@@ -34,12 +34,13 @@ impl Drop for Folder {
 }
 
 /// Reads a log and writes it as sessions of `gaps` (as interactions without) to `out`, within about `limit`
-/// bytes of memory. `go_on` hears what is being done and says whether to go on. Files of rows lie beside
-/// `out` while it works; what a killed run left of them is removed.
+/// bytes of memory. `go_on` is given a status text and returns whether to go on. Temporary files lie beside
+/// `out` during the conversion; leftovers of killed runs are removed.
 ///
 /// # Errors
 /// Those of [`read`](crate::read()) and of writing; [`DataError::Setting`] for a limit below [`LEAST`],
-/// [`DataError::Stopped`] where `go_on` says no; [`DataError::File`] for an input with further columns, which are not carried.
+/// [`DataError::Stopped`] when `go_on` is false; [`DataError::File`] for an input with further columns, which
+/// are not carried.
 pub fn convert(
     path: &Path,
     options: &ReadOptions,
@@ -63,10 +64,10 @@ pub fn convert(
     by_ranges(path, options, gaps, out, sizes, go_on)
 }
 
-/// What stands in memory at once.
+/// Limits on what is in memory at once.
 #[derive(Debug, Clone, Copy)]
 struct Sizes {
-    /// Rows that may wait while reading.
+    /// Rows buffered while reading.
     waiting: usize,
     /// Rows of a range of users.
     in_range: u64,
@@ -143,11 +144,11 @@ fn tell(go_on: &mut dyn FnMut(&str) -> bool, text: &str) -> Result<()> {
     if go_on(text) { Ok(()) } else { Err(DataError::Stopped) }
 }
 
-/// Rows in the order they arrived, in a file.
+/// Rows in order of arrival, in a file.
 struct Arrived {
     path: PathBuf,
     file: BufWriter<File>,
-    /// Rows that may wait in memory.
+    /// Rows that may be buffered in memory.
     room: usize,
     rows: u64,
     /// Rows of each user, by order of first arrival.
@@ -197,7 +198,7 @@ struct Dealt {
     ranges: Range<usize>,
 }
 
-/// Deals rows to files of their ranges; in several rounds where there are more ranges than files may be open.
+/// Partitions rows into files of their ranges, in several rounds if there are more ranges than files allowed.
 struct Dealer<'a> {
     folder: &'a Path,
     ranges: &'a Ranges,
@@ -206,7 +207,7 @@ struct Dealer<'a> {
 }
 
 impl Dealer<'_> {
-    /// Deals what arrived, with final indices.
+    /// Partitions the arrived rows, with final indices.
     fn first(
         &self,
         mut arrived: Arrived,
@@ -225,7 +226,7 @@ impl Dealer<'_> {
         })
     }
 
-    /// Calls `take` with each range and its file, in order; files of several ranges are dealt on.
+    /// Calls `take` with each range and its file, in order; files of several ranges are partitioned further.
     fn each(
         &self,
         first: Vec<Dealt>,
@@ -243,8 +244,8 @@ impl Dealer<'_> {
         Ok(())
     }
 
-    /// Deals the rows of a file, each changed by `change`, to at most [`FILES`] files of consecutive ranges, and removes
-    /// it.
+    /// Splits a file's rows, each changed by `change`, into at most [`FILES`] files of consecutive ranges,
+    /// and removes it.
     fn deal(
         &self,
         from: &Dealt,
@@ -272,7 +273,7 @@ impl Dealer<'_> {
         let mut record = [0; RECORD];
         for row in 0..rows {
             if row % (1 << 24) == 0 {
-                tell(go_on, &format!("{row} of {rows} rows dealt to ranges of users"))?;
+                tell(go_on, &format!("{row} of {rows} rows partitioned by user range"))?;
             }
             reader.read_exact(&mut record).map_err(fail)?;
             change(&mut record);
@@ -336,7 +337,7 @@ impl Ranges {
     }
 }
 
-/// The rows of a range; users count from its first.
+/// The rows of a range; user indices are relative to its first user.
 fn load(path: &Path, first: u32, events: bool) -> Result<Columns> {
     let fail = |e| DataError::io(path, "read", e);
     let rows = (std::fs::metadata(path).map_err(fail)?.len() / RECORD as u64) as usize;
@@ -365,7 +366,7 @@ fn load(path: &Path, first: u32, events: bool) -> Result<Columns> {
     Ok(columns)
 }
 
-/// Sorted rows that wait for a row group to be full.
+/// Sorted rows, buffered until a row group is full.
 struct Waiting<'a, W: Write + Send> {
     writer: RowGroups<'a, W>,
     rows: Columns,
@@ -419,7 +420,7 @@ mod tests {
     use super::*;
     use crate::{read, store};
 
-    /// Rows of many users, out of order, with duplicates; event types where asked.
+    /// Rows of many users, out of order, with duplicates; event types on request.
     fn log(folder: &Path, rows: u32, events: bool) -> PathBuf {
         let mut text = String::from(if events {
             "USER_ID,ITEM_ID,EVENT_TYPE,TIMESTAMP\n"
@@ -474,7 +475,7 @@ mod tests {
                 for (input, sizes) in [
                     (&input, sizes(100_000, 100_000)),
                     (&input, sizes(700, 4_000)),
-                    // More ranges than files may be open: they are dealt in two rounds.
+                    // More ranges than files may be open: two rounds are needed.
                     (&input, sizes(700, 20)),
                     (&whole, sizes(100_000, 100_000)),
                     (&whole, sizes(700, 4_000)),

@@ -1,4 +1,4 @@
-//! Tables about items and users: titles, genres, years, ages and whatever else a data set tells.
+//! Tables about items and users: titles, genres, years, ages and whatever else a data set provides.
 
 use crate::read::open_text;
 use crate::{DataError, Result};
@@ -34,7 +34,7 @@ const GENRES_100K: [&str; 19] = [
 /// Reads an item or user table: `u.item`, `u.user`, `movies.dat`, `users.dat`, `movies.csv`,
 /// `movie_titles.txt`, `RecBole` `.item`/`.user`, or any CSV/TSV with a header.
 ///
-/// All columns are text; the first is the id (`item_id` or `user_id`). Several genres stand in one
+/// All columns are text; the first is the id (`item_id` or `user_id`). Several genres share one
 /// field with `|` between them. `MovieLens` 1M and 100K and the Netflix titles are Latin-1.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! The data set compiled in, where the feature `ml-latest-small` asks for it: `MovieLens` latest-small
+//! The embedded data set, compiled in with the feature `ml-latest-small`: `MovieLens` latest-small
 //! (2016), so that everything works without a network. It is a crate of its own, under its owner's terms and
 //! not this crate's licence.
 
@@ -17,7 +17,7 @@ fn files() -> Result<(&'static [u8], &'static str)> {
 #[cfg(not(feature = "ml-latest-small"))]
 fn files() -> Result<(&'static [u8], &'static str)> {
     Err(DataError::Setting(format!(
-        "the ratings of {NAME} are not compiled in, for their terms exclude commercial use\n  help: build \
+        "the ratings of {NAME} are not compiled in: their terms exclude commercial use\n  help: build \
          with the feature {NAME} of foretaste-data, or name a log of your own"
     )))
 }
@@ -40,7 +40,7 @@ pub fn load() -> Result<Interactions> {
     Ok(crate::read(&path, &options)?.0)
 }
 
-/// Loads the table of its films.
+/// Loads its table of movies.
 ///
 /// # Errors
 /// [`DataError::Setting`] where it is not compiled in; [`DataError::Io`] when no temporary file can be

@@ -1,4 +1,4 @@
-//! What can go wrong with data, each case with the file, the line and the way out.
+//! Data errors, each with the file, the line and a hint for a fix.
 
 use std::fmt;
 use std::io;
@@ -28,10 +28,10 @@ pub enum DataError {
         path: String,
         /// What is wrong with it.
         reason: String,
-        /// The way out.
+        /// How to fix it.
         help: String,
     },
-    /// Returned when a line breaks the format or a rule and more such lines came than are allowed.
+    /// Returned when a line breaks the format or a rule and there are more such lines than are allowed.
     #[error("{0}{more}\n  help: {help}", more = more_rows(*.1), help = .0.help(*.2))]
     Row(Box<BadRow>, usize, usize),
     /// Returned when a Parquet file cannot be decoded or encoded.
@@ -45,10 +45,10 @@ pub enum DataError {
         /// The decoder's reason.
         source: parquet::errors::ParquetError,
     },
-    /// Returned when a setting of a reader, a split or a batch makes no sense.
+    /// Returned when a setting of a reader, a split or a batch is invalid.
     #[error("{0}")]
     Setting(String),
-    /// Returned when whoever was told of progress asked to stop; nothing is left of what was begun.
+    /// Returned when the observer of progress requested a stop; nothing is left of what was begun.
     #[error("stopped; nothing is left of it")]
     Stopped,
     /// Returned when columns cannot be put together: too many values, or lengths that differ.
@@ -77,7 +77,7 @@ impl DataError {
         Self::Io { path: path.display().to_string(), action, source }
     }
 
-    /// What is wrong with a file or folder as a whole, and the way out.
+    /// An error of a file or folder as a whole, with a hint for a fix.
     #[must_use]
     pub fn file(path: impl fmt::Display, reason: impl Into<String>, help: impl Into<String>) -> Self {
         Self::File { path: path.to_string(), reason: reason.into(), help: help.into() }
@@ -85,7 +85,7 @@ impl DataError {
 
     pub(crate) fn parquet(path: &Path, source: parquet::errors::ParquetError) -> Self {
         use std::error::Error;
-        // A full disk reaches us wrapped; say it as what it is.
+        // A full disk arrives as a wrapped error; report it as what it is.
         let mut cause: Option<&(dyn Error + 'static)> = source.source();
         while let Some(error) = cause {
             if let Some(error) = error.downcast_ref::<io::Error>() {
@@ -101,7 +101,7 @@ impl DataError {
     }
 }
 
-/// Why a line was refused. Each case has one stated rule.
+/// Why a line was rejected. Each case states one rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RowCase {
@@ -111,11 +111,11 @@ pub enum RowCase {
     ExtraField,
     /// A user or item id is empty or only blanks.
     EmptyId,
-    /// A rating is no number, or not a finite one.
+    /// A rating is not a finite number.
     BadValue,
     /// A rating lies outside the data set's scale.
     OffScale,
-    /// A time stamp is no number, or not a calendar date.
+    /// A time stamp is neither a number nor a calendar date.
     BadTime,
     /// A time stamp lies before 1970-01-01.
     TimeBefore1970,
@@ -127,9 +127,9 @@ pub enum RowCase {
     NotUtf8,
     /// A quoted field does not end on its line.
     OpenQuote,
-    /// A Netflix movie or user id is no whole number.
+    /// A Netflix movie or user id is not a whole number.
     BadId,
-    /// A Netflix rating line stands before the first `movie:` line.
+    /// A Netflix rating line comes before the first `movie:` line.
     NoMovie,
 }
 
@@ -153,7 +153,7 @@ impl fmt::Display for RowCase {
     }
 }
 
-/// One refused line.
+/// One rejected line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadRow {
     /// File, and member of an archive.
@@ -162,9 +162,9 @@ pub struct BadRow {
     pub line: u64,
     /// Why.
     pub case: RowCase,
-    /// The line as it stands, shortened and with control characters escaped.
+    /// The line, shortened and with control characters escaped.
     pub text: String,
-    /// What should stand there.
+    /// What was expected.
     pub expected: String,
 }
 

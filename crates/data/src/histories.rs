@@ -1,4 +1,4 @@
-//! Histories: what users did, as columns plus one offset a user.
+//! Histories: users' interactions, as columns plus one offset per user.
 
 use crate::sessions::IdleGaps;
 use crate::{TimeSlice, Timestamps, ValueSlice, Values};
@@ -17,15 +17,15 @@ pub struct Histories {
 /// One user's rows, oldest first.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct History<'a> {
-    /// Item index a row.
+    /// Item index per row.
     pub items: &'a [u32],
-    /// Rating or event value a row; NaN for none.
+    /// Rating or event value per row; NaN for none.
     pub values: ValueSlice<'a>,
-    /// Unix seconds a row, not falling.
+    /// Unix seconds per row, not decreasing.
     pub timestamps: TimeSlice<'a>,
 }
 
-/// Which items each user has rows for, and nothing else of these rows: what transductive features
+/// Which items each user has rows for, without values or times: all that transductive features
 /// may know of a test part.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Membership {
@@ -34,7 +34,7 @@ pub struct Membership {
 }
 
 impl Membership {
-    /// From one offset a user and the items.
+    /// From one offset per user and the items.
     ///
     /// # Panics
     /// When the offsets do not cover the items.
@@ -44,7 +44,7 @@ impl Membership {
         Self { offsets, items }
     }
 
-    /// Items of one user; none for a user beyond the space.
+    /// Items of one user; empty for a user index out of range.
     #[must_use]
     pub fn of(&self, user: u32) -> &[u32] {
         let user = user as usize;
@@ -55,7 +55,7 @@ impl Membership {
         }
     }
 
-    /// One offset a user, and the total.
+    /// One offset per user, and the total.
     #[must_use]
     pub fn offsets(&self) -> &[usize] {
         &self.offsets
@@ -101,13 +101,13 @@ impl Histories {
         Self { offsets, items, values, timestamps, n_items }
     }
 
-    /// Number of users the index space has, with or without rows here.
+    /// Number of users in the index space, with or without rows here.
     #[must_use]
     pub fn n_users(&self) -> usize {
         self.offsets.len() - 1
     }
 
-    /// Number of items the index space has, with or without rows here.
+    /// Number of items in the index space, with or without rows here.
     #[must_use]
     pub fn n_items(&self) -> usize {
         self.n_items
@@ -125,7 +125,7 @@ impl Histories {
         self.items.is_empty()
     }
 
-    /// One user's rows; empty for a user index beyond the space.
+    /// One user's rows; empty for a user index out of range.
     #[must_use]
     pub fn user(&self, user: u32) -> History<'_> {
         let range = self.range(user);
@@ -136,14 +136,14 @@ impl Histories {
         }
     }
 
-    /// One user's row numbers; empty for a user index beyond the space.
+    /// One user's row numbers; empty for a user index out of range.
     #[must_use]
     pub fn range(&self, user: u32) -> std::ops::Range<usize> {
         let user = user as usize;
         if user < self.n_users() { self.offsets[user]..self.offsets[user + 1] } else { 0..0 }
     }
 
-    /// One offset a user, and the total.
+    /// One offset per user, and the total.
     #[must_use]
     pub fn offsets(&self) -> &[usize] {
         &self.offsets
@@ -161,7 +161,7 @@ impl Histories {
         self.values.all()
     }
 
-    /// Puts another value into each row: what the leak tests do to a test part.
+    /// Replaces the value of each row, as the leak tests do with a test part.
     pub fn change_values(&mut self, of: impl Fn(usize, f32) -> f32) {
         self.values.change(of);
     }
@@ -173,7 +173,7 @@ impl Histories {
     }
 
     /// Session marks of these rows alone (see [`IdleGaps::marks`]): gaps are measured between the
-    /// rows this part holds, so that no other part's time stamps shine through.
+    /// rows this part holds, so that no time stamps of other parts leak in.
     #[must_use]
     pub fn marks(&self, gaps: &IdleGaps) -> Vec<u8> {
         gaps.marks(self.timestamps(), &self.offsets)
@@ -201,7 +201,7 @@ impl Histories {
         Membership { offsets: self.offsets.clone(), items: self.items.clone() }
     }
 
-    /// Hands all columns as bytes to `hash`, in blocks: equal histories, equal bytes.
+    /// Passes all columns as bytes to `hash`, in blocks; equal histories give equal bytes.
     pub fn feed(&self, hash: &mut dyn FnMut(&[u8])) {
         let mut block = Vec::with_capacity(1 << 16);
         let mut put = |bytes: &[u8]| {
@@ -218,7 +218,7 @@ impl Histories {
         hash(&block);
     }
 
-    /// The rows that `keep` picks by user and place; users without any stay, so that indices mean the same.
+    /// The rows that `keep` selects by user and row; users without rows stay, so that indices stay valid.
     #[must_use]
     pub fn of_rows(&self, keep: impl Fn(u32, usize) -> bool) -> Self {
         let mut offsets = vec![0];

@@ -11,30 +11,30 @@ use std::path::PathBuf;
 /// A nullable categorical column: codes into names, [`EventTypes::NULL`] where there is none.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EventTypes {
-    /// One code a row.
+    /// One code per row.
     pub codes: Vec<u32>,
     /// The names behind the codes.
     pub names: Vocabulary,
 }
 
 impl EventTypes {
-    /// The code of a row without event type.
+    /// The code of a row without an event type.
     pub const NULL: u32 = u32::MAX;
 }
 
-/// Who did what with which item, when: the columns of the interaction schema.
+/// An interaction log (who did what with which item, and when): the columns of the interaction schema.
 ///
-/// Rows are sorted by user, then time, then order of arrival; one (user, item, time) stands once.
+/// Rows are sorted by user, then time, then order of arrival; each (user, item, time) occurs once.
 /// `values` is NaN where the log has no event value.
 #[derive(Debug, Clone)]
 pub struct Interactions {
-    /// User index a row.
+    /// User index per row.
     pub users: Vec<u32>,
-    /// Item index a row.
+    /// Item index per row.
     pub items: Vec<u32>,
-    /// Unix seconds (UTC) a row.
+    /// Unix seconds (UTC) per row.
     pub timestamps: Timestamps,
-    /// Rating or other event value a row; NaN for none.
+    /// Rating or other event value per row; NaN for none.
     pub values: Values,
     /// Event types, where the log has any.
     pub event_types: Option<EventTypes>,
@@ -46,7 +46,7 @@ pub struct Interactions {
     pub item_ids: Vocabulary,
 }
 
-/// What reading found, for messages and manifests.
+/// Statistics of a read log, for messages and manifests.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct LoadReport {
     /// Rows kept.
@@ -123,7 +123,7 @@ impl Interactions {
         offsets(&self.users, self.n_users())
     }
 
-    /// All rows as histories, one a user.
+    /// All rows as histories, one per user.
     #[must_use]
     pub fn histories(&self) -> Histories {
         Histories::new(
@@ -135,7 +135,7 @@ impl Interactions {
         )
     }
 
-    /// The rows of the users whose name `keep` takes; users and items without rows lose their indices.
+    /// The rows of the users whose name `keep` accepts; users and items without rows lose their indices.
     ///
     /// # Errors
     /// [`DataError::Setting`] when a further column cannot be cut.
@@ -188,7 +188,7 @@ impl Interactions {
         }
     }
 
-    /// SHA-256 over all columns and ids: equal data, equal hash, whatever file it came from.
+    /// SHA-256 over all columns and ids: equal data give equal hashes, whatever file they came from.
     #[must_use]
     pub fn content_hash(&self) -> String {
         use sha2::Digest;

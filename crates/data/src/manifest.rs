@@ -1,6 +1,6 @@
-//! What is known of each data set: its owner, licence, files and official counts.
+//! Data set manifests: owner, licence, files and official counts.
 //!
-//! One TOML file a data set lies in this crate's folder `manifests` and is compiled in.
+//! This crate's folder `manifests` has one TOML file per data set, which is compiled in.
 
 use crate::read::{Format, ReadOptions};
 use crate::{DataError, Interactions, LoadReport, Result};
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 pub struct Manifest {
     /// Name in arguments and folders.
     pub name: String,
-    /// Name for people.
+    /// Display name.
     pub title: String,
     /// Who publishes it, and where.
     pub homepage: String,
@@ -39,7 +39,7 @@ pub struct Manifest {
     pub archive: Option<Archive>,
     /// A package of a public registry that carries the data.
     pub package: Option<Package>,
-    /// What else one should know.
+    /// Further remarks.
     #[serde(default)]
     pub note: String,
 }
@@ -52,7 +52,7 @@ pub struct Scale {
     pub min: f32,
     /// Largest rating.
     pub max: f32,
-    /// Distance of neighbouring ratings.
+    /// Step between neighbouring ratings.
     pub step: f32,
 }
 
@@ -155,7 +155,7 @@ impl Manifest {
         })
     }
 
-    /// Where the ratings lie at `path`: the file itself, or one of [`files`](Self::files) in a folder.
+    /// Where the ratings are at `path`: the file itself, or one of [`files`](Self::files) in a folder.
     ///
     /// # Errors
     /// [`DataError::File`] when a folder holds none of them.
@@ -173,7 +173,7 @@ impl Manifest {
     }
 
     /// Reads the data set from a folder, file or archive and compares it with the official counts;
-    /// the second answer says what differs.
+    /// the second returned value lists the differences.
     ///
     /// # Errors
     /// As [`crate::read()`].
@@ -183,7 +183,7 @@ impl Manifest {
         Ok((table, report, differences))
     }
 
-    /// What differs from the official counts, a sentence each.
+    /// Differences from the official counts, one sentence each.
     #[must_use]
     pub fn differences(&self, table: &Interactions) -> Vec<String> {
         let mut differences = Vec::new();

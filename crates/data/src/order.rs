@@ -1,4 +1,4 @@
-//! Rows by user, time and arrival, each (user, item, time) once.
+//! Sorts rows by user, time and arrival, and keeps each (user, item, time) once.
 
 use crate::columns::{gather, without};
 use crate::{Timestamps, Values};
@@ -15,7 +15,7 @@ pub(crate) struct Columns {
 }
 
 impl Columns {
-    /// The rows by user (of `n_users`), time and arrival, each (user, item, time) once; the places they came
+    /// The rows by user (of `n_users`), time and arrival, each (user, item, time) once; the rows they came
     /// from; and how many rows were dropped, all and those with another value than the one kept.
     pub fn sorted(self, n_users: usize) -> (Self, Vec<u32>, usize, usize) {
         let Self { users, items, timestamps, values, codes } = self;
@@ -47,7 +47,7 @@ impl Columns {
     }
 
     /// The rows in the order given, one column after the other: each is freed as soon as it is reordered.
-    /// Columns without rows stay so.
+    /// Empty columns stay empty.
     fn gathered(self, order: &[u32]) -> Self {
         let Self { users, items, timestamps, values, codes } = self;
         let column = |old: Vec<u32>| if old.is_empty() { old } else { gather(&old, order) };
@@ -62,7 +62,7 @@ impl Columns {
         }
     }
 
-    /// Rows of one user that come again later with the same item and time: the last one counts.
+    /// Rows of one user that are repeated later with the same item and time: the last one counts.
     fn repeated(&self, rows: std::ops::Range<usize>) -> Vec<Repeated> {
         let (mut found, mut at_once, mut start) = (Vec::new(), Vec::new(), rows.start);
         while start < rows.end {
@@ -88,10 +88,10 @@ impl Columns {
     }
 }
 
-/// A row that comes again later.
+/// A row that is repeated later.
 struct Repeated {
     place: u32,
-    /// Whether its value is another one then.
+    /// Whether its value differs then.
     conflicts: bool,
 }
 
@@ -107,7 +107,7 @@ pub(crate) fn offsets(keys: &[u32], n: usize) -> Vec<usize> {
     offsets
 }
 
-/// Cuts `rows` into one slice a user.
+/// Cuts `rows` into one slice per user.
 pub(crate) fn per_user<'a, T>(mut rows: &'a mut [T], offsets: &[usize]) -> Vec<&'a mut [T]> {
     let mut parts = Vec::with_capacity(offsets.len().saturating_sub(1));
     for pair in offsets.windows(2) {
@@ -118,7 +118,7 @@ pub(crate) fn per_user<'a, T>(mut rows: &'a mut [T], offsets: &[usize]) -> Vec<&
     parts
 }
 
-/// Row numbers grouped by user, within a user in order of arrival: a counting sort, in which each of a few
+/// Row numbers grouped by user, within a user in order of arrival: a counting sort, in which each of several
 /// tasks looks at all rows and places those of a range of users.
 fn grouped_rows(users: &[u32], offsets: &[usize]) -> Vec<u32> {
     let n_users = offsets.len() - 1;
@@ -144,7 +144,7 @@ fn grouped_rows(users: &[u32], offsets: &[usize]) -> Vec<u32> {
     order
 }
 
-/// Puts a user's rows, which stand in order of arrival, in order of time.
+/// Sorts a user's rows, which are in order of arrival, by time.
 fn by_time(rows: &mut [u32], timestamps: &Timestamps, timed: &mut Vec<(i64, u32)>) {
     timed.clear();
     timed.extend(rows.iter().map(|row| (timestamps.at(*row as usize), *row)));

@@ -5,7 +5,7 @@ use rand_chacha::rand_core::SeedableRng;
 
 /// The generator of stream `name` under `seed`: `ChaCha8`, equal on every machine.
 ///
-/// Streams with different names are independent, so that a new random choice somewhere never moves
+/// Streams with different names are independent, so that a new random choice somewhere never changes
 /// the numbers drawn elsewhere.
 #[must_use]
 pub fn rng(seed: u64, name: &str) -> ChaCha8Rng {

@@ -2,8 +2,8 @@
 //!
 //! A new session of level `l` begins at a user's first interaction and after every idle gap longer
 //! than the level's threshold. Thresholds grow with the level, so a boundary at a level is a
-//! boundary at every shorter level, and one small number a row (how many levels begin anew) says
-//! all. The idea: Ma and Narayanaswamy 2018, *Hierarchical Temporal-Contextual Recommenders*.
+//! boundary at every shorter level, and one small number per row (how many levels begin a session) is
+//! enough. The idea: Ma and Narayanaswamy 2018, *Hierarchical Temporal-Contextual Recommenders*.
 
 use crate::order::per_user;
 use crate::{DataError, Result, TimeSlice};
@@ -62,7 +62,7 @@ impl IdleGaps {
     }
 
     /// For each row the number of levels at which a session begins there: all of them at a user's
-    /// first row. `timestamps` are sorted within the users of `offsets`. Shape: one `u8` a row.
+    /// first row. `timestamps` are sorted within the users of `offsets`. Shape: one `u8` per row.
     #[must_use]
     pub fn marks(&self, timestamps: TimeSlice, offsets: &[usize]) -> Vec<u8> {
         let mut marks = vec![0; timestamps.len()];

@@ -93,7 +93,7 @@ impl<'a> FromIterator<&'a str> for Vocabulary {
     }
 }
 
-/// Gives names their indices in the order they first come.
+/// Assigns indices to names in order of first occurrence.
 #[derive(Debug, Default)]
 pub(crate) struct VocabularyBuilder {
     bytes: Vec<u8>,
@@ -103,15 +103,15 @@ pub(crate) struct VocabularyBuilder {
     numbers: Numbers,
 }
 
-/// What becomes of small whole numbers.
+/// How small whole numbers are handled.
 #[derive(Debug, Default, PartialEq)]
 enum Numbers {
-    /// They are names like others.
+    /// They are ordinary names.
     #[default]
     Names,
     /// They are found by value: the index of each, or [`u32::MAX`].
     Found(Vec<u32>),
-    /// They stand for themselves; indices of other names begin behind them.
+    /// They are their own indices; indices of other names begin after them.
     Themselves,
 }
 
@@ -128,19 +128,19 @@ fn small_number(name: &[u8]) -> Option<u32> {
 }
 
 impl VocabularyBuilder {
-    /// One that finds small whole numbers, which most ids are, by their value: a look-up is one access to
+    /// A builder that finds small whole numbers, which most ids are, by value: a look-up is one access to
     /// memory. It takes up to 16 MB.
     pub(crate) fn of_numbers() -> Self {
         Self { numbers: Numbers::Found(Vec::new()), ..Self::default() }
     }
 
-    /// One for part of a log: small whole numbers are no names but stand for themselves, which costs nothing.
-    /// What it gave out is handed on by [`take`](Self::take).
+    /// A builder for part of a log: small whole numbers are their own indices, which costs nothing.
+    /// [`take`](Self::take) merges it into another builder.
     pub(crate) fn of_part() -> Self {
         Self { numbers: Numbers::Themselves, ..Self::default() }
     }
 
-    /// Takes over what `part` gave out: the indices that its `codes` have here.
+    /// Merges the names of `part`, and returns the indices that its `codes` have here.
     pub(crate) fn take<'a>(
         &'a mut self,
         part: &Self,
@@ -163,7 +163,7 @@ impl VocabularyBuilder {
         }
     }
 
-    /// Gives the next index to a name.
+    /// Assigns the next index to a name.
     fn add(&mut self, name: &[u8]) -> u32 {
         self.bytes.extend_from_slice(name);
         self.ends.push(self.bytes.len() as u64);
@@ -220,7 +220,7 @@ impl VocabularyBuilder {
         Vocabulary { bytes: self.bytes, ends: self.ends, table: OnceLock::new() }
     }
 
-    /// The vocabulary in the house order ([`compare_names`]) and, for each index given out so far,
+    /// The vocabulary in canonical order ([`compare_names`]) and, for each index assigned so far,
     /// its new one: indices then depend on the names alone, not on the order of rows or files.
     pub(crate) fn finish_sorted(self) -> (Vocabulary, Vec<u32>) {
         let mut order: Vec<u32> = (0..self.ends.len() as u32).collect();
@@ -242,7 +242,7 @@ impl VocabularyBuilder {
     }
 }
 
-/// The house order of ids: whole numbers by value, before all other names, those byte by byte.
+/// The canonical order of ids: whole numbers by value, before all other names, those byte by byte.
 pub(crate) fn compare_names(a: &[u8], b: &[u8]) -> Ordering {
     let canonical =
         |s: &[u8]| !s.is_empty() && s.iter().all(u8::is_ascii_digit) && (s.len() == 1 || s[0] != b'0');

@@ -213,7 +213,7 @@ fn places_that_cannot_be_read_have_their_message() {
     insta::assert_snapshot!(golden);
 }
 
-/// As root nothing is forbidden, so the thread takes another file-system user for the while.
+/// As root nothing is forbidden, so the thread switches to another file-system user for the test.
 #[cfg(target_os = "linux")]
 #[test]
 #[allow(unsafe_code)]
@@ -232,7 +232,7 @@ fn no_permission_is_said() {
     assert!(told.contains("ratings.dat: cannot open: Permission denied"), "{told}");
 }
 
-/// A full device is reported as such, and neither the file nor a part of it stays.
+/// A full device is reported as such, and neither the file nor a part of it remains.
 #[cfg(target_os = "linux")]
 #[test]
 #[allow(unsafe_code)]

@@ -47,7 +47,7 @@ fn load(path: &Path) -> Interactions {
 fn assert_equal(path: &Path, expected: &Interactions) {
     let found = load(path);
     assert_eq!(found.content_hash(), expected.content_hash(), "{}", path.display());
-    assert_eq!(found.user_ids.iter().collect::<Vec<_>>(), ["7", "8", "12"], "ids in the house order");
+    assert_eq!(found.user_ids.iter().collect::<Vec<_>>(), ["7", "8", "12"], "ids in canonical order");
 }
 
 #[test]
@@ -389,7 +389,7 @@ proptest! {
     }
 }
 
-/// A movie's ratings go on from block to block, and a movie may come twice.
+/// A movie's ratings may continue in the next block, and a movie may occur twice.
 #[test]
 fn netflix_movies_cross_blocks() {
     let folder = tempfile::tempdir().unwrap();

@@ -193,7 +193,7 @@ fn speed(sampler: &str, trial: usize, dimensions: usize) -> Outcome {
             StudySettings { sampler: name.parse()?, ..StudySettings::default() },
         )?)
     };
-    // As in a search of its own, the last parameters of the process are at hand.
+    // As in a real search, the last parameters of the process are available.
     let searched = study(sampler)?;
     let random = study("random")?;
     random.optimize(&Budget::trials(trial), |_| Ok(0.0))?;
@@ -209,7 +209,7 @@ fn speed(sampler: &str, trial: usize, dimensions: usize) -> Outcome {
         let outcome = sphere(&mut asked);
         asked.tell(outcome)?;
     }
-    // The first has no parameters to go on from; the others do, as in any search.
+    // The first has no parameters to start from; the others do, as in any search.
     seconds.remove(0);
     seconds.sort_by(f64::total_cmp);
     println!("{}", serde_json::json!({ "sampler": sampler, "seconds": seconds[3], "all": seconds }));

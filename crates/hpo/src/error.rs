@@ -1,4 +1,4 @@
-//! What can go wrong in a search.
+//! Errors of a search.
 
 /// Result of this crate.
 pub type Result<T, E = HpoError> = std::result::Result<T, E>;
@@ -10,7 +10,7 @@ pub enum HpoError {
     /// Returned when a search space cannot be read or contradicts itself.
     #[error("search space: {0}")]
     Space(String),
-    /// Returned when a setting is unknown, of another type or out of its range.
+    /// Returned when a setting is unknown, of the wrong type or out of range.
     #[error("setting {name}: {reason}")]
     Setting {
         /// The setting.
@@ -32,20 +32,20 @@ pub enum HpoError {
         /// The storage's reason.
         reason: String,
     },
-    /// Returned when a study is there already and is not what was asked for.
+    /// Returned when a study exists already and differs from what was requested.
     #[error("study {study}: {reason}")]
     Study {
         /// Its name.
         study: String,
-        /// What differs, and the way out.
+        /// What differs, and how to fix it.
         reason: String,
     },
-    /// Returned when another worker holds the trial by now, or it ended elsewhere.
-    #[error("trial {trial} is no longer ours: {reason}")]
+    /// Returned when another worker has taken the trial over, or it ended elsewhere.
+    #[error("trial {trial} is no longer held by this worker: {reason}")]
     Lost {
         /// The trial.
         trial: usize,
-        /// Who has it or how it ended.
+        /// Which worker has it, or how it ended.
         reason: String,
     },
 }

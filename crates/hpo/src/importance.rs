@@ -1,4 +1,4 @@
-//! Which settings matter: functional analysis of variance (Hutter, Hoos and Leyton-Brown 2014).
+//! Importance of settings: functional analysis of variance (Hutter, Hoos and Leyton-Brown 2014).
 //!
 //! A random forest is fitted to the trials; a setting's importance is the share of the forest's variance over
 //! the whole space that its own effect explains, all other settings averaged out.
@@ -17,7 +17,7 @@ pub fn importance(space: &Space, history: &History) -> Vec<(String, f64)> {
     if losses.len() < 4 {
         return Vec::new();
     }
-    // A setting that does not exist stands in the middle: only where it exists can it explain anything.
+    // A setting that does not exist is put in the middle: only where it exists can it explain anything.
     let points: Vec<Vec<f64>> = losses
         .iter()
         .map(|(point, _)| point.iter().map(|x| if x.is_nan() { 0.5 } else { *x }).collect())
@@ -94,7 +94,7 @@ fn grow(
     }
 }
 
-/// Share of a tree's variance that each setting explains by itself; none for a constant tree.
+/// Share of a tree's variance that each setting explains by itself; `None` for a constant tree.
 fn explained(leaves: &[Leaf], d: usize) -> Option<Vec<f64>> {
     let volume = |bounds: &[(f64, f64)]| bounds.iter().map(|(low, high)| high - low).product::<f64>();
     let mean: f64 = leaves.iter().map(|(bounds, value)| volume(bounds) * value).sum();

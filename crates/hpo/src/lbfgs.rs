@@ -5,11 +5,11 @@ use std::collections::VecDeque;
 /// Corrections remembered.
 const MEMORY: usize = 8;
 
-/// Moves `x` within `[low, high]` to a lower value of `f`, which writes its gradient; answers the value
+/// Moves `x` within `[low, high]` to a lower value of `f`, which writes its gradient; returns the value
 /// there.
 ///
-/// Coordinates at a bound that the gradient pushes outward stand still; the others take the quasi-Newton
-/// step, halved until Armijo's condition holds. A start whose value is no number stays where it is.
+/// Coordinates at a bound that the gradient pushes outward stay fixed; the others take the quasi-Newton
+/// step, halved until Armijo's condition holds. A start whose value is not a number stays where it is.
 pub(crate) fn minimize(
     mut f: impl FnMut(&[f64], &mut [f64]) -> f64,
     x: &mut [f64],

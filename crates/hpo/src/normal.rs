@@ -1,4 +1,4 @@
-//! The normal distribution where the search needs it: tails included.
+//! Functions of the normal distribution, accurate in the tails.
 
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
 

@@ -3,7 +3,7 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-/// The seed of trial `number` under the study's seed: whoever runs the trial has the same.
+/// The seed of trial `number` under the study's seed: every worker that runs the trial has the same.
 #[must_use]
 pub fn trial_seed(study: u64, number: usize) -> u64 {
     mixed(mixed(study ^ 0x5bd1_e995_9d2c_5681).wrapping_add(number as u64))

@@ -1,16 +1,16 @@
-//! A trial: one configuration, how far it got and what it came to.
+//! A trial: one configuration, its progress and its result.
 
 use crate::Configuration;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// How a trial stands.
+/// The state of a trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// Waits for a worker: asked for by a person, or given back by a worker that died.
+    /// Waits for a worker: enqueued by a person, or given back by a worker that died.
     Waiting,
-    /// A worker computes it.
+    /// A worker is running it.
     Running,
     /// Ended with a value.
     Complete,
@@ -28,30 +28,30 @@ impl State {
     }
 }
 
-/// A value a trial reported on its way.
+/// An intermediate value that a trial reported.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// What was used so far: epochs, rows, or any other resource, from 1.
     pub step: u64,
-    /// The metric then, in the study's own direction.
+    /// The metric at that step, in the study's own direction.
     pub value: f64,
 }
 
-/// One configuration and what came of it.
+/// One configuration and its result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Trial {
-    /// Its place in the study, from 0.
+    /// Its number in the study, from 0.
     pub number: usize,
-    /// How it stands.
+    /// Its state.
     pub state: State,
-    /// Whether a person asked for it; else the sampler proposed it.
+    /// Whether a person enqueued it; otherwise the sampler proposed it.
     #[serde(default)]
     pub enqueued: bool,
     /// The settings that exist in it.
     pub configuration: Configuration,
-    /// What it came to, in the study's own direction.
+    /// Its result, in the study's own direction.
     pub value: Option<f64>,
-    /// What it reported on its way, by rising step: an attempt that went on from a checkpoint adds to what
+    /// Its reports, by rising step: an attempt that resumed from a checkpoint adds to what
     /// was there.
     pub reports: Vec<Report>,
     /// Seconds it took, in its last attempt.
@@ -60,42 +60,42 @@ pub struct Trial {
     pub attempts: u32,
     /// Who began it last.
     pub worker: String,
-    /// What the sampler wants to remember with it.
+    /// What the sampler stores with it.
     pub note: Vec<f64>,
     /// Why it failed.
     pub reason: Option<String>,
 }
 
 impl Trial {
-    /// The value at which the trial stands: its own, or its last report's.
+    /// The trial's current value: its own, or its last report's.
     #[must_use]
     pub fn latest(&self) -> Option<f64> {
         self.value.or_else(|| self.reports.last().map(|r| r.value))
     }
 }
 
-/// What samplers and pruners see of a study. Losses are to be made small, whatever the study's direction.
+/// What samplers and pruners see of a study. Losses are minimized, whatever the study's direction.
 #[derive(Clone, Copy)]
 pub struct History<'a> {
     /// All trials, by number.
     pub trials: &'a [Trial],
     /// Their configurations as points of the unit cube; inactive settings are NaN.
     pub points: &'a [Vec<f64>],
-    /// 1 where values are to be made small, -1 where large.
+    /// 1 if values are minimized, -1 if they are maximized.
     pub sign: f64,
     /// The study's seed.
     pub seed: u64,
 }
 
 impl History<'_> {
-    /// Points and losses of ended trials. A pruned trial counts as its forecast, but never for better than
+    /// Points and losses of ended trials. A pruned trial counts by its forecast, but never as better than
     /// the best; a failed one as the worst.
     #[must_use]
     pub fn losses(&self) -> Vec<(&[f64], f64)> {
         let (best, worst) = self
             .complete()
             .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), (_, v)| (low.min(v), high.max(v)));
-        // Many trials end at one step: what others still came down from there is gathered once.
+        // Many trials end at one step: the further decreases of others from there are gathered once.
         let mut falls: BTreeMap<u64, Vec<(usize, f64)>> = BTreeMap::new();
         let mut loss = |trial: &Trial| match trial.state {
             State::Complete => trial.value.map(|v| v * self.sign),
@@ -122,7 +122,7 @@ impl History<'_> {
             .filter_map(|t| Some((t, t.value? * self.sign)))
     }
 
-    /// The lowest loss that a trial reported up to `step`; none before its first report.
+    /// The lowest loss that a trial reported up to `step`; `None` before its first report.
     pub(crate) fn lowest(&self, trial: &Trial, step: u64) -> Option<f64> {
         let losses = trial
             .reports
@@ -132,14 +132,14 @@ impl History<'_> {
         losses.min_by(f64::total_cmp)
     }
 
-    /// How far each complete trial still came down after `step`, with its loss.
+    /// How far each complete trial still decreased after `step`, with its loss.
     pub(crate) fn falls(&self, step: u64) -> impl Iterator<Item = (&Trial, f64, f64)> {
         self.complete()
             .filter_map(move |(trial, loss)| Some((trial, (self.lowest(trial, step)? - loss).max(0.0), loss)))
     }
 
-    /// The loss that a trial can be thought to have come to, had it gone on: the lowest it reported, less
-    /// what complete trials still came down from the same step on. Near settings count most (Shepard's
+    /// The loss that a trial would probably have reached, had it continued: the lowest it reported, less
+    /// the further decrease of complete trials from the same step on. Near settings count most (Shepard's
     /// weights): slow learners are compared with slow learners.
     fn forecast(&self, trial: &Trial, falls: &mut BTreeMap<u64, Vec<(usize, f64)>>) -> Option<f64> {
         let step = trial.reports.last()?.step;
@@ -156,7 +156,7 @@ impl History<'_> {
         Some(if weights > 0.0 { own - sum / weights } else { own })
     }
 
-    /// Points of trials whose outcome is not known yet.
+    /// Points of trials without an outcome yet.
     #[must_use]
     pub fn pending(&self) -> Vec<&[f64]> {
         self.trials
@@ -178,7 +178,7 @@ fn squared(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(one).sum::<f64>() / a.len().max(1) as f64
 }
 
-/// The middle value (the lower one of two); none without values.
+/// The median (the lower one of two); `None` without values.
 pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_unstable_by(f64::total_cmp);
     values.get(values.len().saturating_sub(1) / 2).copied()

@@ -24,7 +24,7 @@ fn join(address: &str) -> Study {
         seed: 11,
         sampler: Box::new(sampler::Random),
         grace: Duration::from_secs(2),
-        // Fifty deaths may fall on few trials; none may be given up for it.
+        // Fifty kills may hit few trials; none may be given up for that.
         retries: 1000,
         ..StudySettings::default()
     };
@@ -42,7 +42,7 @@ fn worker_process() {
                 std::thread::sleep(Duration::from_millis(50));
                 trial.report(step, step as f64)?;
             }
-            // Whoever runs it comes to the same.
+            // The result is the same whichever worker runs it.
             Ok((trial.seed() % 1000) as f64)
         })
         .unwrap();
@@ -83,7 +83,7 @@ impl Drop for Workers {
     }
 }
 
-/// Kills and replaces workers until all is done; `meanwhile` is called once, in the middle.
+/// Kills and replaces workers until all trials have ended; `meanwhile` is called once, in the middle.
 fn torment(address: &str, meanwhile: impl FnOnce()) {
     let skewed = Command::new("faketime")
         .arg("--version")
@@ -105,7 +105,7 @@ fn torment(address: &str, meanwhile: impl FnOnce()) {
         victim.kill().unwrap();
         victim.wait().unwrap();
         workers.start();
-        // Readable at every moment, and what ended stays ended.
+        // The study is readable at every moment, and ended trials stay ended.
         let ended = watcher.trials().unwrap().iter().filter(|t| t.state.ended()).count();
         assert!(ended >= seen, "{ended} trials ended, there were {seen}");
         seen = ended;
@@ -133,7 +133,7 @@ fn torment(address: &str, meanwhile: impl FnOnce()) {
     assert_eq!(outcome(trials), outcome(alone.trials().unwrap()));
 }
 
-/// The journal itself holds one end a trial.
+/// The journal itself holds one end per trial.
 fn ended_once(address: &str) {
     let events = storage::open(address).unwrap().read("faults", 0).unwrap();
     for number in 0..TRIALS {

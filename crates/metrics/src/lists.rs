@@ -1,6 +1,6 @@
 //! Metrics of ranked lists, against the items that were relevant.
 //!
-//! A list holds the best items first; `r_1 < r_2 < ..` are the ranks (from 1) at which relevant items stand,
+//! A list holds the best items first; `r_1 < r_2 < ..` are the ranks (from 1) of the relevant items,
 //! `n` is how many items were relevant, whether listed or not. For the first `k` of the list:
 //!
 //! ```text
@@ -11,13 +11,13 @@
 //! ```
 //!
 //! The first four are Amazon Personalize's (precision divides by `k` even where fewer items were relevant,
-//! NDCG is binary). All equal those of ranx (`benches/rivals/metrics_ranx.py`) but MAP, where ranx divides by
+//! NDCG is binary). All but MAP equal those of ranx (`benches/rivals/metrics_ranx.py`), which divides MAP by
 //! `n`; other toolkits differ in recall (`RecPack`'s *calibrated* recall divides by `min(k, n)`). Lists
 //! without relevant items are left out of every mean.
 
 use std::collections::HashMap;
 
-/// A list, judged.
+/// A list, compared with its relevant items.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Judged {
     /// Ranks of the relevant items that are listed, from 1, ascending.
@@ -27,7 +27,7 @@ pub struct Judged {
 }
 
 impl Judged {
-    /// Judges `list` by the distinct items `relevant`.
+    /// Compares `list` with the distinct items `relevant`.
     #[must_use]
     pub fn new(list: &[u32], relevant: &[u32]) -> Self {
         let ranks = list
@@ -79,7 +79,7 @@ impl Metric {
         }
     }
 
-    /// Its value for a list with at least one relevant item; 0 without.
+    /// Its value for a list with at least one relevant item; 0 for other lists.
     ///
     /// Amazon Personalize's example, hits at the ranks 2 and 5:
     /// ```
@@ -121,12 +121,12 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// Takes the first items of a list in.
+    /// Adds the first items of a list.
     pub fn add(&mut self, list: &[u32]) {
         list.iter().for_each(|item| *self.counts.entry(*item).or_default() += 1);
     }
 
-    /// Takes another's counts in.
+    /// Adds the counts of another.
     pub fn join(&mut self, other: Self) {
         other.counts.into_iter().for_each(|(item, count)| *self.counts.entry(item).or_default() += count);
     }
@@ -137,8 +137,8 @@ impl Spread {
         self.counts.len() as f64 / items.max(1) as f64
     }
 
-    /// Gini index of the recommendations over a catalogue of `items` items: 0 where all are recommended
-    /// alike, towards 1 where one has all. `sum_i (2 i - n - 1) x_i / (n sum x)`, `x` ascending.
+    /// Gini index of the recommendations over a catalogue of `items` items: 0 if all are recommended
+    /// equally often, close to 1 if one has all. `sum_i (2 i - n - 1) x_i / (n sum x)`, `x` ascending.
     #[must_use]
     pub fn gini(&self, items: usize) -> f64 {
         let mut counts: Vec<u64> = self.counts.values().copied().collect();

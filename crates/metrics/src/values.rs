@@ -113,7 +113,7 @@ mod tests {
     }
 
     proptest! {
-        /// AUC is the share of pairs, counted one by one; turning all scores round turns it round.
+        /// AUC is the share of pairs, counted one by one; negating all scores gives 1 - AUC.
         #[test]
         fn auc_counts_pairs(rows in proptest::collection::vec((-3_i8..3, proptest::bool::ANY), 2..40)) {
             let (scores, clicks): (Vec<f32>, Vec<bool>) = rows.iter().map(|(score, click)| (f32::from(*score), *click)).unzip();
@@ -131,7 +131,7 @@ mod tests {
             prop_assert!(pairs == 0.0 || (found + auc(&turned, &clicks) - 1.0).abs() < 1e-12);
         }
 
-        /// MAE <= RMSE <= the largest error; both vanish on perfect predictions and do not see a common
+        /// MAE <= RMSE <= the largest error; both vanish on perfect predictions and ignore a common
         /// shift.
         #[test]
         fn bounds(pairs in proptest::collection::vec((0.5_f32..5.0, 0.5_f32..5.0), 1..50), shift in -3.0_f32..3.0) {

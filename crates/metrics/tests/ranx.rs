@@ -26,7 +26,7 @@ fn metrics_equal_those_of_ranx() {
                 "hit_rate" => (Metric::HitRate(k), 1.0),
                 "ndcg" => (Metric::Ndcg(k), 1.0),
                 "mrr" => (Metric::Mrr(k), 1.0),
-                // ranx divides by all relevant items, we by those that k places can hold.
+                // ranx divides by the number of relevant items, we by at most k of them.
                 "map" => (Metric::Map(k), k.min(judged.relevant) as f64 / judged.relevant as f64),
                 other => panic!("{other}"),
             };

@@ -2,7 +2,7 @@
 //!
 //! `hrnn_speed USERS ITEMS EVENTS SIZE WINDOW EPOCHS` trains a flat network (one GRU, no sessions, gate,
 //! metadata or user factors; embeddings and decoder of the hidden size, 256 rows) and prints one line of
-//! JSON: seconds of each epoch, events, peak memory. With `csv FILE` behind them it writes the histories for
+//! JSON: seconds of each epoch, events, peak memory. With `csv FILE` after them it writes the histories for
 //! a peer instead. The same network from burn's own parts: `hrnn_stock` in `benches`.
 
 use foretaste_data::Histories;
@@ -66,7 +66,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     tell(events, &times, fitted.curve.last().map_or(0.0, |e| e.train_error))
 }
 
-#[allow(clippy::print_stdout)] // The answer.
+#[allow(clippy::print_stdout)] // The result.
 fn tell(events: usize, times: &[Instant], train_error: f64) -> Result<(), Box<dyn std::error::Error>> {
     let seconds: Vec<f64> = times.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect();
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

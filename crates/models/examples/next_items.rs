@@ -1,5 +1,5 @@
-//! Trains an HRNN on a Parquet file of one's own (columns of users, items and times; ratings where
-//! there are any) and asks for the next items of one user:
+//! Trains an HRNN on your own Parquet file (columns of users, items and times; ratings if
+//! there are any) and predicts the next items of one user:
 //!
 //! `cargo run --release -p foretaste-models --example next_items -- interactions.parquet USER [EPOCHS]`
 

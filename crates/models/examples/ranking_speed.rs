@@ -2,7 +2,7 @@
 //!
 //! `ranking_speed FILE | simulate:USERS,ITEMS,EVENTS [csv OUT]` prints one line of JSON: seconds of a
 //! training of cosine item-kNN (50 neighbours), of an iALS iteration and of six with all around them at 64
-//! and 128 factors, and of ten items for every user from either, on the threads of `RAYON_NUM_THREADS`. With
+//! and 128 factors, and of ten items for every user by each, on the threads of `RAYON_NUM_THREADS`. With
 //! `csv OUT` it writes users and items for a peer instead.
 
 use foretaste_data::simulate::Simulation;

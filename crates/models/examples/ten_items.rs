@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (histories, device) = (table.histories(), Device::flex());
     let context = FitContext::new(0, &device);
 
-    // Who took what: factors, and their inner products.
+    // From interactions: factors, and their inner products.
     let fitted = Kind::IALS.defaults().fit(&histories, None, &context)?;
     println!("for user {}:", table.user_ids.name(user));
     for best in Recommend::new(fitted.model.as_ref(), table.n_items()).for_user(user, histories.user(user), 0)
@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("  {} ({:.3})", table.item_ids.name(best.item), best.score);
     }
 
-    // What is taken together. By default, as in Amazon Personalize, the most popular tenth of the items takes
+    // From co-occurrences. By default, as in Amazon Personalize, the most popular tenth of the items takes
     // no part.
     let settings = sims::Settings { max_item_interaction_count_percentile: 1.0, ..sims::Settings::default() };
     let model = sims::train(&settings, &histories, &context)?;

@@ -1,11 +1,11 @@
-//! Records what DeepFM's settings are worth on the embedded ratings: the table that `cargo xtask bench
-//! rivals-search` searches, so that every sampler is asked about the same values.
+//! Records validation errors of DeepFM's settings on the embedded ratings: the table that `cargo xtask bench
+//! rivals-search` searches, so that every sampler sees the same values.
 //!
 //! `cargo run --release -p foretaste-models --example tuning_table --
 //! benches/tables/deepfm-ml-latest-small.json`
 //!
 //! Each of the 684 combinations trains once, on 80 % of the rows; its value is the best epoch's RMSE on
-//! another 10 %. Interrupted, it goes on where it stood, from `FILE.partial`.
+//! another 10 %. After an interruption it resumes from `FILE.partial`.
 
 use foretaste_data::{SplitRule, embedded};
 use foretaste_models::{Device, FitContext, deepfm};

@@ -1,4 +1,4 @@
-//! What an algorithm is before it is trained: settings with a name, a range for each of them, and a way to
+//! An algorithm before training: settings with a name, a range for each of them, and a way to
 //! train.
 
 use crate::engine::tensors::Tensors;
@@ -10,8 +10,8 @@ use std::any::Any;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-/// The settings of an algorithm, and all that follows from them. Implement it and [`crate::Predictor`] to add
-/// a model; [`crate::register`] makes it known by its name.
+/// The settings of an algorithm and what follows from them. Implement it and [`crate::Predictor`] to add
+/// a model; [`crate::register`] registers it under its name.
 pub trait Algorithm:
     Clone + Debug + Default + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static
 {
@@ -19,7 +19,7 @@ pub trait Algorithm:
     const NAME: &'static str;
     /// The name in tables.
     const TITLE: &'static str;
-    /// The settings worth searching, as TOML (`crates/hpo` has the format); empty for none.
+    /// The settings worth searching, as TOML (`crates/hpo` documents the format); empty for none.
     const SEARCH_SPACE: &'static str;
 
     /// Checks every setting against its range.
@@ -28,7 +28,7 @@ pub trait Algorithm:
     /// [`ModelError::Setting`] naming the setting and its range.
     fn check(&self) -> Result<()>;
 
-    /// Trains on `train`. With `validation` rows the curve has their error and the weights of the best epoch
+    /// Trains on `train`. With `validation` rows the curve has their error, and the weights of the best epoch
     /// are kept. Settings were checked before.
     ///
     /// # Errors
@@ -49,18 +49,18 @@ pub trait Algorithm:
     }
 
     /// Whether the model must know who rates what (not how) in the rows to be predicted: a leak that tables
-    /// have to tell.
+    /// must report.
     fn is_transductive(&self) -> bool {
         false
     }
 
-    /// The setting that limits passes over the training rows; none for a model trained in no passes, or one
-    /// that more of them never hurt.
+    /// The setting that limits passes over the training rows; `None` for a model without passes, or one
+    /// that more passes never hurt.
     fn epochs(&mut self) -> Option<&mut usize> {
         None
     }
 
-    /// Shortens training to this share of its length, at least one pass each.
+    /// Shortens training to this share of its length, but to at least one pass.
     fn shorten(&mut self, share: f64) {
         if let Some(epochs) = self.epochs() {
             *epochs = part(*epochs, share);
@@ -73,7 +73,7 @@ pub(crate) fn part(n: usize, share: f64) -> usize {
     ((n as f64 * share).round() as usize).max(1)
 }
 
-/// [`Algorithm`] without its type.
+/// Type-erased [`Algorithm`].
 trait AnyAlgorithm: Any + erased_serde::Serialize + Debug + Send + Sync {
     fn kind(&self) -> Kind;
     fn check(&self) -> Result<()>;
@@ -132,7 +132,7 @@ impl<A: Algorithm> AnyAlgorithm for A {
     }
 }
 
-/// A model with its settings: all that decides a training besides data, seed and device. Made of any
+/// A model with its settings: all that determines a training besides data, seed and device. Made from any
 /// [`Algorithm`] by `into()`, or by name through [`Kind`].
 #[derive(Debug, Clone)]
 pub struct ModelSettings(Arc<dyn AnyAlgorithm>);
@@ -156,7 +156,7 @@ impl Serialize for ModelSettings {
 }
 
 impl ModelSettings {
-    /// The settings as those of `A`; none where they are of another algorithm.
+    /// The settings as those of `A`; `None` if they belong to another algorithm.
     ///
     /// ```
     /// use foretaste_models::{ModelSettings, ease, pmf};
@@ -170,7 +170,7 @@ impl ModelSettings {
         settings.downcast_ref()
     }
 
-    /// Which algorithm these settings are of.
+    /// The algorithm of these settings.
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.0.kind()
@@ -206,14 +206,14 @@ impl ModelSettings {
         self.0.restore(tensors)
     }
 
-    /// The same settings trained for `epochs` epochs; models without epochs stay as they are.
+    /// The same settings with `epochs` epochs; unchanged for models without epochs.
     #[must_use]
     pub fn with_epochs(&self, epochs: usize) -> Self {
         self.0.with_epochs(epochs)
     }
 
-    /// The same settings with this share of their training's length, at least one pass each; models that are
-    /// trained in no passes stay as they are.
+    /// The same settings with this share of their training's length, at least one pass; unchanged for models
+    /// that are trained without passes.
     #[must_use]
     pub fn shortened(&self, share: f64) -> Self {
         self.0.shortened(share)
@@ -226,7 +226,7 @@ impl ModelSettings {
     }
 
     /// Whether the model must know who rates what (not how) in the rows to be predicted: a leak that tables
-    /// have to tell.
+    /// must report.
     #[must_use]
     pub fn is_transductive(&self) -> bool {
         self.0.is_transductive()
@@ -242,7 +242,7 @@ impl ModelSettings {
     }
 }
 
-/// Settings of `A` from a TOML table, checked; what it does not name keeps its default.
+/// Settings of `A` from a TOML table, checked; settings that it does not name keep their defaults.
 pub(crate) fn parse<A: Algorithm>(table: &toml::Table) -> Result<ModelSettings> {
     let settings: A = table.clone().try_into().map_err(|e: toml::de::Error| {
         let reason = e.message().to_owned();

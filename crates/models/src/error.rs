@@ -1,4 +1,4 @@
-//! What can go wrong with a model.
+//! Errors of models.
 
 use std::path::Path;
 
@@ -27,7 +27,7 @@ pub enum ModelError {
         /// Why.
         reason: String,
     },
-    /// Returned when the caller asked to stop; checkpoints stand.
+    /// Returned when the caller requested a stop; checkpoints are kept.
     #[error("interrupted")]
     Interrupted,
     /// Returned when a device does not exist, is not compiled in, or fails.
@@ -35,7 +35,7 @@ pub enum ModelError {
     Device {
         /// The device's name.
         device: String,
-        /// Why, and the way out.
+        /// Why, and how to fix it.
         reason: String,
     },
     /// Returned when a saved model or checkpoint cannot be read: missing parts, another version,
@@ -47,7 +47,7 @@ pub enum ModelError {
         /// What is wrong with it.
         reason: String,
     },
-    /// Returned when bytes are no state of the model they were handed to.
+    /// Returned when bytes are not a state of the model that should read them.
     #[error("the stored state {0}")]
     State(String),
     /// Returned when reading or writing data fails.

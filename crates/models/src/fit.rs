@@ -1,4 +1,4 @@
-//! What training needs besides data, and what it tells.
+//! The context of a training, and its reports.
 
 use crate::{Device, ModelError, Result, Trained};
 use foretaste_data::{Attributes, Membership};
@@ -12,16 +12,16 @@ pub struct EpochReport {
     pub epoch: usize,
     /// Epochs the settings allow.
     pub epochs: usize,
-    /// Over the training rows as they were met, before each update: RMSE, or the mean loss of a model
+    /// Over the training rows, before each update: RMSE, or the mean loss of a model
     /// that ranks items.
     pub train_error: f64,
     /// Over the validation rows after the epoch: RMSE, frozen (streaming for sequence models), or 1 less
-    /// the mean reciprocal rank of a model that ranks items; none without validation rows.
+    /// the mean reciprocal rank of a model that ranks items; `None` without validation rows.
     pub validation_error: Option<f64>,
 }
 
 impl EpochReport {
-    /// The report of epoch `epoch`, errors rounded to ten decimals: so many a JSON reader gives back
+    /// The report of epoch `epoch`, errors rounded to ten decimals, which a JSON reader reproduces
     /// exactly, and a resumed training's curve must equal an uninterrupted one's.
     pub(crate) fn new(epoch: usize, epochs: usize, train_error: f64, validation_error: Option<f64>) -> Self {
         let round = |x: f64| (x * 1e10).round() / 1e10;
@@ -29,15 +29,15 @@ impl EpochReport {
     }
 }
 
-/// Hears of progress and says when to stop.
+/// Observer of a training's progress, which can stop it.
 pub trait Progress: Sync {
     /// An epoch has ended.
     fn epoch(&self, model: &'static str, report: &EpochReport);
-    /// Whether to stop at the next occasion.
+    /// Whether to stop at the next step.
     fn cancelled(&self) -> bool;
 }
 
-/// Hears nothing and never stops.
+/// Ignores progress and never stops.
 pub struct NoProgress;
 
 impl Progress for NoProgress {
@@ -54,22 +54,22 @@ pub struct FitContext<'a> {
     pub seed: u64,
     /// Where layers are computed.
     pub device: &'a Device,
-    /// Who hears of progress.
+    /// Observer of progress.
     pub progress: &'a dyn Progress,
-    /// Folder where an interrupted training finds its last epoch; none trains without checkpoints.
+    /// Folder of checkpoints, from which an interrupted training resumes; `None` trains without checkpoints.
     pub checkpoint: Option<&'a Path>,
     /// Shortest time between two checkpoints.
     pub checkpoint_every: Duration,
-    /// What is known of users, for models that use it.
+    /// Attributes of users, for models that use them.
     pub user_attributes: Option<&'a Attributes>,
-    /// What is known of items, for models that use it.
+    /// Attributes of items, for models that use them.
     pub item_attributes: Option<&'a Attributes>,
     /// Users and items (nothing else) of rows to be predicted, for settings that are transductive.
     pub membership: Option<&'a Membership>,
 }
 
 impl<'a> FitContext<'a> {
-    /// A training under `seed` on `device`, unheard and without checkpoints.
+    /// A training under `seed` on `device`, without progress reports or checkpoints.
     #[must_use]
     pub fn new(seed: u64, device: &'a Device) -> Self {
         Self {
@@ -91,17 +91,17 @@ impl FitContext<'_> {
     }
 }
 
-/// A trained model and how it came about.
+/// A trained model and its training history.
 pub struct Fitted {
     /// The model, with the weights of its best epoch.
     pub model: Box<dyn Trained>,
-    /// One entry an epoch; empty for models without epochs.
+    /// One entry per epoch; empty for models without epochs.
     pub curve: Vec<EpochReport>,
     /// The epoch whose weights were kept: the best on validation, or the last; 0 without epochs.
     pub best_epoch: usize,
 }
 
-/// Keeps the best epoch on validation and says when patience is at its end.
+/// Tracks the best epoch on validation and whether patience is exhausted.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct EarlyStopping {
     pub curve: Vec<EpochReport>,

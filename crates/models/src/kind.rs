@@ -1,4 +1,4 @@
-//! The algorithms by name: those of this crate, and those that a program registers.
+//! The registry of algorithms by name: those of this crate, and those that a program registers.
 
 use crate::algorithm::parse;
 use crate::{Algorithm, ModelError, ModelSettings, Result};
@@ -9,7 +9,7 @@ use crate::{
 use std::hash::{Hash, Hasher};
 use std::sync::{PoisonError, RwLock};
 
-/// What is known of an algorithm without its type.
+/// Type-erased entry of an algorithm.
 struct Entry {
     name: &'static str,
     title: &'static str,
@@ -18,7 +18,7 @@ struct Entry {
     settings: fn(&toml::Table) -> Result<ModelSettings>,
 }
 
-/// Every algorithm's entry.
+/// The entry of an algorithm type.
 trait HasEntry {
     const ENTRY: Entry;
 }
@@ -72,11 +72,11 @@ built_in! {
     ENSEMBLE, ensemble;
 }
 
-/// What programs registered.
+/// Algorithms that programs registered.
 static REGISTERED: RwLock<Vec<Kind>> = RwLock::new(Vec::new());
 
-/// Makes an algorithm known by its name: to saved models, ensembles, systems and searches of this program.
-/// Registering it again changes nothing.
+/// Registers an algorithm under its name: for saved models, ensembles, systems and searches of this program.
+/// Registering it again has no effect.
 ///
 /// # Errors
 /// [`ModelError::Setting`] where another algorithm has the name.
@@ -87,7 +87,7 @@ pub fn register<A: Algorithm>() -> Result<()> {
         None => registered.push(kind),
         Some(other) if other.defaults().of::<A>().is_some() => {}
         Some(other) => {
-            let reason = format!("is the name of {} already; choose another", other.title());
+            let reason = format!("is already the name of {}; choose another", other.title());
             return Err(ModelError::Setting { model: A::NAME, setting: "NAME".into(), reason });
         }
     }
@@ -101,7 +101,7 @@ impl Kind {
         Self(&<A as HasEntry>::ENTRY)
     }
 
-    /// All algorithms known by name: those of this crate, then those registered, in their order.
+    /// All algorithms by name: those of this crate, then registered ones in order of registration.
     #[must_use]
     pub fn all() -> Vec<Self> {
         let registered = REGISTERED.read().unwrap_or_else(PoisonError::into_inner);
@@ -132,7 +132,7 @@ impl Kind {
         (self.0.defaults)()
     }
 
-    /// Settings from a TOML table; what it does not name keeps its default.
+    /// Settings from a TOML table; settings that it does not name keep their defaults.
     ///
     /// # Errors
     /// [`ModelError::Setting`] for an unknown setting, a wrong type or a value out of range.
@@ -223,6 +223,6 @@ mod tests {
     #[test]
     fn a_name_is_registered_once() {
         register::<pmf::Settings>().unwrap();
-        assert_eq!(Kind::all().len(), Kind::BUILT_IN.len(), "what is built in stays as it is");
+        assert_eq!(Kind::all().len(), Kind::BUILT_IN.len(), "built-in algorithms are unchanged");
     }
 }

@@ -1,5 +1,5 @@
 #![doc = include_str!("../README.md")]
-// Without burn there is one form alone.
+// Without burn there is only one form.
 #![cfg_attr(not(feature = "burn"), allow(irrefutable_let_patterns))]
 
 mod algorithm;
@@ -43,8 +43,8 @@ pub use recommend::{Recommend, Recommended};
 pub use saved::{SavedModel, load, save, weights_hash};
 pub use state::UserState;
 
-/// What the author of a model needs, and nothing that stands in the way: `use foretaste_models::author::*`.
-/// Of [`Predictor`] and [`Trained`], which have methods of the same names, only the former is among it.
+/// A prelude for authors of models, without conflicting names: `use foretaste_models::author::*`.
+/// Of [`Predictor`] and [`Trained`], which have methods of the same names, only the former is included.
 pub mod author {
     pub use crate::state;
     pub use crate::{

@@ -1,4 +1,4 @@
-//! What every trained model can do: tell what it is, predict ratings, rank items, and keep each user as a
+//! The interface of trained models: describe themselves, predict ratings, rank items, and hold each user as a
 //! value.
 
 use crate::engine::tensors::NamedTensor;
@@ -8,13 +8,13 @@ use crate::{ModelError, ModelSettings, Result};
 use foretaste_data::{Histories, History};
 use rayon::prelude::*;
 
-/// How a test part is read.
+/// How test rows are predicted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reading {
-    /// Only the known ratings are ever known: the published way.
+    /// Predictions use only the known ratings: the published protocol.
     Frozen,
-    /// After each prediction the true rating updates that user's state; weights stay.
+    /// After each prediction the true rating updates that user's state; weights are unchanged.
     Streaming,
 }
 
@@ -32,13 +32,13 @@ impl Reading {
     }
 }
 
-/// A trained model, as its author writes it. [`Trained`] is the same without the types, and what everyone
-/// else uses.
+/// A trained model, as its author implements it. [`Trained`] is its type-erased form, which all other code
+/// uses.
 ///
-/// A state is what the model knows of one user at one moment: a value apart from the model, so that a service
+/// A state is what the model knows of one user at one moment: a value outside the model, so that a service
 /// can keep, copy, store and restore millions of them beside one model.
 pub trait Predictor: Send + Sync + 'static {
-    /// One user at one moment.
+    /// The state of one user at one moment.
     type State: Clone + Send + Sync + 'static;
 
     /// The settings it was trained with.
@@ -50,7 +50,7 @@ pub trait Predictor: Send + Sync + 'static {
     /// All weights, by name: what [`crate::Algorithm::restore`] builds the model from.
     fn tensors(&self) -> Vec<NamedTensor>;
 
-    /// Whether [`predict`](Self::predict) is meant: as [`crate::Algorithm::predicts_ratings`] of the
+    /// Whether [`predict`](Self::predict) is supported: as [`crate::Algorithm::predicts_ratings`] of the
     /// settings.
     fn rates(&self) -> bool {
         true
@@ -63,29 +63,29 @@ pub trait Predictor: Send + Sync + 'static {
     }
 
     /// The state of `user` after the rows `known`, which are those the model was trained on (for a user of
-    /// the training part) or those known of a new user. A user without rows, or unknown to the model, has the
-    /// state the model states for new users.
+    /// the training part) or those known of a new user. Users without rows, or unknown to the model, get the
+    /// state that the model documents for new users.
     fn start(&self, user: u32, known: History<'_>) -> Self::State;
 
-    /// Takes in one more interaction of this user at `timestamp` (Unix seconds). Weights never change. A
-    /// value that is not known is NaN where the model rates nothing.
+    /// Adds one interaction of this user at `timestamp` (Unix seconds) to the state. Weights never change. A
+    /// value that is not known is NaN, for models that do not predict ratings.
     fn update(&self, state: &mut Self::State, item: u32, value: f32, timestamp: i64);
 
-    /// The expected rating of `item` at `timestamp` (Unix seconds). An item without training rows, or beyond
-    /// the index space, has the model's stated fallback. Of a model that rates nothing it is NaN.
+    /// The expected rating of `item` at `timestamp` (Unix seconds). An item without training rows, or out of
+    /// range, gets the model's documented fallback. NaN for a model that does not predict ratings.
     fn predict(&self, state: &Self::State, item: u32, timestamp: i64) -> f32 {
         let _ = (state, item, timestamp);
         f32::NAN
     }
 
     /// Writes a score for each item, from item 0 on: the higher, the sooner the user is expected to take it
-    /// at `timestamp` (Unix seconds). What a score means is the model's to say; by default it is the expected
-    /// rating. Scores depend on nothing that comes at or after `timestamp` but that moment itself.
+    /// at `timestamp` (Unix seconds). The model defines the meaning of a score; by default it is the expected
+    /// rating. Scores depend on no interaction at or after `timestamp`, only on the time itself.
     fn scores(&self, state: &Self::State, timestamp: i64, out: &mut [f32]) {
         scores_by_rating(self, state, timestamp, out);
     }
 
-    /// Predicts the rows `asked` of one user, in time order, into `out` (one rating a row).
+    /// Predicts the rows `asked` of one user, in time order, into `out` (one rating per row).
     fn predict_user(
         &self,
         user: u32,
@@ -97,14 +97,14 @@ pub trait Predictor: Send + Sync + 'static {
         let mut state = self.start(user, known);
         for (row, out) in out.iter_mut().enumerate() {
             *out = self.predict(&state, asked.items[row], asked.timestamps.at(row));
-            // An update after the last row would move nothing.
+            // An update after the last row would have no effect.
             if reading == Reading::Streaming && row + 1 < asked.len() {
                 self.update(&mut state, asked.items[row], asked.values[row], asked.timestamps.at(row));
             }
         }
     }
 
-    /// The scores as inner products, where they are: what many users are ranked by at once.
+    /// The scores as inner products, if they are such: used to rank many users at once.
     fn inner_products(&self) -> Option<InnerProducts<'_>> {
         None
     }
@@ -112,8 +112,8 @@ pub trait Predictor: Send + Sync + 'static {
     /// A state as bytes; [`crate::state::to_bytes`] does it for a state that is [`serde::Serialize`].
     fn write_state(&self, state: &Self::State) -> Vec<u8>;
 
-    /// A state from [`write_state`](Self::write_state)'s bytes; none where they are of a model of another
-    /// shape. [`crate::state::from_bytes`] reads it; sizes are the model's to check.
+    /// A state from [`write_state`](Self::write_state)'s bytes; `None` if they are of a model of another
+    /// shape. [`crate::state::from_bytes`] reads it; the model must check sizes.
     fn read_state(&self, bytes: &[u8]) -> Option<Self::State>;
 }
 
@@ -138,22 +138,22 @@ pub trait Trained: Send + Sync {
     /// All weights, by name.
     fn tensors(&self) -> Vec<NamedTensor>;
 
-    /// The model as one of ratings, if it predicts them.
+    /// The model as a rating model, if it predicts ratings.
     fn as_rating(&self) -> Option<&dyn RatingModel>;
 
-    /// The model as one that ranks items by what it was trained for, if it does.
+    /// The model as a recommender, if it was trained to rank items.
     fn as_recommender(&self) -> Option<&dyn Recommender>;
 
     /// The state of `user` after the rows `known`: as [`Predictor::start`].
     fn start(&self, user: u32, known: History<'_>) -> UserState;
 
-    /// Takes one more interaction into a state: as [`Predictor::update`].
+    /// Adds one interaction to a state: as [`Predictor::update`].
     ///
     /// # Panics
     /// Where the state is of a model of another kind.
     fn update(&self, state: &mut UserState, item: u32, value: f32, timestamp: i64);
 
-    /// A score for each item from item 0 on: by what the model was trained for, or by the rating it expects.
+    /// A score for each item from item 0 on: by the model's training objective, or by expected rating.
     ///
     /// # Panics
     /// Where the state is of a model of another kind.
@@ -165,7 +165,7 @@ pub trait Trained: Send + Sync {
     /// Where the state is of a model of another kind.
     fn state_to_bytes(&self, state: &UserState) -> Vec<u8>;
 
-    /// A state from [`state_to_bytes`](Self::state_to_bytes)'s bytes. It goes on as the state they were made
+    /// A state from [`state_to_bytes`](Self::state_to_bytes)'s bytes. It continues as the state it was made
     /// of, if the model has the same weights.
     ///
     /// # Errors
@@ -219,14 +219,14 @@ impl<M: Predictor> Trained for M {
     fn state_from_bytes(&self, bytes: &[u8]) -> Result<UserState> {
         let body = crate::state::body(Predictor::settings(self).kind().name(), bytes)?;
         let state = self.read_state(body).ok_or_else(|| {
-            ModelError::State("is of a model of another shape, or cut short; start the user anew".into())
+            ModelError::State("is of a model of another shape, or cut short; start the user again".into())
         })?;
         Ok(UserState::new(state))
     }
 }
 
 impl dyn Trained + '_ {
-    /// The model as one of ratings.
+    /// The model as a rating model.
     ///
     /// # Errors
     /// [`ModelError::Setting`] for a model that predicts none.
@@ -238,7 +238,7 @@ impl dyn Trained + '_ {
     }
 }
 
-/// A trained model of ratings.
+/// A trained model that predicts ratings.
 pub trait RatingModel: Trained {
     /// The expected rating of `item`: as [`Predictor::predict`].
     ///
@@ -275,7 +275,7 @@ impl<M: Predictor> RatingModel for M {
 }
 
 impl dyn RatingModel + '_ {
-    /// Predicts all rows of `asked`, given the rows `known` of the same users: one rating a row, in row
+    /// Predicts all rows of `asked`, given the rows `known` of the same users: one rating per row, in row
     /// order.
     ///
     /// Users are independent and run in parallel; the result does not depend on the number of threads.
@@ -298,9 +298,9 @@ impl dyn RatingModel + '_ {
     }
 }
 
-/// A trained model that ranks items by what it was trained for.
+/// A trained model that was trained to rank items.
 pub trait Recommender: Trained {
-    /// The scores as inner products, where they are: what many users are ranked by at once.
+    /// The scores as inner products, if they are such: used to rank many users at once.
     fn inner_products(&self) -> Option<InnerProducts<'_>>;
 }
 
@@ -310,7 +310,7 @@ impl<M: Predictor> Recommender for M {
     }
 }
 
-/// Checks what every rating model needs of its training part; returns the mean rating.
+/// Checks the requirements of every rating model on its training part; returns the mean rating.
 pub(crate) fn training_mean(model: &'static str, train: &Histories) -> Result<f32> {
     let fail = |reason: String| Err(ModelError::Training { model, reason });
     if let Some(row) = train.values().iter().position(|v| !v.is_finite()) {

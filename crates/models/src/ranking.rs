@@ -1,6 +1,6 @@
 //! Models that rank items: scores, ranks and the best of them.
 //!
-//! **Ties.** Of two items with equal scores the one with the smaller index stands first, everywhere.
+//! **Ties.** Of two items with equal scores the one with the smaller index always comes first.
 
 use crate::engine::kernels::{Matrix, add, product_into};
 use crate::engine::tensors::NamedTensor;
@@ -10,14 +10,14 @@ use foretaste_data::{Histories, History};
 use rayon::prelude::*;
 use std::cmp::Ordering;
 
-/// A user's query for the items' vectors, from the user, what is known of the user, and the time.
+/// A user's query for the items' vectors, from the user, the user's known rows, and the time.
 pub type Query<'a> = Box<dyn Fn(u32, History<'_>, i64) -> Vec<f32> + Sync + 'a>;
 
 /// Scores `query . item + scale offset`.
 pub struct InnerProducts<'a> {
     /// `[items, width]`.
     pub items: &'a [f32],
-    /// One an item; empty for none.
+    /// One per item; empty for none.
     pub offsets: &'a [f32],
     /// What the offsets are multiplied by.
     pub scale: f32,
@@ -50,7 +50,7 @@ impl InnerProducts<'_> {
     }
 }
 
-/// A model whose scores follow from a user's rows alone: all there is to write for such a [`Predictor`]. Its
+/// A model whose scores depend on a user's rows alone; implementing it gives a [`Predictor`]. Its
 /// states are [`Rows`].
 pub trait RowScorer: Send + Sync + 'static {
     /// As [`Predictor::settings`].
@@ -106,10 +106,10 @@ impl<S: RowScorer> Predictor for S {
     }
 }
 
-/// What a share of popularity counts beside a score: it decides between items that have none.
+/// Weight of a share of popularity beside a score: it orders items that have no score.
 pub(crate) const FAR_BELOW: f32 = 1e-6;
 
-/// Begins scores with the items' popularity, far below any score; an item beyond it begins with 0.
+/// Initializes scores with the items' popularity, far below any score; further items begin with 0.
 pub(crate) fn begin(out: &mut [f32], popularity: impl Iterator<Item = f32>) {
     out.fill(0.0);
     out.iter_mut().zip(popularity).for_each(|(out, share)| *out = FAR_BELOW * share);
@@ -122,7 +122,7 @@ pub(crate) fn popularity(train: &Histories) -> Vec<f32> {
     counts.into_iter().map(|count| (f64::from(count) / train.len() as f64) as f32).collect()
 }
 
-/// Ids in order, each once.
+/// Sorted distinct ids.
 pub(crate) fn distinct(items: &[u32]) -> Vec<u32> {
     let mut items = items.to_vec();
     items.sort_unstable();
@@ -130,8 +130,8 @@ pub(crate) fn distinct(items: &[u32]) -> Vec<u32> {
     items
 }
 
-/// Turns owners' items round: for each of `n` items its first entry (and the total), and the entries: the
-/// owner, and the place among `items`. Owner `o` has the items `offsets[o]..offsets[o + 1]`.
+/// Transposes owners' items: for each of `n` items its first entry (and the total), and the entries: the
+/// owner, and the index in `items`. Owner `o` has the items `offsets[o]..offsets[o + 1]`.
 pub(crate) fn by_item(offsets: &[usize], items: &[u32], n: usize) -> (Vec<usize>, Vec<(u32, usize)>) {
     let mut starts = vec![0; n + 1];
     items.iter().for_each(|item| starts[*item as usize + 1] += 1);
@@ -147,15 +147,15 @@ pub(crate) fn by_item(offsets: &[usize], items: &[u32], n: usize) -> (Vec<usize>
     (starts, entries)
 }
 
-/// Which of two items stands first.
+/// Orders two items.
 fn order(scores: &[f32], a: u32, b: u32) -> Ordering {
     scores[b as usize].total_cmp(&scores[a as usize]).then(a.cmp(&b))
 }
 
-/// Items whose score says that they are not to be recommended.
+/// The score of items that must not be recommended.
 pub(crate) const NEVER: f32 = f32::NEG_INFINITY;
 
-/// Checks what every model that ranks items needs of its training part.
+/// Checks the requirements of every model that ranks items on its training part.
 pub(crate) fn require_rows(model: &'static str, train: &Histories) -> Result<()> {
     if train.is_empty() {
         Err(ModelError::Training { model, reason: "there are no training rows".into() })
@@ -173,7 +173,7 @@ pub(crate) fn require_rows(model: &'static str, train: &Histories) -> Result<()>
 #[must_use]
 pub fn top_k(scores: &[f32], k: usize) -> Vec<u32> {
     let mut best: Vec<u32> = Vec::with_capacity(k + 1);
-    // The weakest of the best so far: most items are passed over by one comparison.
+    // The weakest of the best so far: most items are skipped by one comparison.
     let mut bar = NEVER;
     for (item, score) in scores.iter().enumerate().filter(|(_, score)| **score > NEVER) {
         if best.len() < k || *score > bar {
@@ -186,7 +186,7 @@ pub fn top_k(scores: &[f32], k: usize) -> Vec<u32> {
     best
 }
 
-/// The rank of `item` among all items, from 1; items with a score of minus infinity stand last.
+/// The rank of `item` among all items, from 1; items with a score of minus infinity come last.
 #[must_use]
 pub fn rank_of(scores: &[f32], item: u32) -> usize {
     let own = scores[item as usize];
@@ -195,8 +195,8 @@ pub fn rank_of(scores: &[f32], item: u32) -> usize {
         + after.iter().filter(|s| s.total_cmp(&own).is_gt()).count()
 }
 
-/// Mean over all rows of `asked` of `1 / rank` of the row's item among all items, each row taken in after
-/// it was asked for; 0 without rows.
+/// Mean over all rows of `asked` of `1 / rank` of the row's item among all items; rows update the state after
+/// they are ranked; 0 without rows.
 #[must_use]
 pub fn mean_reciprocal_rank(model: &dyn Trained, known: &Histories, asked: &Histories) -> f64 {
     let users: Vec<u32> = (0..asked.n_users() as u32).filter(|user| !asked.range(*user).is_empty()).collect();

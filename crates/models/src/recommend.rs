@@ -14,9 +14,9 @@ pub struct Recommended {
     pub score: f32,
 }
 
-/// Asks a trained model for its best items.
+/// Recommends items with a trained model.
 ///
-/// By default ten items of the whole catalogue, those of the user's own history left out.
+/// By default ten items of the whole catalogue, without those of the user's own history.
 #[derive(Clone)]
 pub struct Recommend<'a> {
     model: &'a dyn Trained,
@@ -27,13 +27,13 @@ pub struct Recommend<'a> {
 }
 
 impl<'a> Recommend<'a> {
-    /// From `model`, over a catalogue of `n_items` items.
+    /// Recommendations by `model`, over a catalogue of `n_items` items.
     #[must_use]
     pub fn new(model: &'a dyn Trained, n_items: usize) -> Self {
         Self { model, n_items, k: 10, seen: false, allowed: None }
     }
 
-    /// The `k` best.
+    /// Sets the number of items.
     #[must_use]
     pub fn top(self, k: usize) -> Self {
         Self { k, ..self }
@@ -45,20 +45,20 @@ impl<'a> Recommend<'a> {
         Self { seen, ..self }
     }
 
-    /// Only items whose place in `allowed` is true; items beyond it are not.
+    /// Restricts to items whose entry in `allowed` is true; items beyond its end are not allowed.
     #[must_use]
     pub fn among(self, allowed: &'a [bool]) -> Self {
         Self { allowed: Some(allowed), ..self }
     }
 
     /// The best items for `user` with the history `known`, at `timestamp` (Unix seconds), best first. A user
-    /// without history, or unknown to the model, gets the model's answer for strangers.
+    /// without history, or unknown to the model, gets the model's list for new users.
     #[must_use]
     pub fn for_user(&self, user: u32, known: History<'_>, timestamp: i64) -> Vec<Recommended> {
         self.with(&mut vec![0.0; self.n_items], user, known, timestamp)
     }
 
-    /// The best items for each of `users`, each at its own time, handed to `take` in their order. However
+    /// The best items for each of `users`, each at its own time, passed to `take` in their order. However
     /// many users there are, memory holds the lists of a few thousand of them. Where a model's scores are
     /// inner products, many users are scored at once, and a score may differ in its last digit from
     /// [`for_user`](Self::for_user)'s.
@@ -68,9 +68,9 @@ impl<'a> Recommend<'a> {
         users: &[(u32, i64)],
         mut take: impl FnMut(u32, Vec<Recommended>),
     ) {
-        /// Users whose lists stand in memory at once.
+        /// Number of users whose lists are in memory at once.
         const BLOCK: usize = 4096;
-        /// Scores that stand in memory at once, on each thread.
+        /// Number of scores in memory at once, on each thread.
         const SCORES: usize = 1 << 22;
         let together = (SCORES / self.n_items.max(1)).clamp(1, 128);
         let products = self
@@ -150,7 +150,7 @@ mod tests {
             ask.for_user(user, known.user(user), 9).iter().map(|r| r.item).collect::<Vec<_>>()
         };
         assert_eq!(items(&ask, 0), [1, 3]);
-        assert_eq!(items(&ask, u32::MAX), [0, 1, 2, 3], "a stranger has seen nothing");
+        assert_eq!(items(&ask, u32::MAX), [0, 1, 2, 3], "a new user has seen nothing");
         assert_eq!(items(&ask.clone().with_seen(true).top(2), 0), [0, 1]);
         assert_eq!(items(&ask.clone().among(&[true, false, true]), 1), [2]);
         let mut all = Vec::new();
@@ -158,7 +158,7 @@ mod tests {
         assert_eq!(all, [(2, 2), (0, 1)]);
     }
 
-    /// Scored together or one by one, users get the same lists.
+    /// Users get the same lists, whether scored together or one by one.
     #[test]
     fn many_users_get_what_each_gets() {
         let (users, rows, n) = (80_u32, 12_u32, 50_u32);

@@ -29,7 +29,7 @@ pub struct SavedModel {
     pub item_ids: Vocabulary,
 }
 
-/// SHA-256 of a model's weights: equal models, equal hash.
+/// SHA-256 of a model's weights; equal models have equal hashes.
 #[must_use]
 pub fn weights_hash(model: &dyn Trained) -> String {
     let mut hashing = Hashing::new(std::io::sink());
@@ -38,12 +38,12 @@ pub fn weights_hash(model: &dyn Trained) -> String {
     hashing.finish()
 }
 
-/// Saves `model` as the folder `path`. The folder appears whole or not at all; an older saved model
-/// of that name is replaced, anything else there is left alone and refused. What killed
-/// saves of the name left is removed, or put back where it is the only copy.
+/// Saves `model` as the folder `path`. The folder is written atomically; an older saved model
+/// of that name is replaced, anything else there is an error and is kept. Leftovers of killed
+/// saves of the name are removed, or put back if they are the only copy.
 ///
 /// # Errors
-/// [`ModelError::Saved`] when `path` is something else than a saved model or cannot be written.
+/// [`ModelError::Saved`] when `path` exists and is not a saved model, or cannot be written.
 pub fn save(model: &dyn Trained, user_ids: &Vocabulary, item_ids: &Vocabulary, path: &Path) -> Result<()> {
     let (parent, name) = place(path)?;
     recover(path)?;
@@ -54,13 +54,13 @@ pub fn save(model: &dyn Trained, user_ids: &Vocabulary, item_ids: &Vocabulary, p
     std::fs::create_dir_all(parent).map_err(fail)?;
     let fresh = parent.join(format!(".writing-{name}-{}", std::process::id()));
     std::fs::create_dir_all(&fresh).map_err(fail)?;
-    // Who else saves sees that it is not left over, where folders can be locked.
+    // Locked, so that other saves do not take it for a leftover, where folders can be locked.
     let held = std::fs::File::open(&fresh);
     let _ = held.as_ref().map(std::fs::File::lock);
     let outcome = fill(model, user_ids, item_ids, &fresh).and_then(|()| {
         atomic::sync_folder(&fresh);
         let old = parent.join(format!(".old-{name}-{}", std::process::id()));
-        // Locked, it is nobody's to recover.
+        // Locked, so that no other process recovers it.
         let older = std::fs::File::open(path);
         let _ = older.as_ref().map(std::fs::File::lock);
         if path.exists() {
@@ -95,8 +95,8 @@ fn manifest_of(folder: &Path) -> Option<ModelManifest> {
     manifest.format.starts_with("foretaste-model/").then_some(manifest)
 }
 
-/// Puts the older model back where a save was killed after it had moved it aside and before the new one was in its
-/// place. One that a living save holds is left to it.
+/// Puts the older model back where a save was killed after it had moved it aside and before the new one was
+/// in its place. One that a living save holds is left to it.
 fn recover(path: &Path) -> Result<()> {
     let (parent, name) = place(path)?;
     if path.exists() {

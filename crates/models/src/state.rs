@@ -1,4 +1,4 @@
-//! A user's state as a value: to be kept, copied, sent to other threads, stored as bytes and restored.
+//! A user's state as a value that can be kept, copied, sent to other threads, stored as bytes and restored.
 
 use crate::{ModelError, Result};
 use foretaste_data::History;
@@ -6,8 +6,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::any::Any;
 
-/// What a model knows of one user at one moment. It holds no reference to the model; whoever keeps it must
-/// hand it to the model it came from (or to one of equal weights).
+/// What a model knows of one user at one moment. It holds no reference to the model; the caller must
+/// pass it to the model it came from (or to one with equal weights).
 pub struct UserState(Box<dyn AnyState>);
 
 trait AnyState: Any + Send + Sync {
@@ -42,16 +42,16 @@ impl UserState {
         Self(Box::new(state))
     }
 
-    /// The state as what it is.
+    /// The state with its type.
     ///
     /// # Panics
-    /// Where it is another model's.
+    /// If it belongs to another model.
     pub(crate) fn get<S: 'static>(&self) -> &S {
         let state: &dyn Any = self.0.as_ref();
         state.downcast_ref().unwrap_or_else(|| panic!("{self:?} was handed to a model of another kind"))
     }
 
-    /// As [`get`](Self::get), to be changed.
+    /// As [`get`](Self::get), mutable.
     pub(crate) fn get_mut<S: 'static>(&mut self) -> &mut S {
         let name = self.0.as_ref().type_name();
         let state: &mut dyn Any = self.0.as_mut();
@@ -64,7 +64,7 @@ impl UserState {
 /// First bytes of every stored state; the last is the format's version.
 const MAGIC: [u8; 4] = *b"FTS\x01";
 
-/// What stands before a state's own bytes: [`MAGIC`], the length of the model's name, the name.
+/// The header before a state's own bytes: [`MAGIC`], the length of the model's name, the name.
 pub(crate) fn header(model: &str) -> Vec<u8> {
     let mut bytes = MAGIC.to_vec();
     bytes.push(model.len() as u8);
@@ -84,7 +84,7 @@ pub(crate) fn body<'a>(model: &str, bytes: &'a [u8]) -> Result<&'a [u8]> {
     if magic[3] != MAGIC[3] {
         let (found, known) = (magic[3], MAGIC[3]);
         return fail(format!(
-            "has the format version {found}; this build reads {known}. Start the user anew"
+            "has the format version {found}; this build reads {known}. Start the user again"
         ));
     }
     let name = rest.split_first().and_then(|(n, rest)| rest.split_at_checked(usize::from(*n)));
@@ -102,13 +102,13 @@ pub fn to_bytes<S: Serialize>(state: &S) -> Vec<u8> {
     postcard::to_allocvec(state).unwrap_or_else(|e| unreachable!("states are plain: {e}"))
 }
 
-/// A state from [`to_bytes`]'s bytes; none where they are of another shape, too few, or too many.
+/// A state from [`to_bytes`]'s bytes; `None` if they are of another shape, too few, or too many.
 #[must_use]
 pub fn from_bytes<S: DeserializeOwned>(bytes: &[u8]) -> Option<S> {
     postcard::take_from_bytes(bytes).ok().and_then(|(state, rest)| rest.is_empty().then_some(state))
 }
 
-/// A user's rows, kept as they are: the state of models whose scores follow from a history alone.
+/// A user's rows, unchanged: the state of models whose scores depend on a history alone.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Rows {
     /// User index.
@@ -130,14 +130,14 @@ impl Rows {
         }
     }
 
-    /// One more row.
+    /// Adds a row.
     pub fn push(&mut self, item: u32, value: f32, timestamp: i64) {
         self.items.push(item);
         self.values.push(value);
         self.timestamps.push(timestamp);
     }
 
-    /// All rows, in the order they came in.
+    /// All rows, in order of arrival.
     #[must_use]
     pub fn history(&self) -> History<'_> {
         History {
@@ -147,7 +147,7 @@ impl Rows {
         }
     }
 
-    /// Rows from bytes; none where the columns differ in length.
+    /// Rows from bytes; `None` if the columns differ in length.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let rows: Self = from_bytes(bytes)?;

@@ -1,4 +1,4 @@
-//! Every model of the crate keeps the contract.
+//! Every model of the crate fulfils the contract.
 
 use foretaste_models::contract::Case;
 use foretaste_models::{Kind, ranking_contract, rating_contract};

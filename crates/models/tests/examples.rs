@@ -1,4 +1,4 @@
-//! The worked examples run, and say what a wrong call needs.
+//! The worked examples run, and print a helpful error for a wrong call.
 
 use std::path::Path;
 use std::process::{Command, Output};

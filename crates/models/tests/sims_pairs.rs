@@ -1,4 +1,4 @@
-//! SIMS on `MovieLens` 1M against a direct computation of 5,000 random pairs. Slow, so only where asked for
+//! SIMS on `MovieLens` 1M against a direct computation of 5,000 random pairs. Slow, so only run on request
 //! (`FORETASTE_SLOW_TESTS=1`, as CI does).
 
 use foretaste_data::{ReadOptions, read, rng};

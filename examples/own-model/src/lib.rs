@@ -1,4 +1,4 @@
-//! Mood: an item's mean rating, moved by how far a user's last ratings stood from the means of what was
+//! Mood: an item's mean rating, shifted by the distance of a user's last ratings from the means of the items
 //! rated.
 
 use foretaste_data::{Histories, History};
@@ -8,7 +8,7 @@ use foretaste_models::author::*;
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Ratings of the mean that every item begins with.
+    /// Weight of the global mean in every item's mean, in ratings.
     pub damping: f64,
     /// Ratings after which an old one counts half.
     pub half_life: f64,

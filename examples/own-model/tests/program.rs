@@ -1,4 +1,4 @@
-//! The model stands beside the others wherever the program lists them.
+//! The model appears among the others wherever the program lists them.
 
 use std::path::Path;
 use std::process::Command;

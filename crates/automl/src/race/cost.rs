@@ -1,4 +1,4 @@
-//! What a model's trials cost, and when one ends that costs too much.
+//! The cost of a model's trials, and early ends of trials that cost too much.
 
 use super::Entrant;
 use crate::Candidate;
@@ -6,26 +6,26 @@ use foretaste_models::{EpochReport, Progress};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
-/// Models that are there to be beaten.
+/// Baseline models.
 pub(super) fn is_baseline(entrant: &Entrant) -> bool {
     use foretaste_models::Kind;
     [Kind::ROLLING_AVERAGE, Kind::BIASES, Kind::POPULARITY].contains(&entrant.candidate.settings.kind())
 }
 
-/// Whether a model is trained in passes, of which there may be fewer.
+/// Whether a model is trained in passes, whose number can be reduced.
 pub(super) fn has_passes(entrant: &Entrant) -> bool {
     entrant.whole.shortened(0.5) != entrant.whole
 }
 
-/// What trials of an entrant cost.
+/// The cost of an entrant's trials.
 pub(super) struct Cost {
     /// Seconds of a trial.
     pub trial: f64,
-    /// Seconds until the best is expected to be beaten.
+    /// Expected seconds until it improves on the best.
     pub improvement: f64,
 }
 
-/// What an entrant costs: from its own trials, as in FLAML (Wang et al. 2021, section 4.2). None before its
+/// An entrant's cost, from its own trials as in FLAML (Wang et al. 2021, section 4.2). `None` before its
 /// first.
 pub(super) fn expected_cost(entrant: &Entrant, best: f64, sign: f64) -> Option<Cost> {
     let (mut spent, mut lowest) = (0.0, f64::INFINITY);
@@ -50,18 +50,18 @@ pub(super) fn expected_cost(entrant: &Entrant, best: f64, sign: f64) -> Option<C
     let gap = (loss - best).max(0.0);
     let pace = match earlier {
         Some(earlier) => (earlier - loss).max(1e-9) / (spent - before).max(1e-3),
-        // Nothing is known of its pace: a tenth of a percent a trial.
+        // Its pace is unknown: a tenth of a percent per trial.
         None => 1e-3 * loss.abs().max(1e-3) / (spent / ended),
     };
     let improvement = if gap > 0.0 { own.max(2.0 * gap / pace) } else { own };
     Some(Cost { trial: spent / ended, improvement })
 }
 
-/// Ends a training at a moment.
+/// Ends a training at a deadline.
 pub(super) struct Deadline<'a> {
     limit: Instant,
     stop: &'a (dyn Fn() -> bool + Send + Sync),
-    /// The model whose passes tell how far the training came, not those of a model within it.
+    /// The model whose passes measure the training's progress, not those of a model within it.
     model: &'static str,
     /// Bits of the share of its passes.
     done: AtomicU64,
@@ -72,7 +72,7 @@ impl<'a> Deadline<'a> {
         Self { limit, stop, model: candidate.settings.kind().name(), done: AtomicU64::new(0) }
     }
 
-    /// The share of its passes that the training came to.
+    /// The share of its passes that the training reached.
     pub fn done(&self) -> f64 {
         f64::from_bits(self.done.load(Relaxed))
     }

@@ -1,17 +1,17 @@
-//! Models compete for a budget's time.
+//! A race: models compete for the time of a budget.
 //!
-//! 1. Every model's own settings are tried on a sample of users, which tells what they cost; where the data
-//!    are large on growing samples, and of those that are worse than the baselines or the last third, none
-//!    comes to the next.
-//! 2. The models left are trained on all data, cheapest first. One that would take more than its share of the
-//!    budget, by what its samples took, trains for fewer passes; one that cannot do with a tenth of its
-//!    passes stops here.
-//! 3. Each model's settings are searched by a study of its own. Whose turn it is, cost decides: the next
+//! 1. Every model's own settings are tried on a sample of users, which shows their cost; if the data
+//!    are large, on growing samples, and those that are worse than the baselines or in the last third do not
+//!    reach the next one.
+//! 2. The remaining models train on all data, cheapest first. One that would take more than its share of the
+//!    budget, judging by its samples, trains for fewer passes; one for which a tenth of its passes is too
+//!    slow stops here.
+//! 3. Each model's settings are searched by a study of its own. Cost decides the order: the next
 //!    trial goes to a model drawn in inverse proportion to the seconds after which it is expected to improve
 //!    on the best (FLAML's estimated cost for improvement, Wang et al. 2021). Trials end early by successive
 //!    halving.
 //!
-//! Everything that ended is kept: a race goes on where it stood.
+//! All finished trials are kept: an interrupted race resumes where it stopped.
 
 mod cost;
 
@@ -26,23 +26,23 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Up to so many training rows no sample is taken: all rows are as fast.
+/// Up to this many training rows no sample is taken: all rows are as fast.
 const TINY: usize = 20_000;
-/// Up to so many training rows a sample tells what a model costs, not how good it is.
+/// Up to this many training rows a sample shows a model's cost, not its quality.
 const SMALL: usize = 150_000;
-/// Shares of users before all.
+/// Shares of users in the samples before all users.
 const SAMPLES: [f64; 2] = [1.0 / 9.0, 1.0 / 3.0];
-/// Own settings are expected to take no larger share of the budget than this.
+/// Largest share of the budget that a model's own settings are expected to take.
 const SHARE: f64 = 0.3;
-/// What takes longer than expected may take so many times its share: what is ended is lost.
+/// A training that takes longer than expected may take this many times its share, because ending it loses it.
 const GRACE: f64 = 1.5;
 /// The least share of its passes that a model is trained for.
 const SHORTEST: f64 = 0.1;
 
-/// File of what the studies do not say.
+/// File with the state that studies do not hold.
 const REMEMBERED: &str = "race.json";
 
-/// Why a model is no longer in the race.
+/// Why a model left the race.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stopped {
@@ -52,7 +52,7 @@ pub enum Stopped {
     TooSlow(String),
     /// It cannot be trained.
     Failed(String),
-    /// Nothing of it can be searched, or all of it was.
+    /// It has no search space, or all of it was searched.
     Exhausted,
 }
 
@@ -62,18 +62,18 @@ pub struct Entrant {
     pub candidate: Candidate,
     /// All trials of its study.
     pub trials: Vec<Trial>,
-    /// Why it stopped; none while it runs.
+    /// Why it stopped; `None` while it runs.
     pub stopped: Option<Stopped>,
-    /// The share of its passes that the budget leaves it, where that is not all.
+    /// The share of its passes that the budget allows, if that is not all.
     pub shortened: Option<f64>,
     /// Its own settings, with all passes.
     whole: ModelSettings,
-    /// Seconds that these are expected to take on all data.
+    /// Expected seconds of these on all data.
     expected: Option<f64>,
     study: Study,
 }
 
-/// A trial whose predictions are at hand.
+/// A trial whose predictions are available.
 pub struct Kept {
     /// Index of its entrant.
     pub entrant: usize,
@@ -81,28 +81,28 @@ pub struct Kept {
     pub trial: usize,
     /// Its settings, with the best number of epochs.
     pub settings: ModelSettings,
-    /// Its figure.
+    /// Its value of the metric.
     pub value: f64,
     /// Seconds its training took.
     pub seconds: f64,
-    /// Predictions of the judging rows; empty where ratings are not judged.
+    /// Predictions of the validation rows; empty if ratings are not evaluated.
     pub predictions: Vec<f32>,
 }
 
-/// What happened when.
+/// An entry of the time line.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Moment {
     /// Seconds from the beginning.
     pub seconds: f64,
     /// Index of the entrant.
     pub entrant: usize,
-    /// The figure it came to.
+    /// Its value of the metric.
     pub value: f64,
     /// Share of the users it saw.
     pub share: f64,
 }
 
-/// What the studies do not say, in a file beside them.
+/// State that studies do not hold, in a file beside them.
 #[derive(Default, serde::Serialize, serde::Deserialize)]
 struct Remembered {
     seconds: f64,
@@ -115,7 +115,7 @@ struct Remembered {
     shortened: BTreeMap<String, f64>,
 }
 
-/// How a race stands.
+/// The standing of a race.
 pub struct Standing {
     /// All models.
     pub entrants: Vec<Entrant>,
@@ -123,31 +123,31 @@ pub struct Standing {
     pub kept: Vec<Kept>,
     /// In order of time.
     pub moments: Vec<Moment>,
-    /// Seconds spent, those of earlier runs among them.
+    /// Seconds spent, including those of earlier runs.
     pub seconds: f64,
 }
 
 /// A race over candidates.
 pub struct Race<'a> {
-    /// What may be learned from.
+    /// The training and validation rows.
     pub data: &'a SelectionData<'a>,
-    /// What counts.
+    /// The metric.
     pub metric: &'a Metric,
     /// Time for trials.
     pub budget: Duration,
-    /// Trials of each model at most; none lets time decide alone.
+    /// Largest number of trials per model; `None` leaves it to time.
     pub trials: Option<usize>,
     /// Whether models may stop on samples of large data.
     pub sampled: bool,
     /// Seed of every random choice.
     pub seed: u64,
-    /// Where studies live.
+    /// Where studies are stored.
     pub journal: Arc<dyn Journal>,
     /// Where predictions and checkpoints are kept.
     pub folder: &'a Path,
     /// Whether to stop now.
     pub stop: Arc<dyn Fn() -> bool + Send + Sync>,
-    /// Hears what is going on.
+    /// Is called with progress messages.
     pub heard: &'a dyn Fn(&str),
 }
 
@@ -155,8 +155,8 @@ impl Race<'_> {
     /// Runs the race to its budget's end, or until it is stopped.
     ///
     /// # Errors
-    /// [`AutomlError::Search`] where a study cannot go on, [`AutomlError::Nothing`] where no candidate can be
-    /// judged.
+    /// [`AutomlError::Search`] if a study cannot continue, [`AutomlError::Nothing`] if no candidate can be
+    /// evaluated.
     pub fn run(&self, candidates: Vec<Candidate>) -> Result<Standing> {
         let clock = Instant::now();
         let known = std::fs::read(self.folder.join(REMEMBERED))
@@ -185,7 +185,7 @@ impl Race<'_> {
             });
         }
         if standing.entrants.is_empty() {
-            return Err(AutomlError::Nothing(format!("no candidate can be judged by {}", self.metric.name)));
+            return Err(AutomlError::Nothing(format!("no candidate can be scored by {}", self.metric.name)));
         }
         let before = self.recalled(&mut standing, remembered)?;
         let spent = move || before + clock.elapsed().as_secs_f64();
@@ -219,7 +219,7 @@ impl Race<'_> {
             pruner: Box::new(pruner::SuccessiveHalving::default()),
             ..StudySettings::default()
         };
-        // A model without choices has one trial, of a setting that says nothing.
+        // A model without choices has one trial of a dummy setting.
         let space = match &candidate.space {
             Some(space) => space.clone(),
             None => "nothing = { type = \"categorical\", choices = [true] }".parse()?,
@@ -231,11 +231,11 @@ impl Race<'_> {
         self.folder.join("predictions").join(format!("{name}-{trial}.f32"))
     }
 
-    /// Takes up what an earlier run came to; answers the seconds it took.
+    /// Restores the results of an earlier run; returns the seconds it took.
     fn recalled(&self, standing: &mut Standing, remembered: Remembered) -> Result<f64> {
         let Remembered { seconds, budget, moments, mut stopped, .. } = remembered;
-        // More time may suffice for what took too long, and another try for what failed; who was behind on a sample
-        // would be again.
+        // More time may suffice for what took too long, and another try for what failed; who was behind on a
+        // sample would be again.
         let more = self.budget.as_secs_f64() > budget;
         let stays = |why: &Stopped| match why {
             Stopped::Exhausted => false,
@@ -244,7 +244,7 @@ impl Race<'_> {
         };
         standing.moments = moments;
         for entrant in &mut standing.entrants {
-            // Who had nothing left may have by now, if more trials are allowed.
+            // An entrant that had nothing left may have trials left if more are allowed now.
             entrant.stopped = stopped.remove(&entrant.candidate.name).filter(stays);
         }
         for (index, entrant) in standing.entrants.iter().enumerate() {
@@ -273,7 +273,7 @@ impl Race<'_> {
         Ok(seconds)
     }
 
-    /// Keeps what the studies do not say.
+    /// Writes the state that studies do not hold.
     fn remember(&self, standing: &Standing, seconds: f64) -> Result<()> {
         let stopped = standing
             .entrants
@@ -289,14 +289,14 @@ impl Race<'_> {
         Ok(atomic::write(&self.folder.join(REMEMBERED), &text)?)
     }
 
-    /// Leaves an entrant so much of its passes that its own settings are expected to end on `share` of the
-    /// data within `limit` seconds: all of them again where a smaller share had less time. Answers whether it
+    /// Reduces an entrant's passes so that its own settings are expected to end on `share` of the
+    /// data within `limit` seconds: all passes again if a smaller share had less time. Returns whether it
     /// stays in the race.
     fn fit_in(&self, entrant: &mut Entrant, share: f64, limit: f64) -> Result<bool> {
-        // An expectation from less data is a rough one. What has no passes may cost less than a sample says
-        // (its items are all there): its time will tell.
+        // An expectation from less data is rough. A model without passes may cost less than a sample suggests
+        // (the sample has all of its items): its actual time decides.
         let Some(expected) = entrant.expected.filter(|_| has_passes(entrant)) else { return Ok(true) };
-        // In whole thousandths, as the study is named.
+        // In whole thousandths, as in the study's name.
         let left = (800.0 * limit / (expected * share)).floor() / 1000.0;
         if left < SHORTEST {
             let reason = format!(
@@ -324,7 +324,7 @@ impl Race<'_> {
         Ok(true)
     }
 
-    /// Own settings on a sample of `share` of the users; the figure, unless the entrant stopped or the race
+    /// Own settings on a sample of `share` of the users; the metric, unless the entrant stopped or the race
     /// did.
     fn sampled(
         &self,
@@ -334,7 +334,7 @@ impl Race<'_> {
         spent: &dyn Fn() -> f64,
     ) -> Result<Option<f64>> {
         let seconds = self.budget.as_secs_f64() * SHARE * share.sqrt() / 2.0;
-        // Of its own accord, then once more with as many passes as it came to.
+        // First with its own passes, then once more with as many passes as it reached.
         for _ in 0..2 {
             let entrant = &mut standing.entrants[index];
             if !self.fit_in(entrant, share, seconds)? {
@@ -366,7 +366,7 @@ impl Race<'_> {
                     });
                     return Ok(Some(scored.value));
                 }
-                // Stopped by a person: it begins again another time.
+                // Stopped by a person: it starts again in the next run.
                 Err(_) if (self.stop)() => return Ok(None),
                 Err(_) if clock.elapsed().as_secs_f64() >= seconds => {
                     entrant.expected = Some(seconds / watch.done().max(1e-3) / part);
@@ -397,7 +397,7 @@ impl Race<'_> {
             let mut figures: Vec<(usize, f64)> = Vec::new();
             for index in 0..standing.entrants.len() {
                 let entrant = &standing.entrants[index];
-                // Whoever began on all data before needs no sample, and goes on with as many passes.
+                // An entrant that began on all data before needs no sample; it continues with as many passes.
                 if entrant.stopped.is_some() || !entrant.trials.is_empty() || self.over(spent()) {
                     continue;
                 }
@@ -423,7 +423,7 @@ impl Race<'_> {
                 if is_baseline(entrant) {
                     continue;
                 }
-                // A sample says less of those who need much; the first one only clears out the hopeless.
+                // A sample says less about models that need much data; the first only removes the hopeless.
                 let margin = if share < 0.2 { 1.03 } else { 1.0 };
                 let hopeless =
                     if baseline > 0.0 { *figure > baseline * margin } else { *figure > baseline / margin };
@@ -448,7 +448,7 @@ impl Race<'_> {
     /// Own settings on all data, cheapest model first.
     fn first(&self, standing: &mut Standing, spent: &dyn Fn() -> f64) -> Result<()> {
         let mut order: Vec<usize> = (0..standing.entrants.len()).collect();
-        // Where nothing is known of the cost the list's own order stays: the simplest come first.
+        // Without a known cost the list's order is kept: the simplest models come first.
         let expected = |at: &usize| {
             standing.entrants[*at]
                 .expected
@@ -491,7 +491,7 @@ impl Race<'_> {
         Ok(())
     }
 
-    /// Trials by cost and hope, until the budget is at its end.
+    /// Trials by cost and expected improvement, until the budget is used up.
     fn search(&self, standing: &mut Standing, spent: &dyn Fn() -> f64) -> Result<()> {
         let mut draw = standing.entrants.iter().map(|e| e.trials.len()).sum::<usize>();
         while !self.over(spent()) {
@@ -510,7 +510,7 @@ impl Race<'_> {
                 else {
                     continue;
                 };
-                // What cannot end in time is not begun.
+                // A trial that cannot end in time is not begun.
                 if cost.trial < left {
                     shares.push((index, 1.0 / cost.improvement.max(1e-3)));
                 }

@@ -54,7 +54,7 @@ fn epochs(entrant: &Entrant) -> usize {
 #[test]
 fn who_is_expected_to_take_too_long_trains_for_fewer_passes() {
     entered("epochs = 100", Kind::PMF, |race, entrant| {
-        // Nothing is known, or it fits.
+        // The cost is unknown, or it fits.
         assert!(race.fit_in(entrant, 1.0, 10.0).unwrap());
         entrant.expected = Some(7.0);
         assert!(race.fit_in(entrant, 1.0, 10.0).unwrap());
@@ -63,7 +63,7 @@ fn who_is_expected_to_take_too_long_trains_for_fewer_passes() {
         entrant.expected = Some(20.0);
         assert!(race.fit_in(entrant, 1.0, 10.0).unwrap());
         assert_eq!((epochs(entrant), entrant.shortened), (40, Some(0.4)));
-        // What was too much for little time is not for more of it.
+        // What took too long for little time may fit into more of it.
         assert!(race.fit_in(entrant, 0.1, 2.0).unwrap());
         assert_eq!(epochs(entrant), 80);
         assert!(race.fit_in(entrant, 1.0, 30.0).unwrap());
@@ -77,7 +77,7 @@ fn who_is_expected_to_take_too_long_trains_for_fewer_passes() {
             entrant.stopped
         );
     });
-    // What has no passes is let run to its limit.
+    // A model without passes runs to its limit.
     entered("", Kind::BIASES, |race, entrant| {
         entrant.expected = Some(20.0);
         assert!(race.fit_in(entrant, 1.0, 10.0).unwrap());

@@ -1,4 +1,4 @@
-//! One backend over plotters' two, so that each chart's code is compiled once; and the files they become.
+//! One backend over plotters' two, so that each chart's code is compiled once; and their output files.
 
 use super::{failed, font};
 use crate::Result;
@@ -8,7 +8,7 @@ use plotters_backend::{BackendColor, BackendCoord, BackendStyle, BackendTextStyl
 use std::fmt;
 use std::path::Path;
 
-/// What charts are drawn on.
+/// The canvas of charts.
 pub(super) type Area<'a> = DrawingArea<Canvas<'a>, Shift>;
 
 /// A picture as SVG text or as pixels.
@@ -17,7 +17,7 @@ pub(super) enum Canvas<'a> {
     Pixels(BitMapBackend<'a>),
 }
 
-/// What a backend says of a failure.
+/// A backend's error.
 #[derive(Debug)]
 pub(super) struct CanvasError(String);
 

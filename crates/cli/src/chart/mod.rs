@@ -1,4 +1,4 @@
-//! Charts as SVG and PNG, with a font of their own, so that they look alike on every machine.
+//! Charts as SVG and PNG, with an embedded font, so that they look alike on every machine.
 
 mod canvas;
 mod panels;
@@ -42,7 +42,7 @@ fn font() {
     });
 }
 
-/// What a picture's part says of a failure.
+/// An error of drawing a part.
 #[allow(clippy::needless_pass_by_value)] // The shape `map_err` wants.
 fn said(error: DrawingAreaErrorKind<CanvasError>) -> String {
     format!("{error:?}")
@@ -52,8 +52,8 @@ fn failed(what: &str) -> impl Fn(String) -> CliError {
     move |reason| CliError::Chart { what: what.to_owned(), reason }
 }
 
-/// The bar chart of the talk: systems side by side, RMSE upwards, lower is better; one bar a reading,
-/// a dash where a figure is published.
+/// The bar chart of the talk: systems side by side, RMSE upwards, lower is better; one bar per reading,
+/// a dash at a published figure.
 ///
 /// # Errors
 /// [`CliError::Chart`] when it cannot be drawn, [`CliError::Data`] when it cannot be written.
@@ -127,7 +127,7 @@ fn draw_bars(view: &View, area: &Area) -> Result<(), String> {
         }
         let name = (FONT, 16).into_font().color(&INK).pos(Pos::new(HPos::Center, VPos::Top));
         let (x, y) = chart.backend_coord(&(column as f64 + 0.5, bottom));
-        // A long name goes on in the next line.
+        // A long name continues in the next line.
         for (line, part) in view.title(&row.first().system).split(", ").enumerate() {
             area.draw(&Text::new(part.to_owned(), (x, y + 8 + 17 * line as i32), name.clone()))
                 .map_err(said)?;
@@ -171,7 +171,7 @@ pub struct Point {
     pub y: f64,
 }
 
-/// One figure against another, a named point a system.
+/// One figure against another, with a named point per system.
 ///
 /// # Errors
 /// [`CliError::Chart`] when it cannot be drawn, [`CliError::Data`] when it cannot be written.
@@ -209,7 +209,7 @@ fn draw_scatter(title: &str, [x, y]: [&str; 2], points: &[Point], area: &Area) -
         .y_desc(y)
         .draw()
         .map_err(said)?;
-    // A name stands above its point, or where another has that place, below it or further off.
+    // A name is above its point or, if another has that place, below it or further away.
     let mut taken: Vec<(i32, i32, i32)> = Vec::new();
     for (at, point) in points.iter().enumerate() {
         let colour = SERIES[at % SERIES.len()];
@@ -230,7 +230,7 @@ fn draw_scatter(title: &str, [x, y]: [&str; 2], points: &[Point], area: &Area) -
 
 /// Learning curves of the view's first seed: RMSE against epochs (on a log scale: some systems take
 /// ten, others hundreds), validation full and training faint.
-/// Nothing is drawn (and an empty text answered) when no system has epochs.
+/// Nothing is drawn (and an empty text returned) when no system has epochs.
 ///
 /// # Errors
 /// [`CliError::Chart`] when it cannot be drawn, [`CliError::Data`] when it cannot be written.
@@ -248,7 +248,7 @@ fn draw_curves(view: &View, area: &Area) -> Result<(), String> {
     let last = points().map(|e| e.epoch).max().unwrap_or(1);
     let values = || points().flat_map(|e| [Some(e.train_error), e.validation_error]).flatten();
     let (low, high) = values().fold((f64::MAX, f64::MIN), |(l, h), v| (l.min(v), h.max(v)));
-    // A network's first epochs would press all others together.
+    // A network's first epochs would compress all others.
     let high = high.min(low + 0.5);
     let names: Vec<String> = learned.iter().map(|row| view.title(&row.first().system)).collect();
     let mut chart = ChartBuilder::on(area)

@@ -9,19 +9,19 @@ use std::path::Path;
 /// One chart.
 #[derive(Default)]
 pub struct Panel {
-    /// Above it.
+    /// Title above the chart.
     pub title: String,
-    /// Below it.
+    /// Label below the chart.
     pub x: String,
-    /// Beside it.
+    /// Label beside the chart.
     pub y: String,
-    /// What is shown; all of it where none is given.
+    /// The range shown; everything if `None`.
     pub x_range: Option<(f64, f64)>,
-    /// What is shown; all of it where none is given.
+    /// The range shown; everything if `None`.
     pub y_range: Option<(f64, f64)>,
-    /// Words at places of the axis instead of numbers.
+    /// Labels at positions of the axis instead of numbers.
     pub x_labels: Vec<(f64, String)>,
-    /// Words at places of the axis instead of numbers.
+    /// Labels at positions of the axis instead of numbers.
     pub y_labels: Vec<(f64, String)>,
     /// What is drawn, in order.
     pub marks: Vec<Mark>,
@@ -45,7 +45,7 @@ pub enum Mark {
 const ALONE: (u32, u32) = (900, 420);
 const AMONG: (u32, u32) = (400, 300);
 
-/// Draws panels, `columns` a row, as `<stem>.svg` and `<stem>.png`; answers the SVG's text.
+/// Draws panels, `columns` per row, as `<stem>.svg` and `<stem>.png`; returns the SVG's text.
 ///
 /// # Errors
 /// [`crate::CliError::Chart`] when it cannot be drawn, [`crate::CliError::Data`] when it cannot be written.
@@ -128,7 +128,7 @@ fn draw(panel: &Panel, area: &Area) -> Result<(), String> {
                     let (x1, y1) =
                         (place(cell % CELLS + 1, left, right), place(cell / CELLS + 1, bottom, top));
                     let (x, y) = (f64::midpoint(x0, x1), f64::midpoint(y0, y1));
-                    // Shepard's mean: near points count most.
+                    // Shepard's interpolation: near points count most.
                     let weighted = points
                         .iter()
                         .map(|p| ((p.2), 1.0 / ((p.0 - x).powi(2) + (p.1 - y).powi(2) + 1e-4).powi(2)));

@@ -1,4 +1,4 @@
-//! `automl`: let the systems compete for a budget's time, join the best, and test the winner once.
+//! `automl`: let the systems compete for a budget's time, combine the best, and test the winner once.
 
 use super::search::{self as searching, Prepared, UntilCtrlC};
 use super::use_threads;
@@ -28,7 +28,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         .collect::<foretaste_automl::Result<_>>()?;
     if let Some(candidate) = candidates.iter().find(|candidate| !metric.judges(&candidate.settings)) {
         return Err(CliError::Usage(format!(
-            "{} predicts no ratings; --metric NDCG@10 judges lists",
+            "{} predicts no ratings; --metric NDCG@10 evaluates lists",
             candidate.name
         )));
     }
@@ -39,7 +39,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let address = folder.join("studies.sqlite");
     if address.exists() && !search.resume {
         return Err(CliError::Usage(format!(
-            "{} holds a race already\n  help: --resume goes on with it; --out DIR begins another",
+            "{} holds a race already\n  help: --resume continues it; --out DIR begins another",
             folder.display()
         )));
     }
@@ -82,7 +82,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         log: &note,
     }
     .winner()?;
-    // An interrupted race shows how it stands; its winner may change yet, and is not tested.
+    // An interrupted race shows its standing; its winner may still change, and is not tested.
     let interrupted = progress::stopping();
     let tests = if arguments.test_all && !interrupted {
         every_test(&task, &standing, search.seed)?
@@ -96,7 +96,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         print(&board.text());
         return Err(CliError::Interrupted);
     }
-    note(&format!("training {} on all rows that do not test", winner.title));
+    note(&format!("training {} on all rows but the test rows", winner.title));
     let model = task.refit(&winner.settings, search.seed, &UntilCtrlC)?;
     board.test = (!search.no_test).then(|| task.tested(model.as_ref()));
     board.seconds = standing.seconds.max(clock.elapsed().as_secs_f64());
@@ -120,7 +120,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// The test figures of all entrants' best trials; none of those that stopped before they had one.
+/// The test figures of all entrants' best trials; `None` for those that stopped before they had one.
 fn every_test(task: &Task, standing: &Standing, seed: u64) -> Result<Vec<Option<f64>>> {
     let of = |index: usize| {
         standing

@@ -1,4 +1,4 @@
-//! `import` and `sessions`: a log in, Parquet out.
+//! `import` and `sessions`: convert a log to Parquet.
 
 use super::use_threads;
 use crate::arguments::{Conversion, Import, Sessions};
@@ -83,7 +83,7 @@ fn told(span: Option<(i64, i64)>, report: &LoadReport, out: &Path) -> String {
     }
     if let Some(rejects) = &report.rejects {
         text.push_str(&format!(
-            "\n{} bad lines were left out; they stand in {}",
+            "\n{} bad lines were left out; they are in {}",
             report.rejected,
             rejects.display()
         ));

@@ -18,7 +18,7 @@ pub(super) fn run(arguments: &Fetch) -> Result<()> {
         arguments.package,
         arguments.url.as_deref(),
     )?;
-    output::print(&format!("{} lies in {}\ncite: {}", manifest.title, folder.display(), manifest.citation));
+    output::print(&format!("{} is in {}\ncite: {}", manifest.title, folder.display(), manifest.citation));
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! The program's commands: raw arguments in, validated ones on.
+//! The program's commands: validate the arguments and run.
 
 mod automl;
 mod convert;
@@ -17,7 +17,7 @@ use foretaste_data::{ColumnMapping, ReadOptions, TimeUnit};
 /// Runs one command.
 ///
 /// # Errors
-/// Whatever the command meets.
+/// Those of the command.
 pub fn run(cli: Cli) -> Result<()> {
     match cli.command {
         Command::Reproduce(arguments) => reproduce::run(&arguments),

@@ -65,7 +65,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     };
     let facts = Facts { items: data.item_attributes.as_ref(), users: data.user_attributes.as_ref() };
     let allowed = filter.map(|filter| filter.with(facts, &HashMap::new())).transpose().map_err(usage)?;
-    // Now is the moment after the log's last row.
+    // "Now" is the moment after the log's last row.
     let now = data.table.timestamps.iter().max().map_or(0, |newest| newest + 1);
     let offsets = data.table.user_offsets();
     for (user, name) in users.iter().zip(&arguments.user) {

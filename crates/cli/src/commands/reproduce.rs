@@ -31,7 +31,7 @@ pub(super) fn run(arguments: &Reproduce) -> Result<()> {
     let (arguments, mut systems) =
         (&arguments.arguments, systems::select(&arguments.arguments.models, run, &arguments.arguments.set)?);
     if task == Task::Ratings {
-        // Of all systems, those that predict ratings; of named ones, each must.
+        // With `all`, those that predict ratings; named ones must all do so.
         let all = arguments.models.iter().any(|name| name == "all");
         systems.retain(|system| !all || system.settings.predicts_ratings());
         if let Some(system) = systems.iter().find(|system| !system.settings.predicts_ratings()) {
@@ -75,7 +75,7 @@ pub(super) fn run(arguments: &Reproduce) -> Result<()> {
         arguments.out.clone().unwrap_or_else(|| default_folder(arguments, &systems, &seeds, &data, &device));
     std::fs::create_dir_all(&folder).map_err(CliError::io(&folder, "create"))?;
 
-    // A search adds what it joins.
+    // A search adds its ensembles.
     let rows = systems.len() + usize::from(arguments.tune.is_some());
     let progress = Bars::new(data.len() * rules.len() * seeds.len() * rows, arguments.common.json);
     let protocol = Protocol {
@@ -132,12 +132,12 @@ pub(super) fn run(arguments: &Reproduce) -> Result<()> {
         }
     }
     progress.finish();
-    // Empty by now; removing fails, and should, where another run keeps checkpoints in it.
+    // Empty now; removing it fails, as it should, if another run keeps checkpoints in it.
     let _ = std::fs::remove_dir(folder.join("checkpoints"));
     write(arguments, (&systems, &searched), &seeds, &data, &device, &folder, &cells, clock)
 }
 
-/// Systems as they were searched on the training rows of a data set, regime and seed.
+/// Systems with settings tuned on the training rows of a data set, regime and seed.
 type Searched = (String, Regime, u64, Vec<System>);
 
 /// The run that ranks items instead of predicting ratings.
@@ -146,7 +146,7 @@ const RANKING: &str = "ranking";
 /// The charts of the talk.
 const CHARTS: [&str; 2] = [dataset::MOVIELENS, "netflix"];
 
-/// Arguments with a chart's defaults put in.
+/// Arguments with a chart's defaults filled in.
 struct Charted {
     chart: String,
     arguments: Reproduce,
@@ -184,7 +184,7 @@ fn charted(arguments: &Reproduce) -> Result<Charted> {
     Ok(Charted { chart, arguments })
 }
 
-/// Refuses what is named twice: its cells would be counted twice.
+/// Rejects repeated names: their cells would be counted twice.
 fn once(what: &str, names: &[String]) -> Result<()> {
     match names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)) {
         None => Ok(()),
@@ -195,7 +195,7 @@ fn once(what: &str, names: &[String]) -> Result<()> {
 }
 
 fn seeds(arguments: &Reproduce) -> Result<Vec<u64>> {
-    // All folds are the natural number of seeds.
+    // By default there are as many seeds as folds.
     let text = arguments
         .seeds
         .clone()
@@ -238,7 +238,7 @@ fn rules(arguments: &Reproduce) -> Result<Vec<SplitRule>> {
     Ok(rules.collect())
 }
 
-/// `runs/<data sets>-<hash of all that decides the results>`.
+/// `runs/<data sets>-<hash of everything that determines the results>`.
 fn default_folder(
     arguments: &Reproduce,
     systems: &[System],

@@ -1,4 +1,4 @@
-//! What the arguments of a search name: the data set, its split, the device, the folder.
+//! Resolves the arguments of a search: the data set, its split, the device, the folder.
 
 use crate::arguments::Search;
 use crate::output::{self, note};
@@ -11,7 +11,7 @@ use foretaste_data::{ReadOptions, SplitRule, atomic};
 use foretaste_models::{Device, EpochReport, Progress};
 use std::path::{Path, PathBuf};
 
-/// What a search's arguments name: the data set, its split, and where layers are computed.
+/// The resolved arguments of a search: the data set, its split, and the device.
 pub(super) struct Prepared {
     pub data: Dataset,
     pub rule: SplitRule,
@@ -44,7 +44,7 @@ impl Prepared {
         Ok(Task::new(log, &self.rule, arguments.seed, arguments.validation, metric, &self.device)?)
     }
 
-    /// Writes `manifest.json`: all that a search of the same outcome needs to be given; `of` is the command's
+    /// Writes `manifest.json`: everything needed to repeat the search; `of` is the command's
     /// own part.
     pub fn manifest(
         &self,
@@ -94,7 +94,7 @@ fn rule(regime: &str, test: f64) -> Result<SplitRule> {
     })
 }
 
-/// Loads the data set `name`, or the one at that path; a known one that is nowhere is fetched first where its
+/// Loads the data set `name`, or the one at that path; a known one that is missing is fetched first if its
 /// licence is accepted.
 pub(super) fn load(name: &str, data: Option<&Path>, options: &ReadOptions, accept: bool) -> Result<Dataset> {
     if accept && data.is_none() {
@@ -103,7 +103,7 @@ pub(super) fn load(name: &str, data: Option<&Path>, options: &ReadOptions, accep
     Ok(dataset::load(name, data, options)?)
 }
 
-/// What a selection may know of a data set.
+/// The parts of a data set that a selection may use.
 pub(super) fn log_of(data: &Dataset) -> Log<'_> {
     Log {
         table: &data.table,

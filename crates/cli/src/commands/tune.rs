@@ -1,4 +1,4 @@
-//! `tune`: search the settings of one model, then test what was found beside its defaults.
+//! `tune`: search the settings of one model, then test the best ones beside its defaults.
 
 use super::search::{self as searching, Prepared};
 use super::use_threads;
@@ -65,14 +65,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let journal = storage::open(&address)?;
     if !search.resume && journal.studies()?.contains(&settings.name) {
         return Err(CliError::Usage(format!(
-            "{address} holds the study {} already\n  help: --resume goes on with it (or joins its other \
+            "{address} holds the study {} already\n  help: --resume continues it (or joins its other \
              workers); --study NAME begins another",
             settings.name
         )));
     }
     let study = Study::open(journal, space, settings)?;
     let budget = Budget {
-        // A time alone is a budget; nothing named is forty trials.
+        // A time alone is a budget; without either, forty trials.
         trials: arguments
             .trials
             .or((arguments.budget.is_none() && arguments.grid_points.is_none()).then_some(40)),
@@ -108,7 +108,7 @@ fn finish(
     let default = trials
         .iter()
         .find(|t| t.configuration == candidate.default_configuration() && t.state == State::Complete);
-    // An interrupted search is looked at, not tested: its test would come twice.
+    // An interrupted search is shown, not tested: otherwise it would be tested twice.
     let interrupted = progress::stopping();
     let tested = |trial: Option<&Trial>| match trial.filter(|_| !interrupted && !arguments.search.no_test) {
         Some(trial) => {
@@ -145,7 +145,7 @@ fn finish(
 /// Trials that the live table shows.
 const SHOWN: usize = 5;
 
-/// Tells of each trial as it ends: a table of the best at a terminal, else a line each.
+/// Reports each trial as it ends: a table of the best at a terminal, else one line each.
 struct Told {
     json: bool,
     metric: String,
@@ -212,7 +212,7 @@ impl Told {
     }
 }
 
-/// A configuration in a line.
+/// A configuration as one line.
 pub(super) fn listed(configuration: &Configuration) -> String {
     let short = |value: &foretaste_hpo::Value| match value {
         foretaste_hpo::Value::Float(x) => format!("{x:.4}"),

@@ -1,7 +1,7 @@
-//! `reproduce --tune`: every system with the settings that a search found, and what `AutoML` makes of them.
+//! `reproduce --tune`: every system with the settings that a search found, and the `AutoML` ensemble.
 //!
-//! Each split is searched for itself, on its own training rows: settings found on another seed's would have
-//! seen rows that test here.
+//! Each split has its own search, on its own training rows: settings found on another seed's would have
+//! seen test rows of this one.
 
 use super::search::log_of;
 use crate::leaderboard::{self, Leaderboard};
@@ -20,27 +20,27 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Name of the row of what was joined.
+/// Name of the ensemble's row.
 pub(super) const AUTOML: &str = "automl";
 
-/// Time that no search needs: trials end it.
+/// A time limit that is never reached: trials end a search.
 const UNLIMITED: Duration = Duration::from_hours(100 * 365 * 24);
 
-/// How systems are searched.
+/// Options of the searches.
 pub(super) struct Tuned<'a> {
     /// Trials of each system.
     pub trials: usize,
-    /// Share of the training rows that judges trials.
+    /// Share of the training rows used for validation of trials.
     pub validation: f64,
-    /// What trained models are asked for.
+    /// What trained models must predict.
     pub task: runner::Task,
     /// The run's folder.
     pub folder: &'a Path,
-    /// Whether searches of an earlier run go on.
+    /// Whether searches of an earlier run are resumed.
     pub resume: bool,
     /// Where layers are computed.
     pub device: &'a Device,
-    /// Who hears of progress.
+    /// Observer of progress.
     pub progress: &'a Bars,
 }
 

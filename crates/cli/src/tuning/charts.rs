@@ -7,7 +7,7 @@ use crate::chart::{self, Mark, Panel};
 use foretaste_hpo::{Parameter, State, Study, Trial, Value};
 use std::path::Path;
 
-/// Draws all charts; answers the SVG texts of those there is something to draw of.
+/// Draws all charts; returns the SVG texts of those that have data.
 pub(super) fn all(tuned: &Tuned, study: &Study, folder: &Path) -> Result<Vec<String>> {
     let done: Vec<&Trial> =
         tuned.trials.iter().filter(|t| t.state == State::Complete && t.value.is_some()).collect();
@@ -38,7 +38,7 @@ struct View<'a> {
     tuned: &'a Tuned,
     study: &'a Study,
     done: &'a [&'a Trial],
-    /// The values shown: the worst tenth would press all others together.
+    /// The values shown: the worst tenth is left out, because it would compress all others.
     shown: (f64, f64),
 }
 
@@ -182,7 +182,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// What each trial reported on its way; none where trials report nothing.
+    /// The reports of each trial; `None` if trials report nothing.
     fn curves(&self) -> Option<Panel> {
         let reported: Vec<&Trial> = self.tuned.trials.iter().filter(|t| t.reports.len() > 1).collect();
         if reported.is_empty() {

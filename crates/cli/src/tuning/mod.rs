@@ -1,4 +1,4 @@
-//! What a search came to: a table, the settings found, and pictures of the way there.
+//! The result of a search: a table, the settings found, and charts of the trials.
 
 mod charts;
 
@@ -17,11 +17,11 @@ pub struct Tuned {
     pub title: String,
     /// The metric in tables.
     pub metric: String,
-    /// The default settings' figure over the judging rows.
+    /// The default settings' figure over the validation rows.
     pub default: Option<f64>,
     /// Their figure over the test rows, trained on all others.
     pub default_test: Option<f64>,
-    /// The best trial's figure over the judging rows.
+    /// The best trial's figure over the validation rows.
     pub best: Option<f64>,
     /// Its figure over the test rows, trained on all others.
     pub best_test: Option<f64>,
@@ -36,12 +36,12 @@ pub struct Tuned {
 }
 
 impl Tuned {
-    /// How many trials ended in a state.
+    /// Number of trials that ended in a state.
     fn count(&self, state: State) -> usize {
         self.trials.iter().filter(|t| t.state == state).count()
     }
 
-    /// The outcome for people.
+    /// The outcome as text.
     #[must_use]
     pub fn text(&self) -> String {
         let figure = |value: Option<f64>| value.map_or("-".to_owned(), |v| format!("{v:.4}"));
@@ -54,7 +54,7 @@ impl Tuned {
             self.count(State::Failed),
             self.seconds
         );
-        let _ = writeln!(text, "| {0} | judging rows | test rows |\n|---|---|---|", self.metric);
+        let _ = writeln!(text, "| {0} | validation rows | test rows |\n|---|---|---|", self.metric);
         let _ = writeln!(text, "| defaults | {} | {} |", figure(self.default), figure(self.default_test));
         let _ = writeln!(text, "| tuned | {} | {} |", figure(self.best), figure(self.best_test));
         if !self.importance.is_empty() {

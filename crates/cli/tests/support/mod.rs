@@ -20,7 +20,7 @@ pub fn run(folder: &Path, arguments: &str) -> Output {
     foretaste(folder, arguments).output().unwrap()
 }
 
-/// Kills the program after a while; answers whether it had ended well by then.
+/// Kills the program after a while; returns whether it had ended successfully by then.
 pub fn ends_within(folder: &Path, arguments: &str, time: Duration) -> bool {
     let mut child = foretaste(folder, arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     std::thread::sleep(time);

@@ -1,5 +1,5 @@
-//! Columns as small as what stands in them: a time stamp takes four bytes where all are seconds of the years
-//! 1970 to 2106, a value one byte where at most 64 differ. With four bytes for an item that is nine bytes an
+//! Compact columns: a time stamp takes four bytes where all are seconds of the years
+//! 1970 to 2106, a value one byte where at most 64 differ. With four bytes for an item that is nine bytes per
 //! interaction. Both read like slices, and their parts ([`TimeSlice`], [`ValueSlice`]) are views.
 
 mod times;
@@ -11,14 +11,14 @@ pub use values::{ValueIter, ValueSlice, Values};
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// `column` in the order given.
+/// `column` reordered by the row numbers in `order`.
 pub(crate) fn gather<T: Copy + Send + Sync>(column: &[T], order: &[u32]) -> Vec<T> {
     let mut sorted = Vec::with_capacity(order.len());
     order.par_iter().with_min_len(1 << 16).map(|&row| column[row as usize]).collect_into_vec(&mut sorted);
     sorted
 }
 
-/// A column in a narrow form, or in a wide one where that does not do.
+/// A column in narrow form, or in wide form when some value does not fit.
 #[derive(Debug, Clone)]
 enum Rows<N, W> {
     Narrow(Vec<N>),
@@ -55,7 +55,7 @@ impl<N: Copy + Send + Sync, W: Copy + Send + Sync> Rows<N, W> {
         }
     }
 
-    /// Takes the first rows away.
+    /// Removes the first rows.
     fn cut(&mut self, first: usize) {
         match self {
             Self::Narrow(rows) => drop(rows.drain(..first)),
@@ -77,7 +77,7 @@ impl<N: Copy + Send + Sync, W: Copy + Send + Sync> Rows<N, W> {
         }
     }
 
-    /// The rows in their wide form, and stays so. Room that was made is needed still.
+    /// Converts to the wide form for good and returns its rows; reserved capacity is kept.
     fn widened(&mut self, wide: impl Fn(N) -> W) -> &mut Vec<W> {
         if let Self::Narrow(rows) = self {
             let mut widened = Vec::with_capacity(rows.capacity());
@@ -123,7 +123,7 @@ impl<N, W> RowsOf<'_, N, W> {
     }
 }
 
-/// Takes the rows at `places`, which ascend, out of a column.
+/// Removes the rows at `places` (ascending) from a column.
 pub(crate) fn without<T>(column: &mut Vec<T>, places: &[u32]) {
     let (mut place, mut next) = (0, places.iter().peekable());
     column.retain(|_| {

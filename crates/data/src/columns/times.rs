@@ -3,7 +3,7 @@
 use super::{Rows, RowsOf};
 use std::ops::Range;
 
-/// Unix seconds (UTC) a row.
+/// Unix seconds (UTC) per row.
 #[derive(Debug, Clone, Default)]
 pub struct Timestamps(pub(super) Rows<u32, i64>);
 
@@ -11,7 +11,7 @@ pub struct Timestamps(pub(super) Rows<u32, i64>);
 #[derive(Debug, Clone, Copy)]
 pub struct TimeSlice<'a>(RowsOf<'a, u32, i64>);
 
-/// Walks through a [`TimeSlice`].
+/// Iterator over a [`TimeSlice`].
 #[derive(Debug, Clone)]
 pub struct TimeIter<'a>(TimeSlice<'a>);
 
@@ -60,7 +60,7 @@ impl Timestamps {
         self.all().into_iter()
     }
 
-    /// Makes room for further rows.
+    /// Reserves capacity for further rows.
     pub fn reserve(&mut self, rows: usize) {
         self.0.reserve(rows);
     }
@@ -82,17 +82,17 @@ impl Timestamps {
         }
     }
 
-    /// Leaves the first rows alone.
+    /// Keeps only the first rows.
     pub fn truncate(&mut self, rows: usize) {
         self.0.truncate(rows);
     }
 
-    /// Takes the first rows away.
+    /// Removes the first rows.
     pub(crate) fn cut(&mut self, rows: usize) {
         self.0.cut(rows);
     }
 
-    /// Takes out the rows at `places`, which ascend.
+    /// Removes the rows at `places`, which must ascend.
     pub(crate) fn drop_rows(&mut self, places: &[u32]) {
         self.0.without(places);
     }
@@ -177,7 +177,7 @@ impl<'a> TimeSlice<'a> {
         self.into_iter()
     }
 
-    /// Number of rows before the first at which `before` no longer holds; times must not fall.
+    /// Number of rows before the first at which `before` is false; times must not decrease.
     #[must_use]
     pub fn partition_point(&self, before: impl Fn(i64) -> bool) -> usize {
         match self.0 {
@@ -186,7 +186,7 @@ impl<'a> TimeSlice<'a> {
         }
     }
 
-    /// The times as numbers of eight bytes.
+    /// The times as `i64`.
     #[must_use]
     pub fn to_vec(&self) -> Vec<i64> {
         self.iter().collect()

@@ -3,7 +3,7 @@
 use super::{Rows, RowsOf};
 use std::ops::{Index, Range};
 
-/// An event value a row; NaN for none. Narrow are numbers of levels, which are told apart by their bits: what
+/// An event value per row; NaN for none. The narrow form holds level codes; levels are compared by bits: what
 /// is read is what was written.
 #[derive(Debug, Clone, Default)]
 pub struct Values {
@@ -18,7 +18,7 @@ pub struct ValueSlice<'a> {
     levels: &'a [f32],
 }
 
-/// Walks through a [`ValueSlice`].
+/// Iterator over a [`ValueSlice`].
 #[derive(Debug, Clone)]
 pub struct ValueIter<'a>(ValueSlice<'a>);
 
@@ -57,7 +57,7 @@ impl Values {
         self.all().into_iter()
     }
 
-    /// Makes room for further rows.
+    /// Reserves capacity for further rows.
     pub fn reserve(&mut self, rows: usize) {
         self.rows.reserve(rows);
     }
@@ -76,7 +76,7 @@ impl Values {
 
     /// Adds rows.
     pub fn extend(&mut self, more: ValueSlice) {
-        // Of few rows not all levels may stand in them.
+        // A few rows may not hold all levels.
         if let (Rows::Narrow(codes), RowsOf::Narrow(new)) = (&mut self.rows, more.rows)
             && new.len() > more.levels.len()
             && let Some(map) =
@@ -88,22 +88,22 @@ impl Values {
         }
     }
 
-    /// Puts another value into each row.
+    /// Replaces the value of each row.
     pub fn change(&mut self, of: impl Fn(usize, f32) -> f32) {
         *self = self.iter().enumerate().map(|(row, value)| of(row, *value)).collect();
     }
 
-    /// Leaves the first rows alone.
+    /// Keeps only the first rows.
     pub fn truncate(&mut self, rows: usize) {
         self.rows.truncate(rows);
     }
 
-    /// Takes the first rows away.
+    /// Removes the first rows.
     pub(crate) fn cut(&mut self, rows: usize) {
         self.rows.cut(rows);
     }
 
-    /// Takes out the rows at `places`, which ascend.
+    /// Removes the rows at `places`, which must ascend.
     pub(crate) fn drop_rows(&mut self, places: &[u32]) {
         self.rows.without(places);
     }
@@ -119,10 +119,10 @@ impl Values {
     }
 }
 
-/// Levels that are told apart at most: they are looked through one after the other.
+/// Largest number of levels: they are searched linearly.
 const MOST: usize = 64;
 
-/// The code of a value, a new one if need be; none where all are taken.
+/// The code of a value, a new one if needed; `None` when all codes are taken.
 #[inline]
 fn code(levels: &mut Vec<f32>, value: f32) -> Option<u8> {
     if let Some(code) = levels.iter().position(|level| level.to_bits() == value.to_bits()) {
@@ -196,7 +196,7 @@ impl<'a> ValueSlice<'a> {
         self.into_iter()
     }
 
-    /// The values as numbers of four bytes.
+    /// The values as `f32`.
     #[must_use]
     pub fn to_vec(&self) -> Vec<f32> {
         self.iter().copied().collect()

@@ -11,9 +11,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
-/// Bytes of text a block aims at.
+/// Target size of a block, in bytes of text.
 const BLOCK: usize = 1 << 20;
-/// A line longer than this is no line of a log.
+/// A longer line is not accepted as a line of a log.
 const LONGEST_LINE: usize = 1 << 24;
 
 /// Whole lines of one file.
@@ -26,7 +26,7 @@ pub(super) struct Block {
     pub first: bool,
 }
 
-/// What one block became: columns with indices of its own vocabularies.
+/// A parsed block: columns with indices of its own vocabularies.
 #[derive(Default)]
 pub(super) struct Chunk {
     pub file: Option<Arc<str>>,
@@ -37,13 +37,13 @@ pub(super) struct Chunk {
     pub extra: Vec<Vec<Option<String>>>,
     /// Netflix: the movie of the block's last movie line.
     pub last_movie: Option<Vec<u8>>,
-    /// What no allowance of bad lines lets pass: everything after it would be misread.
+    /// An error that is never skipped as a bad line: everything after it would be misread.
     pub fatal: Option<DataError>,
     /// Bad lines; their numbers count from the block's start until the collector moves them.
     pub bad: Vec<BadRow>,
 }
 
-/// Reads every member of `path` that `wanted` names, parses blocks in parallel, hands chunks to
+/// Reads every member of `path` that `wanted` names, parses blocks in parallel, passes chunks to
 /// `take` in file order; while some are taken the next are parsed.
 pub(super) fn parse_all(
     path: &Path,
@@ -75,7 +75,7 @@ pub(super) fn parse_all(
         });
         let mut outcome = Ok(());
         let mut parsed: Vec<(Block, Chunk)> = Vec::new();
-        // After the last blocks come none, for those before them to be taken.
+        // An empty list follows the last blocks, so that the blocks before it are taken too.
         for blocks in receiver.iter().chain([Vec::new()]) {
             let one = |mut block: Block| {
                 let chunk = parse(&block);
@@ -96,14 +96,14 @@ pub(super) fn parse_all(
                 break;
             }
         }
-        // Who reads on hears that nobody listens.
+        // The reading thread finds the channel closed.
         drop(receiver);
         let read = reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         outcome.and(read)
     })
 }
 
-/// Cuts one stream into blocks that end at line ends; `give` answers whether to go on.
+/// Cuts one stream into blocks that end at line ends; `give` returns whether to continue.
 fn cut(name: &str, reader: &mut dyn Read, give: &mut dyn FnMut(Block) -> bool) -> Result<()> {
     let file: Arc<str> = name.into();
     let mut rest: Vec<u8> = Vec::new();
@@ -152,7 +152,7 @@ pub(super) fn utf16(name: &str) -> DataError {
     DataError::file(name, "is UTF-16 text", "convert it to UTF-8")
 }
 
-/// A read error of a compressed or archived stream, with the way out.
+/// A read error of a compressed or archived stream, with a hint for a fix.
 pub(super) fn truncated(name: &str, error: std::io::Error) -> DataError {
     use std::io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
     if matches!(error.kind(), UnexpectedEof | InvalidData | InvalidInput | Other) {
@@ -161,7 +161,7 @@ pub(super) fn truncated(name: &str, error: std::io::Error) -> DataError {
     DataError::Io { path: name.to_owned(), action: "read", source: error }
 }
 
-/// Visits the lines of `text` with their number from 0, without line ends; blank lines are passed over.
+/// Visits the lines of `text` with their number from 0, without line ends; blank lines are skipped.
 pub(super) fn lines<'a>(text: &'a [u8], mut visit: impl FnMut(u64, &'a [u8])) -> u64 {
     let mut number = 0;
     let mut start = 0;
@@ -181,7 +181,7 @@ pub(super) fn lines<'a>(text: &'a [u8], mut visit: impl FnMut(u64, &'a [u8])) ->
 /// Joins chunks in file order.
 pub(super) struct Collector<'a> {
     columns: RawColumns,
-    /// Where rows go that are too many for memory.
+    /// Where rows go when they exceed memory.
     spill: Option<&'a mut dyn Spill>,
     extra: Vec<Vec<ArrayRef>>,
     rejects: Rejects,
@@ -191,7 +191,7 @@ pub(super) struct Collector<'a> {
 
 /// Takes rows out of memory while a log is read.
 pub(crate) trait Spill: Send {
-    /// Hears of the rows collected so far, and may take them; names stay.
+    /// Is given the rows collected so far, and may take them; names stay.
     fn offer(&mut self, columns: &mut RawColumns) -> Result<()>;
 }
 

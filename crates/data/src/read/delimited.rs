@@ -6,7 +6,7 @@ use super::layout::Layout;
 use crate::vocabulary::VocabularyBuilder;
 use crate::{BadRow, DataError, EventTypes, RowCase};
 
-/// What a line has to keep.
+/// Rules that a line must satisfy.
 pub(super) struct Rules<'a> {
     pub layout: &'a Layout,
     pub scale: Option<(f32, f32)>,
@@ -16,7 +16,7 @@ pub(super) struct Rules<'a> {
 
 type Refusal = (RowCase, String);
 
-/// The fields of one line as ranges; the buffers go on from line to line.
+/// The fields of one line as ranges; the buffers are reused from line to line.
 #[derive(Default)]
 struct Row {
     ranges: Vec<(usize, usize)>,

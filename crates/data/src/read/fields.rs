@@ -1,4 +1,4 @@
-//! Numbers out of bytes: a fast way for the common shapes, the standard library for the rest.
+//! Parses numbers from bytes: a fast path for the common forms, the standard library for the rest.
 
 /// A whole, unsigned number of up to 18 digits.
 pub(super) fn digits(text: &[u8]) -> Option<i64> {
@@ -35,7 +35,7 @@ pub(super) fn value(text: &[u8]) -> Option<f32> {
     }
 }
 
-/// `text` without blanks at its ends.
+/// `text` without leading and trailing blanks.
 pub(super) fn trim(text: &[u8]) -> &[u8] {
     match text {
         [first, .., last] if !first.is_ascii_whitespace() && !last.is_ascii_whitespace() => text,

@@ -1,4 +1,4 @@
-//! Which format a file has, and where its columns stand.
+//! File formats, and the positions of their columns.
 
 use super::{ReadOptions, netflix, source};
 use crate::{DataError, Result};
@@ -61,7 +61,7 @@ pub struct ColumnMapping {
     pub event_type: Option<String>,
 }
 
-/// The usual names of each field, compared without case: ours, Personalize's, `MovieLens`', `RecBole`'s.
+/// The usual names of each field, case-insensitive: ours, Personalize's, `MovieLens`', `RecBole`'s.
 const USER: [&str; 4] = ["user_id", "userid", "user", "customer_id"];
 const ITEM: [&str; 6] = ["item_id", "itemid", "movieid", "movie_id", "item", "product_id"];
 const TIME: [&str; 5] = ["timestamp", "time", "unix_timestamp", "date", "event_time"];
@@ -126,7 +126,7 @@ impl ColumnMapping {
 }
 
 impl Format {
-    /// Finds a format by the file's name, or by what lies in a folder.
+    /// Detects a format from the file's name, or from the files of a folder.
     pub(super) fn detect(path: &Path) -> Result<Self> {
         if !path.exists() {
             return Err(DataError::file(

@@ -1,6 +1,6 @@
 //! Readers: one call for every format, streaming and parallel.
 //!
-//! A reading thread brings blocks of whole lines (decompressing on the way); the rayon pool parses
+//! A reading thread provides blocks of whole lines (decompressing as it reads); the rayon pool parses
 //! them into small columns with vocabularies of their own; these are joined in file order, so that
 //! the result does not depend on the number of threads.
 
@@ -37,7 +37,7 @@ pub enum TimeUnit {
 }
 
 impl TimeUnit {
-    /// How many of it make a second.
+    /// Number of units in a second.
     #[must_use]
     pub fn per_second(self) -> i64 {
         match self {
@@ -65,7 +65,7 @@ pub struct ReadOptions {
     pub skip_bad_rows: usize,
     /// The rejects file; `None` puts `<input>.rejects.txt` into the working folder.
     pub rejects: Option<PathBuf>,
-    /// "Now" in Unix seconds for the rule *not after tomorrow*; `None` asks the clock.
+    /// "Now" in Unix seconds for the rule *not after tomorrow*; `None` uses the clock.
     pub now: Option<i64>,
 }
 
@@ -84,12 +84,12 @@ impl ReadOptions {
 
 /// Reads a log of interactions: a file, an archive or a folder in any supported format.
 ///
-/// Stated rules: blank lines are passed over; a line that breaks the format or a rule is an error
+/// Rules: blank lines are skipped; a line that breaks the format or a rule is an error
 /// (or goes to the rejects file, see [`ReadOptions::skip_bad_rows`]); of several rows with the same
 /// user, item and time stamp the last one wins and the report counts the others.
 ///
 /// # Errors
-/// [`DataError::Io`] and [`DataError::File`] for what concerns a file as a whole,
+/// [`DataError::Io`] and [`DataError::File`] for errors of a file as a whole,
 /// [`DataError::Row`] for a bad line, [`DataError::Parquet`] for a broken Parquet file.
 pub fn read(path: &Path, options: &ReadOptions) -> Result<(Interactions, LoadReport)> {
     let (raw, bad, files) = match format_of(path, options)? {
@@ -124,10 +124,10 @@ fn format_of(path: &Path, options: &ReadOptions) -> Result<Format> {
 /// Why a log cannot be read within a memory limit.
 const FURTHER: &str = "has further columns, which are not carried within a memory limit yet";
 
-/// The names and the rows left; the rejects file and its number of lines; the number of files.
+/// The names and the remaining rows; the rejects file and its number of lines; the number of files.
 type Spilled = (RawColumns, Option<(PathBuf, usize)>, usize);
 
-/// As [`read`], handing rows to `spill` as they come.
+/// As [`read`], but passes rows to `spill` as they arrive.
 pub(crate) fn read_spilling(path: &Path, options: &ReadOptions, spill: &mut dyn Spill) -> Result<Spilled> {
     let (raw, bad, files) = match format_of(path, options)? {
         Format::Parquet => parquet::read(path, options, Some(spill))?,

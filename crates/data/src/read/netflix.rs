@@ -7,7 +7,7 @@ use crate::{BadRow, DataError, RowCase};
 
 const EXPECTED: &str = "a line `movie:` or a line `user,rating,YYYY-MM-DD`";
 
-/// Limits a line has to keep.
+/// Rules that a line must satisfy.
 pub(super) struct Rules {
     pub scale: Option<(f32, f32)>,
     pub limit: i64,
@@ -23,7 +23,7 @@ pub(super) fn is_member(name: &str) -> bool {
 pub(super) fn parse(block: &Block, rules: &Rules) -> Chunk {
     let mut chunk = Chunk::default();
     let columns = &mut chunk.columns;
-    // Of a movie's ratings each has another user.
+    // All ratings of a movie have different users.
     columns.user_names = VocabularyBuilder::of_part();
     let unknown = columns.item_names.intern(b"");
     let mut movie = unknown;
@@ -38,7 +38,7 @@ pub(super) fn parse(block: &Block, rules: &Rules) -> Chunk {
                     last_movie = Some(id);
                     return;
                 }
-                // Whose ratings follow is unknown, so this line cannot be set aside.
+                // Which movie's ratings follow is unknown, so this line cannot be skipped.
                 let shown = BadRow::show(line);
                 let reason = format!(
                     "has a movie line that names no movie\n  text: {shown}\n  expected: a whole number and a \
@@ -101,12 +101,12 @@ fn rating<'a>(line: &'a [u8], rules: &Rules) -> Result<(&'a [u8], f32, i64), (Ro
     Ok((user, value, time))
 }
 
-/// The movie whose ratings the next block goes on with.
+/// The movie whose ratings the next block continues with.
 #[derive(Default)]
 pub(super) struct CurrentMovie(Vec<u8>);
 
 impl CurrentMovie {
-    /// Gives the rows before a block's first movie line to the movie of the block before.
+    /// Assigns the rows before a block's first movie line to the last movie of the previous block.
     pub fn settle(&mut self, block: &Block, mut chunk: Chunk) -> Chunk {
         let continued = chunk.columns.items.first() == Some(&0);
         if block.first {

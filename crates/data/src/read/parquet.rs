@@ -151,7 +151,7 @@ impl Part {
         Ok(Self { shown, path: path.to_owned(), names, at, further, schema, batches, row: 1 })
     }
 
-    /// Appends the next batch's good rows to `raw`; answers their further columns, or that the file is at its
+    /// Appends the next batch's good rows to `raw`; returns their further columns, or that the file is at its
     /// end.
     fn next(
         &mut self,
@@ -266,7 +266,7 @@ fn typed(file: &str, name: &str, column: &ArrayRef, to: &DataType) -> Result<Arr
 }
 
 /// The conversions that most files need, in our own code: arrow's for all types take a minute to build with
-/// optimization and are built without. None for any other.
+/// optimization and are built without. `None` for any other.
 fn converted(column: &ArrayRef, to: &DataType) -> Option<ArrayRef> {
     fn of<T: ArrowPrimitiveType<Native: Into<i128>>>(
         array: &PrimitiveArray<T>,
@@ -327,7 +327,7 @@ mod tests {
     use super::*;
     use arrow_array::{Float64Array, Int8Array, UInt64Array};
 
-    /// What our own code converts is what arrow's converts, nulls and largest values included.
+    /// Our own conversions agree with arrow's, nulls and largest values included.
     #[test]
     fn conversions_equal_arrows() {
         let columns: [ArrayRef; 4] = [

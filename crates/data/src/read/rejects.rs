@@ -5,7 +5,7 @@ use crate::{BadRow, DataError, Result, atomic};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-/// The bad lines met so far.
+/// The bad lines found so far.
 pub(super) struct Rejects {
     allowed: usize,
     rows: Vec<BadRow>,
@@ -34,7 +34,7 @@ impl Rejects {
     }
 }
 
-/// Writes the rejects file when there is anything to write; answers its path and the number of lines.
+/// Writes the rejects file when there is anything to write; returns its path and the number of lines.
 pub(super) fn settle(
     input: &Path,
     rejects: &Rejects,

@@ -1,4 +1,4 @@
-//! Where bytes come from: files, folders, compressed files and archives, as named streams.
+//! Input sources: files, folders, compressed files and archives, as named streams.
 
 use super::blocks::truncated;
 use crate::{DataError, Result};

@@ -2,7 +2,7 @@
 //!
 //! [`World`] is a stated generative model with the sizes and the shape of a published data set, which knows
 //! each rating's expectation, so that the lowest reachable error of a table is known. [`Simulation`] is a
-//! plain log of any size, for measurements of speed where nothing is asked of the ratings.
+//! plain log of any size, for speed measurements in which the ratings do not matter.
 
 mod people;
 mod published;

@@ -15,7 +15,7 @@ pub struct Event {
     pub timestamp: i64,
     /// Stars.
     pub value: f32,
-    /// What the stars are expected to be, given all but the rating's own noise.
+    /// The expected number of stars, given all but the rating's own noise.
     pub expected: f32,
 }
 
@@ -53,7 +53,7 @@ impl World {
         let (mut left_in_burst, mut now) = (0, 0);
         for Sitting { begin, ratings, new_season } in self.sittings(n, random) {
             if new_season {
-                // Each draws, whatever the effects: a world without one is the same in all else.
+                // All are drawn, whatever the effects: a world without one effect is the same in all else.
                 season = 0.5 * season + 0.2 * normal(random);
                 let step: [f64; TASTES] = std::array::from_fn(|_| 0.18 * normal(random));
                 if effects.drift {
@@ -102,7 +102,7 @@ impl World {
         events
     }
 
-    /// When a user sits down, in order, and for how many ratings.
+    /// A user's sittings in order: their times and numbers of ratings.
     fn sittings(&self, n: usize, random: &mut impl RngExt) -> Vec<Sitting> {
         let shape = &self.shape;
         let (first, last) = (shape.days.0 as f64, shape.days.1 as f64);

@@ -1,23 +1,23 @@
-//! What is published of the data sets whose shape is simulated.
+//! Published statistics of the data sets whose shape is simulated.
 
 /// Counts of a data set.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Published {
     /// Its name in tables.
     pub title: &'static str,
-    /// Where the figures stand.
+    /// Source of the figures.
     pub source: &'static str,
     /// Users with ratings.
     pub users: usize,
     /// Items with ratings.
     pub items: usize,
-    /// Ratings with so many stars, from the fewest.
+    /// Number of ratings by stars, from the fewest stars.
     pub stars: &'static [(f32, u64)],
-    /// Ratings of the middle user; none where nothing is published.
+    /// Median number of ratings per user; `None` where it is not published.
     pub user_median: Option<f64>,
     /// The fewest ratings of a user.
     pub user_least: u64,
-    /// Ratings of the middle item.
+    /// Median number of ratings per item.
     pub item_median: Option<f64>,
     /// The most ratings of a user and of an item.
     pub most: (u64, u64),

@@ -13,7 +13,7 @@ const TASTES: usize = 8;
 /// Shape of the popularity law: the item of rank `k` is drawn with weight `(k + 10)^-EXPONENT`.
 const EXPONENT: f64 = 0.9;
 
-/// What is simulated.
+/// Sizes of the simulated log.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Simulation {
     /// Users, each with at least one interaction.

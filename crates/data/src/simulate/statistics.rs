@@ -1,9 +1,9 @@
-//! How a log looks, beside what is published.
+//! Statistics of a simulated log, beside the published ones.
 
 use super::people::Event;
 use super::published::Published;
 
-/// Counts that are kept while events go by.
+/// Running counts over events.
 #[derive(Debug, Clone, Default)]
 pub struct Statistics {
     ratings_of_users: Vec<u32>,
@@ -27,13 +27,13 @@ const GAPS: [(i64, &str); 6] = [
 ];
 
 impl Statistics {
-    /// Of nothing yet, over so many items.
+    /// Empty statistics over this many items.
     #[must_use]
     pub fn new(items: usize, published: &Published) -> Self {
         Self { ratings_of_items: vec![0; items], stars: vec![0; published.stars.len()], ..Self::default() }
     }
 
-    /// One more user.
+    /// Adds a user.
     pub fn add(&mut self, events: &[Event], published: &Published) {
         self.ratings_of_users.push(events.len() as u32);
         for event in events {
@@ -55,13 +55,13 @@ impl Statistics {
         self.stars.iter().sum()
     }
 
-    /// The lowest error that any model can expect over all ratings, RMSE.
+    /// The lowest RMSE that any model can expect over all ratings.
     #[must_use]
     pub fn lowest_rmse(&self) -> f64 {
         (self.squares / self.ratings().max(1) as f64).sqrt()
     }
 
-    /// Rows of a table: what, of the simulation, of the original.
+    /// Rows of a table: the quantity, its simulated value, and its original value.
     #[must_use]
     pub fn table(&self, published: &Published) -> Vec<[String; 3]> {
         let sorted = |counts: &[u32]| {

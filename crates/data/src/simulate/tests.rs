@@ -58,7 +58,7 @@ fn expectations_are_means() {
     }
 }
 
-/// Whoever reads the files gets the events, in all layouts alike, with their expectations.
+/// Reading the files gives back the events, in all layouts alike, with their expectations.
 #[test]
 fn files_hold_the_events() {
     for (shape, layouts) in [

@@ -1,4 +1,4 @@
-//! Items: genres, levels, tastes, and how famous each is when.
+//! Items: genres, levels, tastes, and each item's fame over time.
 
 use super::people::normal;
 use super::world::{Effects, Shape};
@@ -9,7 +9,7 @@ use rand::RngExt;
 pub(super) const TASTES: usize = 8;
 /// Genres.
 pub(super) const GENRES: usize = 18;
-/// Days of an era, in which fame and levels stand still.
+/// Days of an era, in which fame and levels are constant.
 const ERA: i64 = 45;
 /// Share of the items that are there on the first day.
 const OLD: f64 = 0.45;

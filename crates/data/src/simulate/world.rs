@@ -1,4 +1,4 @@
-//! What is simulated: sizes, laws and effects, and a world made to them.
+//! The generative model: sizes, laws and effects, and a world built from them.
 //!
 //! A rating of item `i` by user `u` at time `t` is the number of cuts below
 //!
@@ -14,7 +14,7 @@
 //! | `m` | one mood a season, a session and a burst of a few ratings within it | `sessions` |
 //! | `f` | dis-interest: a genre's weight sinks with each rating of it in a row, and recovers | `streaks` |
 //! | which item | by fame, which rises at an item's release and falls | `fame` |
-//! | which item | of two items of equal fame the one that matches better, rather | `selection` |
+//! | which item | of two items of equal fame, the better match is more likely | `selection` |
 //!
 //! Cuts are quantiles of `x`, so that stars are as frequent as published. Given all but `e`, the rating's
 //! expectation is a sum of normal probabilities: no model of any kind has a smaller expected squared error
@@ -100,7 +100,7 @@ pub struct Effects {
     pub streaks: bool,
     /// Items' fame rises and falls.
     pub fame: bool,
-    /// What matches is rated rather than what does not.
+    /// Users prefer to rate items that match their taste.
     pub selection: bool,
 }
 
@@ -139,7 +139,7 @@ impl Effects {
     }
 }
 
-/// A world: its users' events follow from it and the seed, whoever asks for them in whatever order.
+/// A world: its users' events depend on it and the seed alone, in whatever order they are requested.
 pub struct World {
     /// Its shape.
     pub shape: Shape,
@@ -212,7 +212,7 @@ impl World {
 
     /// Quantiles of `x` with its noise over the first users.
     fn found_cuts(&self) -> Vec<f64> {
-        /// Ratings that are looked at.
+        /// Number of ratings sampled.
         const LOOKED_AT: u64 = 300_000;
         let users = self.offsets.partition_point(|offset| *offset < LOOKED_AT).clamp(1, self.shape.users);
         let mut values: Vec<f64> = (0..users)

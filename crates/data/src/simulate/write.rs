@@ -26,12 +26,12 @@ pub const TRUTH: &str = "truth.parquet";
 
 /// Users that are simulated at once.
 const BLOCK: usize = 1024;
-/// Bytes of ratings that wait for their films' files.
+/// Bytes of ratings buffered for their movies' files.
 const WAITING: usize = 256 << 20;
 /// Rows of a row group.
 const ROWS: usize = 1 << 20;
 
-/// What files are written.
+/// The format of the written files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
     /// `training_set/mv_*.txt` and `movie_titles.txt`, as the Netflix Prize.
@@ -42,12 +42,12 @@ pub enum Layout {
     Parquet,
 }
 
-/// Writes `world` into the new folder `out`, whole or not at all, and its ratings' expectations as [`TRUTH`]
-/// beside them. `go_on` hears how many of the users are done and says whether to go on. Memory holds the
+/// Writes `world` into the new folder `out`, atomically, and its ratings' expectations as [`TRUTH`]
+/// beside them. `go_on` is given the number of users done and returns whether to continue. Memory holds the
 /// world, some thousand users' events and a few hundred megabytes of what waits to be written.
 ///
 /// # Errors
-/// [`DataError::File`] where `out` is there already; [`DataError::Setting`] where `go_on` says no;
+/// [`DataError::File`] where `out` already exists; [`DataError::Setting`] when `go_on` returns `false`;
 /// [`DataError::Io`] when it cannot be written (a full disk included).
 pub fn write(
     world: &World,
@@ -61,7 +61,7 @@ pub fn write(
     let parent = out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = out.file_name().map_or_else(|| "simulated".into(), |name| name.to_string_lossy().into_owned());
     let unfinished = parent.join(format!(".simulating-{name}"));
-    // What a killed run left.
+    // Leftovers of a killed run.
     if unfinished.exists() {
         std::fs::remove_dir_all(&unfinished).map_err(|e| DataError::io(&unfinished, "remove", e))?;
     }
@@ -125,7 +125,7 @@ fn year(world: &World, item: usize) -> String {
     format_date(world.things.day_of_release(item) * 86_400)[..4].to_owned()
 }
 
-/// One file a film, appended to as ratings come.
+/// One file per movie, appended to as ratings come.
 struct Films {
     folder: PathBuf,
     waiting: Vec<Vec<u8>>,
@@ -350,7 +350,7 @@ impl Sink for Columns {
 ///
 /// # Errors
 /// [`DataError::Io`] and [`DataError::Parquet`] when the file cannot be read; [`DataError::File`] when it is
-/// none of ours.
+/// not one of ours.
 pub fn truth(path: &Path, table: &Interactions) -> Result<Vec<f32>> {
     let fail = |e| DataError::parquet(path, e);
     let file = File::open(path).map_err(|e| DataError::io(path, "open", e))?;

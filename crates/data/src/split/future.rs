@@ -87,7 +87,7 @@ impl std::str::FromStr for Window {
     }
 }
 
-/// The newest `test` share of the rows tests, of the rows before it the newest `validation` share
+/// The newest `test` share of the rows tests; of the rows before it, the newest `validation` share
 /// validates. A cut never divides one second: its rows stay on the later side.
 pub(super) fn cut(data: &Interactions, test: f64, validation: f64) -> Vec<Role> {
     let mut times = data.timestamps.all().to_vec();

@@ -1,6 +1,6 @@
 //! Splits: which rows train, which validate, which test, and whether that leaks time.
 //!
-//! A rule assigns one [`Role`] a row. The parts are then copied into columns of their own, so that
+//! A rule assigns one [`Role`] to each row. The parts are then copied into columns of their own, so that
 //! code that trains cannot reach a test row.
 
 mod future;
@@ -12,22 +12,22 @@ pub use future::Window;
 use crate::{DataError, Histories, Interactions, Result, Timestamps, Values};
 use std::path::PathBuf;
 
-/// What a row is for.
+/// The role of a row in a split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// Trains.
     Train,
-    /// Tunes and stops early; never tests.
+    /// Used for tuning and early stopping, never for testing.
     Validation,
-    /// Is predicted, and touches nothing before that.
+    /// Is predicted, and influences nothing before that.
     Test,
-    /// Trains nothing, and is known of its user when test rows are predicted.
+    /// Not trained on, but known of its user when test rows are predicted.
     Given,
     /// The protocol leaves it out.
     Unused,
 }
 
-/// Families of splits whose figures never share a table.
+/// Families of splits; figures of different families never share a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Regime {
@@ -40,7 +40,7 @@ pub enum Regime {
 }
 
 impl Regime {
-    /// What a table says about leaks.
+    /// The remark on leaks that tables print.
     #[must_use]
     pub fn leak(self) -> &'static str {
         match self {
@@ -100,7 +100,7 @@ pub enum SplitRule {
         test: usize,
     },
     /// Each user's last session tests, where there is a session before it and it has two rows or more: its
-    /// first row is given, the others are asked. Of the sessions before, the last of a `validation` share of
+    /// first row is given, the rest is predicted. Of the sessions before, the last of a `validation` share of
     /// the users validates but for its first row, which trains. Items unseen in training are left out
     /// (Quadrana et al. 2017).
     LastSession {
@@ -108,11 +108,11 @@ pub enum SplitRule {
         gap: i64,
     },
     /// Amazon Personalize's rule: a seeded share of whole users is held out of training; of each, the
-    /// oldest rows are given and the newest are asked (at least one); items unseen in training are left out.
+    /// oldest rows are given, the newest predicted (at least one); items unseen in training are left out.
     HeldUsers {
         /// Share of the users that are held out (0.1 in Personalize).
         users: f64,
-        /// Share of a held-out user's rows that is asked (0.1 in Personalize).
+        /// Share of a held-out user's rows that is predicted (0.1 in Personalize).
         asked: f64,
     },
     /// A published window of the Netflix Prize (RRN, `DeepRecommender`).
@@ -144,7 +144,7 @@ impl SplitRule {
         self.regime() != Regime::Future
     }
 
-    /// A short name that tells the rule's settings: the key published figures are matched by.
+    /// A short name that includes the rule's settings: the key by which published figures are matched.
     #[must_use]
     pub fn name(&self) -> String {
         match self {
@@ -168,7 +168,7 @@ impl SplitRule {
     /// Assigns roles. `validation` is the share of the training rows that validates instead, chosen
     /// by the same kind of rule as the test rows (at random, each user's last, or the newest); rules
     /// with a published validation part ([`SplitRule::PerUserShare`], [`SplitRule::Window`]) keep
-    /// theirs whatever is asked.
+    /// theirs in any case.
     ///
     /// # Errors
     /// [`DataError::Setting`] for shares outside (0, 1), too few rows, or an unsuitable file.
@@ -219,16 +219,16 @@ fn percent(share: f64) -> f64 {
     (share * 1e8).round() / 1e6
 }
 
-/// One role a row, and the rule it came from.
+/// One role per row, and the rule it came from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Split {
     /// The rule.
     pub rule: SplitRule,
-    /// One role a row of the interactions.
+    /// One role per row of the interactions.
     pub roles: Vec<Role>,
 }
 
-/// The rows of a split, apart.
+/// The rows of a split, separated by role.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parts {
     /// Rows that train.
@@ -237,7 +237,7 @@ pub struct Parts {
     pub validation: Histories,
     /// Rows that test.
     pub test: Histories,
-    /// Rows that train nothing and are known when test rows are predicted.
+    /// Rows that are not trained on but known when test rows are predicted.
     pub given: Histories,
 }
 
@@ -273,7 +273,7 @@ impl Split {
     }
 }
 
-/// Turns every row of an item that no training row has into [`Role::Unused`].
+/// Marks every row of an item without training rows as [`Role::Unused`].
 fn drop_unseen_items(data: &Interactions, roles: &mut [Role]) {
     let mut seen = vec![false; data.n_items()];
     for (role, item) in roles.iter().zip(&data.items) {

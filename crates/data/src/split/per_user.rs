@@ -62,7 +62,7 @@ pub(super) fn last_session(data: &Interactions, gap: i64, validation: f64, seed:
         {
             roles[last] = Role::Given;
             roles[last + 1..range[1]].fill(Role::Test);
-            // The same question as at the test: the session has begun, what comes next? Its first row may
+            // The same task as in testing: the session has begun, what comes next? Its first row may
             // train.
             if first.is_some() && validates && last - before >= 2 {
                 roles[before + 1..last].fill(Role::Validation);

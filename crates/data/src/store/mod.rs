@@ -51,7 +51,7 @@ const VOCABULARY: &str = "vocabulary/1";
 /// Rows of a row group. Bounds the memory of writing.
 pub(crate) const ROW_GROUP: usize = 1 << 20;
 
-/// Writes the interaction schema to `path`, whole or not at all.
+/// Writes the interaction schema to `path`, atomically.
 ///
 /// # Errors
 /// [`DataError::Io`] when the file cannot be written (a full disk included).
@@ -59,7 +59,7 @@ pub fn write_interactions(table: &Interactions, path: &Path) -> Result<()> {
     write(table, None, path)
 }
 
-/// Builds sessions of `gaps` and writes the session schema to `path`, whole or not at all.
+/// Builds sessions of `gaps` and writes the session schema to `path`, atomically.
 ///
 /// # Errors
 /// [`DataError::Io`] when the file cannot be written (a full disk included).
@@ -67,13 +67,13 @@ pub fn write_sessions(table: &Interactions, gaps: &IdleGaps, path: &Path) -> Res
     write(table, Some(gaps), path)
 }
 
-/// Writes sessions of `gaps` that another engine built to `path`, whole or not at all; answers the number of
-/// rows. `next` hands out batches whose columns are those of the session schema, in its order; types are cast
-/// to the schema's. Rows must come by user and time: an engine that hands rows over twice, after a worker was
-/// lost, is found out by that.
+/// Writes sessions of `gaps` that another engine built to `path`, atomically; returns the number of
+/// rows. `next` returns batches whose columns are those of the session schema, in its order; types are cast
+/// to the schema's. Rows must come by user and time: an engine that delivers rows twice, after a worker was
+/// lost, is detected by that.
 ///
 /// # Errors
-/// [`DataError::File`] for a batch of other columns and for rows out of order, what `next` answers, and
+/// [`DataError::File`] for a batch of other columns and for rows out of order, what `next` returns, and
 /// [`DataError::Io`] when the file cannot be written.
 pub fn write_session_batches(
     path: &Path,
@@ -170,7 +170,7 @@ fn write(table: &Interactions, gaps: Option<&IdleGaps>, path: &Path) -> Result<(
     })
 }
 
-/// Rows of one row group, column by column; ids are places among the names.
+/// Rows of one row group, column by column; ids are indices into the names.
 pub(crate) struct Rows<'a> {
     pub users: &'a [u32],
     pub items: &'a [u32],
@@ -284,7 +284,7 @@ impl<'a, W: std::io::Write + Send> RowGroups<'a, W> {
         Ok(())
     }
 
-    /// The rows' session numbers, one column a level, 0-based within each user.
+    /// The rows' session numbers, one column per level, 0-based within each user.
     fn numbers(&mut self, rows: &Rows) -> Vec<Vec<i32>> {
         let (last_user, last) = &mut self.last;
         let first = *last_user;
@@ -378,7 +378,7 @@ fn floats(values: ValueSlice) -> ArrayRef {
     Arc::new(Float32Array::new(values.iter().copied().collect::<ScalarBuffer<f32>>(), nulls))
 }
 
-/// Refuses a file whose schema is ours but of a version this build does not know.
+/// Rejects a file whose schema is ours but of a version this build does not know.
 pub(crate) fn check_version(path: &Path, metadata: &ParquetMetaData) -> Result<()> {
     match metadata_value(metadata, SCHEMA_KEY) {
         Some(version) if version != INTERACTIONS && version != SESSIONS => Err(DataError::file(

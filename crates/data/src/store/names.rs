@@ -1,4 +1,4 @@
-//! Ids as Arrow has them: a dictionary of names, and a code a row.
+//! Ids in Arrow's form: a dictionary of names, and one code per row.
 
 use crate::{EventTypes, Vocabulary};
 use arrow_array::types::Int32Type;
@@ -8,19 +8,19 @@ use parquet::errors::ParquetError;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Bytes that the offsets of an Arrow string array reach.
+/// Largest number of bytes in an Arrow string array, by its offsets.
 pub(super) const MOST_BYTES: usize = i32::MAX as usize;
 
 /// Names of one column.
 pub(super) enum Names<'a> {
     /// All of them as one array, shared by all row groups.
     Whole(ArrayRef),
-    /// More bytes than an array holds: each row group takes those that it needs.
+    /// More bytes than an array can hold: each row group gets the names that it needs.
     Apart(&'a Vocabulary, usize),
 }
 
 impl<'a> Names<'a> {
-    /// The names of a vocabulary, none where there is none; an array holds at most `most` bytes.
+    /// The names of a vocabulary, empty without one; an array holds at most `most` bytes.
     pub fn new(vocabulary: Option<&'a Vocabulary>, most: usize) -> Self {
         match vocabulary {
             None => Self::Whole(Arc::new(StringArray::new_null(0))),

@@ -12,7 +12,7 @@ use parquet::errors::ParquetError;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Writes user and item ids as `(field, index, name)` rows, whole or not at all.
+/// Writes user and item ids as `(field, index, name)` rows, atomically.
 ///
 /// # Errors
 /// [`DataError::Io`] when the file cannot be written.

@@ -1,17 +1,17 @@
-//! Not to be hoped for any more, by the curves of those who went on.
+//! Prunes trials that cannot catch up, by the learning curves of complete trials.
 
 use super::Pruner;
 use crate::{History, Trial};
 
-/// Ends a trial that would not come to the best loss even if it still came down as far as any complete trial
-/// did from the same step on, and a quarter more. The performance curve stopping rule (Golovin et al. 2017,
-/// *Google Vizier*, 3.2), with the falls of complete trials for its regression: it holds for slow learners,
-/// which early losses betray.
+/// Ends a trial that would not reach the best loss even if it still decreased as far as any complete trial
+/// did from the same step on, plus a quarter. The performance curve stopping rule (Golovin et al. 2017,
+/// *Google Vizier*, 3.2), with decreases of complete trials instead of a regression; it suits slow learners,
+/// whose early losses are misleading.
 #[derive(Debug, Clone, Copy)]
 pub struct Curve {
-    /// Complete trials before any is ended.
+    /// Number of complete trials before any trial is pruned.
     pub startup: usize,
-    /// How much further a trial may come down than any before it, as a share.
+    /// By how much more than any earlier trial a trial may decrease, as a share.
     pub slack: f64,
 }
 

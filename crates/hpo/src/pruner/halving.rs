@@ -1,16 +1,16 @@
-//! Successive halving without waiting (ASHA, Li et al. 2020) and its brackets (Hyperband, Li et al. 2018).
+//! Asynchronous successive halving (ASHA, Li et al. 2020) and its brackets (Hyperband, Li et al. 2018).
 
 use super::{Pruner, others};
 use crate::{History, Trial, trial_seed};
 
-/// At rungs of `first`, `first eta`, `first eta^2`, ... steps a trial goes on only if it is among the best `1
-/// / eta` of all trials that came so far. Nobody waits for anyone: the first `eta - 1` trials at a rung are
-/// let through.
+/// At rungs of `first`, `first eta`, `first eta^2`, ... steps a trial continues if it is among the best `1
+/// / eta` of all trials that reached it. No trial waits for others: the first `eta - 1` trials at a rung
+/// continue.
 #[derive(Debug, Clone, Copy)]
 pub struct SuccessiveHalving {
     /// Steps at the first rung.
     pub first: u64,
-    /// One in so many goes on.
+    /// One in this many trials continues.
     pub eta: u64,
 }
 
@@ -21,7 +21,7 @@ impl Default for SuccessiveHalving {
 }
 
 impl SuccessiveHalving {
-    /// Whether `trial` is not among the best at the rung it stands on, compared with those `mine` lets in.
+    /// Whether `trial` is not among the best at its rung, compared with the trials that `mine` accepts.
     fn falls(&self, history: &History, trial: &Trial, mine: impl Fn(usize) -> bool) -> bool {
         let Some(now) = trial.reports.last().map(|r| r.step) else { return false };
         let before = trial.reports.len().checked_sub(2).map_or(0, |at| trial.reports[at].step);
@@ -37,7 +37,7 @@ impl SuccessiveHalving {
                 losses.extend(own);
                 losses.sort_unstable_by(f64::total_cmp);
                 let promoted = losses.len() / self.eta.max(2) as usize;
-                // Fewer than eta trials say nothing yet.
+                // Fewer than eta trials are too few to compare.
                 if promoted > 0 && own.is_some_and(|own| own > losses[promoted - 1]) {
                     return true;
                 }
@@ -58,7 +58,7 @@ impl Pruner for SuccessiveHalving {
     }
 }
 
-/// Several successive halvings whose first rungs are `eta` times apart, for metrics that mislead early on. A
+/// Several successive halvings whose first rungs are `eta` times apart, for metrics that mislead at first. A
 /// trial's number decides its bracket; brackets get about equal work.
 #[derive(Debug, Clone, Copy)]
 pub struct Hyperband {

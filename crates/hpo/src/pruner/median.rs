@@ -1,4 +1,4 @@
-//! Worse than half of the others.
+//! Median stopping: prunes trials that are worse than half of the others.
 
 use super::{Pruner, others};
 use crate::trial::median;
@@ -8,9 +8,9 @@ use crate::{History, State, Trial};
 /// (Golovin et al. 2017).
 #[derive(Debug, Clone, Copy)]
 pub struct Median {
-    /// Complete trials before any is ended.
+    /// Number of complete trials before any trial is pruned.
     pub startup: usize,
-    /// Steps a trial is left alone.
+    /// Steps before a trial may be pruned.
     pub warmup: u64,
 }
 

@@ -1,4 +1,4 @@
-//! Pruners: whether a trial is worth going on with.
+//! Pruners decide whether a trial is worth continuing.
 
 mod curve;
 mod halving;
@@ -15,7 +15,7 @@ pub use patience::Patience;
 use crate::{History, HpoError, Result, State, Trial};
 use std::str::FromStr;
 
-/// Ends trials early. Values are losses here: small is good, whatever the study's direction.
+/// Ends trials early. Values are losses here: lower is better, whatever the study's direction.
 pub trait Pruner: Send + Sync {
     /// Its name in arguments and files.
     fn name(&self) -> &'static str;
@@ -24,7 +24,7 @@ pub trait Pruner: Send + Sync {
     fn prunes(&self, history: &History, trial: &Trial) -> bool;
 }
 
-/// Ends nothing.
+/// Never prunes.
 #[derive(Debug, Clone, Copy)]
 pub struct Never;
 
@@ -92,7 +92,7 @@ impl FromStr for Box<dyn Pruner> {
     }
 }
 
-/// Other trials that reported `step` or went beyond it.
+/// Other trials that reported `step` or a later one.
 fn others<'a>(history: &History<'a>, trial: &Trial, step: u64) -> impl Iterator<Item = &'a Trial> {
     let number = trial.number;
     let reached = move |t: &&Trial| {

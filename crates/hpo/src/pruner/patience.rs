@@ -1,14 +1,14 @@
-//! No better for a while.
+//! Patience: prunes trials that have stopped improving.
 
 use super::Pruner;
 use crate::{History, Trial};
 
-/// Ends a trial whose reports have not improved for so many reports.
+/// Ends a trial that has not improved for this many reports.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
     /// Reports without improvement.
     pub reports: usize,
-    /// What counts as improvement.
+    /// Smallest improvement that counts.
     pub least: f64,
 }
 

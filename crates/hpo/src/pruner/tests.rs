@@ -25,7 +25,7 @@ fn asks(pruner: &dyn Pruner, others: &[Trial], now: &Trial, sign: f64) -> bool {
     pruner.prunes(&History { trials: &trials, points: &points, sign, seed: 0 }, now)
 }
 
-/// What holds for every pruner: a trial without reports goes on, and the best of many goes on, in both
+/// What holds for every pruner: a trial without reports continues, and so does the best of many, in both
 /// directions.
 #[test]
 fn the_best_goes_on() {
@@ -80,8 +80,8 @@ fn curve_by_hand() {
         |others: &[Trial], values: &[f64]| asks(&pruner, others, &trial(3, State::Running, values), 1.0);
     assert!(!ends(&others, &[9.0, 1.09]), "as slow as the best, or a little slower");
     assert!(ends(&others, &[9.0, 1.11]), "further behind than anyone who caught up");
-    assert!(ends(&others, &[9.0, 1.0, 0.61]), "at the end nothing is to be hoped for");
-    assert!(!ends(&others[..2], &[9.0, 8.0]), "two say too little");
+    assert!(ends(&others, &[9.0, 1.0, 0.61]), "at the end no decrease is left to expect");
+    assert!(!ends(&others[..2], &[9.0, 8.0]), "two are too few");
     assert!(
         !ends(&others, &[11.0]) && ends(&others, &[11.2]),
         "from the first step the best came down by 8.4"
@@ -93,7 +93,7 @@ fn curve_by_hand() {
 fn halving_by_hand() {
     let pruner = SuccessiveHalving { first: 1, eta: 3 };
     let others: Vec<Trial> = (0..5).map(|n| trial(n, State::Pruned, &[1.0 + n as f64])).collect();
-    // Six trials at the first rung: the best two go on.
+    // Six trials at the first rung: the best two continue.
     assert!(!asks(&pruner, &others, &trial(5, State::Running, &[1.5]), 1.0));
     assert!(asks(&pruner, &others, &trial(5, State::Running, &[2.5]), 1.0));
     // Between rungs nothing is decided.

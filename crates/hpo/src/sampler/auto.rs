@@ -1,12 +1,12 @@
-//! The sampler for who does not want to choose one.
+//! The default sampler: chooses a sampler by the number of trials.
 
 use super::{GaussianProcess, Sampler, Suggestion, Tpe};
 use crate::{History, Result, Space};
 use rand_chacha::ChaCha8Rng;
 
-/// The Gaussian process while it can be afforded, tree-structured Parzen estimators from then on.
+/// The Gaussian process while its cost is acceptable, then tree-structured Parzen estimators.
 ///
-/// A Gaussian process uses what few trials there are best; its cost grows with their cube.
+/// A Gaussian process makes the best use of few trials; its cost grows with the cube of their number.
 #[derive(Debug, Clone)]
 pub struct Auto {
     /// Trials up to which the Gaussian process proposes.

@@ -1,12 +1,12 @@
-//! Every combination, in order.
+//! Grid search: every combination, in order.
 
 use super::{Sampler, Suggestion};
 use crate::{History, HpoError, Result, Space};
 use rand_chacha::ChaCha8Rng;
 use std::collections::HashSet;
 
-/// All combinations of all values; a setting with more than `points` values is asked at `points` places,
-/// its ends among them.
+/// All combinations of all values; a setting with more than `points` values is tried at `points` places,
+/// including both ends.
 #[derive(Debug, Clone, Copy)]
 pub struct Grid {
     /// Places of a setting without steps, at least 2.
@@ -19,7 +19,7 @@ impl Default for Grid {
     }
 }
 
-/// More combinations than this are no grid that anyone waits for.
+/// Largest number of combinations.
 const MOST: usize = 1_000_000;
 
 impl Grid {
@@ -70,12 +70,12 @@ impl Sampler for Grid {
     fn suggest(&self, space: &Space, history: &History, _: &mut ChaCha8Rng) -> Result<Suggestion> {
         let tried = super::Tried::new(history);
         let next = self.all(space)?.into_iter().find(|point| !tried.holds(point));
-        let point = next
-            .ok_or_else(|| HpoError::Usage("the grid is at its end: every combination was tried".into()))?;
+        let point =
+            next.ok_or_else(|| HpoError::Usage("the grid is exhausted: every combination was tried".into()))?;
         Ok(Suggestion { point, note: Vec::new() })
     }
 
-    /// All trials so far, whatever asked for them, and what of the grid was not tried.
+    /// All trials so far, however they were proposed, and what remains of the grid.
     fn limit(&self, space: &Space, history: &History) -> Option<usize> {
         let tried = super::Tried::new(history);
         let left = self.all(space).ok()?.iter().filter(|point| !tried.holds(point)).count();

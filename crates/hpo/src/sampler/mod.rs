@@ -1,4 +1,4 @@
-//! Samplers: what to try next, given what was tried.
+//! Samplers propose the next trial, given the earlier ones.
 //!
 //! A sampler keeps nothing between calls: a proposal is a function of the space, the history and the
 //! trial's own random numbers, so that any worker may make it.
@@ -29,7 +29,7 @@ use std::str::FromStr;
 pub struct Suggestion {
     /// A point of the unit cube (`[settings]`), snapped; the space decodes it.
     pub point: Vec<f64>,
-    /// What the sampler wants to find with the trial later on.
+    /// What the sampler stores with the trial for later calls.
     pub note: Vec<f64>,
 }
 
@@ -41,11 +41,11 @@ pub trait Sampler: Send + Sync {
     /// The next proposal. `history` holds all trials so far; `rng` is the next trial's own.
     ///
     /// # Errors
-    /// [`HpoError::Space`] where the constraints leave no room, [`HpoError::Usage`] where the sampler cannot
+    /// [`HpoError::Space`] if the constraints leave no point, [`HpoError::Usage`] if the sampler cannot
     /// work with the space.
     fn suggest(&self, space: &Space, history: &History, rng: &mut ChaCha8Rng) -> Result<Suggestion>;
 
-    /// How many trials there can be at most; none without such a number.
+    /// The largest possible number of trials; `None` if there is no limit.
     fn limit(&self, _space: &Space, _history: &History) -> Option<usize> {
         None
     }
@@ -75,7 +75,7 @@ impl FromStr for Box<dyn Sampler> {
     }
 }
 
-/// The points tried already, so that a space of few values is not asked twice for the same.
+/// The points tried already, so that a space with few values does not repeat one.
 pub(crate) struct Tried(HashSet<Vec<u64>>);
 
 impl Tried {
@@ -92,7 +92,7 @@ fn key(point: &[f64]) -> Vec<u64> {
     point.iter().map(|x| if x.is_nan() { u64::MAX } else { (x * 1e12) as u64 }).collect()
 }
 
-/// A draw that was not tried yet, if a few draws meet one.
+/// A draw that was not tried yet, if one is found within a few draws.
 pub(crate) fn fresh_draw(space: &Space, tried: &Tried, rng: &mut ChaCha8Rng) -> Result<Vec<f64>> {
     let mut point = space.draw(rng)?;
     for _ in 0..50 {

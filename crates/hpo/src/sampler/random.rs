@@ -1,10 +1,10 @@
-//! Independent draws.
+//! Random search: independent draws.
 
 use super::{Sampler, Suggestion, Tried, fresh_draw};
 use crate::{History, Result, Space};
 use rand_chacha::ChaCha8Rng;
 
-/// Draws evenly from the unit cube, that is evenly in logarithms where a scale is logarithmic.
+/// Draws uniformly from the unit cube, that is, uniformly in logarithms for a logarithmic scale.
 #[derive(Debug, Clone, Copy)]
 pub struct Random;
 

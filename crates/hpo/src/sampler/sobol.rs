@@ -1,4 +1,4 @@
-//! Sobol's sequence, Owen-scrambled: draws that keep their distance.
+//! Sobol's sequence, Owen-scrambled: draws that cover the space evenly.
 
 use super::{Sampler, Suggestion, Tried, fresh_draw};
 use crate::{History, Result, Space, trial_seed};
@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 /// The scrambled sequence's points in order (Owen 1998; Burley 2020 for the scrambling).
 ///
 /// Its seed is the study's, so that its trials make one sequence; points that break a
-/// constraint or were tried give way to random draws.
+/// constraint or were tried already are replaced by random draws.
 #[derive(Debug, Clone, Copy)]
 pub struct Sobol;
 
@@ -17,7 +17,7 @@ const POINTS: usize = 1 << 16;
 
 /// Point `index` of the sequence under `seed`: `[dimensions]`, each within (0, 1).
 pub(crate) fn point(index: usize, dimensions: usize, seed: u64) -> Vec<f64> {
-    // What is beyond the sequence's dimensions is drawn by the same hash without its evenness.
+    // Further dimensions are drawn by the same hash, without the sequence's evenness.
     let beyond =
         |dimension: usize| (trial_seed(seed ^ dimension as u64, index) >> 11) as f64 / (1_u64 << 53) as f64;
     let coordinate = |dimension: usize| {

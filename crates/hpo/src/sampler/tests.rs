@@ -62,7 +62,7 @@ fn few_configurations_are_not_repeated() {
         assert_eq!(seen.len(), least, "{name}");
     }
     let grid = study("grid", MIXED, 0);
-    // What was asked for beside the grid takes none of its places.
+    // Enqueued configurations take no place of the grid.
     grid.enqueue(&grid.space().decode(&[0.2, 0.25, 0.5, 0.3])).unwrap();
     // a has 0, 0.5 and 1, of which the constraint leaves two; kinds: plain, or deep with depths 1, 2 or 3, 4;
     // three rates.
@@ -75,7 +75,7 @@ fn few_configurations_are_not_repeated() {
 fn trials_without_value_do_no_harm() {
     for name in NAMES {
         let study = study(name, MIXED, 3);
-        // One that is never told, as of a worker that still computes.
+        // One that never ends, as of a worker that is still computing.
         let held = study.ask(None).unwrap().unwrap();
         for number in 1..24 {
             let mut trial = study.ask(None).unwrap().unwrap();
@@ -111,7 +111,7 @@ fn a_parabola_is_found_in_few_trials() {
     assert!(best < 1e-3, "{best}");
 }
 
-/// What is asked for is taken for good: a search of few trials looks near it, and betters it where an even
+/// An enqueued point is taken as good: a search of few trials looks near it and improves on it where an even
 /// spread does not.
 #[test]
 fn defaults_are_bettered_by_few_trials() {

@@ -1,6 +1,6 @@
 //! Tree-structured Parzen estimators (Bergstra et al. 2011), multivariate and with conditional settings.
 //!
-//! Good and bad trials each make a density; the proposal is, of candidates drawn from the good one, that with
+//! Good and bad trials each make a density; the proposal is the candidate drawn from the good one with
 //! the largest ratio of the two. A density is a mixture of products, one a trial and one for ignorance;
 //! a setting that does not exist in a trial counts as unknown in its product.
 
@@ -13,9 +13,9 @@ use rand_chacha::ChaCha8Rng;
 /// Tree-structured Parzen estimators.
 #[derive(Debug, Clone, Copy)]
 pub struct Tpe {
-    /// Trials drawn at random before the densities are asked.
+    /// Trials drawn at random before the densities are used.
     pub startup: usize,
-    /// Candidates a proposal.
+    /// Candidates per proposal.
     pub candidates: usize,
     /// Share of the trials that count as good.
     pub good: f64,
@@ -29,21 +29,21 @@ impl Default for Tpe {
     }
 }
 
-/// How a coordinate of a trial is smeared out.
+/// The kernel of one coordinate of a trial.
 enum Kernel {
     /// A normal within bounds: centre, deviation, and the logarithm of what its density (in cells: its mass)
     /// is divided by.
     Normal(f64, f64, f64),
     /// A choice: its index, and the logarithms of its own and of every other choice's probability.
     Choice(usize, f64, f64),
-    /// Nothing is known: even.
+    /// Unknown: uniform.
     Even,
 }
 
 struct Mixture {
     /// Logarithm of each product's weight.
     weights: Vec<f64>,
-    /// One kernel a product and setting: `[products x settings]`.
+    /// One kernel per product and setting: `[products x settings]`.
     kernels: Vec<Kernel>,
 }
 
@@ -61,7 +61,7 @@ impl Tpe {
         // Scott's rule for a density in d dimensions, bounded so that few trials do not narrow it.
         let deviation =
             (0.2 * (n.max(1) as f64).powf(-1.0 / (d as f64 + 4.0))).max(1.0 / (1.0 + n as f64).min(100.0));
-        // Old trials fade where there are many.
+        // Old trials count less where there are many.
         let ramp = |index: usize| {
             if n <= 25 || index + 25 >= n { 1.0 } else { (index as f64 + 1.0) / (n as f64 - 25.0) }
         };
@@ -195,7 +195,7 @@ impl Sampler for Tpe {
             losses.iter().zip(&is_good).filter(move |(_, g)| **g == wanted).map(|((point, _), _)| *point)
         };
         let good: Vec<&[f64]> = side(true).collect();
-        // Running trials count as bad: their neighbourhood is being looked at.
+        // Running trials count as bad: their neighbourhood is being explored.
         let bad: Vec<&[f64]> = side(false).chain(history.pending()).collect();
         let scales: Vec<Scale> = space
             .parameters()

@@ -40,7 +40,7 @@ impl Constraint {
         names.into_iter()
     }
 
-    /// Whether it holds; it does where a setting it names does not exist or is no number.
+    /// Whether it holds; it does if a setting it names does not exist or is not a number.
     #[must_use]
     pub fn holds(&self, configuration: &Configuration) -> bool {
         let (Some(left), Some(right)) = (self.left.value(configuration), self.right.value(configuration))
@@ -126,7 +126,7 @@ impl<'a> Reader<'a> {
         let found = self.rest().chars().next().map_or("the end".to_owned(), |c| format!("{c:?}"));
         let place = self.text[..self.at].chars().count() + 1;
         HpoError::Space(format!(
-            "constraint {:?}: {wanted} is expected at character {place}, not {found}",
+            "constraint {:?}: {wanted} was expected at character {place}, not {found}",
             self.text
         ))
     }

@@ -1,4 +1,4 @@
-//! The values a setting may have, and their place between 0 and 1.
+//! Domains: the values a setting may have, and their positions between 0 and 1.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -51,7 +51,7 @@ pub enum Domain {
         high: f64,
         /// Whether ratios count, not differences.
         log: bool,
-        /// Distance of the values from `low` on; none allows all.
+        /// Step between values, from `low` on; `None` allows all.
         step: Option<f64>,
     },
     /// Whole numbers from `low` to `high`, both included.
@@ -62,7 +62,7 @@ pub enum Domain {
         high: i64,
         /// Whether ratios count, not differences.
         log: bool,
-        /// Distance of the values from `low` on.
+        /// Step between values, from `low` on.
         step: i64,
     },
     /// One of several values without order.
@@ -70,7 +70,7 @@ pub enum Domain {
 }
 
 impl Domain {
-    /// Checks that the domain holds a value and what it says of itself.
+    /// Checks that the domain is consistent and holds a value.
     pub(super) fn check(&self) -> Result<(), String> {
         match self {
             Self::Float { low, high, log, step } => {
@@ -113,7 +113,7 @@ impl Domain {
         }
     }
 
-    /// Number of values; none where there is no end of them.
+    /// Number of values; `None` if there are infinitely many.
     #[must_use]
     pub fn cells(&self) -> Option<usize> {
         match self {
@@ -132,7 +132,7 @@ impl Domain {
         matches!(self, Self::Categorical(_))
     }
 
-    /// The value at a place between 0 and 1; every value has a cell as wide as its share.
+    /// The value at a position between 0 and 1; every value has a cell as wide as its share.
     #[must_use]
     pub fn decode(&self, unit: f64) -> Value {
         let cell = |cells: usize| ((unit * cells as f64) as usize).min(cells - 1);
@@ -155,7 +155,7 @@ impl Domain {
         }
     }
 
-    /// The place of a value between 0 and 1 (the middle of its cell); none for a value outside.
+    /// The position of a value between 0 and 1 (the middle of its cell); `None` for a value outside.
     #[must_use]
     pub fn encode(&self, value: &Value) -> Option<f64> {
         let middle = |cell: f64, cells: usize| (cell + 0.5) / cells as f64;
@@ -191,7 +191,7 @@ impl Domain {
         }
     }
 
-    /// The places of all values, where these are few enough to name; empty where there is no end of them.
+    /// The positions of all values, if they are few enough to list; empty if there are infinitely many.
     #[must_use]
     pub fn places(&self) -> Vec<f64> {
         let Some(cells) = self.cells() else { return Vec::new() };
@@ -203,7 +203,7 @@ impl Domain {
         }
     }
 
-    /// The cell of a place between 0 and 1, as bounds that hold what decodes to the same value.
+    /// The cell of a position between 0 and 1, as the bounds of all positions that decode to the same value.
     pub(crate) fn cell(&self, unit: f64) -> Option<(f64, f64)> {
         if let (Self::Integer { low, high, log: true, .. }, Value::Integer(value)) = (self, self.decode(unit))
         {
@@ -216,7 +216,7 @@ impl Domain {
         Some((cell / cells, (cell + 1.0) / cells))
     }
 
-    /// The same kind of domain with other bounds: `LOW..HIGH`, `VALUE`, or `A|B|C`.
+    /// A domain of the same kind with other bounds: `LOW..HIGH`, `VALUE`, or `A|B|C`.
     pub(super) fn narrowed(&self, text: &str) -> Result<Self, String> {
         let ends = text.split_once("..").unwrap_or((text, text));
         let bad = |_| format!("{text} is no range of numbers");

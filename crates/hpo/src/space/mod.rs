@@ -16,10 +16,10 @@ use std::collections::BTreeMap;
 /// Settings by name; those that do not exist under their conditions are absent.
 pub type Configuration = BTreeMap<String, Value>;
 
-/// How often a draw is repeated before the constraints are taken to leave no room.
+/// How often a draw is repeated before the constraints are considered unsatisfiable.
 const DRAWS: usize = 10_000;
 
-/// What another setting must be for a setting to exist.
+/// A condition on another setting's value, under which a setting exists.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Test {
     /// One of these values.
@@ -50,12 +50,12 @@ pub struct Parameter {
     pub when: Vec<Condition>,
 }
 
-/// The settings of a search, conditions before what they decide.
+/// The settings of a search; each comes after the settings it is conditional on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Space {
     parameters: Vec<Parameter>,
     constraints: Vec<Constraint>,
-    /// The conditions of each parameter with the index of the setting they ask.
+    /// The conditions of each parameter, with the index of the setting they refer to.
     asks: Vec<Vec<(usize, Test)>>,
 }
 
@@ -76,7 +76,7 @@ impl Space {
                 .check()
                 .map_err(|reason| HpoError::Space(format!("{}: {reason}", parameter.name)))?;
         }
-        // What decides comes first; among the rest the order stays.
+        // Settings that others depend on come first; otherwise the order is kept.
         let mut ordered: Vec<Parameter> = Vec::new();
         while !parameters.is_empty() {
             let known = |name: &str| ordered.iter().any(|p| p.name == name);
@@ -109,7 +109,7 @@ impl Space {
         Ok(Self { parameters: ordered, constraints, asks })
     }
 
-    /// The settings, conditions before what they decide.
+    /// The settings; each comes after the settings it is conditional on.
     #[must_use]
     pub fn parameters(&self) -> &[Parameter] {
         &self.parameters
@@ -121,7 +121,7 @@ impl Space {
         self.parameters.len()
     }
 
-    /// Never: a space without settings cannot be made.
+    /// Always `false`: a space without settings cannot be made.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.parameters.is_empty()
@@ -145,7 +145,7 @@ impl Space {
             .collect()
     }
 
-    /// The point as its configuration is encoded: at the centre of its cells, NaN where nothing exists.
+    /// The point moved to the centres of its cells, NaN for settings that do not exist.
     #[must_use]
     pub fn snapped(&self, point: &[f64]) -> Vec<f64> {
         let values = self.values(point);
@@ -162,7 +162,7 @@ impl Space {
             let exists = self.asks[index]
                 .iter()
                 .all(|(asked, test)| values[*asked].as_ref().is_some_and(|value| test.holds(value)));
-            // A missing coordinate of a setting that came to exist stands for the middle.
+            // A missing coordinate of a setting that has come to exist means the middle.
             let unit = if point[index].is_nan() { 0.5 } else { point[index].clamp(0.0, 1.0) };
             values.push(exists.then(|| parameter.domain.decode(unit)));
         }
@@ -213,7 +213,7 @@ impl Space {
         self.constraints.iter().all(|c| c.holds(configuration))
     }
 
-    /// Checks a configuration against ranges, conditions and constraints, and answers its point.
+    /// Checks a configuration against ranges, conditions and constraints, and returns its point.
     ///
     /// # Errors
     /// As [`encode`](Self::encode), and [`HpoError::Setting`] naming a constraint that is broken.
@@ -228,7 +228,7 @@ impl Space {
         }
     }
 
-    /// The settings of `defaults` that exist in this space, for a trial of what is used without search.
+    /// The settings of `defaults` that exist in this space, for a trial of the defaults.
     #[must_use]
     pub fn default_configuration(&self, defaults: &Configuration) -> Configuration {
         let mut chosen = Configuration::new();
@@ -246,7 +246,7 @@ impl Space {
     /// A snapped point that the constraints allow, drawn evenly.
     ///
     /// # Errors
-    /// [`HpoError::Space`] where ten thousand draws met none.
+    /// [`HpoError::Space`] if none is found in ten thousand draws.
     pub fn draw(&self, rng: &mut impl Rng) -> Result<Vec<f64>> {
         for _ in 0..DRAWS {
             let point: Vec<f64> = (0..self.len()).map(|_| rng.random::<f64>()).collect();
@@ -258,11 +258,11 @@ impl Space {
         Err(HpoError::Space(format!("{DRAWS} draws met no configuration that keeps {}", all.join(" and "))))
     }
 
-    /// The settings called `names` alone, with those they depend on; constraints that name others are left
-    /// away.
+    /// Only the settings called `names`, with those they depend on; constraints that name others are left
+    /// out.
     ///
     /// # Errors
-    /// [`HpoError::Space`] for a name that is no setting, or one whose conditions ask a setting that is not
+    /// [`HpoError::Space`] for a name that is no setting, or one whose conditions name a setting that is not
     /// among them.
     pub fn only(&self, names: &[String]) -> Result<Self> {
         if let Some(name) = names.iter().find(|name| !self.parameters.iter().any(|p| p.name == **name)) {
@@ -274,7 +274,7 @@ impl Space {
         Self::new(parameters, self.constraints.iter().filter(|c| c.names().all(among)).cloned().collect())
     }
 
-    /// The space in words, a line a setting or constraint: what two workers must agree on.
+    /// The space as text, one line per setting or constraint: what two workers must agree on.
     pub(crate) fn lines(&self) -> Vec<String> {
         let setting = |p: &Parameter| {
             format!(
@@ -290,7 +290,7 @@ impl Space {
     /// The same space with other bounds of one setting, as in `size=16..512`, or one value, `size=64`.
     ///
     /// # Errors
-    /// [`HpoError::Space`] for a malformed text, an unknown setting or bounds that are none.
+    /// [`HpoError::Space`] for a malformed text, an unknown setting or invalid bounds.
     pub fn with_override(mut self, text: &str) -> Result<Self> {
         let fail = |reason: &str| HpoError::Space(format!("{text}: {reason}"));
         let (name, range) = text
@@ -306,7 +306,7 @@ impl Space {
 }
 
 impl Test {
-    /// Whether `value` passes.
+    /// Whether `value` satisfies the test.
     #[must_use]
     pub fn holds(&self, value: &Value) -> bool {
         match self {

@@ -1,4 +1,4 @@
-//! Search spaces as TOML: one table a setting.
+//! Search spaces as TOML: one table per setting.
 //!
 //! ```toml
 //! constraints = ["size_2 <= size_1"]
@@ -78,11 +78,11 @@ impl FromStr for Space {
 }
 
 impl Space {
-    /// Reads a space from TOML whose conditions may also ask settings that are not searched but `fixed`: what
-    /// these rule out is left away. None where nothing is left to search.
+    /// Reads a space from TOML whose conditions may name settings that are not searched but `fixed`: what
+    /// these rule out is left out. `None` where nothing is left to search.
     ///
     /// # Errors
-    /// [`HpoError::Space`], as for a text alone.
+    /// [`HpoError::Space`], as when parsing a text.
     pub fn given(text: &str, fixed: &Configuration) -> Result<Option<Self>> {
         let (mut parameters, constraints) = read(text)?;
         // What is fixed at a value outside of its range was put there on purpose.

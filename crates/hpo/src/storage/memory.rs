@@ -1,4 +1,4 @@
-//! Studies that live as long as the process.
+//! Studies in memory, which last as long as the process.
 
 use super::Journal;
 use crate::Result;

@@ -1,9 +1,9 @@
-//! Storages: a journal of events a study, which only grows.
+//! Storages: one append-only journal of events per study.
 //!
 //! All that a study is follows from its events in order; a storage only has to keep them, and to take an
-//! event at a place exactly once. Workers on any number of machines then agree without further locks: who
-//! finds the place taken reads what is there and thinks again. Signs of life are counters beside the journal;
-//! who watches compares them with his own clock, so that clocks need not agree.
+//! event at a place exactly once. Workers on any number of machines then agree without more locks: one that
+//! finds the place taken reads the new events and decides again. Heartbeats are counters beside it;
+//! a worker compares those of others with its own, so that clocks need not agree.
 
 mod memory;
 #[cfg(feature = "postgres")]
@@ -22,38 +22,38 @@ use std::sync::Arc;
 
 /// Keeps the events of studies.
 pub trait Journal: Send + Sync {
-    /// Where it lies, without password.
+    /// Its address, without password.
     fn address(&self) -> String;
 
     /// The events of `study` from place `from` on, in order.
     ///
     /// # Errors
-    /// [`HpoError::Storage`] where the storage does not answer.
+    /// [`HpoError::Storage`] if the storage does not respond.
     fn read(&self, study: &str, from: u64) -> Result<Vec<String>>;
 
-    /// Puts `event` at `place`; answers whether the place was free. Either the whole event is there
+    /// Puts `event` at `place`; returns whether the place was free. Either the whole event is there
     /// afterwards or nothing.
     ///
     /// # Errors
     /// [`HpoError::Storage`] where the storage does not answer; the event may be there all the same.
     fn append(&self, study: &str, place: u64, event: &str) -> Result<bool>;
 
-    /// Moves the life counter of `worker`.
+    /// Advances the heartbeat counter of `worker`.
     ///
     /// # Errors
-    /// [`HpoError::Storage`] where the storage does not answer.
+    /// [`HpoError::Storage`] if the storage does not respond.
     fn beat(&self, study: &str, worker: &str) -> Result<()>;
 
-    /// The life counters of a study's workers.
+    /// The heartbeat counters of a study's workers.
     ///
     /// # Errors
-    /// [`HpoError::Storage`] where the storage does not answer.
+    /// [`HpoError::Storage`] if the storage does not respond.
     fn beats(&self, study: &str) -> Result<Vec<(String, i64)>>;
 
     /// The names of all studies.
     ///
     /// # Errors
-    /// [`HpoError::Storage`] where the storage does not answer.
+    /// [`HpoError::Storage`] if the storage does not respond.
     fn studies(&self) -> Result<Vec<String>>;
 }
 
@@ -79,7 +79,7 @@ pub fn open(address: &str) -> Result<Arc<dyn Journal>> {
     Err(HpoError::Usage(format!("{address}: this build has no SQLite; build with the feature sqlite")))
 }
 
-/// Says which storage failed and why.
+/// An error that names the storage and the reason.
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 fn failed(address: &str, reason: impl std::fmt::Display) -> HpoError {
     HpoError::Storage { storage: address.to_owned(), reason: reason.to_string() }

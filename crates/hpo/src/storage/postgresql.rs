@@ -14,12 +14,12 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// Keeps studies in a `PostgreSQL` database.
 ///
-/// A broken connection is opened anew and the question asked again for up to a minute, so that a database may
+/// A broken connection is reopened and the request repeated for up to a minute, so that a database may
 /// be restarted under its workers.
 ///
-/// With `sslmode=require` in the address connections are encrypted, and the server's certificate must be valid for its
-/// name under the system's certificates and those in the PEM file that `sslrootcert=FILE` or `PGSSLROOTCERT` names
-/// (managed databases publish theirs). Without, they are not encrypted.
+/// With `sslmode=require` in the address connections are encrypted, and the server's certificate must be
+/// valid for its name under the system's certificates and those in the PEM file that `sslrootcert=FILE` or
+/// `PGSSLROOTCERT` names (managed databases publish theirs). Without, they are not encrypted.
 pub struct Postgres {
     address: String,
     shown: String,
@@ -32,11 +32,11 @@ const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS foretaste_events (study TEXT NOT NULL, place BIGINT NOT NULL, event TEXT NOT NULL, PRIMARY KEY (study, place));
 CREATE TABLE IF NOT EXISTS foretaste_beats (study TEXT NOT NULL, worker TEXT NOT NULL, beat BIGINT NOT NULL, PRIMARY KEY (study, worker));";
 
-/// How long a database may be away.
+/// How long a database may be unavailable.
 const AWAY: Duration = Duration::from_mins(1);
 
 impl Postgres {
-    /// Connects, and makes the tables where they are not there.
+    /// Connects, and creates missing tables.
     ///
     /// # Errors
     /// [`HpoError::Storage`](crate::HpoError::Storage) where the database does not answer or refuses.
@@ -51,7 +51,7 @@ impl Postgres {
         let opened = Self { address, shown, client: Mutex::new(None), tls };
         let client = opened.connect().map_err(|e| failed(&opened.shown, describe(&e)))?;
         *opened.client.lock().unwrap_or_else(PoisonError::into_inner) = Some(client);
-        // Two workers may make the tables at once; one of them then meets the other's.
+        // Two workers may create the tables at once; one of them then finds the other's.
         let made = opened.with(|c| c.batch_execute(SCHEMA));
         if made.is_err() {
             opened.with(|c| c.batch_execute(SCHEMA))?;
@@ -86,7 +86,7 @@ impl Postgres {
                         *slot = Some(client);
                         return Ok(value);
                     }
-                    // The database answered and said no; shutting down is no such answer.
+                    // The database refused the request; shutting down does not count as a refusal.
                     Err(e)
                         if e.as_db_error().is_some_and(|d| {
                             !["57", "08", "53"].iter().any(|class| d.code().code().starts_with(class))
@@ -163,7 +163,7 @@ fn encrypted(roots: Option<&Path>) -> Result<MakeRustlsConnect, String> {
 
 fn without_password(address: &str) -> String {
     let Some((scheme, rest)) = address.split_once("://") else { return "postgres".into() };
-    // A password may also stand among the options behind the question mark.
+    // A password may also be among the options after the question mark.
     let rest = rest.split('?').next().unwrap_or(rest);
     let Some((user, host)) = rest.rsplit_once('@') else { return format!("{scheme}://{rest}") };
     format!("{scheme}://{}@{host}", user.split(':').next().unwrap_or(user))
@@ -185,7 +185,7 @@ impl Journal for Postgres {
     }
 
     fn append(&self, study: &str, place: u64, event: &str) -> Result<bool> {
-        // A gap would never be filled: an event goes right behind the last one.
+        // A gap would never be filled: an event goes directly after the last one.
         let text = "INSERT INTO foretaste_events SELECT $1::text, $2::bigint, $3::text \
                     WHERE $2::bigint = 0 OR EXISTS (SELECT 1 FROM foretaste_events WHERE study = $1::text \
                     AND place = $2::bigint - 1) ON CONFLICT DO NOTHING";

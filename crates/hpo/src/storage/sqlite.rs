@@ -20,7 +20,7 @@ CREATE TABLE IF NOT EXISTS foretaste_events (study TEXT NOT NULL, place INTEGER 
 CREATE TABLE IF NOT EXISTS foretaste_beats (study TEXT NOT NULL, worker TEXT NOT NULL, beat INTEGER NOT NULL, PRIMARY KEY (study, worker)) WITHOUT ROWID;";
 
 impl Sqlite {
-    /// Opens the file, or makes it.
+    /// Opens the file, or creates it.
     ///
     /// # Errors
     /// [`HpoError::Storage`](crate::HpoError::Storage) where it cannot be opened or is no `SQLite` file.
@@ -30,7 +30,7 @@ impl Sqlite {
             let connection = Connection::open(path)?;
             connection.busy_timeout(Duration::from_mins(1))?;
             connection.pragma_update(None, "journal_mode", "WAL")?;
-            // An event that was taken is there after a power cut, too.
+            // An event that was accepted survives a power cut.
             connection.pragma_update(None, "synchronous", "FULL")?;
             connection.execute_batch(SCHEMA)?;
             Ok(connection)
@@ -77,7 +77,7 @@ impl Journal for Sqlite {
     }
 
     fn append(&self, study: &str, place: u64, event: &str) -> Result<bool> {
-        // A gap would never be filled: an event goes right behind the last one.
+        // A gap would never be filled: an event goes directly after the last one.
         let text = "INSERT INTO foretaste_events SELECT ?1, ?2, ?3 WHERE (SELECT COUNT(*) FROM \
             foretaste_events WHERE study = ?1 AND place = ?2 - 1) = 1 OR ?2 = 0";
         let done =

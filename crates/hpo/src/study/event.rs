@@ -1,12 +1,12 @@
-//! What can happen to a study, one JSON object an event.
+//! The events of a study, one JSON object per event.
 
 use crate::{Configuration, State};
 use serde::{Deserialize, Serialize};
 
-/// Bumped when events change their meaning.
+/// Incremented when the meaning of events changes.
 pub(super) const FORMAT: u32 = 1;
 
-/// One event with the name its writer gave it, by which he finds it again.
+/// One event with the name its writer gave it, by which the writer finds it again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Entry {
     pub id: String,
@@ -19,11 +19,11 @@ pub(super) struct Entry {
 pub(super) enum Event {
     /// The first event: what the study is. A worker that differs does not join.
     Created(Identity),
-    /// Somebody wants this configuration tried.
+    /// A configuration is enqueued to be tried.
     Enqueued { configuration: Configuration },
     /// A worker begins a trial: the next new one, or one that waits.
     Started { trial: usize, attempt: u32, worker: String, configuration: Configuration, note: Vec<f64> },
-    /// A trial tells how far it is; no value is no number.
+    /// A trial reports its progress; a missing value is not a number.
     Reported { trial: usize, attempt: u32, step: u64, value: Option<f64> },
     /// A trial ended for good.
     Ended {
@@ -34,11 +34,11 @@ pub(super) enum Event {
         seconds: f64,
         reason: Option<String>,
     },
-    /// A trial waits again: its worker gave it back, or was lost.
+    /// A trial is waiting again: its worker gave it back, or was lost.
     Released { trial: usize, attempt: u32, lost: bool },
 }
 
-/// What all workers of a study have in common.
+/// What all workers of a study must agree on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Identity {
     pub format: u32,
@@ -53,12 +53,13 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// What differs from `other`, in words; none where nothing does.
+    /// What differs from `other`, in words; `None` if nothing does.
     pub fn difference(&self, other: &Self) -> Option<String> {
-        // The version that made it is for people: events mean what their format says.
+        // The version that made it is only informative: the format decides what events mean.
         if self.format != other.format {
             return Some(format!(
-                "it has the journal format {} (made by version {}), this version reads {}; use that version, or begin \
+                "it has the journal format {} (made by version {}), this version reads {}; use that version, \
+                 or begin \
                  another study",
                 self.format, self.version, other.format
             ));
@@ -86,7 +87,7 @@ impl Identity {
         };
         if self.task != other.task {
             return Some(
-                "it judges by something else (other rows, another metric, or other settings beside those \
+                "it has another objective (other rows, another metric, or other settings beside those \
                  searched); give the same, or begin another study"
                     .into(),
             );

@@ -1,14 +1,14 @@
-//! All that follows from a study's events.
+//! The state of a study, as it follows from its events.
 
 use super::event::{Entry, Event, Identity};
 use crate::{HpoError, Report, Result, Space, State, Trial};
 
-/// A study as its events make it.
+/// The state of a study.
 #[derive(Debug)]
 pub(super) struct Ledger {
-    /// Events read so far, that is the place of the next one.
+    /// Number of events read so far, which is the place of the next one.
     pub place: u64,
-    /// What this worker takes the study for.
+    /// The study as this worker expects it.
     identity: Identity,
     pub trials: Vec<Trial>,
     /// Configurations as points of the unit cube.
@@ -27,7 +27,7 @@ impl Ledger {
         Event::Created(self.identity.clone())
     }
 
-    /// Takes in the next event; answers its writer's name for it.
+    /// Applies the next event; returns its writer's name for it.
     pub fn apply(&mut self, study: &str, space: &Space, text: &str) -> Result<String> {
         let broken = |reason: String| HpoError::Study { study: study.to_owned(), reason };
         let place = self.place;
@@ -41,7 +41,7 @@ impl Ledger {
         })?;
         self.place += 1;
         match entry.event {
-            // Before anything else is read: its configurations may mean nothing here.
+            // Checked before anything else is read: its configurations may be meaningless here.
             Event::Created(theirs) => match theirs.difference(&self.identity) {
                 None => {}
                 Some(difference) => return Err(broken(difference)),
@@ -68,7 +68,7 @@ impl Ledger {
             }
             Event::Reported { trial, attempt, step, value } => {
                 if let Some(trial) = self.held_mut(trial, attempt) {
-                    // A trial that was begun anew says again what it said before, or goes on from there.
+                    // A restarted trial repeats its earlier reports, or continues after them.
                     trial.reports.retain(|r| r.step < step);
                     trial.reports.push(Report { step, value: value.unwrap_or(f64::NAN) });
                 }
@@ -105,7 +105,7 @@ impl Ledger {
         let found = self.trials.get(trial).ok_or_else(|| lost("the study does not know it".into()))?;
         match found.state {
             State::Running if found.attempts == attempt => Ok(found),
-            State::Running => Err(lost(format!("worker {} began it anew", found.worker))),
+            State::Running => Err(lost(format!("worker {} restarted it", found.worker))),
             State::Waiting => Err(lost("it was given back".into())),
             State::Complete | State::Pruned | State::Failed => Err(lost("it ended elsewhere".into())),
         }

@@ -1,4 +1,4 @@
-//! Studies: trials that go on from what earlier trials came to, by one worker or many.
+//! Studies: sequences of trials that build on earlier results, run by one worker or many.
 
 mod event;
 mod ledger;
@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// What is better.
+/// Whether lower or higher values are better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
@@ -43,25 +43,25 @@ impl Direction {
     }
 }
 
-/// What a study is besides its space.
+/// The settings of a study besides its space.
 pub struct StudySettings {
     /// Its name in the storage.
     pub name: String,
-    /// What trials are judged by, in any words: workers with other words do not join.
+    /// A description of the objective: workers with a different description cannot join.
     pub task: String,
-    /// What is better.
+    /// Whether lower or higher values are better.
     pub direction: Direction,
-    /// Seed of every random choice: trial `k` has a seed that follows from it and `k` alone.
+    /// Seed of every random choice: trial `k` has a seed that depends on it and `k` alone.
     pub seed: u64,
     /// What proposes trials.
     pub sampler: Box<dyn Sampler>,
     /// What ends trials early.
     pub pruner: Box<dyn Pruner>,
-    /// Heartbeat timeout: a worker whose counter stands still while ten of this worker's own heartbeats, one a
-    /// tenth of this time, reached the storage is lost, and its trials are given back. An outage of the storage
-    /// stops both counters, so that it is no reason to give anybody up.
+    /// Heartbeat timeout: a worker whose counter stands still while ten of this worker's own heartbeats, one
+    /// a tenth of this time, reached the storage is lost, and its trials are given back. An outage of the
+    /// storage stops both counters, so that no worker is given up because of it.
     pub grace: Duration,
-    /// How often a trial is begun anew whose worker was lost, before it counts as failed.
+    /// How often a trial whose worker was lost is restarted before it counts as failed.
     pub retries: u32,
 }
 
@@ -80,7 +80,7 @@ impl Default for StudySettings {
     }
 }
 
-/// One worker's hold on a study. Clones are the same worker.
+/// One worker's handle on a study. Clones are the same worker.
 #[derive(Clone)]
 pub struct Study(Arc<Shared>);
 
@@ -93,14 +93,14 @@ struct Shared {
     written: AtomicU64,
     ledger: Mutex<Ledger>,
     watch: Mutex<workers::Watch>,
-    /// This worker's heartbeats that the storage took.
+    /// Number of this worker's heartbeats that reached the storage.
     beats: AtomicU64,
     /// What this worker could not write, in order.
     unsettled: Mutex<Vec<run::Settlement>>,
 }
 
 impl Study {
-    /// A study that lives as long as the process.
+    /// A study in memory, which lasts as long as the process.
     ///
     /// # Errors
     /// Never in practice: memory takes every event.
@@ -108,11 +108,11 @@ impl Study {
         Self::open(Arc::new(Memory::default()), space, settings)
     }
 
-    /// Makes the study in `journal`, or joins it if it is there.
+    /// Creates the study in `journal`, or joins it if it exists.
     ///
     /// # Errors
     /// [`HpoError::Study`] where the study there is of another version, space, seed, direction, sampler or
-    /// pruner; [`HpoError::Storage`] where the storage does not answer.
+    /// pruner; [`HpoError::Storage`] if the storage does not respond.
     pub fn open(journal: Arc<dyn Journal>, space: Space, settings: StudySettings) -> Result<Self> {
         let identity = Identity {
             format: event::FORMAT,
@@ -157,7 +157,7 @@ impl Study {
         &self.0.space
     }
 
-    /// What is better.
+    /// Whether lower or higher values are better.
     #[must_use]
     pub fn direction(&self) -> Direction {
         self.0.settings.direction
@@ -166,15 +166,15 @@ impl Study {
     /// All trials as the storage has them now.
     ///
     /// # Errors
-    /// [`HpoError::Storage`] where the storage does not answer.
+    /// [`HpoError::Storage`] if the storage does not respond.
     pub fn trials(&self) -> Result<Vec<Trial>> {
         self.looked(|ledger, _| ledger.trials.clone())
     }
 
-    /// The complete trial of best value, the earliest of equals.
+    /// The complete trial with the best value, the earliest if several are equal.
     ///
     /// # Errors
-    /// [`HpoError::Storage`] where the storage does not answer.
+    /// [`HpoError::Storage`] if the storage does not respond.
     pub fn best(&self) -> Result<Option<Trial>> {
         let sign = self.direction().sign();
         let better = |a: &&Trial, b: &&Trial| {
@@ -190,13 +190,13 @@ impl Study {
     /// The settings with the shares of variance they explain ([`importance`](crate::importance::importance)).
     ///
     /// # Errors
-    /// [`HpoError::Storage`] where the storage does not answer.
+    /// [`HpoError::Storage`] if the storage does not respond.
     pub fn importance(&self) -> Result<Vec<(String, f64)>> {
         self.looked(|_, history| crate::importance::importance(&self.0.space, &history))
     }
 
-    /// Has `configuration` tried before anything the sampler proposes; one that is in the study already is
-    /// not asked again. The first to be enqueued is trial 0.
+    /// Enqueues `configuration`, to be tried before any proposal of the sampler; one in the study already is
+    /// not added again. The first to be enqueued is trial 0.
     ///
     /// # Errors
     /// [`HpoError::Setting`] for a configuration that the space does not allow; as [`trials`](Self::trials).
@@ -209,8 +209,8 @@ impl Study {
         .map(drop)
     }
 
-    /// Begins the next trial: one that waits, else a new one; none where the study has `limit` trials already
-    /// (or the sampler is at its end) and none waits.
+    /// Begins the next trial: a waiting one, else a new one; `None` if the study has `limit` trials already
+    /// (or the sampler is exhausted) and none waits.
     ///
     /// # Errors
     /// [`HpoError::Storage`], and what the sampler meets.
@@ -248,7 +248,7 @@ impl Study {
             if number >= limit.unwrap_or(usize::MAX).min(most) {
                 return Ok(None);
             }
-            // What others reported meanwhile is no reason to think again.
+            // Reports of other trials in the meantime are no reason to decide again.
             let now = (number, ledger.ended());
             if proposed.as_ref().is_none_or(|(number, ended, _)| (*number, *ended) != now) {
                 let suggestion = shared.settings.sampler.suggest(
@@ -278,7 +278,7 @@ impl Study {
         }
     }
 
-    /// Shows the study as it stands now.
+    /// Reads the current state of the study.
     fn looked<T>(&self, look: impl FnOnce(&Ledger, History) -> T) -> Result<T> {
         let mut ledger = self.locked();
         self.refresh(&mut ledger)?;
@@ -290,14 +290,14 @@ impl Study {
         self.0.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads what is new; answers the names of the new events.
+    /// Reads new events; returns their names.
     fn refresh(&self, ledger: &mut Ledger) -> Result<Vec<String>> {
         let events = self.0.journal.read(self.name(), ledger.place)?;
         events.iter().map(|text| ledger.apply(self.name(), &self.0.space, text)).collect()
     }
 
-    /// Appends the event that `decide` makes of the study as it stands, deciding again where somebody else
-    /// was faster; nothing is appended where it makes none.
+    /// Appends the event that `decide` makes of the current state, deciding again if another worker
+    /// was faster; nothing is appended if it makes none.
     fn transact<T>(
         &self,
         mut decide: impl FnMut(&Ledger) -> Result<Option<(Event, T)>>,
@@ -311,7 +311,7 @@ impl Study {
                 HpoError::Storage { storage: self.0.journal.address(), reason: e.to_string() }
             })?;
             let free = self.0.journal.append(self.name(), ledger.place, &text)?;
-            // A storage that lost its connection may have taken the event and not have said so.
+            // A storage that lost its connection may have stored the event without confirming it.
             let ours = self.refresh(&mut ledger)?.contains(&id);
             if free || ours {
                 return Ok(Some(answer));

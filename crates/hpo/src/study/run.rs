@@ -1,4 +1,4 @@
-//! Trials that run: what an objective sees of one, and the loop that runs them.
+//! Running trials: what an objective sees of one, and the loop that runs them.
 
 use super::event::Event;
 use super::{Study, workers};
@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 /// Why an objective ends without a value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Halt {
-    /// The pruner said so: the trial's last report is what it came to.
+    /// The pruner ended it: the trial's last report is its result.
     Pruned,
-    /// The budget is at its end, or a person stopped the program: the trial waits for another worker.
+    /// The budget is used up, or a person stopped the program: the trial waits for another worker.
     Interrupted,
     /// It cannot be computed, for this reason.
     Failed(String),
-    /// Somebody else has the trial by now: what was computed is dropped.
+    /// Another worker has taken the trial over: what was computed is dropped.
     Lost,
     /// The storage does not answer, for this reason: the trial waits for another worker.
     Storage(String),
@@ -31,29 +31,29 @@ impl<E: std::error::Error> From<E> for Halt {
 /// When a search ends.
 #[derive(Clone, Default)]
 pub struct Budget {
-    /// Trials of the study, whoever ran them.
+    /// Trials of the study, by whichever worker.
     pub trials: Option<usize>,
     /// Time from the beginning of the call.
     pub time: Option<Duration>,
-    /// Asked between steps: whether to stop now.
+    /// Called between steps: whether to stop now.
     pub stop: Option<Arc<dyn Fn() -> bool + Send + Sync>>,
 }
 
 impl Budget {
-    /// So many trials.
+    /// A budget of this many trials.
     #[must_use]
     pub fn trials(trials: usize) -> Self {
         Self { trials: Some(trials), ..Self::default() }
     }
 
-    /// So much time.
+    /// A budget of this much time.
     #[must_use]
     pub fn time(time: Duration) -> Self {
         Self { time: Some(time), ..Self::default() }
     }
 }
 
-/// A trial in the hands of this worker.
+/// A trial held by this worker.
 pub struct Running {
     study: Study,
     number: usize,
@@ -85,7 +85,7 @@ impl Running {
         self.number
     }
 
-    /// The seed of the trial's random choices: the same whoever runs it, and however often.
+    /// The seed of the trial's random choices: the same for every worker and attempt.
     #[must_use]
     pub fn seed(&self) -> u64 {
         trial_seed(self.study.0.settings.seed, self.number)
@@ -97,7 +97,7 @@ impl Running {
         &self.configuration
     }
 
-    /// A setting; none where it does not exist in this trial.
+    /// A setting; `None` if it does not exist in this trial.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.configuration.get(name)
@@ -112,7 +112,7 @@ impl Running {
     /// A number.
     ///
     /// # Errors
-    /// [`HpoError::Setting`] where it does not exist in this trial or is no number.
+    /// [`HpoError::Setting`] if it does not exist in this trial or is not a number.
     pub fn float(&self, name: &str) -> Result<f64> {
         self.typed(name, "number", Value::number)
     }
@@ -120,7 +120,7 @@ impl Running {
     /// A whole number.
     ///
     /// # Errors
-    /// [`HpoError::Setting`] where it does not exist in this trial or is no whole number.
+    /// [`HpoError::Setting`] if it does not exist in this trial or is not a whole number.
     pub fn integer(&self, name: &str) -> Result<i64> {
         self.typed(name, "whole number", |value| if let Value::Integer(i) = value { Some(*i) } else { None })
     }
@@ -128,7 +128,7 @@ impl Running {
     /// A word.
     ///
     /// # Errors
-    /// [`HpoError::Setting`] where it does not exist in this trial or is no word.
+    /// [`HpoError::Setting`] if it does not exist in this trial or is not a word.
     pub fn text(&self, name: &str) -> Result<&str> {
         let value = self.get(name).ok_or_else(|| HpoError::Setting {
             name: name.to_owned(),
@@ -146,12 +146,12 @@ impl Running {
     /// A flag.
     ///
     /// # Errors
-    /// [`HpoError::Setting`] where it does not exist in this trial or is no flag.
+    /// [`HpoError::Setting`] if it does not exist in this trial or is not a flag.
     pub fn flag(&self, name: &str) -> Result<bool> {
         self.typed(name, "flag", |value| if let Value::Flag(flag) = value { Some(*flag) } else { None })
     }
 
-    /// Whether the budget is at its end or somebody wants to stop: the objective should then end with
+    /// Whether the budget is used up or a stop was requested: the objective should then end with
     /// [`Halt::Interrupted`].
     #[must_use]
     pub fn interrupted(&self) -> bool {
@@ -159,12 +159,12 @@ impl Running {
             || self.stop.as_ref().is_some_and(|stop| stop())
     }
 
-    /// Tells how far the trial is: `step` counts what was used so far (from 1, rising), `value` is the metric
+    /// Reports progress: `step` counts what was used so far (from 1, rising), `value` is the metric
     /// then.
     ///
     /// # Errors
     /// [`Halt::Pruned`] where it should end, [`Halt::Interrupted`] at the budget's end, [`Halt::Lost`] where
-    /// somebody else has it by now, [`Halt::Storage`] where the storage does not answer.
+    /// somebody else has it by now, [`Halt::Storage`] if the storage does not respond.
     pub fn report(&mut self, step: u64, value: f64) -> Result<(), Halt> {
         let (trial, attempt) = (self.number, self.attempt);
         let event = Event::Reported { trial, attempt, step, value: value.is_finite().then_some(value) };
@@ -186,11 +186,11 @@ impl Running {
         if self.interrupted() { Err(Halt::Interrupted) } else { Ok(()) }
     }
 
-    /// Ends the trial with what its objective came to. What is no number counts as failed.
+    /// Ends the trial with the result of its objective. A value that is not a number counts as failed.
     ///
     /// # Errors
-    /// [`HpoError::Lost`] where somebody else has the trial by now: the outcome is dropped;
-    /// [`HpoError::Storage`] where the storage does not answer.
+    /// [`HpoError::Lost`] if another worker has taken the trial over: the outcome is dropped;
+    /// [`HpoError::Storage`] if the storage does not respond.
     pub fn tell(mut self, outcome: Result<f64, Halt>) -> Result<()> {
         self.settle(outcome)
     }
@@ -201,7 +201,7 @@ impl Running {
         let ended = |state, value, reason| Event::Ended { trial, attempt, state, value, seconds, reason };
         let event = match outcome {
             Ok(value) if value.is_finite() => ended(State::Complete, Some(value), None),
-            Ok(value) => ended(State::Failed, None, Some(format!("the objective came to {value}"))),
+            Ok(value) => ended(State::Failed, None, Some(format!("the objective returned {value}"))),
             Err(Halt::Pruned) => ended(State::Pruned, None, None),
             Err(Halt::Failed(reason)) => ended(State::Failed, None, Some(reason)),
             Err(Halt::Interrupted | Halt::Storage(_)) => Event::Released { trial, attempt, lost: false },
@@ -212,7 +212,7 @@ impl Running {
 }
 
 impl Drop for Running {
-    /// A trial that nobody told anything of waits for another worker.
+    /// A trial without a reported outcome waits for another worker.
     fn drop(&mut self) {
         if !self.settled {
             let _ = self.settle(Err(Halt::Interrupted));
@@ -229,8 +229,9 @@ pub(super) struct Settlement {
 }
 
 impl Study {
-    /// Writes how an attempt ends. What a storage did not take is kept, and written when this worker next looks for
-    /// work: an outage neither loses what a trial came to nor leaves it with a worker who is done with it.
+    /// Writes how an attempt ends. What a storage did not take is kept, and written when this worker next
+    /// looks for work: an outage neither loses a trial's result nor leaves it with a worker that is done with
+    /// it.
     fn settle(&self, settlement: Settlement) -> Result<()> {
         let Settlement { trial, attempt, event } = &settlement;
         let written =
@@ -256,14 +257,14 @@ impl Study {
         Ok(())
     }
 
-    /// Runs trials one after the other until the budget is at its end, taking over those of workers that
-    /// died. Answers how many this call ended.
+    /// Runs trials one after the other until the budget is used up, taking over those of workers that
+    /// died. Returns how many this call ended.
     ///
     /// A panic of the objective fails its trial. An interrupted trial waits for the next worker or the next
     /// run.
     ///
     /// # Errors
-    /// [`HpoError::Storage`], and what the sampler meets.
+    /// [`HpoError::Storage`], and the errors of the sampler.
     pub fn optimize(
         &self,
         budget: &Budget,
@@ -276,7 +277,7 @@ impl Study {
     /// As [`optimize`](Self::optimize), with `workers` threads of this process.
     ///
     /// # Errors
-    /// As [`optimize`](Self::optimize), of the first thread that met one.
+    /// As [`optimize`](Self::optimize), of the first thread that failed.
     pub fn optimize_in_parallel(
         &self,
         workers: usize,
@@ -295,7 +296,7 @@ impl Study {
         })
     }
 
-    /// Runs one trial, whichever is next; answers whether one was to be run and ended.
+    /// Runs the next trial; returns whether there was one and it ended.
     ///
     /// # Errors
     /// As [`optimize`](Self::optimize).
@@ -324,7 +325,7 @@ impl Study {
         let mut ended = 0;
         while !over() {
             let Some(trial) = self.ask(budget.trials)? else {
-                // Those that others run may come back.
+                // Trials that other workers run may be given back.
                 if !self.looked(|ledger, _| ledger.trials.iter().any(|t| t.state == State::Running))? {
                     break;
                 }
@@ -337,7 +338,7 @@ impl Study {
     }
 }
 
-/// Runs a trial; answers whether it ended.
+/// Runs a trial; returns whether it ended.
 fn run(
     mut trial: Running,
     budget: &Budget,

@@ -61,7 +61,7 @@ fn contract(journal: &Arc<dyn Journal>) {
     second.tell(Err(Halt::Failed("no luck".into()))).unwrap();
     assert_eq!(one.trials().unwrap()[1].reason.as_deref(), Some("no luck"));
 
-    // What is given back is begun anew with the same seed; the one who gave it back can do no more.
+    // A trial that is given back restarts with the same seed; the worker that gave it back can do no more.
     let mut lazy = one.ask(None).unwrap().unwrap();
     let (number, seed, held) = (lazy.number(), lazy.seed(), lazy.configuration().clone());
     two.transact(|_| Ok(Some((Event::Released { trial: number, attempt: 1, lost: true }, ())))).unwrap();
@@ -92,7 +92,7 @@ fn contract(journal: &Arc<dyn Journal>) {
     assert!(other.trials().unwrap().is_empty());
     assert_eq!(journal.studies().unwrap(), ["other", "raw", "study"]);
 
-    // Who is not of one mind does not join.
+    // Workers whose settings differ cannot join.
     let differs = |space: &str, settings: StudySettings| {
         Study::open(Arc::clone(journal), space.parse().unwrap(), settings).err().unwrap().to_string()
     };
@@ -102,8 +102,7 @@ fn contract(journal: &Arc<dyn Journal>) {
             .contains("sampler is random, not sobol")
     );
     assert!(
-        differs(SPACE, StudySettings { task: "another".into(), ..settings(1) })
-            .contains("judges by something else")
+        differs(SPACE, StudySettings { task: "another".into(), ..settings(1) }).contains("another objective")
     );
     assert!(differs("x = { type = \"bool\" }", settings(1)).contains("search space"));
     let newer = journal.read("study", 0).unwrap()[0].replace("\"format\":1", "\"format\":2");
@@ -149,7 +148,7 @@ fn postgres_keeps_the_contract() {
     }
     let Some(server) = server::Server::start() else { return };
     contract(&crate::storage::open(&server.address()).unwrap());
-    // Stopped and started between two questions: nobody notices.
+    // Stopped and started between two requests: nobody notices.
     let journal = crate::storage::open(&server.address()).unwrap();
     server.down();
     server.up();
@@ -175,7 +174,7 @@ fn many_workers_find_what_one_finds() {
 fn a_dead_workers_trial_is_begun_anew() {
     let journal: Arc<dyn Journal> = Arc::new(Memory::default());
     let (one, two) = (join(&journal).unwrap(), join(&journal).unwrap());
-    // It holds a trial, its counter stands still and it never tells: what is left of a killed process.
+    // It holds a trial, its counter stands still and it never reports: what is left of a killed process.
     one.0.watch.lock().unwrap().beating = true;
     let held = std::mem::ManuallyDrop::new(one.ask(None).unwrap().unwrap());
     assert_eq!(two.optimize(&Budget::trials(5), value).unwrap(), 5);

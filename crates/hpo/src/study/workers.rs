@@ -1,6 +1,7 @@
-//! Workers watch over each other: each moves a counter in the storage, its heartbeat. A worker that sees another's
-//! counter stand still while ten of its own heartbeats reached the storage gives that worker's trials back. Time is
-//! counted in heartbeats that arrived, not in seconds: while the storage is away, nobody's arrive.
+//! Workers watch over each other: each moves a counter in the storage, its heartbeat. A worker that sees
+//! another's counter stand still while ten of its own heartbeats reached the storage gives that worker's
+//! trials back. Time is counted in heartbeats that arrived, not in seconds: while the storage is away,
+//! nobody's arrive.
 
 use super::event::Event;
 use super::{Shared, Study};
@@ -17,14 +18,14 @@ pub(super) const PAUSE: Duration = Duration::from_millis(50);
 /// Own heartbeats that arrive while another worker's counter stands still, before that worker is lost.
 const TIMEOUT: u64 = 10;
 
-/// What this worker saw of the others.
+/// What this worker knows of the others.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
-    /// Whether this worker's own counter is being moved.
+    /// Whether this worker's own heartbeat is running.
     pub(super) beating: bool,
     looked: Option<Instant>,
-    /// The counter of each worker, and how many heartbeats of this worker had arrived when it was first seen to have
-    /// this value.
+    /// The counter of each worker, and how many heartbeats of this worker had arrived when it was first seen
+    /// to have this value.
     seen: HashMap<String, (Option<i64>, u64)>,
 }
 
@@ -36,7 +37,7 @@ pub(super) fn name() -> String {
 impl Study {
     /// Keeps this worker's heartbeat going, and gives back the trials of workers that have none.
     ///
-    /// A storage that does not answer is no reason to stop: the next call that needs it says so.
+    /// A storage that does not respond is no reason to stop: the next call that needs it returns the error.
     pub(super) fn watch_over(&self) {
         let shared = &self.0;
         let every = shared.settings.grace / TIMEOUT as u32;
@@ -45,7 +46,7 @@ impl Study {
             watch.beating = true;
             let _ = shared.beat();
             let weak = Arc::downgrade(shared);
-            // Ends with the last hold on the study.
+            // Ends with the last handle on the study.
             std::thread::spawn(move || {
                 let mut last = Instant::now();
                 loop {

@@ -11,7 +11,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Makes and starts one; none where no package brings it, which CI must not be without.
+    /// Creates and starts one; `None` if no package provides it, which must not happen in CI.
     pub fn start() -> Option<Self> {
         let started = Self::made();
         assert!(
@@ -21,7 +21,8 @@ impl Server {
         started
     }
 
-    /// Makes and starts one that accepts encrypted connections alone; its certificate is in the file returned.
+    /// Makes and starts one that accepts encrypted connections alone; its certificate is in the file
+    /// returned.
     #[allow(dead_code)] // Not of every test.
     pub fn encrypted() -> Option<(Self, PathBuf)> {
         let server = Self::start()?;
@@ -47,7 +48,7 @@ impl Server {
         Some((server, certificate))
     }
 
-    /// Where it answers.
+    /// Its address.
     pub fn address(&self) -> String {
         format!("postgres://foretaste@127.0.0.1:{}/postgres", self.port)
     }
@@ -108,7 +109,7 @@ impl Server {
         );
     }
 
-    /// Stops it as a power cut would.
+    /// Stops it abruptly, as a power cut would.
     pub fn down(&self) {
         self.call("pg_ctl", &["stop", "-w", "-m", "immediate"]);
     }

@@ -52,7 +52,7 @@ impl Training<'_> {
         let rows = on_device(rows, shape, self.device);
         let mask = mask.map(|mask| self.code_mask(mask, shape[0]));
         let (_, output) = self.dense_pass(rows.clone(), &rows, None, mask.as_ref(), divisor, step);
-        // Reading back waits for the device; only a further round needs it.
+        // Reading back waits for the device; it is only needed for another round.
         if self.objective.refeeding > 1 { values(output) } else { Ok(Vec::new()) }
     }
 
@@ -107,7 +107,7 @@ impl Training<'_> {
 
 #[cfg(test)]
 impl super::Activation {
-    /// A short check that burn's form is this one: used by the tests.
+    /// The activation in burn's form, for tests.
     pub(super) fn on_burn(self, x: f32, device: &crate::Device) -> f32 {
         activate(self, on_device(vec![x], [1, 1], device)).into_scalar::<f32>()
     }

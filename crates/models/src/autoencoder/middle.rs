@@ -12,7 +12,7 @@ pub(super) struct Middle {
     pub code: usize,
 }
 
-/// What goes through the layers, ready to go back.
+/// Values of the forward pass, kept for the backward pass.
 pub(super) struct Passed {
     input: Tensor<2>,
     leaves: Vec<Tensor<2>>,
@@ -21,7 +21,7 @@ pub(super) struct Passed {
 }
 
 impl Step {
-    /// Moves a parameter; weights are penalized, biases are not.
+    /// Updates a parameter; weights are penalized, biases are not.
     pub fn apply(self, parameter: Parameter, gradient: Tensor<2>, penalized: bool) -> Parameter {
         let gradient = if penalized && self.penalty > 0.0 {
             gradient + parameter.value.clone() * self.penalty
@@ -48,7 +48,7 @@ pub(super) fn activate(activation: Activation, x: Tensor<2>) -> Tensor<2> {
 }
 
 impl Middle {
-    /// Carries the first layer's sums `[rows, size]` to the last hidden layer. `mask` (`[rows, size
+    /// Forward pass from the first layer's sums `[rows, size]` to the last hidden layer. `mask` (`[rows, size
     /// of the code]`) multiplies the code layer.
     pub fn forward(&self, sums: Tensor<2>, mask: Option<&Tensor<2>>) -> Passed {
         let leaf = |t: Tensor<2>| t.autodiff().require_grad();
@@ -65,7 +65,7 @@ impl Middle {
         Passed { input, leaves, output: h }
     }
 
-    /// Moves the parameters along their leaves' gradients.
+    /// Updates the parameters along their leaves' gradients.
     pub fn step(&mut self, leaves: Vec<Tensor<2>>, gradients: &mut burn_tensor::Gradients, step: Step) {
         let parameters = std::mem::take(&mut self.parameters);
         self.parameters = parameters
@@ -81,7 +81,7 @@ impl Middle {
 }
 
 impl Passed {
-    /// Leaves and output, for a caller that goes back by itself.
+    /// Leaves and output, for a caller that runs the backward pass itself.
     pub fn parts(self) -> (Tensor<2>, Vec<Tensor<2>>, Tensor<2>) {
         (self.input, self.leaves, self.output)
     }

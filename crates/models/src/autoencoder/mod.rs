@@ -1,11 +1,11 @@
-//! Autoencoders: AutoRec, DeepRec, and what both stand on: sparse rows of ratings in, a prediction for every
+//! Autoencoders: AutoRec, DeepRec, and their shared layers: sparse rows of ratings in, a prediction for every
 //! column out.
 //!
 //! `f(x) = o(W h + b_o)`, `h` the last of hidden layers `a(M h' + b)`, the first of which is
 //! `a(x V + b_1)`. Input and output are as wide as there are columns, and a row has ratings in few of
 //! them. All layers come in two forms: on the CPU native code (`wide.rs` over the ratings alone, `native.rs`
-//! between), elsewhere burn's dense products of one batch (`middle.rs`). A test holds the two forms to each
-//! other, so each is checked by the other.
+//! between), elsewhere burn's dense products of one batch (`middle.rs`). A test compares both forms with each
+//! other.
 
 pub mod autorec;
 pub mod deeprec;
@@ -28,11 +28,11 @@ pub(crate) use replay::{Network, Reader, Shape};
 pub(crate) use rows::{Rows, transposed};
 pub(crate) use train::{Objective, Training, tensors_of};
 
-/// What a layer does to its sums.
+/// Activation function of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Activation {
-    /// Nothing.
+    /// The identity.
     Identity,
     /// `1 / (1 + exp(-x))`.
     Sigmoid,
@@ -73,7 +73,7 @@ impl Activation {
     }
 }
 
-/// How parameters move.
+/// How parameters are updated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Optimizer {
@@ -83,7 +83,7 @@ pub enum Optimizer {
     Momentum,
 }
 
-/// The step every parameter takes.
+/// The update step of every parameter.
 #[derive(Clone, Copy)]
 struct Step {
     optimizer: Optimizer,
@@ -100,7 +100,7 @@ impl Step {
     }
 }
 
-/// Checks what the models' settings share.
+/// Checks the settings that the models share.
 pub(crate) fn check(
     model: &'static str,
     layers: &[usize],

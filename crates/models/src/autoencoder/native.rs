@@ -1,11 +1,11 @@
-//! The layers between the wide ones, in native code: what `middle.rs` is on a device.
+//! The layers between the wide ones, in native code: the CPU's counterpart of `middle.rs`.
 
 use super::{Activation, Optimizer, Step};
 use crate::engine::host::HostParameter;
 use crate::engine::kernels::{Matrix, add, product};
 use rayon::prelude::*;
 
-/// Numbers a task.
+/// Numbers per task.
 const TASK: usize = 4096;
 
 /// Weights `[in, out]` and biases `[1, out]` of the layers, in turn.
@@ -16,7 +16,7 @@ pub(super) struct NativeMiddle {
     pub code: usize,
 }
 
-/// What goes through the layers, ready to go back.
+/// Values of the forward pass, kept for the backward pass.
 pub(super) struct Passed {
     /// Each hidden layer's values, `[rows, size]`, before dropout.
     values: Vec<Vec<f32>>,
@@ -25,7 +25,7 @@ pub(super) struct Passed {
 }
 
 impl NativeMiddle {
-    /// Carries the first layer's sums `[rows, size]` to the last hidden layer. `mask` (`[rows, size of the
+    /// Forward pass from the first sums `[rows, size]` to the last hidden layer. `mask` (`[rows, size of the
     /// code]`) multiplies the code layer.
     pub fn forward(&self, mut sums: Vec<f32>, mask: Option<&[f32]>) -> Passed {
         let mut passed = Passed { values: Vec::new(), dropped: None };
@@ -52,7 +52,7 @@ impl NativeMiddle {
         passed
     }
 
-    /// Goes back with the gradient of the last hidden layer, moves the parameters and returns the gradient of
+    /// Backward pass from the last hidden layer's gradient: updates the parameters, returns the gradient of
     /// the first layer's sums.
     pub fn backward(
         &mut self,
@@ -104,12 +104,12 @@ fn apply(step: Step, parameter: &mut HostParameter, gradient: &[f32]) {
 }
 
 impl Passed {
-    /// What a layer hands on.
+    /// The output of a layer.
     fn output_of(&self, layer: usize, code: usize) -> &[f32] {
         self.dropped.as_deref().filter(|_| layer == code).unwrap_or(&self.values[layer])
     }
 
-    /// What the last hidden layer hands on.
+    /// The output of the last hidden layer.
     pub fn output(&self, code: usize) -> &[f32] {
         self.output_of(self.values.len() - 1, code)
     }

@@ -1,4 +1,4 @@
-//! A trained network in plain code: one row at a time, only the columns asked for.
+//! A trained network in plain code: one row at a time, only the requested columns.
 
 use super::Activation;
 use crate::Result;
@@ -72,7 +72,7 @@ impl Network {
         self.input_bias.clone()
     }
 
-    /// Takes one more rating into the first layer's sums.
+    /// Adds one more rating to the first layer's sums.
     pub fn take_in(&self, sums: &mut [f32], column: u32, value: f32) {
         let size = self.shape.sizes[0];
         if let Some(row) = self.input.get(column as usize * size..(column as usize + 1) * size) {
@@ -80,7 +80,7 @@ impl Network {
         }
     }
 
-    /// The last hidden layer for sums of the first.
+    /// The last hidden layer, given the sums of the first.
     pub fn hidden(&self, sums: &[f32]) -> Vec<f32> {
         let act = |mut layer: Vec<f32>| {
             layer.iter_mut().for_each(|x| *x = self.shape.activation.of(*x));
@@ -104,7 +104,7 @@ impl Network {
     }
 }
 
-/// A user as a row of ratings that grows: what U-AutoRec and DeepRec predict from.
+/// A user as a growing row of ratings: the state of U-AutoRec and DeepRec.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Row {
     rated: BTreeMap<u32, f32>,
@@ -112,12 +112,12 @@ pub struct Row {
     hidden: Vec<f32>,
 }
 
-/// What reads such rows.
+/// The model that reads such rows.
 pub(crate) struct Reader<'a> {
     pub network: &'a Network,
-    /// Taken off every rating.
+    /// Subtracted from every rating.
     pub offset: f32,
-    /// Columns that have training rows; the others have the fallback.
+    /// Columns with training rows; the others use the fallback.
     pub trained: &'a [bool],
     pub fallback: f32,
 }
@@ -131,10 +131,10 @@ impl Reader<'_> {
         row
     }
 
-    /// Takes a rating into the sums of the first layer.
+    /// Adds a rating to the sums of the first layer.
     fn take(&self, row: &mut Row, item: u32, value: f32) {
         let value = value - self.offset;
-        // A rating of the same item takes the place of the one before.
+        // A rating of the same item replaces the previous one.
         let before = row.rated.insert(item, value).unwrap_or(0.0);
         self.network.take_in(&mut row.sums, item, value - before);
     }

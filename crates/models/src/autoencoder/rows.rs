@@ -8,12 +8,12 @@ pub(crate) struct Rows {
     pub offsets: Vec<usize>,
     pub columns: Vec<u32>,
     pub values: Vec<f32>,
-    /// Number of columns there are.
+    /// Number of columns.
     pub width: usize,
 }
 
 impl Rows {
-    /// Users as rows; `offset` is taken off every rating. A user's later rating of an item replaces
+    /// Users as rows; `offset` is subtracted from every rating. A user's later rating of an item replaces
     /// the earlier one.
     pub fn users(train: &Histories, offset: f32) -> Self {
         let mut rows =
@@ -35,7 +35,7 @@ impl Rows {
             .collect();
         own.sort_by_key(|(item, _)| *item);
         for (at, (item, value)) in own.iter().enumerate() {
-            // Of equal items the last stands.
+            // Of equal items the last one counts.
             if own.get(at + 1).is_none_or(|(next, _)| next != item) {
                 self.columns.push(*item);
                 self.values.push(*value);
@@ -73,7 +73,7 @@ impl Rows {
     }
 }
 
-/// Rows and columns changed places; within a column rows ascend.
+/// The transpose; within a column rows ascend.
 pub(crate) fn transposed(rows: &Rows) -> Rows {
     let by_column = ByColumn::new(rows);
     let columns = by_column.entries.iter().map(|(row, _)| *row).collect();

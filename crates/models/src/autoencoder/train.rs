@@ -17,11 +17,11 @@ use foretaste_data::rng;
 use rand::RngExt;
 use rand::seq::SliceRandom;
 
-/// What is minimized, and how.
+/// The objective and how it is minimized.
 #[derive(Debug, Clone)]
 pub(crate) struct Objective {
     pub optimizer: Optimizer,
-    /// Rows a step.
+    /// Rows per step.
     pub batch: usize,
     /// Penalty on all weights, `l/2 |w|^2`, beside the sum of squared errors over all rows.
     pub regularization: f32,
@@ -62,7 +62,7 @@ impl<'a> Training<'a> {
         Self::on(shape, objective, data, seed, device, device.is_flex())
     }
 
-    /// The same with the form of the wide layers chosen.
+    /// The same with a given form of the wide layers.
     pub(super) fn on(
         shape: Shape,
         objective: Objective,
@@ -142,7 +142,7 @@ impl<'a> Training<'a> {
         }
     }
 
-    /// One pass over all rows that have ratings; answers the sum of squared errors met on the way.
+    /// One pass over all rows that have ratings; returns the sum of squared errors before each step.
     pub fn epoch(&mut self, epoch: usize, rate: f32, context: &FitContext) -> Result<f64> {
         let mut order: Vec<u32> =
             (0..self.data.len() as u32).filter(|row| !self.data.row(*row as usize).0.is_empty()).collect();
@@ -166,7 +166,7 @@ impl<'a> Training<'a> {
                 &format!("{} {epoch} {number}", context.seed),
             )?;
         }
-        // What was left out counts as what was seen did on average.
+        // Rows left out count as the average of the others.
         Ok(squares * self.data.columns.len() as f64 / seen.max(1) as f64)
     }
 
@@ -248,7 +248,7 @@ impl<'a> Training<'a> {
         next
     }
 
-    /// The network as it stands.
+    /// The current network.
     pub fn network(&self) -> Result<Network> {
         let mut all: Vec<Vec<f32>> = match &self.layers {
             Layers::Native(wide, middle) => {
@@ -272,7 +272,7 @@ impl<'a> Training<'a> {
         Ok(Network { shape: self.shape.clone(), input, input_bias, output, output_bias, layers })
     }
 
-    /// All that training goes on from.
+    /// Everything needed to resume training.
     pub fn state(&self) -> Result<Vec<NamedTensor>> {
         let mut state = vec![steps_tensor("steps", self.steps)];
         match &self.layers {
@@ -299,7 +299,7 @@ impl<'a> Training<'a> {
         Ok(state)
     }
 
-    /// Takes up what [`state`](Self::state) gave.
+    /// Restores what [`state`](Self::state) returned.
     pub fn restore(&mut self, state: &Tensors) -> Result<()> {
         self.steps = steps_of(state, "steps")?;
         match &mut self.layers {

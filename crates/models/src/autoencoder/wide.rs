@@ -26,12 +26,12 @@ impl Table {
         &self.value[row * self.size..(row + 1) * self.size]
     }
 
-    /// Moves every row; `gradient(row, out)` adds the row's gradient to `out`, which holds the penalty's.
+    /// Updates every row; `gradient(row, out)` adds the row's gradient to `out`, which holds the penalty's.
     pub fn step(&mut self, step: Step, penalized: bool, gradient: impl Fn(usize, &mut [f32]) + Sync) {
         let size = self.size;
         let corrections = step.adam().corrections();
         let penalty = if penalized { step.penalty } else { 0.0 };
-        // Momentum needs one moment; the other's rows stay as they are.
+        // Momentum needs one moment; the other is unchanged.
         let rows = self
             .value
             .par_chunks_mut(size)
@@ -56,17 +56,17 @@ impl Table {
 
 /// The four tables of the wide layers.
 pub(super) struct Wide {
-    /// `V`, a row a column of the data.
+    /// `V`, one row per column of the data.
     pub input: Table,
     /// `b_1`, one row.
     pub input_bias: Table,
-    /// `W`, a row a column of the data.
+    /// `W`, one row per column of the data.
     pub output: Table,
     /// `b_o`, rows of one number.
     pub output_bias: Table,
 }
 
-/// The loss's gradients at the output: one an entry of the batch, or one a row and column.
+/// The loss's gradients at the output: one per entry of the batch, or one per row and column.
 pub(super) enum Outcome {
     Sparse { gradients: Vec<f32>, hidden: Vec<f32> },
     Dense { gradients: Vec<f32>, hidden: Vec<f32> },
@@ -106,7 +106,7 @@ impl Wide {
         out
     }
 
-    /// Predicts the batch's ratings. With the loss `sum (y - r)^2 / divisor` answers the sum of
+    /// Predicts the batch's ratings. With the loss `sum (y - r)^2 / divisor` returns the sum of
     /// squared errors, the gradients at the output's sums, and the gradient of `hidden`.
     pub fn compare(
         &self,
@@ -167,7 +167,7 @@ impl Wide {
         (Outcome::Dense { gradients, hidden }, back)
     }
 
-    /// Moves the last layer.
+    /// Updates the last layer.
     pub fn step_output(&mut self, by_column: &ByColumn, outcome: &Outcome, step: Step) {
         match outcome {
             Outcome::Sparse { gradients, hidden } => {
@@ -206,7 +206,7 @@ impl Wide {
         }
     }
 
-    /// Moves the first layer along the gradient of its sums.
+    /// Updates the first layer along the gradient of its sums.
     pub fn step_input(&mut self, batch: &Rows, by_column: &ByColumn, back: &[f32], step: Step) {
         let size = self.input.size;
         self.input.step(step, true, |column, out| {

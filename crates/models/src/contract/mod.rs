@@ -1,11 +1,11 @@
-//! The contract of all models, as a test suite for any of them: those of this crate, and yours.
+//! The contract of all models, as a test suite for the models of this crate and for yours.
 //!
 //! A model's author gives a [`Case`] and lets [`rating_contract!`](crate::rating_contract) or
 //! [`ranking_contract!`](crate::ranking_contract) write the tests. Checks panic where the contract is broken.
 //! They run on users of the embedded MovieLens data set, which the feature `contract` brings (its licence
 //! excludes commercial use).
 
-// Panicking is how a check fails.
+// A failed check panics.
 #![allow(clippy::missing_panics_doc)]
 
 pub mod ranking;
@@ -88,7 +88,7 @@ fn parts(rule: &SplitRule) -> Parts {
 
 const HOLD_OUT: SplitRule = SplitRule::HoldOut { test: 0.1 };
 
-/// Stops after so many epochs.
+/// Stops after this many epochs.
 struct StopAfter(AtomicUsize, usize);
 
 impl Progress for StopAfter {
@@ -101,9 +101,9 @@ impl Progress for StopAfter {
     }
 }
 
-/// A state goes on from a copy, from its bytes and on another thread as itself, and as one that is started
-/// and updated anew: predictions and scores are the same bits. Bytes that are cut short or of another model
-/// are refused.
+/// A state continues the same from a copy, from its bytes and on another thread, and as one that is started
+/// and updated again: predictions and scores have the same bits. Bytes that are cut short or of another model
+/// are rejected.
 fn states_are_values(model: &dyn Trained, parts: &Parts) {
     let n_items = parts.train.n_items();
     let asked = parts.test.user(5);

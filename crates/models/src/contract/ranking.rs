@@ -1,4 +1,4 @@
-//! What models that rank items keep.
+//! The contract of models that rank items.
 
 use super::{Case, StopAfter, states_are_values};
 use crate::{Device, FitContext, ModelError, Trained, load, mean_reciprocal_rank, save, weights_hash};
@@ -28,11 +28,11 @@ fn scores(model: &dyn Trained, user: u32, known: History<'_>, timestamp: i64) ->
     scores
 }
 
-/// Held-out items stand higher than chance would put them, twice at least.
+/// Held-out items rank at least twice as high as by chance.
 pub fn beats_chance(case: &Case) {
     let parts = parts(&LAST);
     let model = case.fit(&parts.train, 0).model;
-    // Items of equal chance have a mean reciprocal rank of (ln n + 0.58) / n.
+    // A random order has a mean reciprocal rank of (ln n + 0.58) / n.
     let n = data().n_items() as f64;
     let (found, chance) =
         (mean_reciprocal_rank(model.as_ref(), &parts.train, &parts.test), (n.ln() + 0.58) / n);
@@ -82,7 +82,7 @@ pub fn threads_change_no_bit(case: &Case) {
     assert_eq!(one, run(3));
 }
 
-/// Starting from a history and updating row by row come to the same; what comes later moves no score before.
+/// Starting from a history and updating row by row give the same state; later rows change no earlier score.
 pub fn histories_and_updates_agree(case: &Case) {
     let parts = parts(&LAST);
     let model = case.fit(&parts.train, 0).model;
@@ -106,7 +106,7 @@ pub fn histories_and_updates_agree(case: &Case) {
     }
 }
 
-/// New users get an order, and items that nobody knows do no harm.
+/// New users get a ranking, and unknown items do no harm.
 pub fn new_users_are_ranked_for(case: &Case) {
     let parts = parts(&LAST);
     let model = case.fit(&parts.train, 0).model;
@@ -116,7 +116,7 @@ pub fn new_users_are_ranked_for(case: &Case) {
         first.iter().all(|score| score.is_finite()) && first.iter().any(|score| *score != first[0]),
         "new users have an order, too"
     );
-    // An item nobody knows does no harm, and a value that is not known neither.
+    // Neither an unknown item nor an unknown value does harm.
     let mut state = model.start(u32::MAX, nothing);
     model.update(&mut state, u32::MAX, f32::NAN, 1_000_000_000);
     let mut out = vec![0.0; data().n_items()];
@@ -134,12 +134,12 @@ pub fn bad_settings_and_rows_are_refused(case: &Case) {
         case.settings.fit(&empty, None, &FitContext::new(0, &device)),
         Err(ModelError::Training { .. })
     ));
-    // Events without values are rows like others.
+    // Events without values are ordinary rows.
     let events = Histories::new(vec![0, 3], vec![0, 1, 2], vec![f32::NAN; 3], vec![0, 1, 2], 3);
     case.settings.fit(&events, None, &FitContext::new(0, &device)).unwrap();
 }
 
-/// Invariant 2: whatever the test rows hold, the trained model is the same to the byte.
+/// Invariant 2: the trained model does not depend on the test rows, to the byte.
 pub fn test_rows_reach_no_training(case: &Case) {
     for rule in [
         LAST,
@@ -168,7 +168,7 @@ pub fn test_rows_reach_no_training(case: &Case) {
     }
 }
 
-/// An interrupted training goes on from its checkpoint to the same bytes.
+/// An interrupted training resumes from its checkpoint and ends in the same bytes.
 pub fn interrupted_trainings_go_on(case: &Case) {
     let parts = LAST.split(data(), 1, 0.05).unwrap().parts(data());
     let device = Device::flex();
@@ -199,7 +199,7 @@ pub fn interrupted_trainings_go_on(case: &Case) {
     assert_eq!(resumed.curve, straight.curve);
 }
 
-/// Carried-on, restored and rebuilt states rank to the same bits.
+/// Continued, restored and rebuilt states give the same ranks to the bit.
 pub fn states_carry_on(case: &Case) {
     let parts = parts(&LAST);
     let model = case.fit(&parts.train, 0).model;

@@ -1,4 +1,4 @@
-//! What models that predict ratings keep.
+//! The contract of models that predict ratings.
 
 use super::{Case, HOLD_OUT, StopAfter, data, parts, states_are_values};
 use crate::{Device, FitContext, ModelError, Reading, load, save, weights_hash};
@@ -20,14 +20,14 @@ pub fn beats_the_constant_predictor(case: &Case) {
     }
 }
 
-/// A saved model is the same model; damaged and foreign folders are refused.
+/// A saved model is the same model; damaged and foreign folders are rejected.
 pub fn saves_and_loads(case: &Case) {
     let parts = parts(&HOLD_OUT);
     let model = case.fit(&parts.train, 0).model;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model");
     for _ in 0..2 {
-        // From the second time on an older model of that name is replaced.
+        // From the second save on, an older model of that name is replaced.
         save(model.as_ref(), &data().user_ids, &data().item_ids, &path).unwrap();
         // A save that was killed ten minutes ago.
         #[cfg(unix)]
@@ -116,7 +116,7 @@ pub fn threads_change_no_bit(case: &Case) {
     assert_eq!(one, run(3));
 }
 
-/// What is predicted for a user does not depend on who is predicted beside.
+/// A user's predictions do not depend on which other users are predicted.
 pub fn predictions_do_not_depend_on_company(case: &Case) {
     let parts = parts(&HOLD_OUT);
     let model = case.fit(&parts.train, 0).model;
@@ -137,7 +137,7 @@ pub fn predictions_do_not_depend_on_company(case: &Case) {
     }
 }
 
-/// Frozen predictions do not see test values; streaming ones see those of the past alone.
+/// Frozen predictions do not see test values; streaming ones see only past ones.
 pub fn readings_keep_their_promise(case: &Case) {
     let parts = parts(&SplitRule::LeaveLast { test: 5 });
     let model = case.fit(&parts.train, 0).model;
@@ -176,7 +176,7 @@ pub fn new_users_and_items_are_predicted(case: &Case) {
             model.update(&mut state, item, 4.0, 1_000_000_000);
         }
     }
-    // A new user's known rows count: two opposite histories are told apart.
+    // A new user's known rows count: two opposite histories give different predictions.
     let history = |value: f32| {
         let items: Vec<u32> = (0..20).collect();
         Histories::new(vec![0, 20], items, vec![value; 20], (0..20).collect::<Vec<i64>>(), data().n_items())
@@ -198,7 +198,7 @@ pub fn bad_settings_and_rows_are_refused(case: &Case) {
     assert!(matches!(case.settings.fit(&unrated, None, &context), Err(ModelError::Training { .. })));
 }
 
-/// Invariant 2: whatever the test ratings are, the trained model is the same to the byte.
+/// Invariant 2: the trained model does not depend on the test ratings, to the byte.
 pub fn test_ratings_reach_no_training(case: &Case) {
     for rule in [
         HOLD_OUT,
@@ -228,7 +228,7 @@ pub fn test_ratings_reach_no_training(case: &Case) {
     }
 }
 
-/// An interrupted training goes on from its checkpoint to the same bytes.
+/// An interrupted training resumes from its checkpoint and ends in the same bytes.
 pub fn interrupted_trainings_go_on(case: &Case) {
     let parts = SplitRule::HoldOut { test: 0.1 }.split(data(), 1, 0.05).unwrap().parts(data());
     let device = Device::flex();
@@ -264,7 +264,7 @@ pub fn interrupted_trainings_go_on(case: &Case) {
     }
 }
 
-/// A checkpoint of another training (another seed) is never taken up.
+/// A checkpoint of another training (another seed) is never used.
 pub fn foreign_checkpoints_are_ignored(case: &Case) {
     let parts = parts(&HOLD_OUT);
     let device = Device::flex();
@@ -285,7 +285,7 @@ pub fn foreign_checkpoints_are_ignored(case: &Case) {
     assert_eq!(weights_hash(other.model.as_ref()), weights_hash(case.fit(&parts.train, 8).model.as_ref()));
 }
 
-/// Carried-on, restored and rebuilt states predict and rank to the same bits.
+/// Continued, restored and rebuilt states give the same predictions and ranks to the bit.
 pub fn states_carry_on(case: &Case) {
     let parts = parts(&SplitRule::LeaveLast { test: 5 });
     let model = case.fit(&parts.train, 0).model;

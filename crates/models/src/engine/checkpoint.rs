@@ -1,9 +1,9 @@
-//! Where an interrupted training finds its last epoch.
+//! Checkpoints, from which interrupted trainings resume.
 //!
 //! A checkpoint is one safetensors file (weights, optimizer state, the best epoch's weights) and one
-//! JSON file with the curve, in a folder of the caller's. The JSON names the hash of all that
-//! decides the training and of the tensors it belongs to, so that a checkpoint of something else,
-//! or half of one, is never taken up.
+//! JSON file with the curve, in a folder of the caller's. The JSON holds the hash of all that
+//! determines the training and of the tensors it belongs to, so that a checkpoint of something else,
+//! or an incomplete one, is never used.
 
 use crate::engine::tensors::{self, NamedTensor, Tensors};
 use crate::fit::EarlyStopping;
@@ -22,13 +22,13 @@ struct State {
     curve: Vec<EpochReport>,
 }
 
-/// The checkpoint of one training; does nothing where the caller gave no folder.
+/// The checkpoint of one training; does nothing if the caller gave no folder.
 pub(crate) struct Checkpoint {
     files: Option<(PathBuf, PathBuf)>,
     key: String,
     every: Duration,
     last: Cell<Instant>,
-    /// How long writing took last: large checkpoints come less often.
+    /// How long the last write took: large checkpoints are written less often.
     cost: Cell<Duration>,
 }
 
@@ -75,14 +75,14 @@ impl Checkpoint {
         }
     }
 
-    /// The last epoch's tensors and curve, when there is a whole checkpoint of this very training.
+    /// The last epoch's tensors and curve, if there is a complete checkpoint of this very training.
     pub fn load(&self) -> Option<(Tensors, EarlyStopping)> {
         let (state, tensors) = self.files.as_ref()?;
         let state: State = serde_json::from_slice(&std::fs::read(state).ok()?).ok()?;
         if state.key != self.key || state.tensors != tensors::hash_file(tensors).ok()? {
             return None;
         }
-        tracing::info!("going on after epoch {}", state.curve.len());
+        tracing::info!("resuming after epoch {}", state.curve.len());
         Some((tensors::read(tensors).ok()?, EarlyStopping { curve: state.curve }))
     }
 
@@ -94,7 +94,7 @@ impl Checkpoint {
         stopping: &EarlyStopping,
     ) -> Result<()> {
         let Some((state_path, tensors_path)) = &self.files else { return Ok(()) };
-        // At most a twentieth of the time goes into checkpoints, unless each epoch was asked for.
+        // Checkpoints take at most a twentieth of the time, unless each epoch was requested.
         let pause = if self.every.is_zero() { self.every } else { self.every.max(self.cost.get() * 20) };
         if self.last.get().elapsed() < pause {
             return Ok(());
@@ -115,7 +115,7 @@ impl Checkpoint {
     /// Removes the checkpoint of a finished training.
     pub fn remove(&self) {
         if let Some((state, tensors)) = &self.files {
-            // Nothing depends on them any more; a file that stays behind is never taken up.
+            // Nothing depends on them any more; a file that is left over is never used.
             let _ = std::fs::remove_file(state);
             let _ = std::fs::remove_file(tensors);
         }

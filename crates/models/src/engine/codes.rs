@@ -1,4 +1,4 @@
-//! Attribute codes as models keep them.
+//! Attribute codes as models store them.
 
 use foretaste_data::Attributes;
 
@@ -14,7 +14,7 @@ pub(crate) struct Codes {
 }
 
 impl Codes {
-    /// Of the first `n` users or items; none without attributes.
+    /// The codes of the first `n` users or items; empty without attributes.
     pub fn new(attributes: Option<&Attributes>, n: usize) -> Self {
         let Some(attributes) = attributes else { return Self::default() };
         let mut codes = Self { offsets: vec![0], ids: Vec::new(), n: attributes.n_codes() };
@@ -25,7 +25,7 @@ impl Codes {
         codes
     }
 
-    /// Codes of one user or item; none for an index beyond the space.
+    /// Codes of one user or item; empty for an index out of range.
     pub fn of(&self, index: usize) -> &[u32] {
         if index + 1 < self.offsets.len() {
             &self.ids[self.offsets[index]..self.offsets[index + 1]]

@@ -1,4 +1,4 @@
-//! Where layers are computed: a choice made at run time.
+//! Devices: where layers are computed, chosen at run time.
 
 use crate::{ModelError, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,12 +7,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 #[derive(Debug, Clone)]
 pub struct Device {
     name: String,
-    /// Where burn's tensors lie; native code on the CPU has none.
+    /// Where burn's tensors are stored; `None` for native code on the CPU.
     #[cfg(feature = "burn")]
     inner: burn_tensor::Device,
 }
 
-/// What `vulkan` asks burn for: Vulkan with SPIR-V where that is compiled in; else whatever API the
+/// What `vulkan` requests from burn: Vulkan with SPIR-V if that is compiled in; else whatever API the
 /// adapter has, which was found through Vulkan.
 #[cfg(feature = "wgpu")]
 const VULKAN: burn_tensor::wgpu::WgpuBackend = if cfg!(feature = "vulkan") {
@@ -32,12 +32,12 @@ impl Device {
         }
     }
 
-    /// The device called `name`; `auto` takes a real GPU when there is one and `flex` otherwise,
+    /// The device called `name`; `auto` takes a real GPU if there is one and `flex` otherwise,
     /// never a software driver.
     ///
     /// # Errors
     /// [`ModelError::Device`] for an unknown name, a backend that is not compiled in, or an
-    /// adapter that is not there.
+    /// adapter that does not exist.
     pub fn open(name: &str) -> Result<Self> {
         match name {
             "auto" => Ok(Self::real_gpu().unwrap_or_else(Self::flex)),
@@ -53,19 +53,19 @@ impl Device {
         }
     }
 
-    /// The name, with the adapter's where there is one.
+    /// The name, with the adapter's if there is one.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Whether this is the CPU, where native code may take burn's place.
+    /// Whether this is the CPU, where native code replaces burn.
     pub(crate) fn is_flex(&self) -> bool {
         self.name == "flex"
     }
 
-    /// Does work whose tensors lie here. A device that fails in the middle (a driver that is gone, memory
-    /// that is full) is an error that names it, whether burn tells it as an error or by a panic.
+    /// Runs work whose tensors are on this device. A device that fails during the work (a lost driver, memory
+    /// that is full) is an error that names it, whether burn reports it as an error or panics.
     pub(crate) fn guard<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
         if self.is_flex() {
             return work();
@@ -74,7 +74,7 @@ impl Device {
             Err(ModelError::device(
                 &self.name,
                 format!(
-                    "failed in the middle; when it is back, the same command with --resume goes on ({told})"
+                    "failed in the middle; when it is back, the same command with --resume continues ({told})"
                 ),
             ))
         };
@@ -100,7 +100,7 @@ impl Device {
     fn wgpu(name: &str) -> Result<Self> {
         use burn_tensor::DeviceKind;
         use burn_tensor::wgpu::WgpuBackend;
-        // A real GPU first; a software driver only because it was asked for by name.
+        // A real GPU first; a software driver only if it was requested by name.
         match adapters::all().into_iter().next() {
             Some(adapter) => Self::init(
                 name,
@@ -181,7 +181,7 @@ impl Device {
 
 #[cfg(feature = "wgpu")]
 mod adapters {
-    //! Which Vulkan adapters exist, in burn's own counting: each kind from 0.
+    //! The Vulkan adapters, in burn's own numbering: each kind from 0.
 
     use burn_tensor::DeviceKind;
     use burn_tensor::wgpu::wgpu::{Backends, DeviceType, Instance, InstanceDescriptor};
@@ -228,7 +228,7 @@ mod tests {
     use super::*;
 
     impl Device {
-        /// The device that CI names for tests of parity, if any: it brings a software Vulkan driver.
+        /// The device that CI names for parity tests, if any: CI provides a software Vulkan driver.
         #[cfg(feature = "wgpu")]
         pub(crate) fn for_parity() -> Option<Self> {
             let Ok(name) = std::env::var("FORETASTE_PARITY_DEVICE") else {

@@ -1,4 +1,4 @@
-//! Training in epochs: early stopping, checkpoints and progress, the same for every model that has them.
+//! Training in epochs: early stopping, checkpoints and progress, shared by all models with epochs.
 
 use crate::engine::checkpoint::Checkpoint;
 use crate::engine::tensors::{NamedTensor, Tensors};
@@ -11,31 +11,31 @@ use foretaste_metrics::rmse;
 
 /// A model in training.
 pub(crate) trait Trainer {
-    /// What it becomes.
+    /// The trained model.
     type Model: Predictor;
 
-    /// Error of a candidate over the validation rows.
+    /// The model's error over the validation rows.
     fn validate(&self, model: &Self::Model, train: &Histories, validation: &Histories) -> f64 {
         model.as_rating().map_or(f64::NAN, |model| {
             rmse(&model.predict(train, validation, Reading::Frozen), validation.values())
         })
     }
 
-    /// One pass over the training rows; answers the sum of squared errors (or losses) met on the way.
+    /// One pass over the training rows; returns the sum of squared errors (or losses) before each update.
     fn epoch(&mut self, epoch: usize, context: &FitContext) -> Result<f64>;
 
-    /// The training error from an epoch's mean.
+    /// The training error, given an epoch's mean loss.
     fn error(&self, mean: f64) -> f64 {
         mean.sqrt()
     }
 
-    /// The model as it stands after an epoch with this training error.
+    /// The model after an epoch with this training error.
     fn model(&self, train_error: f64) -> Result<Self::Model>;
 
-    /// All that training goes on from; names begin with anything but a name of the model's own tensors.
+    /// Everything needed to resume training; no name begins with the name of one of the model's own tensors.
     fn state(&self) -> Result<Vec<NamedTensor>>;
 
-    /// Takes up what [`state`](Self::state) gave.
+    /// Restores what [`state`](Self::state) returned.
     fn restore(&mut self, state: &Tensors) -> Result<()>;
 
     /// The model saved among the tensors of a checkpoint.
@@ -56,7 +56,7 @@ pub(crate) fn train<T: Trainer>(
     Ok(Fitted { model: Box::new(model), curve, best_epoch })
 }
 
-/// As [`train`]; answers the model as what it is, its curve and its epoch.
+/// As [`train`]; returns the model with its type, its curve and its epoch.
 pub(crate) fn train_model<T: Trainer>(
     mut trainer: T,
     settings: &ModelSettings,
@@ -82,7 +82,7 @@ pub(crate) fn train_model<T: Trainer>(
         let sum = trainer.epoch(epoch, context)?;
         let train_error = trainer.error(sum / train.len() as f64);
         if !train_error.is_finite() {
-            let reason = format!("the error is no number after epoch {}; lower learning_rate", epoch + 1);
+            let reason = format!("the error is not a number after epoch {}; lower learning_rate", epoch + 1);
             return Err(ModelError::Training { model: name, reason });
         }
         let candidate = validation.map(|_| trainer.model(train_error)).transpose()?;
@@ -101,7 +101,7 @@ pub(crate) fn train_model<T: Trainer>(
             state.extend(best.iter().flat_map(Predictor::tensors));
             Ok(state)
         };
-        // Nothing goes on from the last epoch.
+        // Nothing resumes from the last epoch.
         if !over(&stopping) {
             checkpoint.store(state, &stopping)?;
         }

@@ -1,6 +1,6 @@
-//! How a revealed rating moves a user's parameters while all weights stay: Bayesian linear regression.
+//! Folding in: an update changes a user's parameters while all weights stay, by Bayesian linear regression.
 //!
-//! Many models predict `r = rest + theta . x` with `x` of the item and `theta` of the user. With the
+//! Many models predict `r = rest + theta . x`, where `x` is the item's and `theta` the user's. With the
 //! prior `theta ~ N(m, diag(v))` over users and noise `s`, one observation is the Kalman step
 //!
 //! ```text
@@ -9,13 +9,13 @@
 //!
 //! (Bishop 2006, *Pattern Recognition and Machine Learning*, section 3.3). Where a user's level drifts,
 //! the variance of `theta`'s first component grows by the drift's whenever time passes: a random walk
-//! (Kalman 1960), under which old observations count for less and less.
+//! (Kalman 1960), under which old observations count less and less.
 
 use crate::Result;
 use crate::engine::tensors::{NamedTensor, Tensors};
 use multiversion::multiversion;
 
-/// How trained users are spread, and how far predictions are off.
+/// The spread of trained users, and the error of predictions.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Population {
     /// Mean of `theta` over trained users.
@@ -33,7 +33,7 @@ impl Population {
     pub fn of(width: usize, trained: Vec<bool>, noise: f32, component: impl Fn(usize, usize) -> f32) -> Self {
         let users = || trained.iter().enumerate().filter(|(_, trained)| **trained).map(|(user, _)| user);
         let n = users().count().max(1) as f64;
-        // A user's row at a time, as it lies in memory.
+        // One user's row at a time, as it is stored.
         let over_users = |f: &dyn Fn(usize, f64) -> f64| {
             let mut sums = vec![0.0; width];
             for user in users() {
@@ -58,7 +58,7 @@ impl Population {
         ]
     }
 
-    /// What [`tensors`](Self::tensors) gave, `width` components a user.
+    /// Restores [`tensors`](Self::tensors), with `width` components per user.
     pub fn restore(width: usize, tensors: &Tensors) -> Result<Self> {
         Ok(Self {
             mean: tensors.values("population_mean", &[Some(width)])?,
@@ -74,7 +74,7 @@ impl Population {
     }
 }
 
-/// A user's parameters and what is not known of them.
+/// A user's parameters and their uncertainty.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Regression {
     /// The parameters.
@@ -83,12 +83,12 @@ pub(crate) struct Regression {
 }
 
 impl Regression {
-    /// Parameters whose covariance is worked out at the first observation.
+    /// Parameters whose covariance is computed at the first observation.
     pub fn new(theta: Vec<f64>) -> Self {
         Self { theta, covariance: None }
     }
 
-    /// Whether the covariance is there.
+    /// Whether the covariance has been computed.
     pub fn is_open(&self) -> bool {
         self.covariance.is_some()
     }
@@ -99,7 +99,7 @@ impl Regression {
     }
 
     /// Starts from the prior variances and takes in `known` observations without moving `theta`,
-    /// which knows them already. Each observation comes with the drift before it.
+    /// which already reflects them. Each observation comes with the drift before it.
     pub fn open(&mut self, variance: &[f32], noise: f64, known: impl Iterator<Item = (Vec<f64>, f64)>) {
         let n = variance.len();
         let mut covariance = vec![0.0; n * n];
@@ -120,7 +120,7 @@ impl Regression {
         }
     }
 
-    /// One observation: `residual` is the rating less all that does not come from `theta`.
+    /// One observation: `residual` is the rating less the part that does not depend on `theta`.
     pub fn observe(&mut self, x: &[f64], residual: f64, noise: f64) {
         let error = residual - dot(&self.theta, x);
         if let Some(covariance) = &mut self.covariance {
@@ -147,7 +147,7 @@ fn gain(covariance: &mut [f64], x: &[f64], noise: f64) -> Vec<f64> {
 
 #[inline]
 pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
-    // Four sums of their own let the processor overlap them; the order is fixed.
+    // Four independent sums let the processor overlap them; the order is fixed.
     let mut sums = [0.0; 4];
     let (a4, b4) = (a.chunks_exact(4), b.chunks_exact(4));
     let rest: f64 = a4.remainder().iter().zip(b4.remainder()).map(|(x, y)| x * y).sum();
@@ -163,7 +163,7 @@ pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
 mod tests {
     use super::*;
 
-    /// Kalman steps end at the ridge regression's closed form.
+    /// Kalman steps give the closed form of ridge regression.
     #[test]
     fn steps_equal_the_closed_form() {
         let (mean, variance, s) = ([0.2, -0.1], [0.5_f32, 2.0], 0.7);

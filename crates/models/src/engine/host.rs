@@ -1,4 +1,4 @@
-//! Parameters on the host and the steps they take: what [`crate::engine::optimizer`] does on a device, in
+//! Parameters on the host and their update steps: what [`crate::engine::optimizer`] does on a device, in
 //! native code.
 
 use crate::Result;
@@ -7,7 +7,7 @@ use crate::engine::optimizer::{AdamStep, step_rows};
 use crate::engine::tensors::{NamedTensor, Tensors};
 use rayon::prelude::*;
 
-/// Numbers a task.
+/// Numbers per task.
 const TASK: usize = 16_384;
 
 /// A row-major parameter with its two moments.
@@ -86,7 +86,7 @@ impl HostParameter {
             .map(|(kind, data)| NamedTensor::new(format!("{kind}.{}", self.name), &self.shape, data.clone()))
     }
 
-    /// Takes up what [`state`](Self::state) gave.
+    /// Restores what [`state`](Self::state) returned.
     pub fn restore(&mut self, tensors: &Tensors) -> Result<()> {
         let shape = self.shape.map(Some);
         let get = |kind: &str| tensors.values(&format!("{kind}.{}", self.name), &shape);

@@ -1,5 +1,5 @@
-//! Vector arithmetic and dense products, for the processor at hand: in one order on all of
-//! them, but for the dense products, whose order is the crate gemm's for the processor.
+//! Vector arithmetic and dense products, compiled for the current processor: in one order on all of
+//! them, except for the dense products, whose order is the gemm crate's for the processor.
 
 use gemm::Parallelism;
 use multiversion::multiversion;
@@ -14,7 +14,7 @@ pub(crate) fn add(to: &mut [f32], from: &[f32], weight: f32) {
 
 /// Sum of sixteen numbers: halves are added, then halves of these, and so on.
 #[inline(always)]
-#[allow(clippy::inline_always)] // A call would keep the sums from staying in registers.
+#[allow(clippy::inline_always)] // A call would move the sums out of registers.
 fn halved(s: [f32; 16]) -> f32 {
     let (mut eight, mut four) = ([0.0; 8], [0.0; 4]);
     for i in 0..8 {
@@ -159,7 +159,7 @@ impl<'a> Matrix<'a> {
         if self.transposed { (self.columns, self.rows) } else { (self.rows, self.columns) }
     }
 
-    /// Steps from a column to the next and from a row to the next.
+    /// Strides from one column to the next and from one row to the next.
     fn strides(self) -> (isize, isize) {
         let stride = self.stride as isize;
         if self.transposed { (stride, 1) } else { (1, stride) }

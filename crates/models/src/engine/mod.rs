@@ -1,5 +1,5 @@
-//! What models are built of: devices, tensors, kernels, layers of sequence networks, optimizers, training in
-//! epochs, checkpoints, and the regression that moves a user's parameters.
+//! Building blocks of models: devices, tensors, kernels, layers of sequence networks, optimizers, training in
+//! epochs, checkpoints, and the regression that folds users in.
 
 pub(crate) mod checkpoint;
 pub(crate) mod codes;

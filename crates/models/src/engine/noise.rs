@@ -1,5 +1,5 @@
-//! Dropout (Srivastava et al. 2014) whose masks follow from a counter: the way back draws the same
-//! mask as the way there, and neither chunks nor threads decide a bit.
+//! Dropout (Srivastava et al. 2014) whose masks depend on a counter: the backward pass draws the same
+//! mask as the forward pass, and neither chunks nor threads change a bit.
 
 /// Masks under one seed.
 #[derive(Debug, Clone, Copy)]
@@ -10,7 +10,7 @@ pub(crate) struct Mask {
 }
 
 impl Mask {
-    /// What a value that is kept is multiplied with.
+    /// Factor of the values that are kept.
     pub fn keep(self) -> f32 {
         1.0 / (1.0 - self.share)
     }

@@ -1,5 +1,5 @@
-//! Adam's step (Kingma and Ba 2015): its numbers, and on tables of the host that of the rows a batch touches
-//! alone (as lazy Adam does), so that a step costs what the batch touches, whatever the size of the
+//! Adam's step (Kingma and Ba 2015): its numbers, and on host tables its step on the rows a batch touches
+//! only (as in lazy Adam), so that a step's cost depends on the batch, not on the size of the
 //! catalogue.
 
 use crate::Result;
@@ -23,7 +23,7 @@ pub(crate) struct AdamStep {
 }
 
 impl AdamStep {
-    /// What the two moments are multiplied with, since they begin at 0.
+    /// Bias corrections of the two moments, which begin at 0.
     pub fn corrections(self) -> (f32, f32) {
         let n = self.number.min(1_000_000) as i32;
         let correction = |beta: f32| (1.0 / (1.0 - f64::from(beta).powi(n))) as f32;
@@ -40,14 +40,14 @@ pub(crate) fn step_rows(
     gradient: &[f32],
     step: AdamStep,
 ) {
-    /// Rows a task.
+    /// Rows per task.
     const TASK: usize = 256;
     let corrections = step.corrections();
     let [mut value, mut first, mut second] = tensors;
     let mut from = 0;
     let mut tasks = Vec::with_capacity(ids.len().div_ceil(TASK));
     for (ids, gradient) in ids.chunks(TASK).zip(gradient.chunks(TASK * width)) {
-        // Ids ascend, so each task owns a stretch of the table.
+        // Ids ascend, so that each task owns a contiguous part of the table.
         let end = (ids[ids.len() - 1] as usize + 1) * width - from;
         let (v, rest) = value.split_at_mut(end);
         value = rest;
@@ -81,7 +81,7 @@ pub(crate) fn steps_tensor(name: &str, steps: u64) -> NamedTensor {
     NamedTensor::integers(name, std::iter::once(steps as i64))
 }
 
-/// What [`steps_tensor`] wrote, under the name `name`.
+/// Reads what [`steps_tensor`] wrote under the name `name`.
 pub(crate) fn steps_of(tensors: &Tensors, name: &str) -> Result<u64> {
     Ok(tensors.integers(name)?.first().map_or(0, |s| *s as u64))
 }

@@ -1,7 +1,7 @@
-//! Parameters on a device and the steps they take; [`crate::engine::host`] is the same on the CPU.
+//! Parameters on a device and their update steps; [`crate::engine::host`] is the same on the CPU.
 //!
 //! Dense parameters take a plain Adam step or one of gradient descent with momentum, tables Adam's on the
-//! rows a batch touches alone.
+//! rows that a batch touches.
 
 use crate::engine::optimizer::{AdamStep, BETA_1, BETA_2, EPSILON};
 use crate::engine::tensors::{NamedTensor, Tensors};
@@ -82,7 +82,7 @@ impl Parameter {
         Ok([named("now", &self.value)?, named("first", &self.first)?, named("second", &self.second)?])
     }
 
-    /// Takes up what [`state`](Self::state) gave.
+    /// Restores what [`state`](Self::state) returned.
     pub fn restore(&mut self, tensors: &Tensors, device: &Device) -> Result<()> {
         let shape = self.value.dims();
         let get = |kind: &str| -> Result<Tensor<2>> {
@@ -106,14 +106,14 @@ pub(crate) fn ids(ids: Vec<i32>, device: &Device) -> Tensor<1, Int> {
     Tensor::from_data(TensorData::new(ids, [n]), device.burn())
 }
 
-/// A tensor's values; whose device failed, `Device::guard` knows.
+/// A tensor's values; `Device::guard` adds the name of a device that failed.
 pub(crate) fn values(tensor: Tensor<2>) -> Result<Vec<f32>> {
     tensor
         .try_into_vec_as::<f32>()
         .map_err(|e| ModelError::device("", format!("reading a tensor back failed: {e}")))
 }
 
-/// A tensor's values under a name.
+/// A tensor's values as a named tensor.
 pub(crate) fn read(name: &str, tensor: &Tensor<2>) -> Result<NamedTensor> {
     let shape = tensor.dims();
     Ok(NamedTensor::new(name, &shape, values(tensor.clone())?))

@@ -1,4 +1,4 @@
-//! Recurrent cells, step by step in plain code; `unrolled` is a window of them on a burn device.
+//! Recurrent cells, step by step in plain code; `unrolled` runs a window of steps on a burn device.
 //!
 //! GRU (Cho et al. 2014, with the reset gate after the product) and LSTM (Hochreiter and Schmidhuber
 //! 1997, with a forget gate), for a gate's input projection `x_g` and `z_g = h U_g`:
@@ -18,7 +18,7 @@ pub enum Cell {
     Gru,
     /// Long short-term memory.
     Lstm,
-    /// A causal temporal convolution, whose reach doubles from layer to layer.
+    /// A causal temporal convolution, whose dilation doubles from layer to layer.
     Convolution,
 }
 
@@ -32,7 +32,7 @@ impl Cell {
         }
     }
 
-    /// First value of a gate's bias: the LSTM begins by remembering (Jozefowicz et al. 2015).
+    /// First value of a gate's bias: the LSTM's forget gate starts open (Jozefowicz et al. 2015).
     pub(crate) fn first_bias(gate: &str) -> f32 {
         if gate == "forget" { 1.0 } else { 0.0 }
     }
@@ -43,11 +43,11 @@ impl Cell {
 pub(crate) struct CellWeights {
     pub cell: Cell,
     pub size: usize,
-    /// `[inputs, size]` a gate.
+    /// `[inputs, size]` per gate.
     pub input: Vec<Vec<f32>>,
-    /// `[size]` a gate.
+    /// `[size]` per gate.
     pub input_bias: Vec<Vec<f32>>,
-    /// `[size, size]` a gate.
+    /// `[size, size]` per gate.
     pub hidden: Vec<Vec<f32>>,
     /// The GRU's inner bias.
     pub hidden_bias: Vec<f32>,
@@ -69,7 +69,7 @@ fn plain_sigmoid(x: f32) -> f32 {
 }
 
 impl CellWeights {
-    /// One step: `x` moves `hidden` and the LSTM's `memory`.
+    /// One step: `x` updates `hidden` and the LSTM's `memory`.
     pub fn step(&self, x: &[f32], hidden: &mut [f32], memory: &mut [f32]) {
         let mut gates = self.input_bias.clone();
         for (gate, out) in gates.iter_mut().enumerate() {

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{BufReader, Read, Write};
 use std::path::Path;
 
-/// A dense `f32` tensor with a name: how weights leave a model.
+/// A dense `f32` tensor with a name: the form in which weights leave a model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NamedTensor {
     /// Name, unique within a model.
@@ -44,7 +44,7 @@ impl NamedTensor {
         Self::new(name, &[data.len() / 2, 2], data)
     }
 
-    /// Doubles, exact: three numbers each, of which it is the sum.
+    /// Doubles, exact: three numbers each, which add up to it.
     #[must_use]
     pub fn doubles(name: &str, values: &[f64]) -> Self {
         let parts = |v: &f64| {
@@ -93,7 +93,7 @@ impl Tensors {
         Self { path: self.path.clone(), map: named.collect() }
     }
 
-    /// What [`NamedTensor::integers`] wrote.
+    /// Reads what [`NamedTensor::integers`] wrote.
     ///
     /// # Errors
     /// [`ModelError::Saved`] for a missing tensor or another shape.
@@ -108,7 +108,7 @@ impl Tensors {
             .collect())
     }
 
-    /// What [`NamedTensor::doubles`] wrote: `n` numbers.
+    /// Reads what [`NamedTensor::doubles`] wrote: `n` numbers.
     ///
     /// # Errors
     /// [`ModelError::Saved`] for a missing tensor or another shape.
@@ -123,7 +123,7 @@ impl Tensors {
             .collect())
     }
 
-    /// The file they were read from.
+    /// The file that they were read from.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
@@ -146,7 +146,7 @@ impl Tensors {
     }
 }
 
-/// Writes the tensors as a safetensors file; equal tensors give equal bytes. A copy of the whole is never
+/// Writes the tensors as a safetensors file; equal tensors give equal bytes. A complete copy is never
 /// made: at 98 million ratings a model is most of a gigabyte.
 pub(crate) fn write(tensors: &[NamedTensor], file: &mut impl Write) -> std::io::Result<()> {
     let mut tensors: Vec<&NamedTensor> = tensors.iter().collect();
@@ -175,10 +175,10 @@ pub(crate) fn write(tensors: &[NamedTensor], file: &mut impl Write) -> std::io::
     Ok(())
 }
 
-/// Values that are turned into bytes, or back, at a time.
+/// Number of values converted to bytes, or back, at a time.
 const BUFFER: usize = 1 << 14;
 
-/// SHA-256 of what goes through to `to`.
+/// Computes the SHA-256 of everything written through it to `to`.
 pub(crate) struct Hashing<W> {
     to: W,
     hasher: Sha256,
@@ -207,7 +207,7 @@ impl<W: Write> Write for Hashing<W> {
     }
 }
 
-/// Writes the file `path`, whole or not at all; answers its hash.
+/// Writes the file `path` atomically; returns its hash.
 pub(crate) fn write_file(tensors: &[NamedTensor], path: &Path) -> Result<String> {
     let written = atomic::write_with(path, |file| {
         let mut file = Hashing::new(file);
@@ -244,7 +244,7 @@ pub(crate) fn read(path: &Path) -> Result<Tensors> {
     file.read_exact(&mut header).map_err(|e| broken(&e))?;
     let metadata: Metadata = serde_json::from_slice(&header).map_err(|e| broken(&e))?;
     if size != 8 + length + metadata.data_len() as u64 {
-        return Err(broken(&"its header tells another length"));
+        return Err(broken(&"its header states another length"));
     }
     let mut map = BTreeMap::new();
     let mut bytes = vec![0; 4 * BUFFER];

@@ -1,6 +1,6 @@
 //! Recurrent cells, unrolled over a window on a burn device.
 //!
-//! Slicing a step out of a tracked tensor costs a full-size gradient a step, so the graph is cut
+//! Slicing a step out of a tracked tensor costs a full-size gradient a step, so the graph is split
 //! between the input projections and the recurrence: the recurrence runs over leaves of its own,
 //! and their gradients, put together, are the gradient of the projections.
 
@@ -35,7 +35,7 @@ pub(crate) struct Unrolled {
     leaves: Vec<Vec<Tensor<2>>>,
 }
 
-/// Runs a cell through a window. `projections` (one a gate, `[steps x rows, size]`, step-major) are
+/// Runs a cell through a window. `projections` (one per gate, `[steps x rows, size]`, step-major) are
 /// taken untracked; `hidden` are the gates' recurrent weights and `bias` the GRU's inner bias,
 /// tracked; `keep(step)` is a column of 0 where a sequence begins and 1 elsewhere, if any begins.
 /// `enter(step, state)` may change the state before a step and add to each gate's projection.
@@ -100,7 +100,7 @@ pub(crate) fn unroll(
     unrolled
 }
 
-/// Goes back through the cut: gradients of whatever the projections came from.
+/// Continues the backward pass across the split: gradients of what the projections were computed from.
 pub(crate) fn back(
     leaves: &[Vec<Tensor<2>>],
     projections: Vec<Tensor<2>>,

@@ -1,6 +1,6 @@
 //! Ensembles: a weighted sum of other models.
 //!
-//! `by = "ratings"` sums what the members predict, `by = "ranks"` where they rank an item among all, from 1
+//! `by = "ratings"` sums the members' predictions, `by = "ranks"` uses an item's rank among all, from 1
 //! (reciprocal rank fusion: Cormack, Clarke and Buettcher 2009, equation 1):
 //!
 //! ```text
@@ -8,9 +8,9 @@
 //! ```
 //!
 //! An ensemble trains its members on the same rows, each with its own settings and
-//! all under the run's seed; weights are settings, chosen by who makes the ensemble on rows that trained no
-//! member (`foretaste-automl` does: Caruana et al. 2004, or stacking). A new user or item is answered by the
-//! members' own fallbacks. Revealed ratings go to every member.
+//! all under the run's seed; weights are settings, chosen by the ensemble's author on rows that trained no
+//! member (`foretaste-automl` does: Caruana et al. 2004, or stacking). A new user or item gets the
+//! members' own fallbacks. Updates go to every member.
 
 use crate::engine::tensors::{NamedTensor, Tensors};
 use crate::error::within;
@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 const NAME: &str = "ensemble";
 
-/// What is summed.
+/// What is combined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum By {
@@ -38,11 +38,11 @@ pub enum By {
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// What is summed.
+    /// What is combined.
     pub by: By,
     /// `b`, in ratings.
     pub intercept: f32,
-    /// The models that are summed.
+    /// The models that are combined.
     pub members: Vec<Member>,
 }
 
@@ -54,7 +54,7 @@ pub struct Member {
     pub model: String,
     /// `w_m`.
     pub weight: f32,
-    /// The model's settings; what is not named keeps its default.
+    /// The model's settings; those not named keep their defaults.
     #[serde(default)]
     pub settings: toml::Table,
 }
@@ -95,7 +95,7 @@ impl Settings {
     /// The members' settings, each checked.
     ///
     /// # Errors
-    /// [`ModelError::Setting`] for a member that is unknown, has a bad setting or, where ratings are summed,
+    /// [`ModelError::Setting`] for a member that is unknown, has a bad setting or, if ratings are summed,
     /// predicts none.
     pub fn member_settings(&self) -> Result<Vec<ModelSettings>> {
         let fail = |reason: String| ModelError::Setting { model: NAME, setting: "members".into(), reason };
@@ -160,7 +160,7 @@ pub fn fit(
     let mut members = Vec::with_capacity(settings.members.len());
     for (index, member) in settings.member_settings()?.iter().enumerate() {
         context.go_on()?;
-        // An interrupted member goes on; those before it are trained again.
+        // An interrupted member resumes; those before it are trained again.
         let folder = context.checkpoint.map(|folder| folder.join(format!("member-{index}")));
         if let Some(folder) = &folder {
             std::fs::create_dir_all(folder)
@@ -178,13 +178,13 @@ pub fn fit(
 }
 
 impl Model {
-    /// Joins models that are trained already, in the settings' order.
+    /// Combines models that are already trained, in the settings' order.
     ///
     /// # Panics
-    /// When there are not as many models as members.
+    /// When the number of models differs from that of members.
     #[must_use]
     pub fn joined(settings: Settings, members: Vec<Arc<dyn Trained>>) -> Self {
-        assert_eq!(settings.members.len(), members.len(), "one model a member");
+        assert_eq!(settings.members.len(), members.len(), "one model per member");
         Self { settings, members }
     }
 
@@ -213,7 +213,7 @@ impl Model {
 }
 
 impl Predictor for Model {
-    /// A state a member.
+    /// One state per member.
     type State = Vec<UserState>;
 
     fn settings(&self) -> ModelSettings {

@@ -1,4 +1,4 @@
-//! Filters: which items may be recommended, in the words of Amazon Personalize.
+//! Filters: which items may be recommended, in the syntax of Amazon Personalize.
 //!
 //! ```text
 //! filter     = ("INCLUDE" | "EXCLUDE") "ItemID" "WHERE" condition ["IF" condition]
@@ -11,8 +11,8 @@
 //!
 //! Keywords, tables and fields are read without regard to case; text is compared exactly, numbers as numbers.
 //! A clause holds for an item (or user) if any of its values of that field does; `NOT IN` and `!=` hold if
-//! none does. `Interactions.EVENT_TYPE` tells what the user did with the item (`IN ("*")`: anything). `IF`
-//! is about `CurrentUser` alone: where it does not hold, the filter leaves all items in.
+//! none does. `Interactions.EVENT_TYPE` is what the user did with the item (`IN ("*")`: anything). `IF`
+//! is about `CurrentUser` alone: if it does not hold, the filter keeps all items.
 //!
 //! ```
 //! let filter: foretaste_models::Filter = r#"EXCLUDE ItemID WHERE Items.GENRES IN ("Horror", "War")"#.parse()?;
@@ -32,11 +32,11 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("filter, column {}: {reason}\n  {text}\n  {}^", column(text, *position), " ".repeat(column(text, *position) - 1))]
 pub struct FilterError {
-    /// The filter as it was written.
+    /// The filter's text.
     pub text: String,
     /// Byte at which it goes wrong.
     pub position: usize,
-    /// What is wrong, and what is known.
+    /// What is wrong, and which names are known.
     pub reason: String,
 }
 
@@ -45,7 +45,7 @@ fn column(text: &str, position: usize) -> usize {
     text.get(..position).map_or(0, |before| before.chars().count()) + 1
 }
 
-/// Where a field belongs.
+/// The table of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Table {
     Items,
@@ -101,7 +101,7 @@ pub(crate) struct Clause {
     position: usize,
 }
 
-/// Alternatives of clauses that must all hold.
+/// A disjunction of conjunctions of clauses.
 pub(crate) type Condition = Vec<Vec<Clause>>;
 
 /// A parsed filter.
@@ -167,7 +167,7 @@ impl fmt::Display for Filter {
     }
 }
 
-/// What filters can ask about.
+/// The attributes that filters can use.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Facts<'a> {
     /// Of items.
@@ -176,7 +176,7 @@ pub struct Facts<'a> {
     pub users: Option<&'a Attributes>,
 }
 
-/// A clause with its values looked up.
+/// A clause with resolved values.
 #[derive(Debug)]
 struct Ready {
     table: Table,
@@ -186,7 +186,7 @@ struct Ready {
     negated: bool,
 }
 
-/// A filter made ready for a catalogue.
+/// A filter prepared for a catalogue.
 #[derive(Debug)]
 pub struct Allowed<'a> {
     facts: Facts<'a>,
@@ -196,7 +196,7 @@ pub struct Allowed<'a> {
 }
 
 impl Filter {
-    /// Looks all fields and parameters up.
+    /// Resolves all fields and parameters.
     ///
     /// # Errors
     /// [`FilterError`] for a field or parameter that does not exist, naming those that do.
@@ -238,8 +238,8 @@ impl Filter {
             }
         }
         let any = |holds: &dyn Fn(&Value) -> bool| values.iter().any(holds);
-        // Whether a field's value compares as asked with any of the values; `!=` and `NOT IN` are turned
-        // round later.
+        // Whether a field's value compares as asked with any of the values; `!=` and `NOT IN` are
+        // negated later.
         let holds = |own: &str| {
             any(&|value| match (clause.test, value) {
                 (Test::In | Test::NotIn, Value::Text(text)) if text == "*" => true,
@@ -273,8 +273,9 @@ impl Filter {
             Table::CurrentUser => facts.users,
         };
         let name = if clause.table == Table::Items { "items" } else { "users" };
-        let attributes = attributes
-            .ok_or_else(|| fail(format!("nothing is known of {name}: give the table of their attributes")))?;
+        let attributes = attributes.ok_or_else(|| {
+            fail(format!("nothing is known of {name}: provide a table of their attributes"))
+        })?;
         let parts: Vec<(&str, &str)> =
             attributes.names().iter().filter_map(|name| name.split_once('=')).collect();
         let mine = |column: &str| column.eq_ignore_ascii_case(&clause.field);

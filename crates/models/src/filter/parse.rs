@@ -2,7 +2,7 @@
 
 use super::{Clause, Condition, Filter, FilterError, Table, Test, Value};
 
-/// What is left of a text.
+/// The rest of a text.
 struct Parser<'a> {
     text: &'a str,
     at: usize,
@@ -25,7 +25,7 @@ pub(super) fn filter(text: &str) -> Result<Filter, FilterError> {
     };
     if let Some(clause) = only_if.iter().flatten().flatten().find(|clause| clause.table != Table::CurrentUser)
     {
-        return Err(parser.fail(clause.position, "after IF stand conditions on CurrentUser alone"));
+        return Err(parser.fail(clause.position, "after IF, conditions must be on CurrentUser alone"));
     }
     if !parser.rest().is_empty() {
         return Err(parser.fail(parser.at, "nothing may follow here"));
@@ -38,7 +38,7 @@ impl<'a> Parser<'a> {
         FilterError { text: self.text.to_owned(), position, reason: reason.to_owned() }
     }
 
-    /// The error at the word that was taken last.
+    /// An error at the last word.
     fn fail_before(&self, reason: &str) -> FilterError {
         let taken = &self.text[..self.at];
         self.fail(taken.rfind(char::is_whitespace).map_or(0, |at| at + 1).min(self.at), reason)
@@ -59,7 +59,7 @@ impl<'a> Parser<'a> {
         &rest[..end]
     }
 
-    /// Whether a keyword comes next; takes it then.
+    /// Whether a keyword comes next; consumes it if so.
     fn takes(&mut self, keyword: &str) -> bool {
         self.rest();
         let before = self.at;

@@ -124,7 +124,7 @@ fn written() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    /// What is written well is read, shown and read again alike.
+    /// A valid filter parses, prints and parses again to the same.
     #[test]
     fn shown_filters_are_read_again(text in written()) {
         let filter: Filter = text.parse().unwrap();
@@ -132,7 +132,7 @@ proptest! {
         prop_assert_eq!(filter.to_string(), again.to_string());
     }
 
-    /// Whatever is written, reading it ends with a filter or an error at a place within it.
+    /// Parsing any text gives a filter, or an error at a position within it.
     #[test]
     fn nothing_breaks_the_parser(text in "\\PC{0,60}", good in written(), cut in 0_usize..200, noise in "[ -~]{0,3}") {
         let mut broken = good.clone();

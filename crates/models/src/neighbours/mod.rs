@@ -1,4 +1,4 @@
-//! Neighbours: items, users or sessions that are alike.
+//! Neighbourhood models: similar items, users or sessions.
 
 pub mod ease;
 pub mod sessionknn;

@@ -1,4 +1,4 @@
-//! Sequential models: histories in their order.
+//! Sequential models, which use the order of histories.
 
 pub mod hrnn;
 pub mod rnn;

@@ -1,4 +1,4 @@
-//! Simple models, there to be beaten.
+//! Simple models: baselines.
 
 pub mod biases;
 pub mod popularity;

@@ -1,4 +1,4 @@
-//! Where the expected improvement is largest.
+//! Maximizes the expected improvement.
 
 use super::features::Features;
 use super::surrogate::Surrogate;
@@ -14,10 +14,10 @@ const NEAR: usize = 24;
 const BEST: usize = 6;
 /// Candidates that are improved step by step.
 const CLIMBED: usize = 5;
-/// Settings of at most so many values are tried value by value, the others by gradient.
+/// Settings with at most this many values are tried value by value, the others by gradient.
 const FEW: usize = 12;
 
-/// The untried, feasible point of largest expected improvement that was found; none if all are tried.
+/// The untried, feasible point of largest expected improvement that was found; `None` if all were tried.
 pub(super) fn best(
     space: &Space,
     features: &Features,
@@ -34,7 +34,7 @@ pub(super) fn best(
     order.sort_by(|a, b| losses[*a].total_cmp(&losses[*b]));
     for index in order.into_iter().take(BEST) {
         for _ in 0..NEAR {
-            // A width is drawn over three orders.
+            // The width is drawn over three orders of magnitude.
             let width = 10.0_f64.powf(-3.0 + 2.7 * rng.random::<f64>());
             let share = if rng.random::<bool>() { 1.0 } else { (2.0 / d as f64).max(0.2) };
             raw.push(neighbour(space, points[index], width, share, rng));
@@ -83,7 +83,7 @@ pub(super) fn neighbour(
         }
         let normal: f64 = StandardNormal.sample(rng);
         let few = parameter.domain.cells().is_some_and(|cells| cells <= FEW);
-        // Values without order, or of which there are few, are drawn anew.
+        // Values without order, or with few values, are drawn again.
         if few && rng.random::<f64>() < 0.3 {
             moved[index] = rng.random();
         } else if !few {
@@ -93,7 +93,7 @@ pub(super) fn neighbour(
     moved
 }
 
-/// Moves numbers uphill, whole numbers as if they were any.
+/// Moves numbers uphill, treating whole numbers as continuous.
 fn climb(space: &Space, features: &Features, surrogate: &Surrogate, candidate: &mut [f64]) {
     let point = space.snapped(candidate);
     let movable: Vec<(usize, usize)> = space
@@ -126,7 +126,7 @@ fn climb(space: &Space, features: &Features, surrogate: &Surrogate, candidate: &
     }
 }
 
-/// Tries every value of the settings that have few; answers whether one was better.
+/// Tries every value of the settings that have few; returns whether one was better.
 fn sweep(
     space: &Space,
     features: &Features,

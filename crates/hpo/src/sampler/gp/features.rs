@@ -9,7 +9,7 @@ enum Column {
     Number,
     /// One half where the setting exists.
     Exists,
-    /// The root of one half where the setting has this choice of so many: two choices have a distance of 1.
+    /// The root of one half where the setting has this choice: any two choices have a distance of 1.
     Choice(usize, usize),
 }
 
@@ -78,7 +78,7 @@ impl Features {
         self.columns.iter().map(value).collect()
     }
 
-    /// The column that holds a setting's coordinate as it is, if one does.
+    /// The column that holds a setting's coordinate unchanged, if there is one.
     pub fn number_column(&self, setting: usize) -> Option<usize> {
         self.columns.iter().position(|(owner, column)| *owner == setting && *column == Column::Number)
     }

@@ -1,12 +1,12 @@
 //! Bayesian optimization with a Gaussian process.
 //!
-//! Losses are made normal by a power transform and modelled by a process with a Matérn 5/2 kernel, a length
-//! scale a setting, and noise; its parameters are those of the largest marginal likelihood under weak priors.
+//! Losses are made normal by a power transform and modelled by a process with a Matérn 5/2 kernel, one length
+//! scale per setting, and noise; parameters are those of the largest marginal likelihood under weak priors.
 //! The next trial is where the logarithm of the expected improvement (Ament et al. 2023) is largest.
 //! Categories have a distance of one to each other, and a setting that does not exist one of its own
-//! (`features.rs`), so that mixed and conditional spaces need no case of their own. Running trials enter with
+//! (`features.rs`), so that mixed and conditional spaces need no special case. Running trials enter with
 //! the loss the process expects of them (Ginsbourger et al. 2010). The first trials are spread evenly; where
-//! somebody asked for a configuration (the defaults, say), half of them stand near it.
+//! a configuration was enqueued (such as the defaults), half of them are drawn near it.
 
 mod acquire;
 mod features;
@@ -19,16 +19,16 @@ use features::Features;
 use rand_chacha::ChaCha8Rng;
 use surrogate::Surrogate;
 
-/// How far from what is known to be good the first trials stand, in ranges of a setting (a standard
+/// How far from a known good configuration the first trials are drawn, in ranges of a setting (a standard
 /// deviation).
 const NEAR: f64 = 0.1;
 
 /// Bayesian optimization with a Gaussian process.
 #[derive(Debug, Clone, Copy)]
 pub struct GaussianProcess {
-    /// Trials spread evenly before the process is asked, at most; small spaces need fewer.
+    /// Largest number of trials spread evenly before the process is used; small spaces need fewer.
     pub startup: usize,
-    /// Trials the process looks at: the best half and the latest half of what is more.
+    /// Largest number of trials that the process is fitted to: beyond it, the best half and the latest half.
     pub most: usize,
 }
 
@@ -49,7 +49,7 @@ impl Sampler for GaussianProcess {
         let startup = self.startup.min(3 + 2 * space.len());
         if losses.len() < startup {
             let number = history.trials.len();
-            // A person asks for what is known to be good: every other trial stands near the best so far.
+            // An enqueued configuration is known to be good: every other trial is drawn near the best so far.
             let best = losses
                 .iter()
                 .min_by(|a, b| a.1.total_cmp(&b.1))
@@ -72,7 +72,7 @@ impl Sampler for GaussianProcess {
         let features = Features::new(space);
         let (points, losses): (Vec<&[f64]>, Vec<f64>) = losses.into_iter().unzip();
         let targets = warp::normal(&losses);
-        // Any worker finds the parameters that the last proposal came to.
+        // Any worker can read the parameters of the last proposal.
         let before = history
             .trials
             .iter()

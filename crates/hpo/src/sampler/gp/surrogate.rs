@@ -35,7 +35,7 @@ pub(super) struct Surrogate {
     incumbent: f64,
 }
 
-/// What the likelihood needs again and again.
+/// Precomputed values for the likelihood.
 struct Training<'a> {
     targets: &'a [f64],
     /// Squared distance of each pair `i > j` in each setting: `[settings][pairs]`.
@@ -66,7 +66,7 @@ impl Surrogate {
             (0..settings).map(|_| length.ln()).chain([0.0, noise.ln()]).collect::<Vec<f64>>()
         };
         let mut starts: Vec<Vec<f64>> = before.map(<[f64]>::to_vec).into_iter().collect();
-        // Where much is known, the last parameters are near; now and then all starts are tried again.
+        // With many trials the last parameters are close; now and then all starts are tried again.
         if starts.is_empty() || n < 80 || n.is_multiple_of(16) {
             starts.extend([start(0.5, 1e-3), start(0.2 * (settings as f64).sqrt(), 1e-2), start(2.0, 1e-3)]);
         }
@@ -106,7 +106,7 @@ impl Surrogate {
             let mut k = Mat::from_fn(n, n, |i, j| match i.cmp(&j) {
                 std::cmp::Ordering::Equal => amplitude + noise,
                 std::cmp::Ordering::Greater => amplitude * matern(distance(i, j)),
-                // The upper half is not looked at.
+                // The upper half is not read.
                 std::cmp::Ordering::Less => 0.0,
             });
             if let Some((_, inverse)) = inverted(&mut k) {
@@ -139,7 +139,7 @@ impl Surrogate {
             targets.push(self.predict(&embedded).0);
             x.extend(embedded);
         }
-        // What is only believed is no improvement to beat.
+        // A loss that is only expected does not count as the best to improve on.
         Self { incumbent, ..Self::with(x, &owners, targets, self.parameters) }
     }
 
@@ -261,7 +261,7 @@ impl Training<'_> {
         for setting in 0..settings {
             gradient[setting] = -2.0 * weights[setting] * dot(&by_pair, &self.distances[setting]);
         }
-        // Priors. What few trials say of one setting alone is little: left free, a setting is soon taken for
+        // Priors. Few trials say little about a single setting: without a prior, a setting is soon taken for
         // one that does nothing, and never tried again. So length scales are alike; they grow with the root
         // of the number of settings (Hvarfner et al. 2024), and noise is small.
         let mut prior = |at: usize, from: f64, deviation: f64| {

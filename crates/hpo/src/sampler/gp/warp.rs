@@ -1,8 +1,8 @@
-//! Losses made normal, so that a few huge ones do not flatten the rest.
+//! Transforms losses to be nearly normal, so that a few huge ones do not hide differences among the rest.
 
 /// The losses under Yeo and Johnson's (2000) transform of highest likelihood, with mean 0 and deviation 1.
 ///
-/// The power is at most 1: long tails of bad losses are drawn in, never the good ones.
+/// The power is at most 1: long tails of bad losses are compressed, never those of good ones.
 pub(super) fn normal(losses: &[f64]) -> Vec<f64> {
     let standard = standardized(losses);
     let n = losses.len() as f64;

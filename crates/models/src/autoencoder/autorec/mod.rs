@@ -8,16 +8,16 @@
 //!
 //! with `g` the sigmoid and `f` the identity. The paper minimizes by L-BFGS or RProp; here by Adam on
 //! batches of rows with a falling step size. As in the paper ratings enter as they are, so that the
-//! input also says who rated; with `center` the mean of all is taken off, and a missing rating is an
-//! average one. An item without training rows is answered by the mean (U-AutoRec) or by its empty row
-//! (I-AutoRec), a user without any by the mean over users' output weights (I-AutoRec).
+//! input also says who rated; with `center` the global mean is subtracted, and a missing rating is an
+//! average one. An item without training rows gets the mean (U-AutoRec) or the output of its empty row
+//! (I-AutoRec); a user without any has the mean of the users' output weights (I-AutoRec).
 //!
-//! `streaming`: U-AutoRec's input is the user's ratings, and a revealed one joins them. I-AutoRec's
+//! `streaming`: U-AutoRec's input is the user's ratings, and an update adds one. I-AutoRec's
 //! input is an item's ratings; given the items' codes `g` its prediction is linear in the user's
-//! output weights, and a revealed rating moves these by one Bayesian regression step whose
-//! covariance is kept as one number (500 x 500 numbers a user would be too many): with
+//! output weights, and an update changes these by one Bayesian regression step whose
+//! covariance is kept as one number (500 x 500 numbers per user would be too many): with
 //! `theta ~ N(m, v I)` the gain is `v x / (s + v |x|^2)`, and `v` loses what the full covariance
-//! would lose, spread over as many dimensions as the codes really have (their participation ratio).
+//! would lose, spread over the effective number of dimensions of the codes (their participation ratio).
 
 mod model;
 
@@ -55,15 +55,15 @@ pub struct Settings {
     pub size: usize,
     /// Passes over the training rows, at most.
     pub epochs: usize,
-    /// Rows a step.
+    /// Rows per step.
     pub batch: usize,
     /// Step size of Adam in the first epoch.
     pub learning_rate: f32,
-    /// Factor of the step size from epoch to epoch.
+    /// Factor by which the step size changes from epoch to epoch.
     pub decay: f32,
     /// `lambda` of the paper's objective.
     pub regularization: f32,
-    /// Whether the mean rating is taken off the input.
+    /// Whether the mean rating is subtracted from the input.
     pub center: bool,
     /// Epochs without a better validation error before training stops.
     pub patience: usize,

@@ -23,11 +23,11 @@ pub struct Model {
     codes: Vec<f32>,
     population: Vec<f32>,
     variance: f32,
-    /// How many dimensions the codes really have.
+    /// Effective number of dimensions of the codes.
     dimensions: f32,
 }
 
-/// Items that tell how many dimensions the codes have, at most.
+/// Largest number of items used to estimate the codes' number of dimensions.
 const PROBES: usize = 1000;
 
 /// `(E |x|^2)^2 / E (x . x')^2` over items: the participation ratio of the codes' second moments, as
@@ -40,7 +40,7 @@ fn dimensions(codes: &[f32], size: usize) -> f32 {
         .collect();
     let product = |a: &[f32], b: &[f32]| 1.0 + f64::from(dot(a, b));
     let lengths = probes.iter().map(|x| product(x, x)).sum::<f64>() / probes.len().max(1) as f64;
-    // A pair counts in both orders.
+    // Each pair counts in both orders.
     let row = |(at, x): (usize, &&[f32])| {
         product(x, x).powi(2) + 2.0 * probes[at + 1..].iter().map(|y| product(x, y).powi(2)).sum::<f64>()
     };
@@ -146,7 +146,7 @@ impl Model {
         self.codes.get(item as usize * size..(item as usize + 1) * size)
     }
 
-    /// What one observation with this `|x|^2` leaves of a variance `v`.
+    /// The rest of a variance `v` after one observation with this `|x|^2`.
     fn shrunk(&self, v: f32, squared: f32) -> f32 {
         v - v * v * squared / ((self.noise + v * squared) * self.dimensions)
     }

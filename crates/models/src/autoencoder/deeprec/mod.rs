@@ -5,10 +5,10 @@
 //! output `f(x)` is fed again as an example of its own, `f(f(x))` against `f(x)` over all columns,
 //! and a second step taken. Where paper and the authors' code differ, the defaults are the code's:
 //! SELU also on the output, dropout on the code layer alone, an untied decoder, momentum 0.9, step
-//! sizes halved at milestones, the last partial batch left out, no mean taken off.
+//! sizes halved at milestones, the last partial batch left out, no mean subtracted.
 //!
-//! `streaming`: a revealed rating joins the user's input. A new user is any row of ratings; an item
-//! without training rows is answered by the mean rating.
+//! `streaming`: an update adds the rating to the user's input. A new user is any row of ratings; for an item
+//! without training rows the prediction is the mean rating.
 
 use crate::autoencoder::{
     self, Activation, Network, Objective, Optimizer, Reader, Row, Rows, Shape, Training as Engine, tensors_of,
@@ -28,9 +28,9 @@ const NAME: &str = "deeprec";
 pub struct Settings {
     /// Sizes of the encoder's layers, the code last; the decoder mirrors them.
     pub layers: Vec<usize>,
-    /// What hidden layers do to their sums.
+    /// Activation of the hidden layers.
     pub activation: Activation,
-    /// What the output does to its sums.
+    /// Activation of the output.
     pub output_activation: Activation,
     /// Share of the code layer that is dropped in training.
     pub dropout: f32,
@@ -38,9 +38,9 @@ pub struct Settings {
     pub refeeding: usize,
     /// Passes over the training rows, at most.
     pub epochs: usize,
-    /// Users a step.
+    /// Users per step.
     pub batch: usize,
-    /// How parameters move.
+    /// How parameters are updated.
     pub optimizer: Optimizer,
     /// Step size of the first epoch.
     pub learning_rate: f32,
@@ -48,7 +48,7 @@ pub struct Settings {
     pub milestones: Vec<usize>,
     /// Penalty on weights.
     pub weight_decay: f32,
-    /// Whether the mean rating is taken off the input.
+    /// Whether the mean rating is subtracted from the input.
     pub center: bool,
     /// Epochs without a better validation error before training stops.
     pub patience: usize,

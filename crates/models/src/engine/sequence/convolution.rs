@@ -7,7 +7,7 @@
 //!
 //! With the reach doubling from layer to layer (1, 2, 4, ..) a stack of `depth` layers sees `2^depth` steps
 //! (van den Oord et al. 2016, *`WaveNet`*, section 2; Bai, Kolter and Koltun 2018, section 3). Inputs before
-//! a sequence's start count as 0. No step waits for another: a window is two products. The state a layer
+//! a sequence's start count as 0. Steps are independent: a window is two products. The state a layer
 //! carries is its last output, and the last `reach` inputs, oldest first.
 
 use super::kernels::{gated_backward, gated_forward};
@@ -15,7 +15,7 @@ use super::{Layer, States, Tape, Transposed, product};
 use crate::engine::kernels::{Matrix, add};
 use crate::engine::recurrent::accumulate;
 
-/// Where the tap before `step` lies, `reach` steps back: in the window, among the carried inputs, or before
+/// Where the tap `reach` steps before `step` is: in the window, among the carried inputs, or before
 /// the sequence's start (`begun`, the last start in the window up to `step`).
 enum Tap {
     Window(usize),
@@ -68,7 +68,7 @@ impl Layer {
                     Tap::Nowhere => {}
                 }
             }
-            // What the next window finds carried.
+            // The state carried to the next window.
             let memory = &mut states.memory[carried];
             memory.copy_within((steps * inputs).min(reach * inputs).., 0);
             for slot in 0..reach {

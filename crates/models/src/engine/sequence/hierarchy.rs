@@ -17,7 +17,7 @@ use super::{Layer, States, Tape, Transposed};
 use crate::engine::kernels::{Matrix, add, product_into as product};
 use crate::engine::recurrent::Cell;
 
-/// One level: its cell and what it hands to the level below.
+/// One level: its cell and its transfer to the level below.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Level {
     pub cell: Layer,
@@ -25,7 +25,7 @@ pub(crate) struct Level {
     pub handover: Vec<f32>,
 }
 
-/// All levels' weights, and what has their shape.
+/// All levels' weights, or values of the same shape.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Levels {
     pub levels: Vec<Level>,
@@ -58,7 +58,7 @@ impl Levels {
         levels.chain([self.context.as_mut_slice()])
     }
 
-    /// What a session's state begins with, and what a level's is set to, under the state above: `tanh(A c +
+    /// The initial state of a session, and of a level, given the state above: `tanh(A c +
     /// a)`.
     fn hand(&self, level: usize, above: &[f32], out: &mut [f32]) {
         let (matrix, bias) = self.levels[level].handover.split_at(above.len() * out.len());
@@ -90,7 +90,7 @@ impl Levels {
     }
 }
 
-/// A boundary that was passed, for the way back.
+/// A boundary that was passed, for the backward pass.
 struct Passed {
     step: usize,
     row: usize,
@@ -102,7 +102,7 @@ struct Passed {
     hidden: Vec<f32>,
 }
 
-/// Levels on their way through windows of several rows.
+/// The levels' states through windows of several rows.
 pub(crate) struct Climb {
     size: usize,
     rows: usize,
@@ -188,7 +188,7 @@ impl Climb {
         Passed { step, row, cells, states: states[..crossed].to_vec(), hidden: hidden.to_vec() }
     }
 
-    /// On the way back, after a step: `gates` are the gradients of its input projections, `state` that of
+    /// In the backward pass, after a step: `gates` are gradients of its input projections, `state` that of
     /// the states before it, which becomes that of the states that ended.
     pub fn leave(
         &mut self,

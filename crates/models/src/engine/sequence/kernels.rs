@@ -1,4 +1,4 @@
-//! Vector arithmetic of recurrent layers, for the processor at hand, in one order on all of them.
+//! Vector arithmetic of recurrent layers, compiled for the current processor, in one order on all of them.
 
 use multiversion::multiversion;
 
@@ -47,7 +47,7 @@ pub(crate) fn sigmoids(values: &mut [f32]) {
     }
 }
 
-/// Makes each value `e^(value - highest)`, where `highest` is the highest of them and `least`; answers it
+/// Makes each value `e^(value - highest)`, where `highest` is the highest of them and `least`; returns it
 /// and the sum of the results.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx2", "x86_64+avx2", "aarch64+neon"))]
 pub(crate) fn softmax(values: &mut [f32], least: f32) -> (f32, f32) {
@@ -108,7 +108,7 @@ pub(super) fn gru_forward(
 
 /// Back through one step of a GRU for one row: `gates` become the gradients of the input projections,
 /// `inner` that of the hidden product's third part, `state` (the gradient after the step) what the
-/// update gate passes on of it.
+/// update gate passes through.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx2", "x86_64+avx2", "aarch64+neon"))]
 pub(super) fn gru_backward(gates: &mut [f32], inner: &mut [f32], before: &[f32], state: &mut [f32]) {
     let size = state.len();
@@ -233,7 +233,7 @@ mod tests {
             assert!((f64::from(sigmoid(x)) - 1.0 / (1.0 + (-wide).exp())).abs() < 2e-7, "sigmoid {x}");
             assert!((f64::from(tanh(x)) - wide.tanh()).abs() < 4e-7, "tanh {x}");
         }
-        assert!(exp(f32::NAN).is_nan(), "what is no number stays none");
+        assert!(exp(f32::NAN).is_nan(), "NaN stays NaN");
     }
 
     #[test]

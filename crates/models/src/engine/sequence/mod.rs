@@ -1,7 +1,7 @@
 //! A fused sequence layer for the CPU: GRU, LSTM or a causal convolution over a window of several sequences
-//! side by side, behind one interface. The convolution is `convolution`'s; what follows is of the other two.
+//! side by side, behind one interface. The convolution is `convolution`'s; the rest is about the other two.
 //!
-//! The equations are those of [`crate::engine::recurrent`]; gates stand beside each other in one matrix:
+//! The equations are those of [`crate::engine::recurrent`]; the gates are adjacent in one matrix:
 //!
 //! ```text
 //! P = X W + b            [steps x rows, gates x size]   one product a window
@@ -13,7 +13,7 @@
 //!
 //! Rows are independent through the window, so a caller gives each thread rows of its own and adds
 //! the gradients up in a fixed order; within a call everything runs on the calling thread. Nothing is
-//! allocated a step: a [`Tape`] is made once and used for window after window.
+//! allocated per step: a [`Tape`] is made once and reused for every window.
 
 mod convolution;
 mod hierarchy;
@@ -25,7 +25,7 @@ pub(crate) use hierarchy::{Climb, Levels};
 use kernels::{gru_backward, gru_forward, lstm_backward, lstm_forward};
 pub(crate) use kernels::{sigmoids, softmax};
 
-/// A layer's weights, and as [`Layer::zeros`] what has their shape: gradients, moments.
+/// A layer's weights, or (by [`Layer::zeros`]) values of the same shape: gradients, moments.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Layer {
     pub cell: Cell,
@@ -60,7 +60,7 @@ impl Layer {
         }
     }
 
-    /// The same with a convolution's other tap so many steps back.
+    /// The same with a convolution's other tap this many steps back.
     pub fn with_reach(self, reach: usize) -> Self {
         Self { reach, ..self }
     }
@@ -81,7 +81,7 @@ impl Layer {
     }
 }
 
-/// `W` and `U` of a layer, transposed: the products of the way back read them in rows.
+/// `W` and `U` of a layer, transposed: the products of the backward pass read them by rows.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Transposed {
     input: Vec<f32>,
@@ -97,7 +97,7 @@ impl Transposed {
     }
 }
 
-/// A row-major matrix of so many columns, turned round.
+/// The transpose of a row-major matrix with this many columns.
 pub(crate) fn transpose(from: &[f32], columns: usize, to: &mut Vec<f32>) {
     let rows = from.len() / columns;
     to.resize(from.len(), 0.0);
@@ -127,7 +127,7 @@ impl States {
     }
 }
 
-/// What a window leaves for the way back, step-major: entry `(step, row)` stands at `step * rows + row`.
+/// What a window stores for the backward pass, step-major: entry `(step, row)` is at `step * rows + row`.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tape {
     rows: usize,
@@ -149,15 +149,15 @@ pub(crate) struct Tape {
 }
 
 impl Tape {
-    /// After the way back: the gradient of the state before the window, `[rows, size]`.
+    /// After the backward pass: the gradient of the state before the window, `[rows, size]`.
     fn first_state(&self) -> &[f32] {
         &self.state
     }
 }
 
 impl Layer {
-    /// One step of one sequence: `x` moves `hidden` and, for an LSTM, `memory`. In an order of its own,
-    /// so that nothing beside decides a bit. `more` may add to the input projections.
+    /// One step of one sequence: `x` updates `hidden` and, for an LSTM, `memory`. In an order of its own,
+    /// so that nothing else changes a bit. `more` may add to the input projections.
     pub fn step(&self, x: &[f32], hidden: &mut [f32], memory: &mut [f32], more: impl FnOnce(&mut [f32])) {
         if self.cell == Cell::Convolution {
             return self.convolve_step(x, hidden, memory);
@@ -175,8 +175,8 @@ impl Layer {
     }
 
     /// Runs `rows` sequences over a window of inputs `x` (`[entries, inputs]`). `start` is 1 where a sequence
-    /// begins, 0 elsewhere. `states` go in as they stand before the window and come out as they stand after
-    /// it. `enter(step, before, gates)` may change a step's states and input projections (not a
+    /// begins, 0 elsewhere. `states` are those before the window on entry and those after
+    /// it on return. `enter(step, before, gates)` may change a step's states and input projections (not a
     /// convolution's, whose steps do not wait for each other).
     pub fn forward(
         &self,
@@ -249,12 +249,12 @@ impl Layer {
         states.hidden.copy_from_slice(&tape.after[(entries - rows) * size..]);
     }
 
-    /// Goes back through the window that [`forward`](Self::forward) left on `tape`, from the
+    /// The backward pass through the window that [`forward`](Self::forward) stored on `tape`, from the
     /// gradients of the states before and after each step (`[entries, size]`; empty for none). Adds to
     /// `gradients` and, where asked, sets `dx` (`[entries, inputs]`). The state before the window
-    /// counts as given. `leave(step, gates, state)` hears of the gradients of a step's input projections
+    /// counts as given. `leave(step, gates, state)` is given the gradients of a step's input projections
     /// and may change that of the states before it.
-    #[allow(clippy::too_many_arguments)] // One window's way back is one idea.
+    #[allow(clippy::too_many_arguments)] // One backward pass is one idea.
     pub fn backward(
         &self,
         transposed: &Transposed,
@@ -301,7 +301,7 @@ impl Layer {
                     gru_backward(gates, &mut inner[of.clone()], &before[of], state);
                 }
             }
-            // What goes on to the state before: through the products, and for a GRU what the update gate
+            // The gradient of the previous state: through the products, and for a GRU what the update gate
             // passed.
             if lstm {
                 product(

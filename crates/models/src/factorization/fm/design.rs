@@ -2,8 +2,8 @@
 //!
 //! A rating's features are those of its user, of its item and of its day, and rows of one user share
 //! the first. A [`Block`] holds such shared parts once, with the part each row refers to (Rendle
-//! 2013, *Scaling Factorization Machines to Relational Data*). Any sparse matrix is a block whose
-//! rows refer to parts of their own.
+//! 2013, *Scaling Factorization Machines to Relational Data*). Any sparse matrix is a block in which
+//! each row refers to its own part.
 
 use crate::{ModelError, Result};
 
@@ -30,7 +30,7 @@ impl Block {
     /// Adds a part.
     ///
     /// # Panics
-    /// When a feature is none of the block's.
+    /// When a feature is not one of the block's.
     pub fn push(&mut self, part: impl IntoIterator<Item = (u32, f32)>) {
         for (feature, value) in part {
             assert!((feature as usize) < self.groups.len(), "feature {feature} of {}", self.groups.len());
@@ -64,7 +64,7 @@ impl Block {
         self.features[range.clone()].iter().copied().zip(self.values[range].iter().copied())
     }
 
-    /// The same matrix by feature, without parts that no row refers to.
+    /// The transposed matrix (by feature), without parts that no row refers to.
     pub(super) fn columns(&self) -> Columns {
         let mut used = vec![false; self.n_parts()];
         self.rows.iter().for_each(|part| used[*part as usize] = true);
@@ -109,15 +109,15 @@ pub struct Design {
     groups: usize,
 }
 
-/// Blocks a design may have.
+/// Largest number of blocks of a design.
 pub(super) const MOST_BLOCKS: usize = 6;
 
 impl Design {
-    /// Puts blocks side by side.
+    /// Combines blocks into a design.
     ///
     /// # Errors
-    /// [`ModelError::Training`] when the blocks do not have the same rows, refer to parts that are not
-    /// there, or are none or too many.
+    /// [`ModelError::Training`] when the blocks differ in their rows, refer to parts that do not
+    /// exist, or when there are none or too many.
     pub fn new(blocks: Vec<Block>) -> Result<Self> {
         let fail = |reason: String| Err(ModelError::Training { model: super::NAME, reason });
         if blocks.is_empty() || blocks.len() > MOST_BLOCKS {

@@ -1,4 +1,4 @@
-//! From histories to a design: what a rating's user, item and day have as features.
+//! From histories to a design: the features of a rating's user, item and day.
 //!
 //! | block | features (groups) |
 //! |---|---|
@@ -16,7 +16,7 @@ use crate::engine::codes::Codes;
 use crate::{FitContext, ModelError, Result};
 use foretaste_data::{Attributes, Histories, Membership};
 
-/// Where each feature stands.
+/// The position of each feature.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Layout {
     /// Users with an index.
@@ -29,7 +29,7 @@ pub(super) struct Layout {
     pub days: Vec<i64>,
     /// Attribute codes of the users.
     pub user_codes: Codes,
-    /// Items of rows to be predicted, under a transductive user bag.
+    /// Items of the rows to be predicted, for a transductive user bag.
     pub membership: Membership,
 }
 
@@ -88,14 +88,14 @@ pub(super) fn design(
     let transductive = settings.user_bag == Bag::Transductive || settings.item_bag == Bag::Transductive;
     if transductive && context.membership.is_none() {
         return Err(missing(
-            "transductive bags need the users and items to be predicted, and the caller names none; use \
+            "transductive bags need the users and items to be predicted, and the caller gave none; use \
              strict bags",
         ));
     }
     let attributes = |wanted: bool, given: Option<&'_ Attributes>, of: &str| match given {
         Some(attributes) if wanted => Ok(Some(attributes.clone())),
         None if wanted => Err(missing(&format!(
-            "{of}_attributes are asked for, and the data set has no table of {of}s; set {of}_attributes = \
+            "{of}_attributes are set, and the data set has no table of {of}s; set {of}_attributes = \
              false"
         ))),
         _ => Ok(None),
@@ -135,7 +135,7 @@ pub(super) fn design(
     }
     let mut day_groups = Vec::new();
     group(layout.days.len(), &mut day_groups);
-    // A group a column of attributes.
+    // One group per column of attributes.
     for (attributes, target) in [(&user_attributes, &mut user_groups), (&item_attributes, &mut item_groups)] {
         let Some(attributes) = attributes else { continue };
         let columns: Vec<u32> = (0..attributes.n_codes() as u32).map(|c| attributes.column(c)).collect();

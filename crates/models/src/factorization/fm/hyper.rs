@@ -7,8 +7,8 @@
 //! ```
 //!
 //! with `a_0 = b_0 = c_0 = 1`, `mu_0 = 0`, shape and rate of the gamma distribution (Freudenthaler,
-//! Schmidt-Thieme and Rendle 2011, section 3; Rendle 2012, section 3.3). Features without rows say
-//! nothing about their group.
+//! Schmidt-Thieme and Rendle 2011, section 3; Rendle 2012, section 3.3). Features without rows carry
+//! no information about their group.
 
 use super::design::Design;
 use super::machine::Machine;

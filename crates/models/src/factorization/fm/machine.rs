@@ -19,7 +19,7 @@ use rayon::prelude::*;
 pub(super) struct Machine {
     pub factors: usize,
     pub intercept: f32,
-    /// One table a block.
+    /// One table per block.
     pub tables: Vec<Vec<f32>>,
 }
 
@@ -93,7 +93,7 @@ pub(crate) fn join(parts: &[&[f32]]) -> f32 {
 
 /// Inner product in eight running sums, the same order on every processor.
 #[inline(always)]
-#[allow(clippy::inline_always)] // A call would keep the callers' vector code from it.
+#[allow(clippy::inline_always)] // A call would prevent vectorization in the callers.
 pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut sums = [0.0_f32; 8];
     let ((a8, a_rest), (b8, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());

@@ -7,11 +7,11 @@
 //! myFM). Features: [`features`](self), arbitrary ones through [`Design`] and [`learn`].
 //!
 //! Under `mcmc` a prediction is the mean over draws, of which `kept` are kept, evenly spaced after
-//! `burn_in`. Parts of items and days are kept folded, users' features raw, so that a new user's
-//! known ratings give them a bag.
+//! `burn_in`. Parts of items and days are stored folded, users' features raw, so that a new user's
+//! known ratings form a bag.
 //!
 //! A user, item or day without training rows has the prior mean of its group. `streaming`: libFM has no
-//! online update. Here a revealed rating moves the user's own `(c_u, q_u)`, on which the prediction is linear
+//! online update. Here an update moves the user's own `(c_u, q_u)`, on which the prediction is linear
 //! given the item and the day, by one Bayesian regression step in each of sixteen draws (under `probit`
 //! linearized at the prediction).
 
@@ -39,7 +39,7 @@ pub use train::{fit, learn};
 
 const NAME: &str = "fm";
 
-/// How parameters are found.
+/// How parameters are learned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Learner {
@@ -51,7 +51,7 @@ pub enum Learner {
     Sgd,
 }
 
-/// What is assumed of a rating given its score.
+/// The likelihood of a rating given its score.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Likelihood {
@@ -69,7 +69,7 @@ pub enum Bag {
     None,
     /// Training interactions.
     Strict,
-    /// Also who rates what in the rows to be predicted (not how): the literature's form, a leak.
+    /// Also the users and items (not the ratings) of the rows to be predicted: the literature's form, a leak.
     Transductive,
 }
 
@@ -77,25 +77,25 @@ pub enum Bag {
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// How parameters are found.
+    /// How parameters are learned.
     pub learner: Learner,
-    /// What is assumed of a rating.
+    /// The likelihood.
     pub likelihood: Likelihood,
     /// Length of a feature's factor vector.
     pub factors: usize,
     /// Draws of each chain (`mcmc`) or passes (`als`, `sgd`).
     pub iterations: usize,
-    /// Chains side by side, each with first values and random numbers of its own (`mcmc`): their draws are
+    /// Chains side by side, each with its own initial values and random numbers (`mcmc`): their draws are
     /// averaged.
     pub chains: usize,
     /// Draws of each chain before the first that is kept.
     pub burn_in: usize,
-    /// Draws that are kept, at most, of all chains together.
+    /// Largest number of draws kept, over all chains.
     pub kept: usize,
-    /// Under streaming: by how much the variance of a user's level grows from one moment with ratings to
-    /// the next. 0 lets old ratings count for ever.
+    /// In streaming: by how much the variance of a user's level grows from one time stamp with ratings to
+    /// the next. 0 never discounts old ratings.
     pub drift: f32,
-    /// Standard deviation of the first factors.
+    /// Standard deviation of the initial factors.
     pub init_deviation: f32,
     /// The day of the rating as a category.
     pub day: bool,
@@ -113,9 +113,9 @@ pub struct Settings {
     pub regularization: f32,
     /// Penalty on a weight (`als`).
     pub weight_regularization: f32,
-    /// Penalty on factors, a rating (`sgd`).
+    /// Penalty on factors, per rating (`sgd`).
     pub sgd_regularization: f32,
-    /// Penalty on weights, a rating (`sgd`).
+    /// Penalty on weights, per rating (`sgd`).
     pub sgd_weight_regularization: f32,
     /// Epochs without a better validation error before training stops (`als`, `sgd`).
     pub patience: usize,
@@ -149,7 +149,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// What a rating model needs beyond [`check`](Self::check): bags cost `sgd` a step a member and rating.
+    /// Checks of a rating model beyond [`check`](Self::check): bags cost `sgd` a step per member and rating.
     pub(crate) fn check_features(&self) -> Result<()> {
         if self.learner == Learner::Sgd && (self.user_bag != Bag::None || self.item_bag != Bag::None) {
             let reason = "sgd visits every member of a bag with every rating; set user_bag and item_bag \
@@ -160,7 +160,7 @@ impl Settings {
         Ok(())
     }
 
-    /// Whether predictions need to know who rates what in the rows to be predicted.
+    /// Whether predictions need the users and items of the rows to be predicted.
     #[must_use]
     pub fn is_transductive(&self) -> bool {
         self.user_bag == Bag::Transductive || self.item_bag == Bag::Transductive
@@ -193,7 +193,7 @@ impl Algorithm for Settings {
             return fail("chains", "several chains need learner = \"mcmc\"");
         }
         if self.chains > self.kept {
-            return fail("kept", "fewer draws than chains; keep one of each at least");
+            return fail("kept", "fewer draws than chains; keep at least one of each");
         }
         if self.likelihood == Likelihood::Probit && self.learner != Learner::Mcmc {
             return fail("likelihood", "probit needs learner = \"mcmc\"");

@@ -11,7 +11,7 @@ use crate::{ModelSettings, Predictor, Result, state};
 use foretaste_data::{Histories, History, Membership};
 use rayon::prelude::*;
 
-/// Draws in which a revealed rating moves the user.
+/// Draws in which an update moves the user.
 const STREAMED: usize = 16;
 
 /// One draw: users' features raw, the other blocks' parts folded. Rows are `factors + 1` long; the
@@ -140,7 +140,7 @@ impl Model {
         model
     }
 
-    /// The model without what it knows of single users: enough where every user is a stranger.
+    /// The model without its users' own features: enough if every user is new.
     pub(crate) fn for_strangers(mut self) -> Self {
         let width = self.settings.factors + 1;
         for draw in &mut self.samples.0 {
@@ -217,12 +217,12 @@ impl Model {
 
     fn day<'a>(&self, draw: &'a Draw, timestamp: i64) -> Option<&'a [f32]> {
         let width = self.settings.factors + 1;
-        // Levels of the groups are not told apart: leaving a day out would leave out its share of the mean.
+        // Levels of the groups are not identified: leaving a day out would leave out its share of the mean.
         let at = self.layout.day_part(timestamp).unwrap_or(self.layout.days.len());
         draw.days.get(at * width..(at + 1) * width)
     }
 
-    /// By how much a user's level may have moved between two ratings.
+    /// By how much a user's level may have drifted between two ratings.
     fn drift(&self, last: i64, timestamp: i64) -> f64 {
         if timestamp > last { f64::from(self.settings.drift) } else { 0.0 }
     }
@@ -244,7 +244,7 @@ pub struct User {
     parts: Vec<f32>,
     /// The streamed draws' regressions, from the first update on.
     regressions: Vec<(usize, Regression)>,
-    /// What the user's parts know already.
+    /// What the user's parts already reflect.
     known: Vec<(u32, i64)>,
     /// Time of the last update.
     last: i64,
@@ -261,7 +261,7 @@ impl Model {
         drawn.intercept + sum
     }
 
-    /// `(1, q_i + q_d)`: what the user's `(c, q)` is multiplied with.
+    /// `(1, q_i + q_d)`, the factor of the user's `(c, q)`.
     fn features(&self, draw: usize, item: u32, timestamp: i64) -> Vec<f64> {
         let drawn = &self.samples.0[draw];
         let factors = self.settings.factors;
@@ -314,7 +314,7 @@ impl User {
         mean as f32
     }
 
-    /// The streamed draws' regressions, which know all that the parts know.
+    /// The streamed draws' regressions, which reflect all that the parts reflect.
     fn open(&self, model: &Model) -> Vec<(usize, Regression)> {
         let noise = f64::from(model.population.noise);
         let width = model.settings.factors + 1;
@@ -349,7 +349,7 @@ impl User {
             let score = model.score(*draw, &moved(&regression.theta), item, timestamp);
             let (predicted, slope) = model.link(&model.samples.0[*draw], score);
             let x: Vec<f64> = model.features(*draw, item, timestamp).into_iter().map(|x| x * slope).collect();
-            // The residual such that its error is the rating's.
+            // The residual that gives the rating's error.
             let residual = f64::from(value) - predicted + crate::engine::fold_in::dot(&regression.theta, &x);
             regression.observe(&x, residual, noise);
         }

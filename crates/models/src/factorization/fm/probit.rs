@@ -16,7 +16,7 @@ use rayon::prelude::*;
 
 /// Chunks of rows; decides the order of sums.
 const CHUNKS: usize = 16;
-/// More than Newton's method ever takes from a finite start.
+/// More iterations than Newton's method ever takes from a finite start.
 const NEWTON_STEPS: usize = 50;
 const ROOT_2: f64 = std::f64::consts::SQRT_2;
 
@@ -50,7 +50,7 @@ struct Likelihood {
 }
 
 impl Cutpoints {
-    /// Where the levels' shares put them around a score of 0.
+    /// Initial cutpoints from the levels' shares, around a score of 0.
     pub fn first(shares: &[f64]) -> Self {
         let mut sum = 0.0;
         let mut cuts: Vec<f64> = Vec::new();
@@ -195,7 +195,7 @@ impl Cutpoints {
             let decrement: f64 = step.iter().zip(&gradient).map(|(s, g)| s * g).sum();
             free = mode.free();
             factor = Some(cholesky);
-            // Close enough: the step left is a small part of the posterior's deviation.
+            // Converged: the remaining step is a small part of the posterior's deviation.
             if decrement < 1e-3 {
                 break;
             }
@@ -223,8 +223,8 @@ impl Cutpoints {
             -0.5 * factor.multiply_transposed(&distance).iter().map(|x| x * x).sum::<f64>()
         };
         let accept = (value - log_q(&proposal)) - (old_value - log_q(&old));
-        // Eight deviations off the mode a chain is still on its way; it would stand there for long,
-        // since the proposal's tails are too light there. At rest this never happens.
+        // Eight deviations off the mode a chain has not converged; it would stay there for long,
+        // since the proposal's tails are too light. After convergence this never happens.
         let on_its_way = log_q(&old) < -32.0;
         if on_its_way || accept >= 0.0 || random.random_range(0.0_f64..1.0).ln() < accept {
             *self = drawn;
@@ -294,7 +294,7 @@ fn truncated<R: Rng>(a: f64, b: f64, random: &mut R) -> f64 {
 struct Factor(Llt<f64>);
 
 impl Factor {
-    /// None for a matrix that is not positive definite.
+    /// `None` for a matrix that is not positive definite.
     fn of(matrix: &[Vec<f64>]) -> Option<Self> {
         let n = matrix.len();
         Mat::from_fn(n, n, |i, j| matrix[i][j]).llt(Side::Lower).ok().map(Self)

@@ -7,13 +7,13 @@ use foretaste_data::{ValueSlice, rng};
 use rand::Rng;
 use rand::seq::SliceRandom;
 
-/// Neighbouring rows that are shuffled among themselves where there are many: what their users have stays in
+/// Neighbouring rows that are shuffled among themselves in large data: their users' features stay in
 /// a cache.
 const STRETCH: usize = 1 << 16;
-/// Fewer stretches would leave a pass with the leanings of the users that came last.
+/// With fewer stretches a pass would end biased towards the users that came last.
 const STRETCHES: usize = 256;
 
-/// All rows in random order, or stretches and each one's rows where there are many.
+/// All rows in random order; for many rows, stretches in random order and rows shuffled within each.
 fn order(rows: usize, mut random: impl Rng) -> impl Iterator<Item = usize> {
     let length = if rows < STRETCH * STRETCHES { rows.max(1) } else { STRETCH };
     let mut stretches: Vec<usize> = (0..rows).step_by(length).collect();
@@ -25,7 +25,7 @@ fn order(rows: usize, mut random: impl Rng) -> impl Iterator<Item = usize> {
     })
 }
 
-/// One pass over all rows in that order; answers the sum of squared errors before each update.
+/// One pass over all rows in that order; returns the sum of squared errors before each update.
 ///
 /// For one row with error `e`: `w_j += rate (e x_j - l_w w_j)`,
 /// `v_j += rate (e x_j (q - x_j v_j) - l_v v_j)` with `q = sum_j x_j v_j`.

@@ -13,7 +13,7 @@
 //! sums over rows fold into sums over parts, `n`, `sum o`, `sum o^2`, `sum o e` and `sum e`, so a
 //! sweep over a block's features costs its parts' size rather than the rows' (Rendle 2013, section 4).
 //!
-//! Sums over rows run over a fixed number of chunks, joined in order: threads change no bit.
+//! Sums over rows run over a fixed number of chunks, added in order: threads change no bit.
 
 use super::design::{Block, Columns, Design};
 use super::machine::Machine;
@@ -31,7 +31,7 @@ pub(super) struct Prior {
     pub precision: f32,
 }
 
-/// What a sweep over a part's features needs of it: one cache line.
+/// The values of a part that a sweep over its features needs: one cache line.
 ///
 /// With `u` what the part's other features contribute to `q`, a step of one feature's parameter moves
 /// `moving -= step (level + u slope)`, four numbers at once.
@@ -65,13 +65,13 @@ struct BlockPlan {
     columns: Columns,
     /// Rows of each part.
     counts: Vec<f32>,
-    /// Where each chunk of rows keeps its parts' sums.
+    /// Where each chunk of rows stores its parts' sums.
     slots: Slots,
     /// Whether neighbouring rows mostly share a part.
     runs: bool,
 }
 
-/// Where a chunk of rows keeps the sums of its parts.
+/// Where a chunk of rows stores the sums of its parts.
 enum Slots {
     /// One slot for each part from the chunk's first to its last: the first, and how many.
     Spans(Vec<(usize, usize)>),
@@ -86,7 +86,7 @@ impl Slots {
             (low as usize, high as usize + 1 - low as usize)
         };
         let spans: Vec<(usize, usize)> = rows.chunks(chunk).map(span).collect();
-        // A slot that no row of the chunk uses costs as much as a row.
+        // An unused slot costs as much as a row.
         if spans.iter().map(|(_, length)| length).sum::<usize>() < rows.len() {
             return Self::Spans(spans);
         }
@@ -127,7 +127,7 @@ impl Slots {
     }
 }
 
-/// Memory that a sweep uses again and again.
+/// Buffers that sweeps reuse.
 #[derive(Default)]
 struct Scratch {
     /// The sums of each chunk's slots.
@@ -135,11 +135,11 @@ struct Scratch {
     /// The sums of each part over all chunks.
     totals: Vec<[f32; 4]>,
     parts: Vec<Part>,
-    /// What the last block's sweep changed, a part: `q` before, `q`'s change, its own contribution's change.
+    /// The last block's changes, per part: `q` before, `q`'s change, its own contribution's change.
     changes: Vec<[f32; 3]>,
 }
 
-/// What sweeps over one design share.
+/// Data shared by the sweeps over one design.
 pub(super) struct Sweeper<'a> {
     design: &'a Design,
     plans: Vec<BlockPlan>,
@@ -147,7 +147,7 @@ pub(super) struct Sweeper<'a> {
     chunk: usize,
 }
 
-/// What a chunk sums for a part of the block that comes next.
+/// A chunk's sums for a part of the next block.
 #[derive(Clone, Copy)]
 #[repr(align(32))]
 struct Sums {
@@ -195,7 +195,7 @@ impl<'a> Sweeper<'a> {
         // The sum of q over each row's blocks, in the current dimension.
         let totals = &mut vec![0.0_f32; errors.len()];
         let mut scratch = Scratch { sums: (0..CHUNKS).map(|_| Vec::new()).collect(), ..Scratch::default() };
-        // The block whose changes rows have not taken in yet.
+        // The block whose changes have not been applied to the rows yet.
         let mut pending: Option<usize> = None;
         for dimension in std::iter::once(factors).chain(0..factors) {
             let linear = dimension == factors;
@@ -361,7 +361,7 @@ impl Sweeper<'_> {
     }
 }
 
-/// Brings one row up to date with the change of its part; answers its error and total.
+/// Updates one row for the change of its part; returns its error and total.
 #[inline(always)]
 #[allow(clippy::inline_always)] // A call a row would cost as much as the row.
 fn take_in(changes: &[[f32; 3]], part: u32, error: &mut f32, total: &mut f32) -> (f32, f32) {
@@ -432,7 +432,7 @@ fn update<const LINEAR: bool>(
             x * (part.moving[1] + u * part.moving[0]),
         )
     };
-    // Two sums each: a single one would wait for itself.
+    // Two sums each: a single one would be a chain of dependent additions.
     let (mut squares, mut products) = ([0.0_f32; 2], [0.0_f32; 2]);
     let (pairs, last) = entries.as_chunks::<2>();
     for pair in pairs {

@@ -17,7 +17,7 @@ use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
-/// Levels an ordered probit may have.
+/// Largest number of levels of an ordered probit.
 const MOST_LEVELS: usize = 64;
 
 /// Trains a factorization machine on `train`.
@@ -57,7 +57,7 @@ pub(crate) fn train_model(settings: &Settings, train: &Histories, context: &FitC
     training.model((squares / train.len() as f64).sqrt())
 }
 
-/// Learns a machine over any design: `each` hears of every iteration's number (from 1) and predictions
+/// Learns a machine over any design: `each` is called with every iteration's number (from 1) and predictions
 /// for `asked`, which must have the blocks and features of `design`; under `mcmc` average them.
 ///
 /// # Errors
@@ -102,7 +102,7 @@ fn chains<'a>(
     (0..settings.chains).map(|chain| Chain::new(settings, design, target, seed(chain))).collect()
 }
 
-/// One iteration of all chains, in parallel; answers the mean over chains of [`Chain::step`]'s sums.
+/// One iteration of all chains, in parallel; returns the mean over chains of [`Chain::step`]'s sums.
 fn step(chains: &mut [Chain], iteration: usize) -> f64 {
     let squares: Vec<f64> = chains.par_iter_mut().map(|chain| chain.step(iteration)).collect();
     squares.iter().sum::<f64>() / squares.len() as f64
@@ -148,7 +148,7 @@ impl<'a> Chain<'a> {
         };
         let mut tables: Vec<Vec<f32>> = design.blocks().iter().enumerate().map(table).collect();
         let sweeper = Sweeper::new(design);
-        // What no row has stays at its prior's mean, 0.
+        // Features without rows stay at their prior's mean, 0.
         for (place, table) in tables.iter_mut().enumerate() {
             table
                 .chunks_exact_mut(width)
@@ -190,7 +190,7 @@ impl<'a> Chain<'a> {
         Ok(Self { settings, design, target, seed, sweeper, machine, hyper, alpha: 1.0, levels })
     }
 
-    /// One iteration; answers the sum of squared errors of the machine before it.
+    /// One iteration; returns the sum of squared errors of the machine before it.
     fn step(&mut self, iteration: usize) -> f64 {
         if self.settings.learner == Learner::Sgd {
             return sgd::pass(
@@ -267,7 +267,7 @@ impl<'a> Chain<'a> {
         squares
     }
 
-    /// What a checkpoint needs, under names that begin with `prefix`.
+    /// The state for a checkpoint, under names that begin with `prefix`.
     fn state(&self, prefix: &str) -> Vec<NamedTensor> {
         let width = self.machine.width();
         let mut state = vec![NamedTensor::new(
@@ -382,7 +382,7 @@ impl Trainer for Training<'_> {
     }
 
     fn model(&self, train_error: f64) -> Result<Model> {
-        // Before the first kept draw, and without draws at all, the machine as it stands.
+        // Before the first kept draw, and without draws at all, the current machine.
         let samples = if self.samples.is_empty() {
             self.chains.iter().map(Chain::draw).collect()
         } else {

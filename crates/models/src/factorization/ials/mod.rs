@@ -11,15 +11,15 @@
 //! ```
 //!
 //! with `a = unobserved`, `l = regularization`, `v = exponent`. One side at a time is solved given the other:
-//! exactly (`solver = "cholesky"`), or by a few steps of conjugate gradients from where it stood (`"cg"`;
+//! exactly (`solver = "cholesky"`), or by a few steps of conjugate gradients from its last value (`"cg"`;
 //! Takacs, Pilaszy and Tikk 2011, *Applications of the Conjugate Gradient Method for Implicit Feedback
 //! Collaborative Filtering*).
 //!
-//! **Scores** are `w_u . h_i`, where `w_u` is solved exactly from the user's rows, known and revealed: users
-//! of the training part and strangers are answered alike. A user without rows has `w_u = 0` and, with it, the
-//! order of the items' popularity (far below any score). An item without training rows has `h_i = 0`. What
-//! many users at once are answered by is solved at the end of training for the users of the training part,
-//! and kept beside a digest of their rows: whoever asks with other rows is solved anew, to the same bits.
+//! **Scores** are `w_u . h_i`, where `w_u` is solved exactly from the user's known rows and updates: users
+//! of the training part and new users are treated alike. A user without rows has `w_u = 0` and, with it, the
+//! order of the items' popularity (far below any score). An item without training rows has `h_i = 0`. The
+//! `w_u` for lists of many users are solved at the end of training for the users of the training part,
+//! and stored with a digest of their rows: for other rows they are solved again, to the same bits.
 
 mod solve;
 mod train;
@@ -40,7 +40,7 @@ pub use train::fit;
 
 const NAME: &str = "ials";
 
-/// How one side is solved given the other.
+/// The solver of one side given the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Solver {
@@ -60,13 +60,13 @@ pub struct Settings {
     pub epochs: usize,
     /// Weight of all pairs, observed or not.
     pub unobserved: f32,
-    /// Weight of the factors' squares.
+    /// Regularization: weight of the squared factors.
     pub regularization: f32,
-    /// Power of a row's count by which its regularization grows: 0 for all alike, 1 by its interactions.
+    /// Power of a row's count by which its regularization grows: 0 for uniform, 1 for proportional.
     pub exponent: f32,
-    /// How much an interaction's value adds to its weight; 0 for rows that count alike.
+    /// How much an interaction's value adds to its weight; 0 for equal weights.
     pub alpha: f32,
-    /// How one side is solved given the other.
+    /// The solver of one side given the other.
     pub solver: Solver,
     /// Steps of conjugate gradients.
     pub steps: usize,
@@ -96,7 +96,7 @@ impl Settings {
         if self.alpha > 0.0 && value.is_finite() { (1.0 + self.alpha * value).max(0.0) } else { 1.0 }
     }
 
-    /// `l_u` of a row with so many interactions, of `others` possible ones.
+    /// `l_u` of a row with this many interactions, of `others` possible ones.
     fn penalty(&self, interactions: usize, others: usize) -> f32 {
         self.regularization * (interactions as f32 + self.unobserved * others as f32).powf(self.exponent)
     }
@@ -135,7 +135,7 @@ impl Algorithm for Settings {
     }
 }
 
-/// Trained item factors, and what the users of the training part are answered by.
+/// Trained item factors, and the factors of the users of the training part.
 pub struct Model {
     settings: Settings,
     /// `[items, factors]`.
@@ -144,10 +144,10 @@ pub struct Model {
     popularity: Vec<f32>,
     /// `a H'H`, `[factors, factors]`.
     gram: Vec<f32>,
-    /// What many users at once are answered by, of the users of the training part, `[users, factors]`; empty
-    /// while training lasts.
+    /// Factors of the users of the training part, for lists of many users, `[users, factors]`; empty
+    /// during training.
     users: Vec<f32>,
-    /// Which rows that was solved from, a digest a user.
+    /// Digests of the rows they were solved from, one per user.
     digests: Vec<i64>,
 }
 
@@ -165,7 +165,7 @@ impl Model {
         Self { settings, items, popularity, gram, users: Vec::new(), digests: Vec::new() }
     }
 
-    /// Solves the users of the training part once, for all lists to come.
+    /// Solves the users of the training part once, for later lists.
     fn keep(&mut self, train: &Histories) {
         let k = self.settings.factors;
         let mut users = vec![0.0; train.n_users() * k];
@@ -177,8 +177,8 @@ impl Model {
             (0..train.n_users() as u32).into_par_iter().map(|user| digest(train.user(user))).collect();
     }
 
-    /// A user's factors by conjugate gradients, run until a millionth of the residual is left; `out` is 0
-    /// before.
+    /// A user's factors by conjugate gradients, run until a millionth of the residual remains; `out` is 0
+    /// on entry.
     fn solve_into(&self, known: History<'_>, out: &mut [f32], space: &mut Space) {
         let weighted = known.items.iter().zip(known.values).filter(|(item, _)| self.row(**item).is_some());
         let rows: Vec<(u32, f32)> =
@@ -199,7 +199,7 @@ impl Model {
         factors
     }
 
-    /// What was kept of a user, if it was solved from these very rows.
+    /// The stored factors of a user, if they were solved from these very rows.
     fn kept(&self, user: u32, known: History<'_>) -> Option<Vec<f32>> {
         let k = self.settings.factors;
         let place = user as usize;
@@ -293,7 +293,7 @@ impl Predictor for Model {
     }
 }
 
-/// Forty bits of a digest of all that the factors depend on.
+/// A digest of forty bits of all that the factors depend on.
 fn digest(known: History<'_>) -> i64 {
     let mut bytes = Vec::with_capacity(8 * known.len());
     known.items.iter().zip(known.values).for_each(|(item, value)| {

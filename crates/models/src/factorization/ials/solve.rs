@@ -59,7 +59,7 @@ impl System {
 /// Working space of conjugate gradients.
 #[derive(Default)]
 pub(super) struct Space {
-    /// The `h` side by side: they are read again and again.
+    /// The `h`, gathered, because they are read in every step.
     gathered: Vec<f32>,
     rows: Vec<(u32, f32)>,
     residual: Vec<f32>,
@@ -67,7 +67,7 @@ pub(super) struct Space {
     image: Vec<f32>,
 }
 
-/// One row's problem by what it is made of: `A = sum c h h' + gram`, `rows` the places of the `h` in `table`
+/// One row's problem, implicitly: `A = sum c h h' + gram`, `rows` the places of the `h` in `table`
 /// with their `c`.
 pub(super) struct Problem<'a> {
     pub gram: &'a [f32],
@@ -85,7 +85,7 @@ impl Problem<'_> {
         add_outer(gathered, rows, x, target, out);
     }
 
-    /// Moves `x` by so many steps of conjugate gradients towards the solution, fewer where the residual has
+    /// Moves `x` by this many steps of conjugate gradients towards the solution, fewer if the residual has
     /// fallen to `enough` of what it was.
     pub fn descend(&self, steps: usize, enough: f32, x: &mut [f32], space: &mut Space) {
         let (k, Space { gathered, rows, residual, direction, image }) = (x.len(), space);

@@ -112,7 +112,7 @@ fn solvers_agree() {
         let (a, b) = (scores(exact.as_ref(), user), scores(gradients.as_ref(), user));
         assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 2e-3), "{a:?} {b:?}");
     }
-    // A stranger: popularity alone.
+    // A new user: popularity alone.
     let stranger = scores(exact.as_ref(), 77);
     assert!(
         stranger.iter().all(|s| *s < 1e-5)
@@ -123,7 +123,7 @@ fn solvers_agree() {
     );
 }
 
-/// What was kept answers those rows alone, and to the bit as if it were solved anew.
+/// Stored factors are used for those rows only, and equal a new solution to the bit.
 #[test]
 fn kept_factors_are_those_of_their_rows() {
     let settings = settings();

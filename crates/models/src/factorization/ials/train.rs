@@ -11,14 +11,14 @@ use foretaste_data::{Histories, rng};
 use rand_distr::{Distribution, Normal};
 use rayon::prelude::*;
 
-/// Who interacts with whom, one side's rows after the other, with weights.
+/// The interactions, by one side's rows, with weights.
 struct Side {
     offsets: Vec<usize>,
     others: Vec<(u32, f32)>,
 }
 
 impl Side {
-    /// Users and items of `train`; of a pair with several rows each counts.
+    /// Users and items of `train`; each row of a pair with several rows counts.
     fn both(settings: &Settings, train: &Histories) -> [Self; 2] {
         let weighted: Vec<(u32, f32)> = train
             .items()
@@ -101,7 +101,7 @@ impl Trainer for Training<'_> {
         1.0 - mean_reciprocal_rank(model, train, validation)
     }
 
-    /// Answers the sum of `(w_u . h_i - 1)^2` over the training rows, after the step.
+    /// Returns the sum of `(w_u . h_i - 1)^2` over the training rows, after the step.
     fn epoch(&mut self, _: usize, context: &FitContext) -> Result<f64> {
         let k = self.settings.factors;
         self.sides[0].solve(self.settings, &mut self.users, &self.items);

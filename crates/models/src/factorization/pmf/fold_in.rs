@@ -4,11 +4,11 @@ use super::Model;
 use crate::engine::fold_in::Regression;
 use foretaste_data::History;
 
-/// One user: the parameters, and what is not known of them.
+/// One user: the parameters and their uncertainty.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct User {
     own: Regression,
-    /// Items whose ratings the parameters already know.
+    /// Items whose ratings the parameters already reflect.
     known: Vec<u32>,
 }
 
@@ -51,7 +51,7 @@ impl User {
         self.own.observe(&x, f64::from(value) - f64::from(model.mean) - bias, noise);
     }
 
-    /// Whether the numbers are as many as the model's.
+    /// Whether the sizes are those of the model.
     pub(super) fn fits(&self, model: &Model) -> bool {
         self.own.fits(model.settings.factors + 1)
     }

@@ -6,13 +6,13 @@
 //! E = 1/2 sum_(u,i) (r_ui - r^_ui)^2 + lambda/2 sum_(u,i) (|P_u|^2 + |Q_i|^2),   r^_ui = mu + P_u . Q_i
 //! ```
 //!
-//! with the penalty taken once a rating, as stochastic gradient descent does (so that it grows with
+//! with the penalty applied once per rating, as stochastic gradient descent does (so that it grows with
 //! a user's ratings, Zhou et al. 2008). With `biases` the prediction is `mu + b_u + b_i + P_u . Q_i`
 //! (Koren, Bell and Volinsky 2009, equation 4). Training: [`train`](self), in parallel and equal to
 //! the bit whatever the number of threads.
 //!
 //! `streaming`: a user's `(b_u, P_u)` is a Bayesian linear regression on the fixed `(1, Q_i)`; its
-//! prior is the spread of all trained users, its noise the training error, and a revealed rating is
+//! prior is the spread of all trained users, its noise the training error, and an update is
 //! one Kalman step. An unknown user has the prior's mean; an unknown item has no bias and no factors.
 
 mod fold_in;
@@ -40,20 +40,20 @@ pub struct Settings {
     pub epochs: usize,
     /// Step size of the first epoch.
     pub learning_rate: f32,
-    /// Factor of the step size from epoch to epoch.
+    /// Factor by which the step size changes from epoch to epoch.
     pub decay: f32,
-    /// Penalty on factors, a rating.
+    /// Penalty on factors, per rating.
     pub regularization: f32,
-    /// Penalty on biases, a rating.
+    /// Penalty on biases, per rating.
     pub bias_regularization: f32,
     /// Whether users and items have biases.
     pub biases: bool,
-    /// Standard deviation of the first factors.
+    /// Standard deviation of the initial factors.
     pub init_deviation: f32,
     /// Epochs without a better validation error before training stops.
     pub patience: usize,
-    /// Rows and columns of the grid of rating blocks: how many threads can help at most. Part of
-    /// what decides the result, unlike the number of threads.
+    /// Rows and columns of the grid of rating blocks: the largest number of useful threads. Part of
+    /// what determines the result, unlike the number of threads.
     pub blocks: usize,
 }
 
@@ -104,7 +104,7 @@ impl Algorithm for Settings {
     }
 }
 
-/// A trained factorization. Factors are row-major, one row of `factors` a user or item; users and
+/// A trained factorization. Factors are row-major, one row of `factors` per user or item; users and
 /// items without training rows have zeros.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Model {

@@ -1,9 +1,9 @@
 //! Blocked stochastic gradient descent (Gemulla et al. 2011, *Large-Scale Matrix Factorization with
 //! Distributed Stochastic Gradient Descent*).
 //!
-//! Users and items are dealt into `blocks` groups each, ratings into the grid of blocks they make.
+//! Users and items are partitioned into `blocks` groups each, ratings into the resulting grid of blocks.
 //! A stratum is a set of blocks that share no user and no item; its blocks run in parallel, each in
-//! its own fixed order. Which thread runs a block changes nothing, so the result depends on the
+//! its own fixed order. Which thread runs a block does not matter, so the result depends on the
 //! settings and the seed alone. Sums use a fixed order of lanes and no fused multiply-add, so that
 //! it does not depend on the processor either.
 
@@ -28,7 +28,7 @@ struct Group {
     biases: Vec<f32>,
 }
 
-/// A rating with row numbers within its groups and the mean taken off.
+/// A rating with row numbers within its groups and the mean subtracted.
 #[derive(Clone, Copy)]
 struct Rating {
     user: u32,
@@ -40,7 +40,7 @@ struct Grid {
     stride: usize,
     users: Vec<Group>,
     items: Vec<Group>,
-    /// Block `(b, c)` of the grid stands at `b * blocks + c`.
+    /// Block `(b, c)` of the grid is at `b * blocks + c`.
     ratings: Vec<Vec<Rating>>,
     /// How far `items` is rotated: position `b` holds group `(b + shift) % blocks`.
     shift: usize,
@@ -154,7 +154,7 @@ impl Grid {
         Self { stride, users, items, ratings, shift: 0 }
     }
 
-    /// One pass over all ratings; answers the sum of squared errors met on the way.
+    /// One pass over all ratings; returns the sum of squared errors before each update.
     fn epoch(&mut self, settings: &Settings, epoch: usize, context: &FitContext) -> Result<f64> {
         let blocks = self.users.len();
         let rate = settings.learning_rate * settings.decay.powi(epoch as i32);
@@ -231,8 +231,8 @@ impl Grid {
     }
 }
 
-/// Deals members into groups of about equal numbers of ratings (largest first, each to the lightest
-/// group) and draws their first factors. Answers the groups and each member's (group, row).
+/// Assigns members to groups of about equal numbers of ratings (largest first, each to the lightest
+/// group) and draws their initial factors. Returns the groups and each member's (group, row).
 fn deal(
     counts: &[usize],
     blocks: usize,
@@ -264,7 +264,7 @@ fn deal(
         for (row, member) in group.factors.chunks_exact_mut(stride).zip(&group.members) {
             for factor in &mut row[..settings.factors] {
                 let drawn = random.random_range(-1.0_f32..1.0) * reach;
-                // Who has no rating keeps zeros, and so predicts without factors.
+                // Members without ratings keep zeros, and so predict without factors.
                 *factor = if counts[*member as usize] > 0 { drawn } else { 0.0 };
             }
         }
@@ -272,7 +272,7 @@ fn deal(
     (groups, places)
 }
 
-/// What one update needs of the settings.
+/// The settings that an update needs.
 struct Step {
     rate: f32,
     keep: f32,
@@ -282,7 +282,7 @@ struct Step {
 
 type Side<'a> = (&'a mut [f32], &'a mut [f32]);
 
-/// Updates along `ratings` in order; answers the sum of squared errors before each update.
+/// Updates along `ratings` in order; returns the sum of squared errors before each update.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx2", "x86_64+avx2", "aarch64+neon"))]
 fn sweep(ratings: &[Rating], users: Side, items: Side, stride: usize, step: &Step) -> f64 {
     let mut squares = 0.0;
@@ -295,7 +295,7 @@ fn sweep(ratings: &[Rating], users: Side, items: Side, stride: usize, step: &Ste
     squares
 }
 
-/// One step down the gradient of one rating; answers the squared error before it. Rows are whole lanes.
+/// One gradient step on one rating; returns the squared error before it. Rows are whole lanes.
 #[inline(always)]
 #[allow(clippy::inline_always)] // Only code within `sweep` is compiled for the processor at hand.
 fn update(
@@ -319,7 +319,7 @@ fn update(
 }
 
 /// Inner product of two rows of whole lanes, summed in one order on every processor: two rows of
-/// lanes side by side keep two chains of additions going.
+/// lanes at a time give two independent chains of additions.
 #[inline(always)]
 #[allow(clippy::inline_always)] // As above.
 fn product(p: &[f32], q: &[f32]) -> f32 {

@@ -1,4 +1,4 @@
-//! Time as the model sees it: a user's days, drift, control points, and items' bins.
+//! The model's time features: a user's days, drift, control points, and items' bins.
 
 use super::{BiasDrift, Settings};
 use foretaste_data::TimeSlice;
@@ -37,10 +37,10 @@ pub(super) struct Calendar {
     pub mean: f32,
 }
 
-/// What time contributes to one rating of a user.
+/// The time features of one rating of a user.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Moment {
-    /// Place of the day among the user's, if it is one of them.
+    /// Index of the day among the user's, if it is one of them.
     pub slot: Option<u32>,
     /// `dev_u(t)`.
     pub dev: f32,
@@ -112,7 +112,7 @@ mod tests {
         assert!(
             (late.dev - 0.5_f32.powf(0.4)).abs() < 1e-6 && (calendar.moment(0).dev + late.dev).abs() < 1e-6
         );
-        // A day without rows has no slot; beyond the user's days the drift stands still.
+        // A day without rows has no slot; beyond the user's days the drift is constant.
         assert_eq!(calendar.moment(100).slot, None);
         assert_eq!(calendar.moment(9_999), Moment { slot: None, dev: late.dev });
         assert_eq!(Calendar::default().moment(5), Moment { slot: None, dev: 0.0 });

@@ -19,11 +19,11 @@
 //! **Days without training rows.** Parameters of a user's day exist where the user has training rows
 //! on that day. On any other day, as on every day of a `future` split's test part, `b_{u,t}`,
 //! `c_{u,t}` and `p_{u,t}` are 0, dev is that of the nearest day within the user's training days (a
-//! drift goes on to the last known day and no further), and a time beyond the bins has the nearest.
+//! drift continues to the last known day and no further), and a time beyond the bins has the nearest.
 //!
 //! An unknown user has the mean over users for `(b_u, p_u)`, no drift, and `y_j` of the known items;
-//! an unknown item no bias and no factors. `streaming`: the paper has no update; here a revealed
-//! rating moves `(b_u, p_u)` by one Bayesian regression step on `(1, q_i)`, as in PMF.
+//! an unknown item no bias and no factors. `streaming`: the paper has no update; here an
+//! update moves `(b_u, p_u)` by one Bayesian regression step on `(1, q_i)`, as in PMF.
 
 mod calendar;
 mod model;
@@ -40,11 +40,11 @@ pub use train::fit;
 
 const NAME: &str = "tsvd";
 
-/// How a user's bias moves in time.
+/// How a user's bias changes over time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BiasDrift {
-    /// It does not.
+    /// It is constant.
     Static,
     /// Along `dev_u(t)`.
     Linear,
@@ -60,29 +60,29 @@ pub struct Settings {
     pub factors: usize,
     /// Passes over the training rows, at most.
     pub epochs: usize,
-    /// Users whose changes reach the items together. Part of what decides the result.
+    /// Users whose changes are applied to the items together. It affects the result.
     pub batch: usize,
     /// Step size of the first epoch.
     pub learning_rate: f32,
     /// Step size of what depends on time, relative to `learning_rate`.
     pub time_learning_rate: f32,
-    /// Factor of the step size from epoch to epoch.
+    /// Factor by which the step size changes from epoch to epoch.
     pub decay: f32,
-    /// Penalty on factors, a rating.
+    /// Penalty on factors, per rating.
     pub regularization: f32,
-    /// Penalty on biases, a rating.
+    /// Penalty on biases, per rating.
     pub bias_regularization: f32,
-    /// Penalty on implicit factors, a user.
+    /// Penalty on implicit factors, per user.
     pub implicit_regularization: f32,
-    /// Penalty on what depends on time, a rating.
+    /// Penalty on what depends on time, per rating.
     pub time_regularization: f32,
     /// The implicit term of SVD++.
     pub implicit: bool,
     /// Time bins of the item biases; 1 is none.
     pub item_bins: usize,
-    /// How a user's bias moves.
+    /// How a user's bias changes.
     pub bias: BiasDrift,
-    /// Sharpness of the spline, a day.
+    /// Sharpness of the spline, per day.
     pub spline_gamma: f32,
     /// A bias for each of a user's days.
     pub day_bias: bool,
@@ -92,7 +92,7 @@ pub struct Settings {
     pub factor_drift: bool,
     /// Factors for each of a user's days.
     pub day_factors: bool,
-    /// Standard deviation of the first factors.
+    /// Standard deviation of the initial factors.
     pub init_deviation: f32,
     /// Epochs without a better validation error before training stops.
     pub patience: usize,

@@ -100,7 +100,7 @@ impl Model {
     }
 }
 
-/// One user: trained or folded-in parameters, and the regression that moves them.
+/// One user: trained or folded-in parameters, and the regression that updates them.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct User {
     calendar: Calendar,
@@ -110,7 +110,7 @@ pub struct User {
     implicit: Vec<f32>,
     /// `(b_u, p_u)` as a regression; `theta` follows it.
     own: Regression,
-    /// Items whose ratings the parameters already know.
+    /// Items whose ratings the parameters already reflect.
     known: Vec<u32>,
 }
 

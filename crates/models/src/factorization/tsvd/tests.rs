@@ -167,7 +167,7 @@ fn the_carried_implicit_sum_is_svd_plus_plus() {
 }
 
 /// On days without training rows the day's own parameters are silent: two such days, both after the
-/// user's last, are answered alike, and a day with rows is not.
+/// user's last, have the same predictions, and a day with rows does not.
 #[test]
 fn unseen_days_have_no_parameters_of_their_own() {
     let settings = Settings {
@@ -185,7 +185,7 @@ fn unseen_days_have_no_parameters_of_their_own() {
     assert_ne!(ratings.expected(&state, 1, 41 * DAY), ratings.expected(&state, 1, 900 * DAY));
 }
 
-/// Without time and implicit terms it is biased matrix factorization: the day asked for plays no part.
+/// Without time and implicit terms it is biased matrix factorization: the requested day does not matter.
 #[test]
 fn biased_mf_falls_out() {
     let settings = Settings {

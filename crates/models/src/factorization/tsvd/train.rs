@@ -1,8 +1,8 @@
 //! Stochastic gradient descent in batches of users.
 //!
-//! Within a batch users run in parallel, each moving its own parameters rating by rating; what they
-//! ask of the items is added in the users' order when all have ended. The implicit sum of a user is
-//! carried along the pass and its change handed to the `y_j` once (each gets `change / sqrt(n)`,
+//! Within a batch users run in parallel, each updating its own parameters rating by rating; the changes they
+//! make to the items are added in the users' order when all have ended. The implicit sum of a user is
+//! carried along the pass and its change applied to the `y_j` once (each gets `change / sqrt(n)`,
 //! which is what rating-by-rating steps add up to), so that a rating costs `factors` operations
 //! instead of `|R(u)| factors`. The result depends on `batch` and the seed, not on threads.
 
@@ -21,7 +21,7 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
 
-/// Groups of items that take changes in side by side.
+/// Groups of items to which changes are applied in parallel.
 const SHARDS: usize = 16;
 
 /// Trains T-SVD on `train`.
@@ -56,7 +56,7 @@ pub(super) struct Training<'a> {
     pub items: Items,
     /// Parameters of each user.
     pub users: Vec<Vec<f32>>,
-    /// Stands where `y` would, without the implicit term.
+    /// Placeholder for `y`, without the implicit term.
     no_implicit: Vec<f32>,
 }
 
@@ -129,7 +129,7 @@ impl<'a> Training<'a> {
         }
     }
 
-    /// A user's ratings as a pass sees them: made for each, since to keep them takes more than all else.
+    /// A user's ratings for a pass: built each time, since storing them takes more memory than all else.
     fn rows(&self, user: u32) -> Vec<Row> {
         let (history, calendar) = (self.train.user(user), &self.calendars[user as usize]);
         let of_day = |day| (day, self.bins.of(day) as u8, calendar.moment(day));
@@ -159,7 +159,7 @@ impl<'a> Training<'a> {
         pass(theta, layout, rows, &order, &spline, &self.items, step, implicit)
     }
 
-    /// Adds what a batch's users ask to the items.
+    /// Applies the changes of a batch's users to the items.
     pub fn take_in(&mut self, batch: &[Asked], step: &Step) {
         let (k, bins) = (self.settings.factors, self.settings.item_bins);
         let shard = self.train.n_items().div_ceil(SHARDS).max(1);

@@ -4,7 +4,7 @@ use super::Settings;
 use super::calendar::Moment;
 use multiversion::multiversion;
 
-/// Where a user's parameters stand: first those of every user (`b`, its drift, `c`, `p`, drift of
+/// Positions of a user's parameters: first those of every user (`b`, its drift, `c`, `p`, drift of
 /// `p`), then control points, then for each day `b`, `c` and `p`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Layout {
@@ -38,7 +38,7 @@ impl Layout {
         2 + if self.day_factors { self.factors } else { 0 }
     }
 
-    /// Where a day's `b`, `c` and `p` stand.
+    /// Positions of a day's `b`, `c` and `p`.
     pub fn day(self, slot: usize) -> usize {
         self.knots() + self.knots + slot * self.day_width()
     }
@@ -48,13 +48,13 @@ impl Layout {
     }
 }
 
-/// One rating of a user as a pass sees it.
+/// One rating of a user, for a pass.
 #[derive(Debug, Clone)]
 pub(super) struct Row {
     pub item: u32,
     pub bin: u8,
     pub moment: Moment,
-    /// Rating less the mean of all.
+    /// Rating less the global mean.
     pub value: f32,
 }
 
@@ -63,12 +63,12 @@ pub(super) struct Row {
 pub(super) struct Items {
     pub factors: usize,
     pub bins: usize,
-    /// `q`, one row an item.
+    /// `q`, one row per item.
     pub q: Vec<f32>,
-    /// `y`, one row an item; empty without the implicit term.
+    /// `y`, one row per item; empty without the implicit term.
     pub y: Vec<f32>,
     pub bias: Vec<f32>,
-    /// `b_{i,Bin}`, one row an item.
+    /// `b_{i,Bin}`, one row per item.
     pub bin_bias: Vec<f32>,
 }
 
@@ -95,7 +95,7 @@ impl Items {
     }
 }
 
-/// What a user's pass asks of the items: a row of `q` and two biases a rating, and one change of the
+/// A user's changes to the items: a row of `q` and two biases per rating, and one change of the
 /// implicit sum.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Asked {
@@ -104,7 +104,7 @@ pub(super) struct Asked {
     /// Change of the item's bias and of its bin's.
     pub biases: Vec<[f32; 2]>,
     pub implicit: Vec<f32>,
-    /// The ratings that ask, in time order, as `q` and `biases` are.
+    /// The ratings of these changes, in time order, like `q` and `biases`.
     pub rows: Vec<Row>,
 }
 
@@ -125,7 +125,7 @@ pub(super) struct Step {
     pub bins: bool,
 }
 
-/// A rating's prediction less the mean of all: the user's vector goes into `user`. `splines` are
+/// A rating's prediction less the global mean: the user's vector is written to `user`. `splines` are
 /// the control points' weights.
 pub(super) fn predict(
     theta: &[f32],
@@ -174,7 +174,7 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 }
 
 /// A pass over a user's ratings in the order `order`. The user's parameters move with each rating;
-/// what the items' would do is collected, since other users of the batch see them as they are.
+/// the items' changes are collected, since other users of the batch use the items unchanged.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx2", "x86_64+avx2", "aarch64+neon"))]
 #[allow(clippy::too_many_arguments)] // One caller, which has all of it.
 pub(super) fn pass(

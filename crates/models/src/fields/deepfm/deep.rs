@@ -1,7 +1,7 @@
 //! The deep part in native code: `depth` layers of `size` units, and one output.
 //!
-//! All weights stand in one vector: for each layer `W` (`[in, size]`) and `b` (`[size]`), then `w_out`
-//! (`[size]`) and `b_out`. Rows of a batch are independent but for the weights' gradients, which add up.
+//! All weights are in one vector: for each layer `W` (`[in, size]`) and `b` (`[size]`), then `w_out`
+//! (`[size]`) and `b_out`. Rows of a batch are independent but for the weights' gradients, which are summed.
 
 use crate::engine::kernels::{Matrix, add, dot, product_into};
 use crate::engine::noise::Mask;
@@ -24,7 +24,7 @@ impl Shape {
         if layer == 0 { self.input } else { self.size }
     }
 
-    /// Where a layer's weights and biases stand; for `depth` those of the output.
+    /// Positions of a layer's weights and biases; for `depth` those of the output.
     pub fn layer(self, layer: usize) -> [Range<usize>; 2] {
         let from = if layer == 0 {
             0
@@ -36,17 +36,17 @@ impl Shape {
         [from..middle, middle..middle + units]
     }
 
-    /// The layers, the output the last; none without a deep part.
+    /// The layers, ending with the output; empty without a deep part.
     pub fn layers(self) -> Range<usize> {
         if self.depth == 0 { 0..0 } else { 0..self.depth + 1 }
     }
 
-    /// Number of weights; none without layers.
+    /// Number of weights; 0 without layers.
     pub fn len(self) -> usize {
         if self.depth == 0 { 0 } else { self.layer(self.depth)[1].end }
     }
 
-    /// First weights: uniform within `sqrt(6 / (in + out))` (Glorot and Bengio 2010), biases 0.
+    /// Initial weights: uniform within `sqrt(6 / (in + out))` (Glorot and Bengio 2010), biases 0.
     pub fn first(self, seed: u64) -> Vec<f32> {
         let mut weights = vec![0.0; self.len()];
         for layer in self.layers() {
@@ -59,7 +59,7 @@ impl Shape {
     }
 
     /// From a layer's sums `[rows, size]` on, the sums of the last layer's units: `relu`, then the next
-    /// layer, and so on; answers each row's output. `next` is room for as many sums.
+    /// layer, and so on; returns each row's output. `next` is a buffer for as many sums.
     pub fn finish(self, weights: &[f32], sums: &mut [f32], next: &mut [f32], out: &mut [f32]) {
         let size = self.size;
         let (mut sums, mut next) = (sums, next);
@@ -94,7 +94,7 @@ impl Shape {
     }
 }
 
-/// A pass of some rows there and back.
+/// A forward and backward pass over some rows.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Pass {
     /// Units of each layer after relu and dropout, `[rows, size]`.
@@ -147,7 +147,7 @@ impl Pass {
         }
     }
 
-    /// Goes back with the gradients at the scores; writes those of `input` into `back`.
+    /// Backward pass from the gradients of the scores; writes those of `input` to `back`.
     pub fn backward(
         &mut self,
         shape: Shape,
@@ -172,7 +172,7 @@ impl Pass {
             add(now, &weights[range.clone()], *slope);
         }
         for layer in (0..shape.depth).rev() {
-            // A unit is above 0 where relu let it through and dropout kept it.
+            // A unit is above 0 if relu passed it and dropout kept it.
             for (slope, unit) in now.iter_mut().zip(&self.units[layer]) {
                 *slope = if *unit > 0.0 { *slope * keep } else { 0.0 };
             }

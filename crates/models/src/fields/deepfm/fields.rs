@@ -1,4 +1,4 @@
-//! What an example has as features, by field.
+//! The features of an example, by field.
 
 use crate::engine::codes::Codes;
 use crate::engine::tensors::{NamedTensor, Tensors};
@@ -8,7 +8,7 @@ use foretaste_data::{Attributes, Histories, TimeSlice};
 const HOURS: usize = 24;
 const WEEKDAYS: usize = 7;
 
-/// Attribute codes, and the column of each.
+/// Attribute codes and their columns.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Columns {
     pub codes: Codes,
@@ -54,7 +54,7 @@ impl Columns {
     }
 }
 
-/// Where each field's features stand. Ids have one feature more: the unknown user's, the unknown item's.
+/// Positions of each field's features. Ids have one more feature: the unknown user's, the unknown item's.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Fields {
     pub users: usize,
@@ -65,7 +65,7 @@ pub(super) struct Fields {
     pub recent: usize,
 }
 
-/// Features of several parts, each of which has the fields of a kind: who, what, when, or what before.
+/// Features of several parts, each with the fields of one kind: user, item, time, or recent items.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Features {
     /// Features and their values.
@@ -100,7 +100,7 @@ impl Features {
         }
     }
 
-    /// Shares a field's weight among its entries, and closes it.
+    /// Divides a field's weight among its entries, and ends the field.
     fn share(&mut self, from: usize) {
         let weight = 1.0 / (self.entries.len() - from).max(1) as f32;
         self.entries[from..].iter_mut().for_each(|(_, x)| *x = weight);
@@ -149,7 +149,7 @@ impl Fields {
         })
     }
 
-    /// Fields of a user, of an item, of a time, and of what came before: so many the parts have.
+    /// Numbers of fields of a user, of an item, of a time, and of recent items.
     pub fn counts(&self) -> [usize; 4] {
         [
             1 + self.user_columns.n,
@@ -191,7 +191,7 @@ impl Fields {
         [0..self.users + 1, item..item + self.items + 1]
     }
 
-    /// A user's fields; one beyond the index space is the unknown user.
+    /// A user's fields; an index out of range is the unknown user.
     pub fn user(&self, user: u32, out: &mut Features) {
         let user = (user as usize).min(self.users);
         out.entries.push((user as u32, 1.0));
@@ -199,7 +199,7 @@ impl Fields {
         out.columns(&self.user_columns, user, self.starts()[0]);
     }
 
-    /// An item's fields; one beyond the index space is the unknown item.
+    /// An item's fields; an index out of range is the unknown item.
     pub fn item(&self, item: u32, out: &mut Features) {
         let item = (item as usize).min(self.items);
         let starts = self.starts();

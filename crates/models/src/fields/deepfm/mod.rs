@@ -13,7 +13,7 @@
 //!
 //! `objective = "rating"` takes `s` as the rating (squared error), `"click"` as the log-odds of a click
 //! (logistic loss): a rating of at least `threshold`, or an interaction without value; each row then also
-//! trains `negatives` drawn items as not clicked. `depth = 0` is the factorization machine.
+//! trains `negatives` sampled items as not clicked. `depth = 0` is the factorization machine.
 //!
 //! | field | features |
 //! |---|---|
@@ -23,11 +23,11 @@
 //! | recent | the newest items of the user before the row's time, each `1/n` (`recent` of them, at most) |
 //!
 //! A user or item without training rows has the mean of those with some, and attributes of their own.
-//! `streaming`: the paper has no online update. A revealed row joins the recent items; under `rating` it also
+//! `streaming`: the paper has no online update. Here an update joins the recent items; under `rating` it also
 //! moves the user's `(c_u, q_u)`, on which `y_FM` is linear, by one Bayesian regression step, while `y_DNN`
-//! keeps what it knows.
+//! is unchanged.
 //!
-//! Embeddings and their sparse Adam steps are the host's on every device; the layers are native code on the
+//! Embeddings and their sparse Adam steps are on the host for every device; the layers are native code on the
 //! CPU (`deep.rs`) and burn's elsewhere (`network.rs`).
 
 mod deep;
@@ -63,9 +63,9 @@ pub enum Objective {
 pub struct Settings {
     /// What the score is.
     pub objective: Objective,
-    /// The least rating that is a click.
+    /// The lowest rating that counts as a click.
     pub threshold: f32,
-    /// Items drawn for each row that were not clicked, from all that the user has no row of.
+    /// Sampled negatives per row, from all items that the user has no row of.
     pub negatives: usize,
     /// Length of a feature's embedding.
     pub factors: usize,
@@ -83,16 +83,16 @@ pub struct Settings {
     pub recent: usize,
     /// Passes over the training rows, at most.
     pub epochs: usize,
-    /// Examples a step.
+    /// Examples per step.
     pub batch: usize,
     /// Step size of Adam.
     pub learning_rate: f32,
-    /// Factor of the step size from epoch to epoch.
+    /// Factor by which the step size changes from epoch to epoch.
     pub decay: f32,
     /// Decoupled weight decay of the features a step touches (Loshchilov and Hutter 2019), in units of the
     /// step size.
     pub weight_decay: f32,
-    /// Standard deviation of the first embeddings.
+    /// Standard deviation of the initial embeddings.
     pub init_deviation: f32,
     /// Epochs without a better validation error before training stops.
     pub patience: usize,
@@ -136,7 +136,7 @@ impl Algorithm for Settings {
             });
         }
         if self.negatives > 0 && self.objective == Objective::Rating {
-            let reason = "items without a rating have none to learn; set objective = \"click\"".into();
+            let reason = "items without a rating have nothing to learn; set objective = \"click\"".into();
             return Err(ModelError::Setting { model: NAME, setting: "negatives".into(), reason });
         }
         within(NAME, "negatives", self.negatives, 0, 1000)?;

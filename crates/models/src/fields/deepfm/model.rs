@@ -1,8 +1,8 @@
 //! A trained DeepFM.
 //!
-//! Both parts of the score are sums over who, what, when and what before: the machine's by the folded form of
-//! `fm/machine.rs`, the deep part's by its first layer, which is linear. What an item adds to either is
-//! worked out once for all users.
+//! Both parts of the score are sums over user, item, time and recent items: the machine's by the form of
+//! `fm/machine.rs`, the deep part's by its first layer, which is linear. An item's contribution to each is
+//! computed once for all users.
 
 use super::deep::Shape;
 use super::fields::{Features, Fields};
@@ -21,7 +21,7 @@ pub struct Model {
     settings: Settings,
     fields: Fields,
     intercept: f32,
-    /// A row a feature: the embedding, then the weight.
+    /// One row per feature: the embedding, then the weight.
     table: Vec<f32>,
     /// The deep part's weights, in the order of `deep.rs`.
     weights: Vec<f32>,
@@ -30,7 +30,7 @@ pub struct Model {
     items: Vec<Part>,
 }
 
-/// What a few fields add to a score.
+/// The contribution of a few fields to a score.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 struct Part {
     /// `q` and `c` of the machine.
@@ -125,14 +125,14 @@ impl Model {
             component,
         );
         if model.settings.objective == Objective::Rating {
-            // Of a user's level the deep part has learned its share, which `c` does not show.
+            // The deep part has learned a share of a user's level, which `c` does not contain.
             let spread = level_variance(train, model.population.noise);
             model.population.variance[0] = model.population.variance[0].max(spread);
         }
         model.with_items()
     }
 
-    /// Works out the items' parts.
+    /// Computes the items' parts.
     fn with_items(mut self) -> Self {
         let parts = (0..=self.fields.items as u32)
             .into_par_iter()
@@ -149,7 +149,7 @@ impl Model {
         }
     }
 
-    /// What the fields that `fill` names add.
+    /// The contribution of the fields that `fill` names.
     fn part(&self, of: Of, fill: impl FnOnce(&mut Features)) -> Part {
         let (factors, shape) = (self.settings.factors, self.shape());
         let mut features = Features::default();
@@ -175,7 +175,7 @@ impl Model {
     }
 
     fn user(&self, user: u32) -> Part {
-        // A user who trained nothing still has attributes.
+        // A user without training rows still has attributes.
         self.part(Of::User, |features| self.fields.user(user, features))
     }
 
@@ -222,18 +222,18 @@ impl Model {
     }
 }
 
-/// A folded part as the regression has it: `c` first.
+/// A folded part in the order of the regression: `c` first.
 fn theta(folded: &[f32]) -> Vec<f64> {
     let (q, c) = folded.split_at(folded.len() - 1);
     c.iter().chain(q).map(|v| f64::from(*v)).collect()
 }
 
-/// One user: what the user's fields add, the regression that moves it, and the rows that are known.
+/// One user: the contribution of the user's fields, the regression that updates it, and the known rows.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct User {
     own: Part,
     regression: Regression,
-    /// Rows that are known, in time order.
+    /// Known rows, in time order.
     items: Vec<u32>,
     timestamps: Vec<i64>,
 }
@@ -260,7 +260,7 @@ impl User {
         self.items.insert(at, item);
     }
 
-    /// What time and recent items add at `timestamp`.
+    /// The contribution of time and recent items at `timestamp`.
     fn around(&self, model: &Model, timestamp: i64) -> [Part; 2] {
         let fields = &model.fields;
         let times = self.timestamps.as_slice();
@@ -285,7 +285,7 @@ impl User {
         machine + shape.finish_one(&model.weights, &mut sums, &mut vec![0.0; shape.size])
     }
 
-    /// `(1, q)` of all that is not the user's: what the user's `(c, q)` is multiplied with.
+    /// `(1, q)` of everything but the user: the factor of the user's `(c, q)`.
     fn features(&self, model: &Model, item: u32, timestamp: i64) -> Vec<f64> {
         let [time, before] = self.around(model, timestamp);
         let mut q = model.item(item).folded.clone();
@@ -315,11 +315,11 @@ impl User {
     }
 
     fn scores(&self, model: &Model, timestamp: i64, out: &mut [f32]) {
-        /// Items that go through the layers at once.
+        /// Items passed through the layers at once.
         const BLOCK: usize = 256;
         let [time, before] = self.around(model, timestamp);
         let shape = model.shape();
-        // All that is not the item's is one part.
+        // Everything but the item is one part.
         let around = [&self.own, &time, &before];
         let constant = model.intercept + join(&around.map(|part| part.folded.as_slice()));
         let mut q = vec![0.0; model.settings.factors];

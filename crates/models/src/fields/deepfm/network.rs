@@ -16,7 +16,7 @@ pub(super) struct Network {
     device: Device,
 }
 
-/// What went through, ready to go back.
+/// Values of the forward pass, kept for the backward pass.
 pub(super) struct Passed {
     input: Tensor<2>,
     leaves: Vec<Tensor<2>>,
@@ -70,7 +70,7 @@ impl Network {
         Ok(Passed { input, leaves, output: units })
     }
 
-    /// Goes back with the gradients at the scores, moves the weights and answers the gradients of the input.
+    /// Backward pass from the scores' gradients: updates the weights and returns the gradients of the input.
     pub fn backward(&mut self, passed: Passed, slopes: Vec<f32>, step: AdamStep) -> Result<Vec<f32>> {
         let rows = slopes.len();
         let mut gradients =

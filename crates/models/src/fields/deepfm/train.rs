@@ -21,7 +21,7 @@ use rand::{Rng, RngExt};
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
-/// Examples a thread takes through at once.
+/// Examples that a thread processes at once.
 const CHUNK: usize = 128;
 
 /// Trains DeepFM on `train`.
@@ -47,7 +47,7 @@ pub fn fit(
     )
 }
 
-/// As [`fit`], for a caller who wants the model as what it is.
+/// As [`fit`], for a caller that needs the model's type.
 ///
 /// # Errors
 /// As [`fit`].
@@ -64,7 +64,7 @@ pub fn train(
         .map(|(model, curve, _)| (model, curve))
 }
 
-/// A row's user and time, an item, and what is to be learned of them.
+/// A row's user and time, an item, and the label.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Example {
     pub row: u32,
@@ -72,7 +72,7 @@ pub(super) struct Example {
     pub label: f32,
 }
 
-/// What the score of a value is to be: the value, or 1 for a click and 0 for none.
+/// The label of a value: the value, or 1 for a click and 0 for none.
 pub(super) fn label(settings: &Settings, value: f32) -> f32 {
     match settings.objective {
         Objective::Rating => value,
@@ -94,7 +94,7 @@ fn log_loss(score: f32, label: f32) -> f64 {
     score.max(0.0) - score * f64::from(label) + (-score.abs()).exp().ln_1p()
 }
 
-/// What examples are gathered from.
+/// The sources of examples.
 #[derive(Clone, Copy)]
 struct Read<'a> {
     fields: &'a Fields,
@@ -106,11 +106,11 @@ struct Read<'a> {
     rows: &'a [u32],
 }
 
-/// Some examples on their way through.
+/// A chunk of examples in a pass.
 #[derive(Debug, Default)]
 struct Chunk {
     features: Features,
-    /// Fields' embeddings, `[rows, fields factors]`, and the loss's gradients there.
+    /// Fields' embeddings, `[rows, fields factors]`, and the loss's gradients by them.
     input: Vec<f32>,
     back: Vec<f32>,
     /// Sums over fields, `[rows, factors]`.
@@ -180,7 +180,7 @@ impl Chunk {
     }
 }
 
-/// Where the layers are.
+/// The layers, by where they are computed.
 pub(super) enum Layers {
     /// Weights and moments.
     Native([Vec<f32>; 3]),
@@ -195,12 +195,12 @@ pub(super) struct Training<'a> {
     train: &'a Histories,
     /// User of each training row.
     rows: Vec<u32>,
-    /// Each user's items, each once, where items are drawn.
+    /// Each user's distinct items, if negatives are sampled.
     taken: Vec<Vec<u32>>,
     shape: Shape,
     /// The intercept and its moments.
     pub intercept: [f32; 3],
-    /// A row a feature: the embedding, then the weight; and the moments.
+    /// One row per feature: the embedding, then the weight; and the moments.
     pub table: [Vec<f32>; 3],
     pub layers: Layers,
     chunks: Vec<Chunk>,
@@ -209,7 +209,7 @@ pub(super) struct Training<'a> {
 }
 
 impl<'a> Training<'a> {
-    /// First values; `native` says where the layers are computed.
+    /// Initial values; `native` says where the layers are computed.
     pub fn new(
         settings: &'a Settings,
         train: &'a Histories,
@@ -220,7 +220,7 @@ impl<'a> Training<'a> {
             Objective::Rating => training_mean(NAME, train)?,
             Objective::Click => {
                 require_rows(NAME, train)?;
-                // The log-odds of a click, as if one more of either kind had been seen.
+                // The log-odds of a click, with one pseudo-count of either kind.
                 let clicks = train.values().iter().filter(|value| label(settings, **value) > 0.5).count();
                 let misses = train.len() * (1 + settings.negatives) - clicks;
                 ((clicks as f64 + 1.0) / (misses as f64 + 1.0)).ln() as f32
@@ -268,7 +268,7 @@ impl<'a> Training<'a> {
         })
     }
 
-    /// A row's examples: itself, and items drawn beside it.
+    /// A row's examples: itself and its sampled negatives.
     fn examples(&self, row: u32, random: &mut impl Rng, out: &mut Vec<Example>) {
         out.push(Example {
             row,
@@ -288,7 +288,7 @@ impl<'a> Training<'a> {
         }
     }
 
-    /// One step; answers the sum of the examples' losses before it.
+    /// One step; returns the sum of the examples' losses before it.
     pub fn step(&mut self, examples: &[Example], rate: f32) -> Result<f64> {
         self.steps += 1;
         let settings = self.settings;
@@ -402,7 +402,7 @@ impl<'a> Training<'a> {
     }
 
     /// The loss of `examples` on average, and its gradients: the intercept's, the features that `examples`
-    /// have and a row for each, and the layers'. Weights stay.
+    /// have and a row for each, and the layers'. Weights are unchanged.
     #[cfg(test)]
     #[allow(clippy::type_complexity)]
     pub fn gradients(&mut self, examples: &[Example]) -> Result<(f64, f32, (Vec<u32>, Vec<f32>), Vec<f32>)> {
@@ -427,7 +427,7 @@ impl<'a> Training<'a> {
     }
 }
 
-/// `n` items that are not among `taken`, or fewer where hardly any other is left.
+/// `n` items that are not among `taken`, or fewer if hardly any other is left.
 fn drawn(n: usize, n_items: usize, taken: &[u32], random: &mut impl Rng) -> impl Iterator<Item = u32> {
     (0..n).filter_map(move |_| {
         (0..10)
@@ -459,7 +459,7 @@ fn descend(
 impl Trainer for Training<'_> {
     type Model = Model;
 
-    /// Of ratings their RMSE, of clicks the log-loss; drawn items are the same after every epoch.
+    /// The RMSE of ratings, or the log-loss of clicks; sampled negatives are the same after every epoch.
     fn validate(&self, model: &Model, train: &Histories, validation: &Histories) -> f64 {
         let scores = (model as &dyn crate::RatingModel).predict(train, validation, crate::Reading::Frozen);
         if self.settings.objective == Objective::Rating {

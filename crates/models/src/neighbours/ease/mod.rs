@@ -1,4 +1,4 @@
-//! EASE: the best linear model from items to items that may not use an item for itself.
+//! EASE: the best linear item-to-item model in which no item predicts itself.
 //!
 //! Steck 2019, *Embarrassingly Shallow Autoencoders for Sparse Data*, equations 6 to 8. With `X` (users by
 //! items, 1 where there is a row):
@@ -7,9 +7,9 @@
 //! min_B |X - X B|^2 + l |B|^2   with diag(B) = 0:     P = (X'X + l I)^-1,   B_ij = -P_ij / P_jj,   B_jj = 0
 //! ```
 //!
-//! **Scores** are `x B` for the history's distinct items. A user without rows is answered by the items'
+//! **Scores** are `x B` for the history's distinct items. A user without rows gets the items'
 //! popularity, far below any score. The catalogue is inverted whole: time grows with its cube and memory with
-//! its square, so that more than `max_items` items are refused.
+//! its square, so that more than `max_items` items are rejected.
 
 use crate::engine::kernels::add;
 use crate::engine::tensors::{NamedTensor, Tensors};
@@ -29,7 +29,7 @@ const NAME: &str = "ease";
 pub struct Settings {
     /// `l`: weight of the squared coefficients.
     pub regularization: f32,
-    /// Largest catalogue that is tried.
+    /// Largest catalogue that is accepted.
     pub max_items: usize,
 }
 

@@ -1,8 +1,8 @@
-//! VMIS-kNN: what sessions like the present one went on with.
+//! VMIS-kNN: recommends the items of sessions that are similar to the current one.
 //!
 //! Vector-multiplication-indexed session kNN (Kersbergen, Sprangers and Schelter 2022, *Serenade: Low-Latency
 //! Session-Based Recommendation in e-Commerce at Scale*, section 3), after VS-kNN (Ludewig and Jannach 2018).
-//! For the items `s` of the present session, the oldest at place 1 of `n`:
+//! For the items `s` of the current session, the oldest at place 1 of `n`:
 //!
 //! ```text
 //! candidates   the `recent` newest training sessions that hold an item of s
@@ -10,9 +10,9 @@
 //! score_i      = sum_{v in N(s), i in v} l(d_v) r_v ln(H / h_i)                   N(s): the `neighbours` most similar
 //! ```
 //!
-//! with `d_v` how many places before the session's end its newest item in `v` stands (0 for the last) and
+//! with `d_v` the number of places between the session's end and its newest item in `v` (0 for the last) and
 //! `l(d) = max(1 - 0.1 d, 0)` (the reference code's linear decay); `H` is the number of sessions and `h_i` of
-//! those with item `i`. A session without items is answered by the items' popularity, far below any score.
+//! those with item `i`. A session without items gets the items' popularity, far below any score.
 
 use crate::engine::tensors::{NamedTensor, Tensors};
 use crate::error::within;
@@ -29,11 +29,11 @@ const NAME: &str = "session-knn";
 pub struct Settings {
     /// Seconds of idleness that end a session.
     pub idle: i64,
-    /// Newest sessions with a common item that are looked at.
+    /// Newest sessions with a common item that are considered.
     pub recent: usize,
-    /// Most similar of them that count.
+    /// The most similar of them, which count.
     pub neighbours: usize,
-    /// Newest items of the present session that count.
+    /// Newest items of the current session that count.
     pub length: usize,
 }
 
@@ -79,7 +79,7 @@ pub struct Model {
     holders: Vec<Vec<u32>>,
 }
 
-/// Remembers the sessions of `train`.
+/// Stores the sessions of `train`.
 ///
 /// # Errors
 /// [`crate::ModelError::Training`] without training rows.
@@ -136,7 +136,7 @@ impl Model {
         Self { settings, offsets, items, holders }
     }
 
-    /// The newest items of the session that goes on at `timestamp`, each at its newest place, newest first.
+    /// The newest items of the session that is open at `timestamp`, each at its newest place, newest first.
     fn present(&self, known: History<'_>, timestamp: i64) -> Vec<u32> {
         let (mut present, mut next) = (Vec::new(), timestamp);
         for (item, time) in known.items.iter().zip(known.timestamps).rev() {

@@ -1,7 +1,7 @@
-//! Exact counts of who took what with what, an item at a time; on a device by tiles (`tiles.rs`).
+//! Exact co-occurrence counts, one item at a time; on a device by tiles (`tiles.rs`).
 //!
 //! An item's row of counts with the items after it is gathered from the units that hold it, into one
-//! accumulator a thread; each pair, counted once, is offered to both its items. Memory is that of the units,
+//! accumulator per thread; each pair, counted once, is offered to both items. Memory is that of the units,
 //! plus threads times items, plus the neighbours kept, however many pairs there are.
 
 use super::{Settings, Weight};
@@ -37,7 +37,7 @@ pub(super) struct Units {
     pub(super) n_items: usize,
 }
 
-/// What of a similarity is one item's alone: the first's, and the second's.
+/// The parts of a similarity that depend on one item only: the first, and the second.
 pub(super) struct Scales {
     bases: Vec<f64>,
     factors: Vec<f64>,
@@ -47,7 +47,7 @@ pub(super) struct Scales {
 struct Row {
     sums: Vec<f32>,
     counts: Vec<u32>,
-    /// Counters that no item with more units than they can hold uses.
+    /// Short counters, used only for items whose number of units they can hold.
     short: Vec<u16>,
     touched: Vec<u32>,
 }
@@ -55,9 +55,9 @@ struct Row {
 /// The most similar items so far.
 struct Best {
     k: usize,
-    /// Most similar first where `k` is not 0, for all else as they come.
+    /// Most similar first if `k` is not 0, otherwise in any order.
     items: Vec<(u32, f32)>,
-    /// What the next must reach.
+    /// The threshold for the next item.
     bar: f32,
 }
 
@@ -72,7 +72,7 @@ impl Best {
         Self { k, items: Vec::new(), bar: f32::NEG_INFINITY }
     }
 
-    /// Takes an item if it is among the best, in whatever order items come.
+    /// Adds an item if it is among the best; the order of items does not matter.
     fn offer(&mut self, item: u32, similarity: f32) {
         if self.k == 0 {
             self.items.push((item, similarity));
@@ -97,7 +97,7 @@ impl Best {
 /// The most similar items of every item, filled from all threads.
 struct Lists {
     best: Vec<Mutex<Best>>,
-    /// The lists' bars, or what they lately were: what is below needs no lock.
+    /// The lists' thresholds, possibly outdated: items below them need no lock.
     bars: Vec<AtomicU32>,
 }
 
@@ -117,7 +117,7 @@ impl Lists {
     }
 
     fn with(&self, to: usize, change: impl FnOnce(&mut Best)) {
-        // A list is whole between two offers: one whose holder panicked may be read on.
+        // A list is consistent between two offers: after a panic of its holder it can still be read.
         let mut best = self.best[to].lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         change(&mut best);
         self.bars[to].store(best.bar.to_bits(), Relaxed);
@@ -132,7 +132,7 @@ impl Lists {
     }
 }
 
-/// Pairs of items on their way into both items' lists.
+/// Pairs of items waiting to be added to both items' lists.
 struct Pairs<'a> {
     units: &'a Units,
     settings: &'a Settings,
@@ -157,7 +157,7 @@ impl Pairs<'_> {
         });
     }
 
-    /// Offers the pairs of `item` and the items after it, by counters of all items, which come and go as
+    /// Offers the pairs of `item` and the items after it, by counters of all items, which begin and end as
     /// zeros.
     fn met<C: Copy + Default + std::ops::AddAssign + From<u8> + Into<u32>>(
         &self,
@@ -280,7 +280,8 @@ impl Units {
                 1.0
             }
         };
-        // `T` is the newest row that takes part: the newest of all may be of a user or an item outside the percentiles.
+        // `T` is the newest row that takes part: the newest of all may be of a user or an item outside the
+        // percentiles.
         if settings.age_half_life > 0.0 {
             let youngest = units.ages.iter().copied().fold(f32::INFINITY, f32::min);
             units.ages.iter_mut().for_each(|days| *days -= youngest);
@@ -350,7 +351,7 @@ impl Units {
                 });
                 pairs.offer(item, met);
             } else if u16::try_from(holders.len()).is_ok() {
-                // Most items are met: counting needs no list of them. Short counters stay nearer to the
+                // Most items occur: counting needs no list of them. Short counters stay closer to the
                 // processor.
                 pairs.met(item, holders, &mut row.short);
             } else {
@@ -367,7 +368,7 @@ impl Units {
         self.unit_offsets[unit as usize] + place as usize + 1..self.unit_offsets[unit as usize + 1]
     }
 
-    /// What of a pair's similarity depends on one of the two alone.
+    /// The part of a pair's similarity that depends on one of the two items only.
     pub(super) fn scales(&self, settings: &Settings) -> Scales {
         let discount = 0.5 - settings.popularity_discount_factor;
         let base = |weight: f64| {

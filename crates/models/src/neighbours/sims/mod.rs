@@ -1,7 +1,7 @@
-//! SIMS: items that go with items, by who took both, and when.
+//! SIMS: item-to-item similarities from co-occurrences, with time decay.
 //!
 //! The talk's item-to-item algorithm, with Amazon Personalize's settings, names, defaults and ranges
-//! (`aws-sims`), and the talk's knob, time decay. A *unit* is a user's history, or a session of it
+//! (`aws-sims`), and the talk's extra setting, time decay. A *unit* is a user's history, or a session of it
 //! (`sessions`); of an item that a unit holds more than once the newest row counts. For items `i` and `j`,
 //! over the units `u` that hold them at times `t_ui` and `t_uj`:
 //!
@@ -21,15 +21,15 @@
 //! sim(i, j) = weight(i, j) (s_j / max s)^(1/2 - popularity_discount_factor)
 //! ```
 //!
-//! so that the middle leaves the weight as it is: towards 0 popular items appear whatever their correlation,
+//! so that the middle leaves the weight unchanged: towards 0 popular items appear whatever their correlation,
 //! towards 1 items appear whatever their popularity. Pairs in fewer than `min_cointeraction_count` units have
-//! no similarity; users and items outside the percentiles take no part.
+//! no similarity; users and items outside the percentiles are excluded.
 //!
 //! **Scores** for a history sum the similarities to its items, the `d`-th newest weighted by
 //! `2^(-d / recency)`; of the newest `history` items. A user without history, like an item outside the
-//! percentiles, is answered by nothing but the item's weight `s_i`, far below any similarity.
+//! percentiles, gets only the items' weights `s_i`, far below any similarity.
 //!
-//! With one unit a session, `history = 1` and no decay this is the item-kNN that session-based
+//! With one unit per session, `history = 1` and no decay this is the item-kNN that session-based
 //! recommenders are compared with (Hidasi et al. 2016, section 4).
 
 mod counts;
@@ -45,7 +45,7 @@ use foretaste_data::{Histories, History};
 
 const NAME: &str = "sims";
 
-/// How co-interactions become a similarity.
+/// The similarity of items from their co-occurrences.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Weight {
@@ -53,9 +53,9 @@ pub enum Weight {
     Cosine,
     /// Units with both over units with either.
     Jaccard,
-    /// How much more often together than by chance.
+    /// Ratio of co-occurrences to those expected by chance.
     Lift,
-    /// How unlikely by chance.
+    /// Log-likelihood ratio against chance.
     LogLikelihood,
 }
 
@@ -63,7 +63,7 @@ pub enum Weight {
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// How co-interactions become a similarity.
+    /// The similarity of items from their co-occurrences.
     pub weight: Weight,
     /// 0 lets the most popular items appear whatever their correlation, 1 all items whatever their
     /// popularity.
@@ -78,19 +78,19 @@ pub struct Settings {
     pub shrinkage: f64,
     /// Seconds of idleness that end a session, where sessions are the units; 0 for whole histories.
     pub sessions: i64,
-    /// Most similar items that are kept of each item; 0 for all.
+    /// Number of most similar items kept per item; 0 for all.
     pub neighbours: usize,
-    /// Newest items of a history that are recommended from.
+    /// Number of newest items of a history that recommendations are based on.
     pub history: usize,
-    /// Items after which one of the history counts half; 0 for a history that counts alike.
+    /// Number of items after which an item of the history counts half; 0 for equal weights.
     pub recency: f64,
-    /// Users with shorter histories than this share of users take no part.
+    /// Users with shorter histories than this share of users are excluded.
     pub min_user_history_length_percentile: f64,
-    /// Users with longer histories than this share of users take no part.
+    /// Users with longer histories than this share of users are excluded.
     pub max_user_history_length_percentile: f64,
-    /// Items with fewer interactions than this share of items take no part.
+    /// Items with fewer interactions than this share of items are excluded.
     pub min_item_interaction_count_percentile: f64,
-    /// Items with more interactions than this share of items take no part.
+    /// Items with more interactions than this share of items are excluded.
     pub max_item_interaction_count_percentile: f64,
 }
 
@@ -156,7 +156,7 @@ impl Algorithm for Settings {
         for (names, values) in percentiles {
             names.iter().zip(values).try_for_each(|(name, value)| within(NAME, name, value, 0.0, 1.0))?;
             if values[0] > values[1] {
-                let reason = format!("above {}: nothing would be left", names[1]);
+                let reason = format!("above {}: nothing would remain", names[1]);
                 return Err(ModelError::Setting { model: NAME, setting: names[0].into(), reason });
             }
         }
@@ -188,7 +188,7 @@ pub struct Model {
     weights: Vec<f32>,
 }
 
-/// Counts who took what with what, for a model of any kind.
+/// Trains SIMS, as a type-erased model.
 ///
 /// # Errors
 /// [`ModelError::Training`] without training rows, [`ModelError::Interrupted`] when asked to stop,
@@ -235,8 +235,8 @@ impl Model {
         Ok(Self { settings, offsets, neighbours, similarities, weights })
     }
 
-    /// The items most similar to `item`, with their similarities, most similar first; none for an item that
-    /// took no part.
+    /// The items most similar to `item`, with their similarities, most similar first; empty for an item that
+    /// is excluded.
     pub fn similar(&self, item: u32) -> impl Iterator<Item = (u32, f32)> {
         let item = item as usize;
         let span =

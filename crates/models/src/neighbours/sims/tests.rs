@@ -265,8 +265,8 @@ fn wgpu_parity() {
     tiles_agree(&device);
 }
 
-/// A half-life of an hour over twenty years leaves most items no weight at all: similarities stay finite, and lists
-/// are the same on any number of threads.
+/// A half-life of an hour over twenty years leaves most items no weight at all: similarities stay finite, and
+/// lists are the same on any number of threads.
 #[test]
 fn a_half_life_far_below_the_span_is_finite() {
     let (users, rows, items) = (40_u32, 12_u32, 30_u32);

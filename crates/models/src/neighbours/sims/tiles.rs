@@ -11,9 +11,9 @@ use crate::{FitContext, Result};
 use burn_tensor::Tensor;
 use rayon::prelude::*;
 
-/// Units a tile.
+/// Units per tile.
 const UNITS: usize = 256;
-/// Sums that stand on the device at once, at most: 1 GiB.
+/// Largest number of sums on the device at once: 1 GiB.
 const SUMS: usize = 1 << 28;
 /// Elements over units, items and items at once.
 const ELEMENTS: usize = 1 << 23;

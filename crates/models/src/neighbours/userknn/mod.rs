@@ -1,14 +1,14 @@
-//! User-kNN: what the users most like this one took.
+//! User-kNN: recommends the items of the most similar users.
 //!
 //! Herlocker, Konstan, Borchers and Riedl 1999, *An Algorithmic Framework for Performing Collaborative
-//! Filtering*, on who took what. With `I_u` the distinct items of user `u`:
+//! Filtering*, on implicit feedback. With `I_u` the distinct items of user `u`:
 //!
 //! ```text
 //! sim(u, v) = |I_u and I_v| / sqrt((|I_u| + k) (|I_v| + k))        score_i = sum_{v in N(u), i in I_v} sim(u, v)
 //! ```
 //!
 //! where `N(u)` are the `neighbours` most similar users of the training part, the user left out, and
-//! `k = shrinkage`. A user without rows is answered by the items' popularity, far below any score.
+//! `k = shrinkage`. A user without rows gets the items' popularity, far below any score.
 
 use crate::engine::tensors::{NamedTensor, Tensors};
 use crate::error::within;
@@ -22,7 +22,7 @@ const NAME: &str = "user-knn";
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Most similar users that count.
+    /// Number of most similar users.
     pub neighbours: usize,
     /// Added to the users' numbers of items.
     pub shrinkage: f32,
@@ -57,7 +57,7 @@ impl Algorithm for Settings {
     }
 }
 
-/// Who took what.
+/// The training rows, by user and by item.
 pub struct Model {
     settings: Settings,
     /// First item of each user in `items`, and the total; items are distinct and ascend.
@@ -68,7 +68,7 @@ pub struct Model {
     users: Vec<u32>,
 }
 
-/// Remembers the rows of `train`.
+/// Stores the rows of `train`.
 ///
 /// # Errors
 /// [`crate::ModelError::Training`] without training rows.

@@ -1,4 +1,4 @@
-//! A batch made ready: features of time, negatives, and where each item's and user's entries stand.
+//! A prepared batch: time features, negatives, and the entries of each item and user.
 
 use super::Scope;
 use super::inputs::{Scale, Track, When};
@@ -15,7 +15,7 @@ pub(super) struct Places {
     pub place: Vec<u32>,
     offsets: Vec<u32>,
     entries: Vec<u32>,
-    /// Place of every id there is; stale where the id does not occur.
+    /// Place of every id; stale where the id does not occur.
     table: Vec<u32>,
 }
 
@@ -71,36 +71,36 @@ impl Places {
     }
 }
 
-/// A batch with all that a window needs, step-major.
+/// A batch with all inputs of a window, step-major.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Prepared {
     pub batch: Batch,
     /// `w`, `[entries, when]`.
     pub when: Vec<f32>,
-    /// `v`: what the stationary part leaves of the ratings, in standard deviations.
+    /// `v`: the ratings' residuals from the stationary part, in standard deviations.
     pub values: Vec<f32>,
-    /// Levels of sessions that begin.
+    /// Number of session levels that begin.
     pub crossed: Vec<u8>,
     /// Weights in the loss; 0 for padding.
     pub weights: Vec<f32>,
     pub items: Places,
     pub users: Places,
-    /// Items that next items are told from; the same for all entries.
+    /// Sampled negatives; the same for all entries.
     pub samples: Vec<u32>,
-    /// What the scores of `samples` are corrected by.
+    /// Corrections of the scores of `samples`.
     pub corrections: Vec<f32>,
-    /// What each entry's own item's score is corrected by.
+    /// Correction of the score of each entry's own item.
     pub own_corrections: Vec<f32>,
     /// Entries' items, then `samples`; empty where no next items are predicted.
     pub asked: Places,
 }
 
-/// How much an interaction counts in training, by its age.
+/// Weight of an interaction in training, by its age.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Recency {
     latest: i64,
     half_life: f64,
-    /// What makes the mean weight 1.
+    /// Normalization to a mean weight of 1.
     scale: f64,
 }
 
@@ -123,7 +123,7 @@ impl Recency {
     }
 }
 
-/// Makes batch after batch ready; knows where each row's user stands.
+/// Prepares the batches in turn; keeps the position of each row's user.
 pub(super) struct Preparer<'a> {
     pub when: &'a When,
     pub scale: Scale,
@@ -162,7 +162,7 @@ impl<'a> Preparer<'a> {
         }
     }
 
-    /// Works out what follows from the batch in `prepared`, the next of an epoch's.
+    /// Computes the inputs of the batch in `prepared`, the next of an epoch.
     pub fn prepare(&mut self, prepared: &mut Prepared) {
         let Prepared {
             batch,

@@ -1,4 +1,4 @@
-//! Gradients of a window, and the steps weights take along them.
+//! Gradients of a window, and the update steps of the weights.
 
 use super::batch::Prepared;
 use super::weights::{
@@ -21,7 +21,7 @@ impl Gradients {
         Self { dense: Dense::zeros(&weights.sizes), tables: std::array::from_fn(|_| Vec::new()) }
     }
 
-    /// Gives every attribute code its share of its items' gradients.
+    /// Distributes items' gradients to their attribute codes.
     pub fn spread(&mut self, weights: &Weights, batch: &Prepared) {
         for (table, of) in [(CODE_INPUT, ITEM_INPUT), (CODE_OUTPUT, ITEM_OUTPUT), (CODE_NEXT, ITEM_NEXT)] {
             let touched = if of == ITEM_NEXT { &batch.asked.distinct } else { &batch.items.distinct };
@@ -41,7 +41,7 @@ impl Gradients {
         }
     }
 
-    /// Shortens all of them together to a norm of `most`, if they are longer.
+    /// Clips all gradients together to a norm of `most`.
     pub fn clip(&mut self, most: f32) {
         let square = |values: &[f32]| values.iter().map(|v| f64::from(*v) * f64::from(*v)).sum::<f64>();
         let tables: f64 = self.tables.iter().map(|t| square(t)).sum();

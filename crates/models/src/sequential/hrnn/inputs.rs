@@ -1,19 +1,19 @@
-//! What the network is told of an interaction besides its item: the rating, when it came, and how the
-//! ratings before it went.
+//! The network's inputs of an interaction besides its item: the rating, its time, and the residuals of the
+//! ratings before it.
 
 use super::{Form, Settings};
 use foretaste_data::IdleGaps;
 
-/// The rating scale as the network sees it.
+/// The rating scale in the network's units.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Scale {
     pub mean: f32,
-    /// Standard deviation of what the stationary part leaves.
+    /// Standard deviation of the stationary part's residuals.
     pub deviation: f32,
 }
 
 impl Scale {
-    /// `v`: what `base` leaves of a value, in standard deviations; nothing of a value that is not known.
+    /// `v`: the residual of a value from `base`, in standard deviations; 0 for an unknown value.
     pub fn left(self, value: f32, base: f32) -> f32 {
         if value.is_nan() { 0.0 } else { (value - base) / self.deviation }
     }
@@ -36,7 +36,7 @@ pub(super) fn input(item: &[f32], value: f32, when: &[f32], ratings: bool, x: &m
     rest[2..].copy_from_slice(when);
 }
 
-/// Turns the first components of `x`'s gradient into `e`'s.
+/// Converts the first components of `x`'s gradient into `e`'s.
 #[inline]
 pub(super) fn input_back(value: f32, ratings: bool, d: usize, dx: &mut [f32]) {
     if ratings {
@@ -48,7 +48,7 @@ pub(super) fn input_back(value: f32, ratings: bool, d: usize, dx: &mut [f32]) {
 /// Ratings over which a running mean of residuals forgets.
 const MEMORIES: [f32; 3] = [1.0, 4.0, 15.0];
 
-/// Which features of time there are: `w` of the module's equations,
+/// The time features: `w` of the module's equations,
 /// `[base, log gap, log count, first, marks.., memories.., 1]`.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct When {
@@ -61,8 +61,8 @@ pub(super) struct When {
     forget: [f32; MEMORIES.len()],
 }
 
-/// Where a user stands: the time of the last interaction, how many there were, and running means of
-/// what the stationary part left.
+/// The position of a user: the time of the last interaction, their number, and running means of
+/// residuals from the stationary part.
 #[derive(Debug, Clone, Copy, PartialEq, Default, serde::Serialize, serde::Deserialize)]
 pub(super) struct Track {
     pub last: i64,
@@ -127,7 +127,7 @@ impl When {
         out[last] = 1.0;
     }
 
-    /// Takes an interaction in; `residual` in standard deviations.
+    /// Adds an interaction; `residual` in standard deviations.
     pub fn take(&self, track: &mut Track, timestamp: i64, residual: f32) {
         if track.count == 0 || timestamp > track.last {
             track.tied = [0.0; 2];

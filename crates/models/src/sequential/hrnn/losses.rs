@@ -14,14 +14,14 @@
 use super::Loss;
 use crate::engine::sequence::{sigmoids, softmax};
 
-/// Score of an item that takes no part: the next item itself among the others.
+/// Score of an excluded item: the next item itself among the others.
 pub(super) const OUT: f32 = -1e9;
 
 /// Keeps a logarithm's argument above 0.
 const LEAST: f32 = 1e-24;
 
-/// The loss of one entry; `others` become its slopes by their scores, and the slope by `own` is answered
-/// beside it. `spare` is working space.
+/// The loss of one entry; `others` become its slopes by their scores, and the slope by `own` is returned
+/// with it. `spare` is a buffer.
 pub(super) fn loss(
     kind: Loss,
     penalty: f32,
@@ -48,7 +48,7 @@ pub(super) fn loss(
             let mut slope = 0.0;
             for ((s, r), (a, b)) in others.iter_mut().zip(&*scores).zip(inner.iter().zip(&*square)) {
                 slope -= *s * a * (1.0 - a);
-                // A score that takes no part has a share of nothing and a square beyond all numbers.
+                // An excluded score has a share of zero and an infinite square.
                 let through = a * (1.0 - a) + 2.0 * r.max(-1e4) * b * (1.0 - b);
                 *s *= (a + b - loss) + through;
             }
@@ -72,7 +72,7 @@ pub(super) fn loss(
     }
 }
 
-/// Makes `others` their softmax; answers the scores they were, and room for two more numbers each.
+/// Replaces `others` by their softmax; returns their scores, and room for two more numbers each.
 fn parts<'a>(others: &mut [f32], spare: &'a mut Vec<f32>) -> (&'a mut [f32], &'a mut [f32], &'a mut [f32]) {
     let n = others.len();
     spare.resize(3 * n, 0.0);

@@ -1,4 +1,4 @@
-//! HRNN: a recurrent network over a user's whole history, told by sessions, time and ratings.
+//! HRNN: a recurrent network over a user's whole history, with sessions, time and ratings as inputs.
 //!
 //! Session information enters through the inputs, so that histories of any shape align in one batch
 //! (Ma and Narayanaswamy 2018, *Hierarchical Temporal-Contextual Recommenders*): marks say at which
@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! w_t = [base, ln(1 + gap)/16, ln(1 + n)/8, e^(-n/8), session marks.., running residuals.., 1]
-//! v_t = (r - base_t) / sigma                                 (what the stationary part leaves)
+//! v_t = (r - base_t) / sigma                                 (residual of the stationary part)
 //! x_t = [E_i, v E_i, v, max(-v, 0), w_t without the 1],   E_i = e_i + mean of its attributes' vectors
 //! h_t = cell(.. cell(x_t))                                   (depth layers of GRU, LSTM or causal convolution)
 //! q_t = p_u + W_o (sigmoid(C w_t) * h_t-1) + W_c w_t         (a gate discounts the past by time)
@@ -14,32 +14,32 @@
 //! ```
 //!
 //! `n` counts the user's interactions; `base_t` is the mean, or what the stationary machines predict
-//! (`Stationary`). The last lines are the decoder in the manner of a factorization
+//! (`Stationary`). The last lines are the decoder, in the form of a factorization
 //! machine. A user without history has the state 0 and falls back to the stationary part; an item
 //! without training rows is its attributes.
 //!
 //! With `form = "init"` or `"all"` sessions have states of their own instead, a GRU a level (Quadrana et al.
 //! 2017; the equations are `sequence::hierarchy`'s), and no marks.
 //!
-//! `size`, `depth` and `height` (levels of sessions; 0 is a flat RNN) are the talk's knobs; `bptt`,
+//! `size`, `depth` and `height` (levels of sessions; 0 is a flat RNN) are the talk's settings; `bptt`,
 //! `recency_mask` (here: a half-life of an interaction's weight in the loss) and the history-length
 //! percentiles are Amazon Personalize's, with its defaults.
 //!
-//! `objective` tells what it is trained for: the next rating, given its item and time; the next item, given
+//! `objective` is what it is trained for: the next rating, given its item and time; the next item, given
 //! its time; or both at once. Scores of next items come from the same gated state, with `base_t` at the mean:
 //!
 //! ```text
 //! s_t,j = (W_n [sigmoid(C w_t) * h_t-1, w_t]) . (G_j, c_j)    (G_j: factors, c_j: bias; attributes added)
 //! ```
 //!
-//! and the loss (`losses`) tells the item that came from items drawn by popularity (`negatives`).
+//! and the loss (`losses`) compares the next item with negatives sampled by popularity (`negatives`).
 //!
-//! `frozen` and `streaming`: the state runs through known ratings in time order and answers each
-//! asked rating from what is known *before* it; a revealed rating is the next input. One interaction
+//! `frozen` and `streaming`: the state runs through known ratings in time order and predicts each
+//! requested rating from what is known *before* it; an update is the next input. One interaction
 //! costs the same however long the history is.
 //!
 //! On the CPU training is native code (`native`), elsewhere burn (`network`); weights and
-//! moments are the host's in both. Prediction runs the same equations one interaction at a time.
+//! moments are the host's in both. Prediction evaluates the same equations one interaction at a time.
 
 mod batch;
 mod gradients;
@@ -74,15 +74,15 @@ pub(crate) use train::fit_as;
 
 const NAME: &str = "hrnn";
 
-/// What a window is computed for.
+/// The objective of a window.
 #[derive(Debug, Clone, Copy)]
 struct Goal {
-    /// What a rating's residual is measured in.
+    /// The unit of a rating's residual.
     deviation: f32,
     loss: Loss,
-    /// Weight of the drawn items' squared scores (`bpr-max`).
+    /// Weight of the negatives' squared scores (`bpr-max`).
     penalty: f32,
-    /// Share of the rating's squared error in the loss: 1 where next items are none of its business.
+    /// Share of the rating's squared error in the loss: 1 if next items are not predicted.
     rating_share: f32,
 }
 
@@ -113,14 +113,14 @@ struct Errors {
 
 /// A trained HRNN.
 pub struct Model {
-    /// What the model calls itself: an HRNN, or a model that is one of its forms.
+    /// The model's name: HRNN, or that of a model that is one of its forms.
     named: ModelSettings,
     scale: Scale,
     when: When,
     scope: Scope,
     weights: Weights,
     machines: Arc<Machines>,
-    /// The items' rows for next items, attributes added; made when first asked for.
+    /// The items' rows for next items, attributes added; computed at first use.
     catalogue: OnceLock<Vec<f32>>,
 }
 
@@ -130,7 +130,7 @@ impl Model {
         Self::restore_as(settings.clone().into(), &settings, tensors)
     }
 
-    /// A saved model that is one of the network's forms and calls itself `named`.
+    /// A saved model that is one of the network's forms, with the name `named`.
     pub(crate) fn restore_as(named: ModelSettings, settings: &Settings, tensors: &Tensors) -> Result<Self> {
         let scale = Scale { mean: tensors.scalar("mean")?, deviation: tensors.scalar("deviation")? };
         let when = When::new(settings)?;
@@ -203,7 +203,7 @@ impl Predictor for Model {
         }
     }
 
-    /// Walks through known and asked rows in time order; known rows come first within a second.
+    /// Goes through known rows and rows to predict in time order; known rows come first within a second.
     fn predict_user(
         &self,
         user: u32,

@@ -17,7 +17,7 @@ use rayon::prelude::*;
 /// Rows of a batch that are computed as one task; decides the order of sums.
 const CHUNK: usize = 32;
 
-/// What one chunk needs, made once and used for batch after batch. Entries are step-major.
+/// Buffers of one chunk, reused for every batch. Entries are step-major.
 struct Work {
     states: Vec<States>,
     tapes: Vec<Tape>,
@@ -56,7 +56,7 @@ pub(super) struct Native {
 }
 
 impl Native {
-    /// For batches of so many rows.
+    /// For batches of this many rows.
     pub fn new(sizes: Sizes, rows: usize) -> Self {
         let layers = Dense::zeros(&sizes).layers;
         let work = |first: usize| {
@@ -90,7 +90,7 @@ impl Native {
         }
     }
 
-    /// Forgets all states.
+    /// Resets all states.
     pub fn reset(&mut self) {
         for work in &mut self.work {
             for states in &mut work.states {
@@ -102,7 +102,7 @@ impl Native {
     }
 
     /// Runs the next window; `gradients` become those of the mean loss over the batch's full number of
-    /// entries, so that a half-empty batch pulls half as hard.
+    /// entries, so that a half-empty batch has half the gradient.
     pub fn window(
         &mut self,
         weights: &Weights,
@@ -210,7 +210,7 @@ impl Native {
     }
 }
 
-/// What all chunks share.
+/// Data shared by all chunks.
 struct Context<'a> {
     sizes: Sizes,
     weights: &'a Weights,
@@ -233,7 +233,7 @@ impl Work {
         let rows = CHUNK.min(context.rows - first);
         let steps = batch.batch.items.len() / context.rows;
         let entries = steps * rows;
-        // Where an entry of the chunk stands in the batch.
+        // The position of a chunk's entry in the batch.
         let outer = |entry: usize| entry / rows * context.rows + first + entry % rows;
         self.start.clear();
         self.start.extend((0..entries).map(|entry| batch.batch.start[outer(entry)]));
@@ -320,7 +320,7 @@ impl Work {
             product_into(&mut self.d_state, h, d_query, Matrix::new(&context.queries[1], h), sizes.rates);
         }
 
-        // The way back.
+        // Backward pass.
         let top = &self.tapes[sizes.depth - 1].before;
         for (entry, d_state) in self.d_state.chunks_exact_mut(h).enumerate() {
             context.noise.state(outer(entry), d_state);
@@ -385,7 +385,7 @@ impl Work {
         }
     }
 
-    /// Predictions of ratings, the loss's slopes, and the way back to the decoded states.
+    /// Predictions of ratings, the loss's slopes, and the backward pass to the decoded states.
     fn rate(&mut self, context: &Context, entries: usize, outer: impl Fn(usize) -> usize) {
         let Context { sizes, weights, batch, goal, .. } = *context;
         let (d, h, q) = (sizes.factors, sizes.size, sizes.query());

@@ -1,24 +1,24 @@
-//! Items that a next item is told from: drawn by popularity, shared by all entries of a window.
+//! Sampled negatives for next items: drawn by popularity, shared by all entries of a window.
 
 use super::{Loss, Settings};
 use foretaste_data::{Histories, rng, stream_seed};
 use rand::RngExt;
 
-/// Draws items with a chance that grows with their number of training rows to the power `alpha`.
+/// Samples items with probability proportional to their number of training rows to the power `alpha`.
 #[derive(Debug, Clone)]
 pub(super) struct Negatives {
     /// Items with training rows.
     items: Vec<u32>,
     /// Running sums of the items' weights.
     sums: Vec<f64>,
-    /// How many are drawn; all items, each once, where that many or more were asked for.
+    /// Number of samples; all items, each once, if that many or more were requested.
     n: usize,
     /// For each item the logarithm of how often a window draws it.
     corrections: Vec<f32>,
 }
 
 impl Negatives {
-    /// Of the rows of `users`.
+    /// A sampler over the rows of `users`.
     pub fn new(settings: &Settings, train: &Histories, users: &[u32]) -> Self {
         let mut counts = vec![0_u32; train.n_items()];
         users.iter().flat_map(|user| train.user(*user).items).for_each(|item| counts[*item as usize] += 1);
@@ -51,9 +51,9 @@ impl Negatives {
         }));
     }
 
-    /// What an item's score is corrected by: sampled softmax (Bengio and Senecal 2008) takes the logarithm of
-    /// the number of times a window is expected to draw the item from the score; 0 where every item is
-    /// asked or the loss is another.
+    /// The correction of an item's score: sampled softmax (Bengio and Senecal 2008) takes the logarithm of
+    /// the number of times a window is expected to draw the item from the score; 0 if every item is
+    /// included or the loss is another.
     pub fn correction(&self, item: u32) -> f32 {
         self.corrections[item as usize]
     }

@@ -27,7 +27,7 @@ pub(super) struct Network {
     levels: Vec<Tensor<2>>,
 }
 
-/// A layer's weights on the device, one tensor a gate.
+/// A layer's weights on the device, one tensor per gate.
 struct Layer {
     input: Vec<Tensor<2>>,
     bias: Vec<Tensor<2>>,
@@ -43,7 +43,7 @@ struct Level {
 }
 
 impl Network {
-    /// For batches of so many rows.
+    /// For batches of this many rows.
     pub fn new(sizes: Sizes, rows: usize, device: &Device) -> Self {
         let mut network =
             Self { sizes, rows, device: device.clone(), carried: Vec::new(), levels: Vec::new() };
@@ -51,7 +51,7 @@ impl Network {
         network
     }
 
-    /// Forgets all states.
+    /// Resets all states.
     pub fn reset(&mut self) {
         self.levels =
             vec![Tensor::zeros([self.rows, self.sizes.size], self.device.burn()); self.sizes.levels];
@@ -210,7 +210,7 @@ impl Network {
             Tensor::cat(vec![item, time], 1)
         };
 
-        // Layers, the graph cut before each recurrence.
+        // Layers, with the graph split before each recurrence.
         let keep = |step: usize| {
             let start = &batch.batch.start[step * self.rows..(step + 1) * self.rows];
             start.contains(&1.0).then(|| self.plain(start.iter().map(|s| 1.0 - s).collect(), 1))
@@ -391,7 +391,7 @@ impl Network {
     }
 
     /// A layer of convolution over a window, as [`crate::engine::sequence`] has it: the states before and
-    /// after each step, and what the next window finds carried.
+    /// after each step, and the state carried to the next window.
     fn convolve(
         &self,
         layer: &Layer,

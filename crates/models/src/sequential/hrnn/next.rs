@@ -1,4 +1,4 @@
-//! The head for next items over one chunk of a window: scores, losses and the way back.
+//! The head for next items over one chunk of a window: scores, losses and the backward pass.
 
 use super::Goal;
 use super::batch::Prepared;
@@ -7,16 +7,16 @@ use super::weights::{ITEM_NEXT, Weights};
 use crate::engine::kernels::{Matrix, add, dot, product_into};
 use rayon::prelude::*;
 
-/// Entries whose scores stand in memory at once.
+/// Entries whose scores are in memory at once.
 const BLOCK: usize = 64;
 
-/// What all chunks of a window share.
+/// Data shared by all chunks of a window.
 pub(super) struct Shared<'a> {
     pub goal: Goal,
     batch: &'a Prepared,
     /// Rows of the items in `batch.asked`, attributes added, `[items, factors + 1]`.
     rows: Vec<f32>,
-    /// Rows of the drawn items, `[samples, factors + 1]`.
+    /// Rows of the sampled negatives, `[samples, factors + 1]`.
     samples: Vec<f32>,
     width: usize,
     /// `W_n`, `[size + when, factors + 1]`.
@@ -48,7 +48,7 @@ impl<'a> Shared<'a> {
     }
 }
 
-/// One chunk's numbers, made once and used for window after window.
+/// Buffers of one chunk, reused for every window.
 #[derive(Default)]
 pub(super) struct Head {
     /// `[entries, factors + 1]`.
@@ -57,9 +57,9 @@ pub(super) struct Head {
     pub d_query: Vec<f32>,
     /// Slopes by each entry's own item's score.
     pub slopes: Vec<f32>,
-    /// Gradients of the drawn items' rows.
+    /// Gradients of the negatives' rows.
     pub samples: Vec<f32>,
-    /// Scores of the drawn items, then slopes by them, `[BLOCK, samples]`.
+    /// Scores of the negatives, then slopes by them, `[BLOCK, samples]`.
     scores: Vec<f32>,
     spare: Vec<f32>,
     /// Sum of the losses.
@@ -67,8 +67,8 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// From the decoded states (`[entries, size + when]`) to gradients; adds to that of `W_n`. `outer` tells
-    /// where an entry of the chunk stands in the batch.
+    /// From the decoded states (`[entries, size + when]`) to gradients; adds to that of `W_n`. `outer` maps
+    /// an entry of the chunk to its position in the batch.
     pub fn run(
         &mut self,
         shared: &Shared,

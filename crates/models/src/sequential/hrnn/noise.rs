@@ -1,4 +1,4 @@
-//! Which values of a window are dropped in training.
+//! Dropout masks of a window.
 
 use crate::engine::noise::Mask;
 

@@ -1,4 +1,4 @@
-//! One user, one interaction at a time: the same equations in constant time.
+//! The same equations for one user, one interaction at a time, in constant time per interaction.
 
 use super::inputs::{Scale, Track, input};
 use super::weights::{ITEM_INPUT, ITEM_OUTPUT, USER, Weights};
@@ -9,7 +9,7 @@ use crate::engine::sequence::{States, sigmoids};
 use crate::fm;
 use foretaste_data::History;
 
-/// What the network knows of one user: the states of all layers, the time of the last interaction, how many
+/// The state of one user: the states of all layers, the time of the last interaction, how many
 /// there were, and the user in each stationary machine.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct User {
@@ -54,7 +54,7 @@ impl User {
             && model.machines.fit_states(&self.machines)
     }
 
-    /// What the stationary part predicts.
+    /// The stationary part's prediction.
     fn base(&self, model: &Model, item: u32, timestamp: i64) -> f32 {
         model.machines.predict(&self.machines, item, timestamp).unwrap_or(model.scale.mean)
     }
@@ -76,13 +76,13 @@ impl User {
         when
     }
 
-    /// Whether an interaction at `timestamp` begins a session into which no state reaches.
+    /// Whether an interaction at `timestamp` begins a session to which no state is carried.
     fn forgets(&self, model: &Model, timestamp: i64) -> bool {
         let begins = || self.track.count > 0 && model.when.crossed(&self.track, timestamp) > 0;
         model.scope == Scope::Session && begins()
     }
 
-    /// Adds to `query` what the state and the features `when` of an interaction at `timestamp` ask for
+    /// Adds to `query` the query of the state and the features `when` of an interaction at `timestamp`
     /// through `weights` (`[size + when, query]`).
     fn ask(&self, model: &Model, timestamp: i64, when: &[f32], weights: &[f32], query: &mut [f32]) {
         let Weights { sizes, dense, .. } = &model.weights;
@@ -102,7 +102,7 @@ impl User {
         accumulate(query, when, of_time);
     }
 
-    /// What is asked of the items' rows for the next item, at `timestamp`.
+    /// The query for the next item, at `timestamp`, over the items' rows.
     pub(super) fn query(&self, model: &Model, timestamp: i64) -> Vec<f32> {
         let weights = &model.weights;
         let mut query = vec![0.0; weights.sizes.next()];
@@ -111,7 +111,7 @@ impl User {
         query
     }
 
-    /// Takes an interaction in: the same work however long the history is.
+    /// Adds an interaction: constant work, however long the history is.
     pub(super) fn update(&mut self, model: &Model, item: u32, value: f32, timestamp: i64) {
         let weights = &model.weights;
         let sizes = &weights.sizes;
@@ -156,7 +156,7 @@ impl User {
         base + dot(&query[..=sizes.factors], &factors) + query[sizes.factors + 1]
     }
 
-    /// A score is an item's logit: softmax over all scores gives the chance that the item comes next.
+    /// A score is an item's logit: softmax over all scores gives the probability that the item comes next.
     pub(super) fn scores(&self, model: &Model, timestamp: i64, out: &mut [f32]) {
         let query = self.query(model, timestamp);
         let items = model.catalogue().chunks_exact(query.len());

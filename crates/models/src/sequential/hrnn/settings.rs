@@ -9,13 +9,13 @@ use crate::error::within;
 use crate::{Algorithm, BoxedModel, FitContext, Fitted, ModelError, Result};
 use foretaste_data::Histories;
 
-/// How sessions enter.
+/// How sessions are represented.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Form {
     /// As marks among the inputs (Ma and Narayanaswamy 2018).
     Inputs,
-    /// As states of their own, which a session's state begins with (Quadrana et al. 2017, HRNN Init).
+    /// As states of their own, which initialize a session's state (Quadrana et al. 2017, HRNN Init).
     Init,
     /// The same, and the lowest of them in every step (HRNN All).
     All,
@@ -33,11 +33,11 @@ pub enum Objective {
     Both,
 }
 
-/// How the next item is told from others.
+/// The loss of the next item against other items.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Loss {
-    /// Cross-entropy of a softmax over the next item and the drawn ones, corrected for how they are drawn.
+    /// Cross-entropy of a softmax over the next item and the sampled negatives, corrected for the sampling.
     Softmax,
     /// TOP1-max (Hidasi and Karatzoglou 2018).
     Top1Max,
@@ -64,7 +64,7 @@ pub enum Stationary {
     /// Also factors of the users, trained with the network.
     Factors,
     /// Factorization machines that users fold into rating by rating; where next items are predicted,
-    /// as `Biases`: what a machine says of an item must not be known before the item is.
+    /// as `Biases`: a machine's prediction for an item must not be known before the item is.
     Fm,
 }
 
@@ -74,19 +74,19 @@ pub enum Stationary {
 pub struct Settings {
     /// What the network is trained for.
     pub objective: Objective,
-    /// How the next item is told from others (`next-item`, `both`).
+    /// The loss of the next item against other items (`next-item`, `both`).
     pub loss: Loss,
-    /// Items drawn a window to tell the next item from; all items where there are no more.
+    /// Sampled negatives per window; all items if there are no more.
     pub negatives: usize,
-    /// Power of an item's number of training rows by which it is drawn.
+    /// Power of an item's number of training rows by which it is sampled.
     pub negatives_alpha: f32,
-    /// Weight of the drawn items' squared scores in the loss (`bpr-max`).
+    /// Weight of the negatives' squared scores in the loss (`bpr-max`).
     pub score_penalty: f32,
     /// Share of the rating's squared error in the loss (`both`).
     pub rating_share: f32,
     /// How far a state reaches.
     pub scope: Scope,
-    /// How sessions enter.
+    /// How sessions are represented.
     pub form: Form,
     /// Kind of cell.
     pub cell: Cell,
@@ -96,12 +96,12 @@ pub struct Settings {
     pub size: usize,
     /// Levels of the session hierarchy: 0 is a flat RNN.
     pub height: usize,
-    /// Idle gaps that begin a session, seconds a level, shortest first.
+    /// Idle gaps that begin a session, in seconds per level, shortest first.
     pub sessions: Vec<i64>,
     /// Length of an item's embedding and of its decoder factors.
     pub item_factors: usize,
-    /// Whether ratings are the network's inputs, or interest alone. The stationary part knows them all the
-    /// same.
+    /// Whether ratings are the network's inputs, or only interactions. The stationary part uses them in any
+    /// case.
     pub ratings: bool,
     /// Whether time gaps are inputs.
     pub gaps: bool,
@@ -117,23 +117,23 @@ pub struct Settings {
     pub fm_factors: usize,
     /// Gibbs iterations of a stationary machine (`fm`).
     pub fm_iterations: usize,
-    /// Folds of users, and machines (`fm`).
+    /// Number of folds of users, and of machines (`fm`).
     pub fm_folds: usize,
     /// Drift of a user's level in a stationary machine (`fm`).
     pub fm_drift: f32,
     /// Passes over the training rows, at most.
     pub epochs: usize,
-    /// Histories side by side in a batch.
+    /// Histories in a batch.
     pub rows: usize,
     /// Steps of a history in a batch: how far gradients reach back.
     pub bptt: usize,
     /// Step size of Adam.
     pub learning_rate: f32,
-    /// Factor of the step size from epoch to epoch.
+    /// Factor by which the step size changes from epoch to epoch.
     pub decay: f32,
     /// Steps over which the step size grows to its full height.
     pub warm_up: usize,
-    /// Longest gradient; longer ones are shortened to it. 0 for any.
+    /// Gradients are clipped to this norm. 0 for no clipping.
     pub clip: f32,
     /// Decoupled weight decay (Loshchilov and Hutter 2019), in units of the step size: of the items' vectors
     /// that a batch touches, and of all attributes' vectors.
@@ -148,9 +148,9 @@ pub struct Settings {
     pub recency_mask: bool,
     /// Age at which an interaction counts half, in days (`recency_mask`).
     pub recency_half_life: f32,
-    /// Users with shorter histories than this share of users has train nothing.
+    /// Users with shorter histories than this share of users are not trained on.
     pub min_user_history_length_percentile: f32,
-    /// Users with longer histories than this share of users has train nothing.
+    /// Users with longer histories than this share of users are not trained on.
     pub max_user_history_length_percentile: f32,
     /// Epochs without a better validation error before training stops.
     pub patience: usize,
@@ -268,7 +268,7 @@ impl Algorithm for Settings {
         if self.min_user_history_length_percentile > self.max_user_history_length_percentile {
             return Err(fail(
                 "min_user_history_length_percentile",
-                "above max_user_history_length_percentile: no user would be left",
+                "above max_user_history_length_percentile: no user would remain",
             ));
         }
         if self.cell == Cell::Convolution && self.depth > 10 {

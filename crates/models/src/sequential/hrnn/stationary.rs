@@ -2,11 +2,11 @@
 //!
 //! With `stationary = "fm"` a factorization machine predicts, one of several that are each trained
 //! without one fold of the users. A training row is predicted by the machine that has not seen its
-//! user, so that the network learns from what such a machine leaves of a rating it does not know; a
+//! user, so that the network learns from the residuals of ratings that the machine has not seen; a
 //! row to be predicted, by the mean of all of them (cross-fitting: Wolpert 1992, *Stacked generalization*).
-//! Every user is a stranger to every machine and folds in rating by rating. One difference stays: the
-//! known rows of a training user trained all machines but one, so what the machines leave of them is a
-//! little smaller at prediction than it was in training.
+//! Every user is new to every machine and is folded in rating by rating. One difference remains: the
+//! known rows of a training user trained all machines but one, so their residuals are a
+//! little smaller at prediction than they were in training.
 
 use super::{NAME, Settings};
 use crate::engine::tensors::{NamedTensor, Tensors};
@@ -14,7 +14,7 @@ use crate::{FitContext, ModelError, Predictor, RatingModel, Reading, Result, fm}
 use foretaste_data::{Histories, History, Timestamps, Values, rng, stream_seed};
 use rand::seq::SliceRandom;
 
-/// Trained machines, one a fold; none without a stationary part of this kind.
+/// Trained machines, one per fold; empty without a stationary part of this kind.
 #[derive(Default)]
 pub(super) struct Machines(Vec<fm::Model>);
 
@@ -32,7 +32,7 @@ fn machine(settings: &Settings) -> fm::Settings {
     }
 }
 
-/// The fold of each user: those with rows are dealt out in random order.
+/// The fold of each user: those with rows are assigned in random order.
 fn deal(train: &Histories, seed: u64, folds: usize) -> Vec<usize> {
     let mut users: Vec<u32> =
         (0..train.n_users() as u32).filter(|user| !train.range(*user).is_empty()).collect();
@@ -104,14 +104,14 @@ impl Machines {
         self.0.iter().map(|machine| machine.start(u32::MAX, History::default())).collect()
     }
 
-    /// The mean of all machines' predictions; none without machines.
+    /// The mean of all machines' predictions; `None` without machines.
     pub fn predict(&self, states: &[fm::User], item: u32, timestamp: i64) -> Option<f32> {
         let sum: f32 =
             self.0.iter().zip(states).map(|(machine, user)| machine.predict(user, item, timestamp)).sum();
         (!self.0.is_empty()).then(|| sum / self.0.len() as f32)
     }
 
-    /// Takes an interaction into every machine's state.
+    /// Adds an interaction to every machine's state.
     pub fn update(&self, states: &mut [fm::User], item: u32, value: f32, timestamp: i64) {
         self.0.iter().zip(states).for_each(|(machine, user)| machine.update(user, item, value, timestamp));
     }

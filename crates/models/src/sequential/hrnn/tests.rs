@@ -36,7 +36,7 @@ fn tiny() -> (Settings, Histories) {
 
 const SCALE: Scale = Scale { mean: 3.2, deviation: 1.3 };
 
-/// Every weight drawn anew, so that none is 0 or 1 and all gradients show.
+/// Draws every weight again, so that none is 0 or 1 and no gradient vanishes.
 fn network(settings: &Settings) -> Model {
     use rand::RngExt;
     let when = When::new(settings).unwrap();
@@ -70,7 +70,7 @@ fn batches(model: &Model, settings: &Settings, histories: &Histories) -> Vec<Pre
 }
 
 /// The goal's loss over the histories, one interaction at a time, by code that shares the equations alone.
-/// Next items are told from the same drawn ones as in `all`.
+/// Next items are compared with the same sampled negatives as in `all`.
 fn loss_by_replay(model: &Model, settings: &Settings, histories: &Histories, all: &[Prepared]) -> f64 {
     let (goal, rows) = (Goal::new(settings, SCALE), histories.len() as f64);
     let nothing =
@@ -240,7 +240,7 @@ fn gradients_equal_finite_differences() {
     }
 }
 
-/// With dropout, the way back drops what the way there dropped: a step along the gradient lowers the same
+/// The backward pass drops what the forward pass dropped: a step along the gradient lowers the same
 /// loss.
 #[test]
 fn a_step_along_the_gradient_lowers_the_loss() {
@@ -311,7 +311,7 @@ fn steps_touch_the_batch_alone() {
     }
 }
 
-/// A state goes on from its bytes, and bytes that are too few or of other sizes are refused.
+/// A state continues from its bytes, and bytes that are too few or of other sizes are rejected.
 #[test]
 fn a_state_is_handed_on() {
     let (settings, histories) = tiny();
@@ -452,7 +452,7 @@ fn stationary_predictions_are_cross_fitted() {
     );
 }
 
-/// A model with machines comes back whole from its tensors, and starts strangers alike.
+/// A model with machines is fully restored from its tensors, and starts new users alike.
 #[test]
 fn machines_are_saved_with_the_model() {
     let (settings, histories) = tiny();

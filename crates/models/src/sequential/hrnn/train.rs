@@ -37,7 +37,7 @@ pub fn fit(
     fit_as(&settings.clone().into(), settings, train, validation, context)
 }
 
-/// Trains the network for a model that is one of its forms and calls itself `named`.
+/// Trains the network for a model that is one of its forms, with the name `named`.
 pub(crate) fn fit_as(
     named: &ModelSettings,
     settings: &Settings,
@@ -47,7 +47,7 @@ pub(crate) fn fit_as(
 ) -> Result<Fitted> {
     let name = named.kind().name();
     let rates = settings.objective != Objective::NextItem;
-    // Events without values still come in an order.
+    // Events without values still have an order.
     let mean = if rates { training_mean(name, train)? } else { mean_of_known(train) };
     if train.is_empty() {
         return Err(ModelError::Training { model: name, reason: "there are no training rows".into() });
@@ -108,7 +108,7 @@ pub(crate) fn fit_as(
     epochs::train(trainer, named, (settings.epochs, settings.patience), train, validation, context)
 }
 
-/// Mean of the values that are known; 0 where none is.
+/// Mean of the known values; 0 without any.
 fn mean_of_known(train: &Histories) -> f32 {
     let (sum, n) = train
         .values()
@@ -131,7 +131,7 @@ fn chosen(settings: &Settings, train: &Histories) -> Vec<u32> {
     users
 }
 
-/// What computes windows: native code on the CPU, burn elsewhere.
+/// Computes windows: native code on the CPU, burn elsewhere.
 enum Engine {
     Native(Native),
     #[cfg(feature = "burn")]
@@ -168,7 +168,7 @@ struct Training<'a> {
     settings: &'a Settings,
     scale: Scale,
     when: When,
-    /// Which items the network met.
+    /// Which items the network was trained on.
     trained: Vec<bool>,
     negatives: Option<Negatives>,
     train: &'a Histories,
@@ -264,7 +264,7 @@ impl Trainer for Training<'_> {
             more = another;
             std::mem::swap(&mut ready, &mut next);
         }
-        // As if all training rows had been met: percentiles may leave users out.
+        // As if all training rows had been used: percentiles may leave users out.
         Ok(sum * self.train.len() as f64 / events.max(1) as f64)
     }
 

@@ -1,4 +1,4 @@
-//! All weights: names, sizes, first values.
+//! All weights: names, sizes, initial values.
 
 use super::{Form, Objective, Settings};
 use crate::Result;
@@ -10,7 +10,7 @@ use crate::engine::tensors::{NamedTensor, Tensors};
 use foretaste_data::rng;
 use rand::RngExt;
 
-/// What decides the weights' shapes.
+/// The sizes that determine the weights' shapes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Sizes {
     pub cell: Cell,
@@ -66,7 +66,7 @@ impl Sizes {
     }
 }
 
-/// The dense weights, and what has their shape: gradients, moments.
+/// The dense weights, or values of the same shape: gradients, moments.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Dense {
     pub layers: Vec<Layer>,
@@ -94,8 +94,8 @@ impl Dense {
         }
     }
 
-    /// First values: uniform within `1 / sqrt(size)` in the layers, a query that asks for the item's
-    /// bias alone, a gate that lets nine tenths pass.
+    /// Initial values: uniform within `1 / sqrt(size)` in the layers, a query for the item's
+    /// bias alone, a gate that passes nine tenths.
     pub fn first(sizes: &Sizes, seed: u64) -> Self {
         let mut dense = Self::zeros(sizes);
         let reach = 1.0 / (sizes.size as f32).sqrt();
@@ -105,7 +105,7 @@ impl Dense {
         };
         for layer in &mut dense.layers {
             layer.tensors_mut().into_iter().for_each(|tensor| fill(tensor, reach));
-            // An LSTM begins by remembering.
+            // An LSTM's forget gate starts open.
             let biases = layer.bias.chunks_exact_mut(sizes.size).zip(sizes.cell.gates());
             biases.for_each(|(bias, gate)| bias.iter_mut().for_each(|b| *b += Cell::first_bias(gate)));
         }
@@ -166,14 +166,14 @@ pub(super) type Tables<T> = [T; NAMES.len()];
 pub(super) struct Weights {
     pub sizes: Sizes,
     pub dense: Dense,
-    /// Rows an item, attribute code or user.
+    /// One row per item, attribute code or user.
     pub tables: Tables<Vec<f32>>,
     /// Attribute codes of the items.
     pub codes: Codes,
 }
 
 impl Weights {
-    /// First values: small factors, items' biases as `biases` has them for ratings and for next items,
+    /// Initial values: small factors, items' biases as `biases` has them for ratings and for next items,
     /// users and codes at 0.
     pub fn first(sizes: Sizes, users: usize, biases: [&[f32]; 2], codes: Codes, seed: u64) -> Self {
         let (d, items) = (sizes.factors, biases[0].len());
@@ -214,8 +214,8 @@ impl Weights {
         self.tables[table].get(id * width..(id + 1) * width)
     }
 
-    /// An item's row with its attributes' (their mean) added: what stands for the item. An item
-    /// beyond the space is a row of zeros.
+    /// An item's row with its attributes' (their mean) added: what represents the item. An item
+    /// out of range is a row of zeros.
     pub fn item(&self, table: usize, item: u32, out: &mut [f32]) {
         out.fill(0.0);
         if let Some(row) = self.row(table, item) {
@@ -238,7 +238,7 @@ impl Weights {
         rows
     }
 
-    /// Items the network did not meet are their attributes and their bias, which needs no network.
+    /// Items without training rows are reduced to their attributes and their bias, which needs no network.
     pub fn wipe_untrained(&mut self, trained: &[bool]) {
         let factors = self.sizes.factors;
         for table in [ITEM_INPUT, ITEM_OUTPUT, ITEM_NEXT] {

@@ -9,7 +9,7 @@
 //! r^_i = mu + (W_o h_t-1 + W_c w_t) . (F_i, 1)    (w_t: gap, counts, 1; F_i's last starts as the item's bias)
 //! ```
 //!
-//! `frozen` and `streaming` as there. A user without history has the state 0; an item without training
+//! `frozen` and `streaming` as in HRNN. A user without history has the state 0; an item without training
 //! rows has no embedding, no bias and no factors.
 
 use crate::engine::tensors::Tensors;
@@ -34,13 +34,13 @@ pub struct Settings {
     pub item_factors: usize,
     /// Passes over the training rows, at most.
     pub epochs: usize,
-    /// Histories side by side in a batch.
+    /// Histories in a batch.
     pub rows: usize,
     /// Steps of a history in a batch: how far gradients reach back.
     pub window: usize,
     /// Step size of Adam.
     pub learning_rate: f32,
-    /// Factor of the step size from epoch to epoch.
+    /// Factor by which the step size changes from epoch to epoch.
     pub decay: f32,
     /// Decoupled weight decay of the item tables (Loshchilov and Hutter 2019), in units of the step size.
     pub weight_decay: f32,
@@ -66,7 +66,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The same network as one of [`hrnn`]'s.
+    /// The same network as [`hrnn`] settings.
     fn network(&self) -> hrnn::Settings {
         hrnn::Settings {
             cell: self.cell,

@@ -1,4 +1,4 @@
-//! RRN: users and items as recurrent networks over time.
+//! RRN: users and items as states of recurrent networks over time.
 //!
 //! Wu, Ahmed, Beutel, Smola and Jing 2017, *Recurrent Recommender Networks*, sections 3.2 to 3.4:
 //!
@@ -12,12 +12,12 @@
 //! earlier steps alone, so a rating is predicted from what was known before its step, in training
 //! as at prediction ("extrapolated states": one step more, with the time asked for).
 //!
-//! Training alternates ("subspace descent"): back through the users' networks with the items' states
+//! Training alternates ("subspace descent"): backward through the users' networks with the items' states
 //! fixed, then the other way round. Networks take Adam steps, as in the paper; embeddings and the
 //! stationary factors `u_i, m_j` take them on the touched rows alone (the paper: gradient descent).
-//! Stationary factors begin as a small PMF's, all else at random.
+//! Stationary factors begin with those of a small PMF, all else at random.
 //!
-//! `streaming`: a revealed rating joins its step and moves the user's later steps. Within its step the
+//! `streaming`: an update joins its step and moves the user's later steps. Within its step the
 //! paper has no update; here it also moves the stationary `(b_i, u_i)` by one Bayesian regression
 //! step on `(1, m_j)`, as in PMF, from which a new user gets a stationary part. An item without
 //! training rows has the state of a new item and no stationary part; in a user's history it enters with
@@ -61,7 +61,7 @@ pub struct Settings {
     pub epochs: usize,
     /// Passes of the PMF that the stationary part begins from.
     pub pretraining: usize,
-    /// Sequences side by side in a batch.
+    /// Sequences in a batch.
     pub rows: usize,
     /// Steps of a sequence in a batch: how far gradients reach back.
     pub window: usize,
@@ -69,7 +69,7 @@ pub struct Settings {
     pub learning_rate: f32,
     /// Step size of the stationary part, relative to `learning_rate`.
     pub stationary_learning_rate: f32,
-    /// Factor of the step size from epoch to epoch.
+    /// Factor by which the step size changes from epoch to epoch.
     pub decay: f32,
     /// Decoupled weight decay of embeddings and stationary factors, in units of the step size.
     pub weight_decay: f32,
@@ -135,7 +135,7 @@ impl Algorithm for Settings {
     }
 }
 
-/// Mean and deviation of ratings, and of the days they were given on.
+/// Mean and deviation of the ratings, and of their days.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Scale {
     mean: f32,

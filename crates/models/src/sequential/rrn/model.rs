@@ -7,14 +7,14 @@ use crate::engine::tensors::{NamedTensor, Tensors};
 use crate::{ModelError, ModelSettings, Predictor, Result, state};
 use foretaste_data::History;
 
-/// A trained RRN: both networks, and where every item stands at each of its steps.
+/// A trained RRN: both networks, and every item's state at each of its steps.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Model {
     settings: Settings,
     scale: Scale,
     users: Side,
     items: Side,
-    /// One offset an item into `places`.
+    /// One offset per item into `places`.
     offsets: Vec<usize>,
     places: Vec<Place>,
     population: Population,
@@ -87,18 +87,18 @@ fn before(places: &[Place], day: i32) -> Option<&Place> {
     places[..places.partition_point(|place| place.day < day)].last()
 }
 
-/// One user at the steps that their known ratings make.
+/// One user at the steps of their known ratings.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct User {
     places: Vec<Place>,
     /// Stationary bias and factors.
     own: Regression,
-    /// Items whose ratings `own` knows already.
+    /// Items whose ratings `own` already reflects.
     known: Vec<u32>,
 }
 
 impl Model {
-    /// An item's stationary factors and bias; none without training rows.
+    /// An item's stationary factors and bias; `None` without training rows.
     fn stationary(&self, item: u32) -> Option<&[f32]> {
         if self.item_places(item).is_empty() { None } else { self.items.stationary(item) }
     }
@@ -160,7 +160,7 @@ impl User {
         self.own.observe(&x, error + crate::engine::fold_in::dot(&self.own.theta, &x), noise);
     }
 
-    /// Works out the states from place `from` on.
+    /// Computes the states from place `from` on.
     fn arrive(&mut self, model: &Model, from: usize) {
         for at in from..self.places.len() {
             let (earlier, rest) = self.places.split_at_mut(at);

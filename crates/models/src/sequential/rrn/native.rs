@@ -1,4 +1,4 @@
-//! A window of one side's sequences in native code: what `network.rs` is on a device.
+//! A window of one side's sequences in native code: the CPU's counterpart of `network.rs`.
 //!
 //! Rows of a window are independent, so tasks take rows of their own through forward and backward, and their
 //! gradients are added in the tasks' order: threads change no bit. The loss is the mean squared error over
@@ -19,11 +19,11 @@ use foretaste_data::rng;
 use rand::RngExt;
 use rayon::prelude::*;
 
-/// Sequences a task.
+/// Sequences per task.
 const TASK: usize = 16;
 const GATES: usize = 4;
 
-/// First values by name, with their shapes: uniform within `1 / sqrt(size)`, a projection a tenth of that;
+/// Initial values by name, with their shapes: uniform within `1 / sqrt(size)`, a projection a tenth of that;
 /// then embeddings of the other side's, and the stationary part as given.
 pub(super) fn first_values(
     settings: &Settings,
@@ -122,7 +122,7 @@ impl NativeNetwork {
         layer
     }
 
-    /// Moves the parameters along a window's gradients.
+    /// Updates the parameters along a window's gradients.
     pub fn step(&mut self, window: &Window, settings: &Settings, rate: f32) {
         self.steps += 1;
         let step = AdamStep { rate, weight_decay: settings.weight_decay, number: self.steps };
@@ -177,7 +177,7 @@ pub(super) struct Window {
     pub stationary: Touched,
 }
 
-/// What stays fixed while one side moves.
+/// What is fixed while one side is trained.
 pub(super) struct Fixed<'a> {
     pub settings: &'a Settings,
     pub scale: Scale,
@@ -203,19 +203,19 @@ pub(super) fn carried(settings: &Settings) -> Vec<States> {
         .collect()
 }
 
-/// What the tasks of a window share.
+/// Data shared by the tasks of a window.
 struct Shared<'a> {
     network: &'a NativeNetwork,
     fixed: &'a Fixed<'a>,
     layer: Layer,
     transposed: Transposed,
-    /// The projection, turned round.
+    /// The projection, transposed.
     projection: Vec<f32>,
     /// Of a rating's squared error in the loss.
     weight: f32,
 }
 
-/// What one task finds.
+/// The result of one task.
 struct Part {
     squares: f64,
     layer: Layer,
@@ -225,7 +225,7 @@ struct Part {
     stationary: Touched,
 }
 
-/// Runs a window (whose items are step numbers) from the states `carried`, which go on to its end.
+/// Runs a window (whose items are step numbers) from the states `carried`, which are advanced to its end.
 pub(super) fn window(
     network: &NativeNetwork,
     fixed: &Fixed,
@@ -277,7 +277,7 @@ pub(super) fn window(
     }
 }
 
-/// An entry of a task that a sequence stands at.
+/// An entry of a task, where a sequence is.
 struct Entry {
     at: usize,
     step: u32,
@@ -316,7 +316,7 @@ impl Shared<'_> {
         let (e, h, k) = (settings.embedding, settings.size, settings.dynamic_factors);
         let rows = states.hidden.len() / h;
         let (entries, start) = self.entries(batch, from, rows);
-        // The ratings of the step before an entry's are what it reads.
+        // An entry's input is the ratings of the step before.
         let read = |entry: &Entry| if entry.begins { &[][..] } else { steps.rows(entry.step - 1) };
 
         let mut x = vec![0.0; start.len() * e];

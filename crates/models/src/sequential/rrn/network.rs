@@ -67,7 +67,7 @@ impl Network {
     }
 }
 
-/// What stays fixed while one side moves.
+/// What is fixed while one side is trained.
 pub(super) struct Fixed<'a> {
     pub settings: &'a Settings,
     pub scale: Scale,
@@ -281,7 +281,7 @@ pub(super) fn window(network: &Network, fixed: &Fixed, batch: &Batch, carried: C
 }
 
 impl Network {
-    /// Moves the parameters along a window's gradients.
+    /// Updates the parameters along a window's gradients.
     pub fn step(mut self, window: Window, settings: &Settings, rate: f32) -> Self {
         self.steps += 1;
         let step = AdamStep { rate, weight_decay: settings.weight_decay, number: self.steps };

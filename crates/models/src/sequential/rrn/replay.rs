@@ -38,7 +38,7 @@ pub(super) struct Side {
     pub stationary: Vec<f32>,
 }
 
-/// A step that a sequence has come to: its day, the state that has seen all before it, and its
+/// A step that a sequence has reached: its day, the state that has seen all before it, and its
 /// ratings' embedding.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(super) struct Place {

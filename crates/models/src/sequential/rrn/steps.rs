@@ -7,11 +7,11 @@ use rayon::prelude::*;
 /// Steps of all users (or items), each one's in time order.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Steps {
-    /// One offset a user (or item) into the steps.
+    /// One offset per user (or item) into the steps.
     pub offsets: Vec<usize>,
     /// First day of each step.
     pub days: Vec<i32>,
-    /// One offset a step into the ratings.
+    /// One offset per step into the ratings.
     ratings: Vec<usize>,
     /// Training row of each rating, in step order.
     pub rows: Vec<u32>,
@@ -61,7 +61,7 @@ impl Steps {
     }
 }
 
-/// What the network reads of the training rows.
+/// The network's inputs from the training rows.
 pub(super) struct Ratings<'a> {
     pub users: Vec<u32>,
     pub items: &'a [u32],

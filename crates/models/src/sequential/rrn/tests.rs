@@ -175,21 +175,21 @@ fn native_and_device_forms_agree() {
     }
 }
 
-/// A rating of the asked step is no part of what predicts it, and one of an earlier step is.
+/// A rating of the predicted step is not an input of its prediction, and one of an earlier step is.
 #[test]
 fn only_earlier_steps_are_seen() {
     let (settings, train) = tiny();
     let settings = Settings { epochs: 3, learning_rate: 0.02, ..settings };
     let device = Device::flex();
     let model = fit(&settings, &train, None, &FitContext::new(0, &device)).unwrap().model;
-    // A training user's stationary part knows the training rows already: the networks alone read `known`.
+    // A training user's stationary part already reflects the training rows: the networks alone read `known`.
     let known = |value: f32, day: i64| {
         let histories = Histories::new(vec![0, 1], vec![1], vec![value], vec![day * DAY], 4);
         model.ratings().unwrap().expected(&model.start(0, histories.user(0)), 2, 20 * DAY)
     };
     assert_eq!(known(1.0, 20), known(5.0, 20));
     assert_ne!(known(1.0, 19), known(5.0, 19));
-    // A rating revealed for an earlier day moves the days after it, whatever came between.
+    // An update for an earlier day moves the days after it, whatever came between.
     let later = Histories::new(vec![0, 1], vec![3], vec![2.0], vec![9 * DAY], 4);
     let after = |value: f32| {
         let mut state = model.start(0, later.user(0));

@@ -40,7 +40,7 @@ pub fn fit(
     )
 }
 
-/// Hears of nothing, but stops when asked.
+/// Ignores progress, but stops when requested.
 struct Quiet<'a>(&'a dyn Progress);
 
 impl Progress for Quiet<'_> {
@@ -56,14 +56,14 @@ impl Progress for Quiet<'_> {
 #[cfg(feature = "burn")]
 const STRETCH: usize = 65_536;
 
-/// Which side moves.
+/// The side that is trained.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Moving {
     Users,
     Items,
 }
 
-/// A side's network, where it is computed.
+/// A side's network, by where it is computed.
 #[allow(clippy::large_enum_variant)] // Two a training.
 pub(super) enum Form {
     /// By native code, on the host.
@@ -140,7 +140,7 @@ fn projections(side: &Side, steps: &Steps, ratings: &Ratings, others: &[u32], sc
     walks.concat()
 }
 
-/// Where every step of a side stands.
+/// The place of every step of a side.
 pub(super) fn walk(
     side: &Side,
     steps: &Steps,
@@ -192,7 +192,7 @@ impl<'a> Training<'a> {
         Self::on(settings, train, mean, context, context.device.is_flex())
     }
 
-    /// The same with the networks' form chosen.
+    /// The same with a given form of the networks.
     pub fn on(
         settings: &'a Settings,
         train: &'a Histories,
@@ -212,7 +212,7 @@ impl<'a> Training<'a> {
             day_mean: day_mean as f32,
             day_deviation: (deviation(&day, day_mean) as f32).max(1.0),
         };
-        // Before there are steps: each takes memory of its own.
+        // Before the steps are built: each takes memory of its own.
         let small = pmf::Settings {
             factors: settings.stationary_factors,
             epochs: settings.pretraining,
@@ -279,7 +279,7 @@ impl<'a> Training<'a> {
         Ok(Side::new(self.settings, network.name(), network.values()?))
     }
 
-    /// Works out a side's projections at all of its steps.
+    /// Computes a side's projections at all of its steps.
     fn refresh(&mut self, side: Moving) -> Result<()> {
         // The old ones go first: at Netflix's size they are hundreds of megabytes.
         *self.states(side) = Vec::new();
@@ -301,7 +301,7 @@ impl<'a> Training<'a> {
         }
     }
 
-    /// What a moving side's window has of the other, by native code.
+    /// The other side's values for a window of the trained side, by native code.
     pub fn native_fixed(&self, moving: Moving) -> native::Fixed<'_> {
         let (users, (steps, others)) = (moving == Moving::Users, self.of(moving));
         let other = if users { Moving::Items } else { Moving::Users };

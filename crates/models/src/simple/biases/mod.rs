@@ -26,7 +26,7 @@ pub struct Settings {
     pub user_damping: f64,
     /// Pull of an item's bias towards 0, in ratings.
     pub item_damping: f64,
-    /// How often both closed forms are applied.
+    /// Number of alternations between the closed forms.
     pub sweeps: usize,
 }
 
@@ -56,15 +56,15 @@ impl Algorithm for Settings {
     }
 }
 
-/// Fitted biases; also where other models begin.
+/// Fitted biases; also the initial values of other models.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Model {
     settings: Settings,
     /// Mean training rating.
     pub mean: f32,
-    /// One bias a user.
+    /// One bias per user.
     pub users: Vec<f32>,
-    /// One bias an item.
+    /// One bias per item.
     pub items: Vec<f32>,
 }
 
@@ -76,7 +76,7 @@ pub fn fit(settings: &Settings, train: &Histories, _: Option<&Histories>, _: &Fi
     Ok(Fitted { model: Box::new(estimate(settings, train)?), curve: Vec::new(), best_epoch: 0 })
 }
 
-/// The fit as a plain value.
+/// The fitted biases with their type.
 pub(crate) fn estimate(settings: &Settings, train: &Histories) -> Result<Model> {
     let mean = training_mean(NAME, train)?;
     let mut users = vec![0.0_f64; train.n_users()];

@@ -1,4 +1,4 @@
-//! Popularity: what everyone takes, lately, or what the user takes again.
+//! Popularity: the most popular items overall or recently, or the user's own most frequent items.
 //!
 //! ```text
 //! share_i = sum_{rows of i} 2^(-age / half_life) / the same over all rows        (age from the newest training row)
@@ -6,8 +6,8 @@
 //! ```
 //!
 //! where `own_i` counts the user's own rows of `i`: none of them (`by = "everyone"`), all of them (`"user"`:
-//! the personal popularity of Quadrana et al. 2017) or those of the present session (`"session"`: the session
-//! popularity of Hidasi et al. 2016). A user without rows is answered by what everyone takes; an item without
+//! the personal popularity of Quadrana et al. 2017) or those of the current session (`"session"`: the session
+//! popularity of Hidasi et al. 2016). A user without rows gets the overall popularity; an item without
 //! training rows has the share 0.
 
 use crate::engine::tensors::{NamedTensor, Tensors};
@@ -18,15 +18,15 @@ use foretaste_data::{Histories, History};
 
 const NAME: &str = "popularity";
 
-/// Whose rows come first.
+/// Whose rows are counted first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum By {
-    /// Everyone's alike.
+    /// All users' alike.
     Everyone,
     /// The user's own.
     User,
-    /// The user's own of the present session.
+    /// The user's own rows of the current session.
     Session,
 }
 
@@ -34,9 +34,9 @@ pub enum By {
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Whose rows come first.
+    /// Whose rows are counted first.
     pub by: By,
-    /// Age at which a row counts half, in days; 0 for rows that all count alike.
+    /// Age at which a row counts half, in days; 0 for equal weights.
     pub half_life: f64,
     /// Seconds of idleness that end a session (`session`).
     pub idle: i64,
@@ -71,7 +71,7 @@ impl Algorithm for Settings {
     }
 }
 
-/// What each item's share of the rows is.
+/// Each item's share of the rows.
 pub struct Model {
     settings: Settings,
     shares: Vec<f32>,

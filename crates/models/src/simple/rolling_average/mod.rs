@@ -5,8 +5,8 @@
 //! r^_ui  = (sum_{j in last w of R(u)} r_uj + k_u m_i) / (min(|R(u)|, w) + k_u)
 //! ```
 //!
-//! with `w = window`, `k_u = user_shrinkage`, `k_i = item_shrinkage`. The baseline both charts of
-//! the talk begin with; its exact meaning there is not published. A user without ratings gets the
+//! with `w = window`, `k_u = user_shrinkage`, `k_i = item_shrinkage`. The baseline of both charts of
+//! the talk; its exact definition there is not published. A user without ratings gets the
 //! item's shrunken mean, an item without ratings the global mean in its place.
 
 use crate::engine::tensors::{NamedTensor, Tensors};
@@ -22,7 +22,7 @@ const NAME: &str = "rolling-average";
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// How many of a user's newest ratings count; 0 for all.
+    /// Number of a user's newest ratings that count; 0 for all.
     pub window: usize,
     /// Weight of the item's mean against the user's ratings, in ratings.
     pub user_shrinkage: f64,
@@ -63,7 +63,7 @@ pub struct Model {
     item_means: Vec<f32>,
 }
 
-/// Takes item means over `train`.
+/// Computes item means over `train`.
 ///
 /// # Errors
 /// [`crate::ModelError::Training`] without training rows or with a row without value.
@@ -167,7 +167,7 @@ mod tests {
         let asked = Histories::new(vec![0, 2, 2], vec![2, 0], vec![4.0, 0.0], vec![5, 6], 3);
         // Item 2 has no rating: prior mu = 3; last rating 3: (3 + 3) / 2. Item 0: m = (6 + 3) / 3 = 3.
         assert_eq!(model.ratings().unwrap().predict(&train, &asked, Reading::Frozen), [3.0, 3.0]);
-        // After 4 is revealed the window holds 4: (4 + 3) / 2.
+        // After an update with 4 the window holds 4: (4 + 3) / 2.
         assert_eq!(model.ratings().unwrap().predict(&train, &asked, Reading::Streaming), [3.0, 3.5]);
     }
 }

@@ -67,7 +67,7 @@ fn products_are_right() {
     }
 }
 
-/// Every rating is dealt into exactly one block, and blocks of a stratum share no user and no item.
+/// Every rating is in exactly one block, and blocks of a stratum share no user and no item.
 #[test]
 fn the_grid_holds_every_rating_once() {
     let (users, items) = (13_u32, 29_u32);
