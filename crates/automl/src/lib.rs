@@ -20,3 +20,8 @@ pub use race::{Entrant, Kept, Moment, Race, Standing, Stopped};
 pub use selection_data::SelectionData;
 pub use task::{Log, Task};
 pub use tune::{Tuning, tune};
+
+/// The examples of the guide run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guide/as-a-library.md")]
+mod guide {}
