@@ -51,12 +51,12 @@ fn reading(c: &mut Criterion) {
     let mut group = c.benchmark_group("data");
     group.throughput(Throughput::Elements(data.len() as u64));
     group.bench_function("read ratings.dat", |b| {
-        b.iter(|| read(&path, &ReadOptions::default()).expect("ratings read"))
+        b.iter(|| read(&path, &ReadOptions::default()).expect("ratings read"));
     });
     group.bench_function("write sessions", |b| {
         b.iter(|| {
             store::write_sessions(&data, &IdleGaps::talk(), &folder.path().join("s.parquet"))
-                .expect("sessions are written")
+                .expect("sessions are written");
         });
     });
     group.bench_function("sessions within 64 MB", |b| {
@@ -79,7 +79,7 @@ fn reading(c: &mut Criterion) {
     group.throughput(Throughput::Elements(data.len() as u64));
     let offsets = data.user_offsets();
     group.bench_function("session marks", |b| {
-        b.iter(|| IdleGaps::talk().marks(black_box(data.timestamps.all()), &offsets))
+        b.iter(|| IdleGaps::talk().marks(black_box(data.timestamps.all()), &offsets));
     });
     group.bench_function("split and copy parts", |b| b.iter(|| parts(black_box(&data))));
     let train = parts(&data).train;
@@ -117,7 +117,7 @@ fn models(c: &mut Criterion) {
         let context = FitContext::new(0, &device);
         group.throughput(Throughput::Elements(parts.train.len() as u64));
         group.bench_function(format!("fit {name}"), |b| {
-            b.iter(|| settings.fit(&parts.train, None, &context).expect("the model trains"))
+            b.iter(|| settings.fit(&parts.train, None, &context).expect("the model trains"));
         });
         let model = settings.fit(&parts.train, None, &context).expect("the model trains").model;
         group.throughput(Throughput::Elements(parts.test.len() as u64));
@@ -130,7 +130,7 @@ fn models(c: &mut Criterion) {
     group.finish();
     let predictions = vec![3.5; parts.test.len()];
     c.bench_function("rmse", |b| {
-        b.iter_batched(|| &predictions, |p| rmse(p, parts.test.values()), BatchSize::SmallInput)
+        b.iter_batched(|| &predictions, |p| rmse(p, parts.test.values()), BatchSize::SmallInput);
     });
 }
 
@@ -153,7 +153,7 @@ fn lists(c: &mut Criterion) {
         group.bench_function(format!("ten items for every user, {}", kind.name()), |b| {
             b.iter(|| {
                 Recommend::new(model.as_ref(), data.n_items())
-                    .for_users(&parts.train, &users, |_, list| drop(black_box(list)))
+                    .for_users(&parts.train, &users, |_, list| drop(black_box(list)));
             });
         });
     }
@@ -163,7 +163,7 @@ fn lists(c: &mut Criterion) {
         (0..data.n_users() as u32).map(|user| Judged::new(&list, parts.test.user(user).items)).collect();
     group.throughput(Throughput::Elements(judged.len() as u64));
     group.bench_function("NDCG@10", |b| {
-        b.iter(|| judged.iter().map(|list| Metric::Ndcg(10).of(list)).sum::<f64>())
+        b.iter(|| judged.iter().map(|list| Metric::Ndcg(10).of(list)).sum::<f64>());
     });
     group.finish();
 }
@@ -189,7 +189,7 @@ fn search(c: &mut Criterion) {
         let asking = Study::in_memory(space.clone(), settings(sampler)).expect("a study");
         asking.optimize(&Budget::trials(if sampler == "gp" { 40 } else { 100 }), sphere).expect("trials");
         group.bench_function(format!("one more trial, {sampler}"), |b| {
-            b.iter(|| asking.optimize_once(&Budget::default(), sphere).expect("a trial"))
+            b.iter(|| asking.optimize_once(&Budget::default(), sphere).expect("a trial"));
         });
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -206,7 +206,7 @@ fn search(c: &mut Criterion) {
             StudySettings { sampler: "random".parse().expect("a sampler"), ..StudySettings::default() };
         let study = Study::open(journal, space.clone(), settings).expect("a study");
         group.bench_function(format!("a trial's events, {name}"), |b| {
-            b.iter(|| study.optimize_once(&Budget::default(), sphere).expect("a trial"))
+            b.iter(|| study.optimize_once(&Budget::default(), sphere).expect("a trial"));
         });
     }
     group.finish();

@@ -26,7 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "nothing" => {}
         "read" => drop(black_box(read(&path, &ReadOptions::default())?)),
         "sessions" => {
-            store::write_sessions(&data, &IdleGaps::talk(), &folder.path().join("sessions.parquet"))?
+            store::write_sessions(&data, &IdleGaps::talk(), &folder.path().join("sessions.parquet"))?;
         }
         "batches" => {
             let (mut batches, mut batch) = (Batches::new(&parts.train, 64, 32, 0, 0), Batch::default());
@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "t-svd" => trained(&parts, Kind::TSVD, "epochs = 1")?,
         "fm" => trained(&parts, Kind::FM, "iterations = 3\nburn_in = 1\nkept = 1\nfactors = 8")?,
         "hrnn" => {
-            trained(&parts, Kind::HRNN, "epochs = 1\nstationary = \"factors\"\nsize = 16\nitem_factors = 8")?
+            trained(&parts, Kind::HRNN, "epochs = 1\nstationary = \"factors\"\nsize = 16\nitem_factors = 8")?;
         }
         "lists" => {
             let model =

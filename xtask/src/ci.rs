@@ -29,7 +29,7 @@ pub fn test(sh: &Shell, arguments: &[String]) -> Outcome {
     let report = sh.current_dir().join(slowest::REPORT);
     let _ = std::fs::remove_file(&report);
     nextest(sh, &[&["--no-fail-fast".to_owned()], with.as_slice(), arguments].concat(), || {
-        slowest::tell(&report)
+        slowest::tell(&report);
     })
 }
 

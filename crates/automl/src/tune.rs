@@ -28,7 +28,7 @@ pub fn tune(study: &Study, objective: &Objective, tuning: &Tuning) -> Result<usi
         Ok(()) => {}
         // Defaults outside of the search space are not a trial; the search begins without them.
         Err(HpoError::Setting { name, reason }) => {
-            tracing::warn!("the default settings are outside of the search space: {name} {reason}")
+            tracing::warn!("the default settings are outside of the search space: {name} {reason}");
         }
         Err(error) => return Err(error.into()),
     }

@@ -44,12 +44,11 @@ pub fn home() -> PathBuf {
 }
 
 /// Loads `name`: a known data set (from `data` when given, else from [`home`], else compiled in), or
-/// the path of a file or folder. A known data set that is missing is fetched if `accept` says that
-/// its licence is accepted.
+/// the path of a file or folder.
 ///
 /// # Errors
-/// [`BenchError::Data`] for errors of reading, [`BenchError::Request`] when a known data set is
-/// missing, [`BenchError::Fetch`] when fetching it fails.
+/// [`BenchError::Data`] for errors of reading, [`BenchError::Absent`] when a known data set is nowhere,
+/// [`BenchError::Request`] for arguments that contradict each other.
 pub fn load(name: &str, data: Option<&Path>, options: &ReadOptions) -> Result<Dataset> {
     // A known name means the data set, even if the working folder has a file of that name.
     let known =

@@ -110,7 +110,7 @@ impl Protocol<'_> {
             };
             let pools = (0..jobs.min(places.len())).map(|_| pool()).collect::<Result<Vec<_>>>()?;
             std::thread::scope(|scope| {
-                pools.iter().for_each(|pool| drop(scope.spawn(|| pool.install(work))))
+                pools.iter().for_each(|pool| drop(scope.spawn(|| pool.install(work))));
             });
         }
         if let Some(error) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {

@@ -192,6 +192,9 @@ impl Arrived {
     }
 }
 
+/// Takes a range and its file; hears of progress as `go_on` does.
+type Take<'a> = dyn FnMut(usize, &Path, &mut dyn FnMut(&str) -> bool) -> Result<()> + 'a;
+
 /// Rows of consecutive ranges, in a file.
 struct Dealt {
     path: PathBuf,
@@ -227,12 +230,7 @@ impl Dealer<'_> {
     }
 
     /// Calls `take` with each range and its file, in order; files of several ranges are partitioned further.
-    fn each(
-        &self,
-        first: Vec<Dealt>,
-        go_on: &mut dyn FnMut(&str) -> bool,
-        take: &mut dyn FnMut(usize, &Path, &mut dyn FnMut(&str) -> bool) -> Result<()>,
-    ) -> Result<()> {
+    fn each(&self, first: Vec<Dealt>, go_on: &mut dyn FnMut(&str) -> bool, take: &mut Take) -> Result<()> {
         let mut waiting: Vec<Dealt> = first.into_iter().rev().collect();
         while let Some(dealt) = waiting.pop() {
             if dealt.ranges.len() == 1 {

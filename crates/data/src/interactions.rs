@@ -166,7 +166,7 @@ impl Interactions {
         let rows = UInt32Array::from(rows);
         let cut = |(name, column): &(String, ArrayRef)| match arrow_select::take::take(column, &rows, None) {
             Ok(column) => Ok((name.clone(), column)),
-            Err(error) => Err(DataError::columns(&name, error)),
+            Err(error) => Err(DataError::columns(name, error)),
         };
         let extra = self.extra.iter().map(cut).collect::<Result<_>>()?;
         Ok(Self { users, items, timestamps, values, event_types, extra, user_ids, item_ids })

@@ -29,7 +29,7 @@ impl Columns {
         let mut sorted = Self { users: Vec::new(), items, timestamps, values, codes }.gathered(&order);
         sorted.users.reserve(order.len());
         offsets.windows(2).enumerate().for_each(|(user, range)| {
-            sorted.users.extend(std::iter::repeat_n(user as u32, range[1] - range[0]))
+            sorted.users.extend(std::iter::repeat_n(user as u32, range[1] - range[0]));
         });
 
         let repeated: Vec<Repeated> =

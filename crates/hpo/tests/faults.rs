@@ -145,6 +145,7 @@ fn ended_once(address: &str) {
     }
 }
 
+#[allow(clippy::print_stderr)] // A skipped test says so.
 fn slow() -> bool {
     let slow = std::env::var_os("FORETASTE_SLOW_TESTS").is_some();
     if !slow {

@@ -43,9 +43,9 @@ pub use recommend::{Recommend, Recommended};
 pub use saved::{SavedModel, load, save, weights_hash};
 pub use state::UserState;
 
-/// A prelude for authors of models, without conflicting names: `use foretaste_models::author::*`.
+/// A prelude for authors of models, without conflicting names: `use foretaste_models::prelude::*`.
 /// Of [`Predictor`] and [`Trained`], which have methods of the same names, only the former is included.
-pub mod author {
+pub mod prelude {
     pub use crate::state;
     pub use crate::{
         Algorithm, BoxedModel, FitContext, Fitted, ModelError, ModelSettings, NamedTensor, Predictor, Result,

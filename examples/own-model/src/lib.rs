@@ -2,7 +2,7 @@
 //! rated.
 
 use foretaste_data::{Histories, History};
-use foretaste_models::author::*;
+use foretaste_models::prelude::*;
 
 /// Settings of Mood.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]

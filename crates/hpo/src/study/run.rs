@@ -357,7 +357,7 @@ fn run(
     let interrupted = matches!(outcome, Err(Halt::Interrupted | Halt::Storage(_)));
     match trial.tell(outcome) {
         Err(HpoError::Lost { trial, reason }) => {
-            tracing::warn!("trial {trial} was taken from this worker ({reason}); its outcome is dropped")
+            tracing::warn!("trial {trial} was taken from this worker ({reason}); its outcome is dropped");
         }
         other => other?,
     }

@@ -186,7 +186,7 @@ impl Wide {
                         .column(column)
                         .iter()
                         .map(|(_, entry)| gradients[*entry as usize])
-                        .sum::<f32>()
+                        .sum::<f32>();
                 });
             }
             Outcome::Dense { gradients, hidden } => {
@@ -215,7 +215,7 @@ impl Wide {
                     out,
                     &back[*row as usize * size..(*row as usize + 1) * size],
                     batch.values[*entry as usize],
-                )
+                );
             });
         });
         self.step_input_bias(back, step);

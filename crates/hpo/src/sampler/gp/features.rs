@@ -25,7 +25,7 @@ impl Features {
         for (index, parameter) in space.parameters().iter().enumerate() {
             match parameter.domain.cells().filter(|_| parameter.domain.is_categorical()) {
                 Some(choices) => {
-                    columns.extend((0..choices).map(|choice| (index, Column::Choice(choice, choices))))
+                    columns.extend((0..choices).map(|choice| (index, Column::Choice(choice, choices))));
                 }
                 None => columns.push((index, Column::Number)),
             }

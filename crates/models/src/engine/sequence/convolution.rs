@@ -60,10 +60,10 @@ impl Layer {
                 let out = &mut tape.inner[at * inputs..(at + 1) * inputs];
                 match tap(step, reach, begun) {
                     Tap::Window(source) => {
-                        out.copy_from_slice(&x[(source * rows + row) * inputs..][..inputs])
+                        out.copy_from_slice(&x[(source * rows + row) * inputs..][..inputs]);
                     }
                     Tap::Carried(slot) => {
-                        out.copy_from_slice(&states.memory[carried.start + slot * inputs..][..inputs])
+                        out.copy_from_slice(&states.memory[carried.start + slot * inputs..][..inputs]);
                     }
                     Tap::Nowhere => {}
                 }
@@ -76,7 +76,7 @@ impl Layer {
                 let source = (steps + slot).checked_sub(reach);
                 match source {
                     Some(source) if begun.is_none_or(|begun| source >= begun) => {
-                        memory[out].copy_from_slice(&x[(source * rows + row) * inputs..][..inputs])
+                        memory[out].copy_from_slice(&x[(source * rows + row) * inputs..][..inputs]);
                     }
                     None if begun.is_none() => {}
                     _ => memory[out].fill(0.0),

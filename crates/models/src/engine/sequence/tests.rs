@@ -156,7 +156,7 @@ fn gradients_equal_finite_differences() {
         for tensor in 0..4 {
             for i in 0..exact.tensors()[tensor].len() {
                 check(&format!("tensor {tensor}[{i}]"), exact.tensors()[tensor][i], &|case, by| {
-                    case.layer.tensors_mut()[tensor][i] += by
+                    case.layer.tensors_mut()[tensor][i] += by;
                 });
             }
         }

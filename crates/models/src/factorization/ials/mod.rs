@@ -170,7 +170,7 @@ impl Model {
         let k = self.settings.factors;
         let mut users = vec![0.0; train.n_users() * k];
         users.par_chunks_mut(k).enumerate().for_each_init(Space::default, |space, (user, out)| {
-            self.solve_into(train.user(user as u32), out, space)
+            self.solve_into(train.user(user as u32), out, space);
         });
         self.users = users;
         self.digests =

@@ -91,7 +91,7 @@ impl Problem<'_> {
         let (k, Space { gathered, rows, residual, direction, image }) = (x.len(), space);
         gathered.clear();
         self.rows.iter().for_each(|(row, _)| {
-            gathered.extend_from_slice(&self.table[*row as usize * k..(*row as usize + 1) * k])
+            gathered.extend_from_slice(&self.table[*row as usize * k..(*row as usize + 1) * k]);
         });
         rows.clear();
         rows.extend(self.rows.iter().enumerate().map(|(at, (_, weight))| (at as u32, *weight)));

@@ -96,7 +96,7 @@ pub fn fit(settings: &Settings, train: &Histories, _: Option<&Histories>, _: &Fi
     // X'X, an item's row at a time.
     let mut gram = vec![0.0_f32; n * n];
     gram.par_chunks_mut(n).zip(&holders).for_each(|(row, users)| {
-        users.iter().flat_map(|user| &owned[*user]).for_each(|item| row[*item as usize] += 1.0)
+        users.iter().flat_map(|user| &owned[*user]).for_each(|item| row[*item as usize] += 1.0);
     });
     let matrix =
         Mat::from_fn(n, n, |i, j| gram[i * n + j] + if i == j { settings.regularization } else { 0.0 });
@@ -109,7 +109,7 @@ pub fn fit(settings: &Settings, train: &Histories, _: Option<&Histories>, _: &Fi
     coefficients.par_chunks_mut(n).enumerate().for_each(|(i, row)| {
         row.iter_mut()
             .enumerate()
-            .for_each(|(j, b)| *b = if i == j { 0.0 } else { -inverse[(i, j)] / inverse[(j, j)] })
+            .for_each(|(j, b)| *b = if i == j { 0.0 } else { -inverse[(i, j)] / inverse[(j, j)] });
     });
     let model = Model { settings: settings.clone(), coefficients, popularity: popularity(train) };
     Ok(Fitted { model: Box::new(model), curve: Vec::new(), best_epoch: 0 })

@@ -153,7 +153,7 @@ impl Pairs<'_> {
             }
         }
         self.lists.with(item, |best| {
-            own.items.iter().for_each(|(other, similarity)| best.offer(*other, *similarity))
+            own.items.iter().for_each(|(other, similarity)| best.offer(*other, *similarity));
         });
     }
 

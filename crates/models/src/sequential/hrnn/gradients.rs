@@ -33,7 +33,7 @@ impl Gradients {
                 for (item, gradient) in touched.iter().zip(self.tables[of].chunks_exact(width)) {
                     let codes = weights.codes.of(*item as usize);
                     codes.iter().for_each(|code| {
-                        add(&mut sums[*code as usize * width..][..width], gradient, 1.0 / codes.len() as f32)
+                        add(&mut sums[*code as usize * width..][..width], gradient, 1.0 / codes.len() as f32);
                     });
                 }
             }
@@ -94,7 +94,7 @@ impl Moments {
             .zip(second.tensors_mut())
             .zip(gradients.dense.tensors());
         all.for_each(|(((value, first), second), gradient)| {
-            adam(value, first, second, gradient, rate, step.corrections())
+            adam(value, first, second, gradient, rate, step.corrections());
         });
         for table in 0..weights.tables.len() {
             let every: Vec<u32>;

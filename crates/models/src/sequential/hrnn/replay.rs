@@ -13,7 +13,7 @@ use foretaste_data::History;
 /// there were, and the user in each stationary machine.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct User {
-    user: u32,
+    id: u32,
     machines: Vec<fm::User>,
     layers: Vec<States>,
     /// States of the levels above sessions.
@@ -26,7 +26,7 @@ impl User {
     pub(super) fn new(model: &Model, user: u32) -> Self {
         let sizes = &model.weights.sizes;
         Self {
-            user,
+            id: user,
             machines: model.machines.start(),
             layers: model.weights.dense.layers.iter().map(|layer| States::zeros(layer, 1)).collect(),
             levels: vec![vec![0.0; sizes.size]; sizes.levels],
@@ -45,7 +45,7 @@ impl User {
 
     /// Whether all parts have the model's sizes.
     pub(super) fn fits(&self, model: &Model) -> bool {
-        let fresh = Self::new(model, self.user);
+        let fresh = Self::new(model, self.id);
         let alike =
             |a: &States, b: &States| a.hidden.len() == b.hidden.len() && a.memory.len() == b.memory.len();
         self.layers.len() == fresh.layers.len()
@@ -148,7 +148,7 @@ impl User {
         let weights = &model.weights;
         let sizes = &weights.sizes;
         let base = self.base(model, item, timestamp);
-        let user = weights.row(USER, self.user);
+        let user = weights.row(USER, self.id);
         let mut query = user.map_or_else(|| vec![0.0; sizes.query()], <[f32]>::to_vec);
         self.ask(model, timestamp, &self.when(model, timestamp, base), &weights.dense.query, &mut query);
         let mut factors = vec![0.0; sizes.factors + 1];

@@ -101,7 +101,7 @@ impl Dense {
         let reach = 1.0 / (sizes.size as f32).sqrt();
         let mut random = rng(seed, "hrnn dense");
         let mut fill = |values: &mut [f32], reach: f32| {
-            values.iter_mut().for_each(|v| *v = random.random_range(-1.0..1.0) * reach)
+            values.iter_mut().for_each(|v| *v = random.random_range(-1.0..1.0) * reach);
         };
         for layer in &mut dense.layers {
             layer.tensors_mut().into_iter().for_each(|tensor| fill(tensor, reach));
