@@ -25,12 +25,13 @@ cargo xtask TASK [ARGUMENTS]
   sessions [..]    read a log, write sessions Parquet
   fetch NAME [..]  download a data set
   datasets         list the known data sets
-  test [..]        run all tests (arguments go to the test runner; FORETASTE_FEATURES=wgpu: with the GPU backend, on a software driver)
+  test [..]        run all tests (arguments go to the test runner; FORETASTE_FEATURES=wgpu: with the GPU
+                   backend, on a software driver)
   ci               what CI runs: tidy, formatting, clippy, docs, packages, tests, slow tests
-  tidy             the house rules as tests
+  tidy             the repository rules as tests
   package          every crate as it would be published, built from what it holds
   parity           GPU parity tests on a software Vulkan driver, which is fetched when missing
-  cluster [..]     sessions of any size on DataFusion or Ballista, and a small Ballista cluster (crates/cluster)
+  cluster [..]     sessions of any size on DataFusion or Ballista, and a small Ballista cluster
   test-cluster     its formatting, clippy and tests
   bench [..]       criterion benchmarks
   bench rivals     this project and its peers on the same work, side by side
@@ -39,7 +40,7 @@ cargo xtask TASK [ARGUMENTS]
   bench rivals-deepfm   DeepFM and DeepCTR-Torch's on the same fields (the same packages)
   bench rivals-ranking  item-kNN, iALS and lists for all users beside implicit
   bench rivals-quality  quality of iALS's and EASE's lists beside implicit's and RecPack's
-  bench rivals-size     sessions of a simulated Netflix Prize beside DuckDB and Polars, and within a memory limit
+  bench rivals-size     sessions of a simulated Netflix Prize beside DuckDB and Polars
   bench rivals-factorization   matrix factorization at that size beside LIBMF
   bench rivals-automl   AutoML beside an Optuna search over Surprise's algorithms (the same packages; hours)
   bench effects         systems on simulated worlds with and without drift and sessions
@@ -48,13 +49,13 @@ cargo xtask TASK [ARGUMENTS]
   bench memory          memory per interaction, system by system
   bench instructions    hot paths' instructions (callgrind) beside stored ones; --write stores them
   bench selection       whether AutoML chooses the right algorithm, on ten data sets
-  bench cluster         sessions of a simulated MovieLens 20M on a Ballista cluster, an executor killed in the middle
+  bench cluster         sessions of a simulated MovieLens 20M on a Ballista cluster, an executor killed
   bench spark           whether the Spark recipe builds the same sessions (installs PySpark, needs Java)
   bench rivals-search   hyper-parameter search beside Optuna and egobox (the same packages as rivals-models)
 
 reproduce, tune, automl, recommend, import, sessions, simulate, fetch and datasets take --help.
-reproduce, tune, automl and recommend are built for a GPU where one is found, all else for the CPU alone. FORETASTE_FEATURES
-decides where it is set: none (the CPU), wgpu (any maker's GPU), vulkan, cuda.
+reproduce, tune, automl and recommend are built for a GPU where one is found, all else for the CPU alone.
+FORETASTE_FEATURES decides where it is set: none (the CPU), wgpu (any vendor's GPU), vulkan, cuda.
 ";
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;

@@ -5,7 +5,9 @@ use std::path::Path;
 use xshell::{Shell, cmd};
 
 /// Largest number of lines of a file.
-const LONGEST: usize = 450;
+const LONGEST: usize = 600;
+/// Largest number of columns of a line; `clippy.toml` has the largest number of lines of a function.
+const WIDEST: usize = 110;
 
 /// Checks every tracked text file; reports all violations at once.
 pub fn check(sh: &Shell) -> Outcome {
@@ -34,6 +36,9 @@ fn rules(file: &str, text: &str) -> Vec<String> {
         if let Some(at) = text.lines().position(|line| line.ends_with([' ', '\t', '\r'])) {
             broken.push(format!("line {} ends with blanks", at + 1));
         }
+    }
+    if ["rs", "md"].contains(&kind) {
+        broken.extend(wide(kind, text));
     }
     if kind != "rs" {
         return broken;
@@ -67,13 +72,29 @@ fn rules(file: &str, text: &str) -> Vec<String> {
     broken
 }
 
+/// The first line that is too wide. Tables and blocks of code in Markdown are as wide as they must be, and so
+/// is what stands in a raw string.
+fn wide(kind: &str, text: &str) -> Option<String> {
+    let mut in_code = false;
+    for (at, line) in text.lines().enumerate() {
+        let bare = line.trim_start_matches(['/', '!', ' ']);
+        in_code ^= bare.starts_with("```");
+        let free = bare.starts_with('|') || line.contains("r#\"") || (kind == "md" && in_code);
+        if line.chars().count() > WIDEST && !free {
+            return Some(format!("line {} is wider than {WIDEST} columns", at + 1));
+        }
+    }
+    None
+}
+
 /// Dependencies between crates go in one direction.
 fn arrows(sh: &Shell) -> Vec<String> {
     let allowed: [(&str, &[&str]); 8] = [
         ("data", &["ml-latest-small"]),
         ("cluster", &["data"]),
         ("metrics", &[]),
-        ("models", &["data", "metrics"]),
+        // Its tests use its own contract suite.
+        ("models", &["data", "metrics", "models"]),
         ("hpo", &[]),
         ("bench", &["data", "metrics", "models"]),
         ("automl", &["data", "metrics", "models", "bench", "hpo"]),

@@ -236,7 +236,11 @@ pub fn write(cells: &[Cell], folder: &Path) -> Result<()> {
     atomic::write(&folder.join("results.json"), &json(&outcomes)?)?;
     let measured: Vec<_> = cells
         .iter()
-        .map(|c| serde_json::json!({ "dataset": c.outcome.dataset, "regime": c.outcome.regime, "split": c.outcome.split, "system": c.outcome.system, "seed": c.outcome.seed, "measured": c.measured }))
+        .map(|c| {
+            serde_json::json!({ "dataset": c.outcome.dataset, "regime": c.outcome.regime,
+            "split": c.outcome.split, "system": c.outcome.system, "seed": c.outcome.seed,
+                "measured": c.measured })
+        })
         .collect();
     atomic::write(&folder.join("measured.json"), &json(&measured)?)?;
     write_parquet(&outcomes, &folder.join("results.parquet"))

@@ -8,7 +8,9 @@ use crate::systems::System;
 use crate::{BenchError, Result, ranking};
 use foretaste_data::{Histories, Membership, Parts, Regime, Role, Split, SplitRule, atomic, hex};
 use foretaste_metrics::{mae, rmse};
-use foretaste_models::{Device, FitContext, RatingModel, Reading, save, weights_hash};
+use foretaste_models::{
+    Device, EpochReport, FitContext, ModelSettings, RatingModel, Reading, Trained, save, weights_hash,
+};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -76,6 +78,13 @@ impl Rows {
     fn known(&self) -> &Histories {
         self.with_given.as_ref().unwrap_or(&self.train)
     }
+}
+
+/// What a trained model came to over the test rows.
+struct Evaluated {
+    errors: Vec<Errors>,
+    figures: Vec<Figures>,
+    by_user: ByUser,
 }
 
 impl Protocol<'_> {
@@ -221,46 +230,28 @@ impl Protocol<'_> {
             let _ = machine::reset_peak_memory();
         }
         let checkpoints = self.folder.join("checkpoints").join(key);
-        let context = |name: &str| {
-            let folder = checkpoints.join(name);
-            std::fs::create_dir_all(&folder).map(|()| folder).map_err(BenchError::io(&checkpoints, "create"))
-        };
         if !self.resume {
             let _ = std::fs::remove_dir_all(&checkpoints);
         }
-        let (chosen, trained) = (context("selection")?, context("final")?);
+        let (chosen, trained) = (created(&checkpoints, "selection")?, created(&checkpoints, "final")?);
 
         // Choose the number of epochs on a part of the training rows, then train on all of them.
         let clock = Instant::now();
-        let mut settings = system.settings.clone();
-        let mut curve = Vec::new();
-        let has_epochs = settings.with_epochs(usize::MAX) != settings;
+        let has_epochs = system.settings.with_epochs(usize::MAX) != system.settings;
         let selection = rows.selection.as_ref().filter(|_| has_epochs);
         // If the same rows are used for choosing epochs and for the final training, one training does both.
         let validation = selection
-            .filter(|(rest, _)| rest.is_none() && !settings.is_transductive())
+            .filter(|(rest, _)| rest.is_none() && !system.settings.is_transductive())
             .map(|(_, validation)| validation);
-        if let Some((rest, validation)) = selection.filter(|_| validation.is_none()) {
-            let train = rest.as_ref().unwrap_or(&rows.train);
-            let choice_file = chosen.join("choice.json");
-            let choice: Option<(usize, Vec<foretaste_models::EpochReport>)> =
-                std::fs::read(&choice_file).ok().and_then(|b| serde_json::from_slice(&b).ok());
-            let (epochs, found) = if let Some(choice) = choice.filter(|_| self.resume) {
-                choice
-            } else {
-                let membership = settings.is_transductive().then(|| validation.membership());
-                let fitted = settings.fit(
-                    train,
-                    Some(validation),
-                    &self.fit_context(data, membership.as_ref(), seed, &chosen),
-                )?;
-                let choice = (fitted.best_epoch, fitted.curve);
-                atomic::write(&choice_file, &json(&choice)?)?;
-                choice
-            };
-            settings = settings.with_epochs(epochs);
-            curve = found;
-        }
+        let (settings, mut curve) = match selection.filter(|_| validation.is_none()) {
+            Some((rest, validation)) => {
+                let train = rest.as_ref().unwrap_or(&rows.train);
+                let (epochs, curve) =
+                    self.choose(data, &system.settings, seed, [train, validation], &chosen)?;
+                (system.settings.with_epochs(epochs), curve)
+            }
+            None => (system.settings.clone(), Vec::new()),
+        };
         let selection_seconds = clock.elapsed().as_secs_f64();
         let clock = Instant::now();
         let membership = settings.is_transductive().then(|| rows.test.membership());
@@ -278,38 +269,12 @@ impl Protocol<'_> {
 
         let clock = Instant::now();
         let groups = Groups::new(rows.known(), &rows.test);
-        let (mut errors, mut figures) = (Vec::new(), Vec::new());
-        let mut by_user = ByUser { users: groups.users.clone(), ..ByUser::default() };
-        for reading in Reading::ALL {
-            match self.task {
-                Task::Ratings => {
-                    let (found, sums) = self.errors(data, fitted.model.ratings()?, rows, &groups, reading);
-                    errors.push(found);
-                    by_user.rows.push(groups.rows.clone());
-                    by_user.sums.push(sums);
-                }
-                Task::Ranking => {
-                    let (found, own) = ranking::evaluate(
-                        fitted.model.as_ref(),
-                        &rows.train,
-                        rows.known(),
-                        &rows.test,
-                        reading,
-                    );
-                    figures.push(found);
-                    by_user.rows.push(own.iter().map(|(lists, _)| *lists as u32).collect());
-                    by_user.sums.push(own.iter().map(|(_, sum)| stated(*sum)).collect());
-                }
-            }
-        }
+        let Evaluated { errors, figures, by_user } =
+            self.evaluated(data, fitted.model.as_ref(), rows, &groups)?;
         let predict_seconds = clock.elapsed().as_secs_f64();
         if self.save_models {
-            save(
-                fitted.model.as_ref(),
-                &data.table.user_ids,
-                &data.table.item_ids,
-                &self.model_folder(data, rule, system, seed),
-            )?;
+            let folder = self.model_folder(data, rule, system, seed);
+            save(fitted.model.as_ref(), &data.table.user_ids, &data.table.item_ids, &folder)?;
         }
         let outcome = Outcome {
             dataset: data.name.clone(),
@@ -319,11 +284,9 @@ impl Protocol<'_> {
             seed,
             train_rows: rows.train.len(),
             test_rows: rows.test.len(),
-            cold_rows: groups.warm.iter().filter(|w| !**w).count(),
+            cold_rows: groups.cold(),
             lowest_rmse: rows.lowest_rmse,
-            activity_rows: std::array::from_fn(|group| {
-                groups.activity.iter().filter(|g| usize::from(**g) == group).count()
-            }),
+            activity_rows: groups.sizes(),
             transductive: settings.is_transductive(),
             parameters: fitted.model.parameters(),
             epochs,
@@ -339,17 +302,66 @@ impl Protocol<'_> {
             events_per_second: events / train_seconds.max(1e-9),
             selection_seconds,
             predict_seconds,
-            lists_per_second: outcome
-                .figures
-                .iter()
-                .find(|f| f.reading == Reading::Streaming)
-                .map(|f: &Figures| f.lists_per_second),
+            lists_per_second: lists_per_second(&outcome),
             peak_memory_mb: machine::peak_memory_mb().filter(|_| alone),
             jobs: jobs.max(1),
             threads: rayon::current_num_threads(),
         };
         let _ = std::fs::remove_dir_all(&checkpoints);
         Ok(Cell { key: key.to_owned(), outcome, measured, by_user })
+    }
+
+    /// The best number of epochs on the validation rows, with the curve; kept in `folder` for a resumed run.
+    fn choose(
+        &self,
+        data: &Dataset,
+        settings: &ModelSettings,
+        seed: u64,
+        [train, validation]: [&Histories; 2],
+        folder: &Path,
+    ) -> Result<(usize, Vec<EpochReport>)> {
+        let file = folder.join("choice.json");
+        if self.resume
+            && let Some(choice) = std::fs::read(&file).ok().and_then(|b| serde_json::from_slice(&b).ok())
+        {
+            return Ok(choice);
+        }
+        let membership = settings.is_transductive().then(|| validation.membership());
+        let context = self.fit_context(data, membership.as_ref(), seed, folder);
+        let fitted = settings.fit(train, Some(validation), &context)?;
+        let choice = (fitted.best_epoch, fitted.curve);
+        atomic::write(&file, &json(&choice)?)?;
+        Ok(choice)
+    }
+
+    /// Asks a trained model for the test rows, under both readings.
+    fn evaluated(
+        &self,
+        data: &Dataset,
+        model: &dyn Trained,
+        rows: &Rows,
+        groups: &Groups,
+    ) -> Result<Evaluated> {
+        let (mut errors, mut figures) = (Vec::new(), Vec::new());
+        let mut by_user = ByUser { users: groups.users.clone(), ..ByUser::default() };
+        for reading in Reading::ALL {
+            match self.task {
+                Task::Ratings => {
+                    let (found, sums) = self.errors(data, model.ratings()?, rows, groups, reading);
+                    errors.push(found);
+                    by_user.rows.push(groups.rows.clone());
+                    by_user.sums.push(sums);
+                }
+                Task::Ranking => {
+                    let (found, own) =
+                        ranking::evaluate(model, &rows.train, rows.known(), &rows.test, reading);
+                    figures.push(found);
+                    by_user.rows.push(own.iter().map(|(lists, _)| *lists as u32).collect());
+                    by_user.sums.push(own.iter().map(|(_, sum)| stated(*sum)).collect());
+                }
+            }
+        }
+        Ok(Evaluated { errors, figures, by_user })
     }
 
     fn fit_context<'a>(
@@ -512,6 +524,17 @@ pub fn table_split(rule: &SplitRule) -> String {
     }
 }
 
+/// The folder `name` in `parent`, created where it is not there.
+fn created(parent: &Path, name: &str) -> Result<PathBuf> {
+    let folder = parent.join(name);
+    std::fs::create_dir_all(&folder).map_err(BenchError::io(&folder, "create"))?;
+    Ok(folder)
+}
+
+fn lists_per_second(outcome: &Outcome) -> Option<f64> {
+    outcome.figures.iter().find(|f| f.reading == Reading::Streaming).map(|f| f.lists_per_second)
+}
+
 /// How test rows are grouped.
 struct Groups {
     /// For each row whether its user and its item have training rows.
@@ -524,6 +547,16 @@ struct Groups {
 }
 
 impl Groups {
+    /// Number of rows whose user or item has no training rows.
+    fn cold(&self) -> usize {
+        self.warm.iter().filter(|warm| !**warm).count()
+    }
+
+    /// Number of rows of each activity group.
+    fn sizes(&self) -> [usize; ACTIVITY.len()] {
+        std::array::from_fn(|group| self.activity.iter().filter(|g| usize::from(**g) == group).count())
+    }
+
     fn new(known: &Histories, test: &Histories) -> Self {
         let mut items = vec![false; known.n_items()];
         for item in known.items() {

@@ -115,7 +115,8 @@ pub struct Reproduce {
     pub jobs: Option<usize>,
     /// Regimes: random, per-user, future, last-session (each user's last session), held-users (Amazon
     /// Personalize's rule); by default random,future, for netflix future, for ranking last-session,future.
-    #[arg(long, value_delimiter = ',', value_parser = ["random", "per-user", "future", "last-session", "held-users"])]
+    #[arg(long, value_delimiter = ',', value_parser = ["random", "per-user", "future", "last-session",
+        "held-users"])]
     pub regime: Vec<String>,
     /// Under `last-session`: seconds of idleness that end a session.
     #[arg(long, value_name = "SECONDS", default_value_t = 1800)]

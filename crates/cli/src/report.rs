@@ -13,14 +13,18 @@ pub struct Section<'a> {
 
 const STYLE: &str = "
 :root { color-scheme: light; }
-body { font: 16px/1.5 system-ui, sans-serif; color: #263238; background: #fff; margin: 2rem auto; max-width: 86rem; padding: 0 1rem; }
-h1 { font-weight: 300; margin-bottom: 0; } h2 { font-weight: 400; margin-top: 2.5rem; border-bottom: 1px solid #dee2e6; }
+body { font: 16px/1.5 system-ui, sans-serif; color: #263238; background: #fff;
+       margin: 2rem auto; max-width: 86rem; padding: 0 1rem; }
+h1 { font-weight: 300; margin-bottom: 0; }
+h2 { font-weight: 400; margin-top: 2.5rem; border-bottom: 1px solid #dee2e6; }
 p.protocol { color: #546e7a; } .scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; white-space: nowrap; font-size: 0.88rem; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; white-space: nowrap;
+        font-size: 0.88rem; display: block; overflow-x: auto; }
 th, td { padding: 0.3rem 0.7rem; border-bottom: 1px solid #dee2e6; text-align: right; }
 th:first-child, td:first-child, th:last-child, td:last-child { text-align: left; }
 td.best { font-weight: 700; }
-svg { max-width: 100%; height: auto; } pre { background: #f6f8fa; padding: 1rem; overflow-x: auto; font-size: 0.82rem; }
+svg { max-width: 100%; height: auto; }
+pre { background: #f6f8fa; padding: 1rem; overflow-x: auto; font-size: 0.82rem; }
 details { margin: 1rem 0; } summary { cursor: pointer; }
 ";
 
@@ -34,7 +38,8 @@ pub fn page(title: &str, command: &str, body: &str) -> String {
 fn head(title: &str, command: &str) -> String {
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" \
-         content=\"width=device-width\">\n<title>{0}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{0}</h1>\n<p class=\"protocol\"><code>{1}</code></p>\n",
+         content=\"width=device-width\">\n<title>{0}</title>\n<style>{STYLE}</style>\n</head>\n\
+         <body>\n<h1>{0}</h1>\n<p class=\"protocol\"><code>{1}</code></p>\n",
         escape(title),
         escape(command)
     )

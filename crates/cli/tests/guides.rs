@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-/// Runs the `$ ` lines of a page in order, in one folder; the page's own words for the program are `cargo xtask`.
+/// Runs the `$ ` lines of a page in order, in one folder; the page calls the program `cargo xtask`.
 #[allow(clippy::print_stderr)] // A skipped test says so.
 fn page(name: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/guide").join(name);

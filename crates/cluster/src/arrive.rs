@@ -52,7 +52,13 @@ impl Input {
                 None => rows,
             });
         }
-        let all = all.ok_or_else(|| DataError::file(&self.address, "holds no .parquet and no .csv file", "name the file or its folder"))?;
+        let all = all.ok_or_else(|| {
+            DataError::file(
+                &self.address,
+                "holds no .parquet and no .csv file",
+                "name the file or its folder",
+            )
+        })?;
         context.register_table(ARRIVED, all.into_view())?;
         let rows = self.check(context).await?;
         Ok(Arrived { rows, files: files.len() })
@@ -66,18 +72,28 @@ impl Input {
         let found: Vec<_> = match store.head(url.prefix()).await {
             Ok(file) => vec![file],
             Err(_) => store.list(Some(url.prefix())).try_collect().await.map_err(|e| {
-                DataError::file(&self.address, format!("cannot be listed ({e})"), "check the address, and \
-                    the store's settings in the environment")
+                DataError::file(
+                    &self.address,
+                    format!("cannot be listed ({e})"),
+                    "check the address, and \
+                    the store's settings in the environment",
+                )
             })?,
         };
         let mut names: Vec<String> = found.into_iter().map(|file| file.location.to_string()).collect();
         if names.iter().any(|name| name.contains("/_temporary/")) {
-            return Err(
-                DataError::file(&self.address, "holds _temporary: the job that writes it has not ended, or \
-                    failed", "wait for it, or run it again").into()
-            );
+            return Err(DataError::file(
+                &self.address,
+                "holds _temporary: the job that writes it has not ended, or \
+                    failed",
+                "wait for it, or run it again",
+            )
+            .into());
         }
-        names.retain(|name| (name.ends_with(".parquet") || name.ends_with(".csv")) && !name.rsplit('/').next().unwrap_or(name).starts_with(['.', '_']));
+        names.retain(|name| {
+            (name.ends_with(".parquet") || name.ends_with(".csv"))
+                && !name.rsplit('/').next().unwrap_or(name).starts_with(['.', '_'])
+        });
         names.sort();
         Ok(names.into_iter().map(|name| format!("{}{name}", root.as_str())).collect())
     }
@@ -85,8 +101,11 @@ impl Input {
     /// The rows of one file, numbered as they stand there.
     async fn file(&self, context: &SessionContext, name: &str, number: usize) -> Result<DataFrame> {
         let csv = name.ends_with(".csv");
-        let mut rows =
-            if csv { context.read_csv(name, CsvReadOptions::new()).await? } else { context.read_parquet(name, ParquetReadOptions::default()).await? };
+        let mut rows = if csv {
+            context.read_csv(name, CsvReadOptions::new()).await?
+        } else {
+            context.read_parquet(name, ParquetReadOptions::default()).await?
+        };
         let names: Vec<String> = rows.schema().fields().iter().map(|field| field.name().clone()).collect();
         let at = self.columns.find(name, &names)?;
         if csv {
@@ -94,7 +113,8 @@ impl Input {
             // looks like.
             let inferred = rows.schema().field(at.timestamp).data_type().clone();
             let kind = |column: usize| if column == at.timestamp { inferred.clone() } else { DataType::Utf8 };
-            let fields: Vec<Field> = names.iter().enumerate().map(|(column, name)| Field::new(name, kind(column), true)).collect();
+            let fields: Vec<Field> =
+                names.iter().enumerate().map(|(column, name)| Field::new(name, kind(column), true)).collect();
             rows = context.read_csv(name, CsvReadOptions::new().schema(&Schema::new(fields))).await?;
         }
         let column = |at: usize| Expr::Column(Column::from_name(&names[at]));
@@ -103,14 +123,20 @@ impl Input {
         let kind = rows.schema().field(at.timestamp).data_type().clone();
         let per_second = self.unit.per_second();
         let time = match kind {
-            DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 => {
-                cast(cast(column(at.timestamp), DataType::Timestamp(ArrowUnit::Second, None)), DataType::Int64)
-            }
+            DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 => cast(
+                cast(column(at.timestamp), DataType::Timestamp(ArrowUnit::Second, None)),
+                DataType::Int64,
+            ),
             _ if per_second > 1 => cast(column(at.timestamp), DataType::Int64) / lit(per_second),
             _ => cast(column(at.timestamp), DataType::Int64),
         };
-        let event = at.event_type.map_or_else(|| cast(lit(datafusion::scalar::ScalarValue::Null), DataType::Utf8), text);
-        let value = at.value.map_or_else(|| cast(lit(datafusion::scalar::ScalarValue::Null), DataType::Float32), |at| cast(column(at), DataType::Float32));
+        let event = at
+            .event_type
+            .map_or_else(|| cast(lit(datafusion::scalar::ScalarValue::Null), DataType::Utf8), text);
+        let value = at.value.map_or_else(
+            || cast(lit(datafusion::scalar::ScalarValue::Null), DataType::Float32),
+            |at| cast(column(at), DataType::Float32),
+        );
         let rows = rows.select(vec![
             id(at.user).alias("user_id"),
             id(at.item).alias("item_id"),
@@ -134,14 +160,25 @@ impl Input {
              count(*) FILTER (WHERE event_value IN ('Infinity', '-Infinity')) FROM {ARRIVED}"
         );
         let answer = context.sql(&question).await?.collect().await?;
-        let counts: Vec<i64> = answer[0].columns().iter().map(|column| column.as_primitive::<Int64Type>().value(0)).collect();
-        let broken = ["an empty user or item id", "no time stamp", "a time stamp before 1970", "a time stamp after tomorrow", "an infinite value"];
+        let counts: Vec<i64> =
+            answer[0].columns().iter().map(|column| column.as_primitive::<Int64Type>().value(0)).collect();
+        let broken = [
+            "an empty user or item id",
+            "no time stamp",
+            "a time stamp before 1970",
+            "a time stamp after tomorrow",
+            "an infinite value",
+        ];
         if let Some((count, rule)) = counts[1..].iter().zip(broken).find(|(count, _)| **count > 0) {
             let way = "read it with `foretaste import`, which names the rows, or leave them out";
             return Err(DataError::file(&self.address, format!("has {count} rows with {rule}"), way).into());
         }
         if counts[0] == 0 {
-            return Err(ClusterError::Data(DataError::file(&self.address, "holds no interactions", "is this the right file?")));
+            return Err(ClusterError::Data(DataError::file(
+                &self.address,
+                "holds no interactions",
+                "is this the right file?",
+            )));
         }
         Ok(counts[0] as u64)
     }

@@ -53,7 +53,13 @@ pub async fn scheduler(address: SocketAddr, patience: Duration) -> Result<()> {
 ///
 /// # Errors
 /// [`ClusterError::Usage`] when a port is taken or the scheduler is not reached.
-pub async fn executor(scheduler: SocketAddr, ports: [u16; 2], threads: usize, memory: Option<usize>, folder: &Path) -> Result<()> {
+pub async fn executor(
+    scheduler: SocketAddr,
+    ports: [u16; 2],
+    threads: usize,
+    memory: Option<usize>,
+    folder: &Path,
+) -> Result<()> {
     let config = ExecutorProcessConfig {
         port: ports[0],
         grpc_port: ports[1],

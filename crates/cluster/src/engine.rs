@@ -43,7 +43,9 @@ fn state(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionState {
 
 /// A file is read front to back by one task: that is what makes its rows' places known.
 fn settled(config: SessionConfig) -> SessionConfig {
-    config.set_bool("datafusion.optimizer.repartition_file_scans", false).set_bool("datafusion.execution.parquet.schema_force_view_types", false)
+    config
+        .set_bool("datafusion.optimizer.repartition_file_scans", false)
+        .set_bool("datafusion.execution.parquet.schema_force_view_types", false)
 }
 
 impl Engine {
@@ -54,19 +56,24 @@ impl Engine {
     pub async fn context(&self) -> Result<SessionContext> {
         match self {
             Self::Local { memory, threads } => {
-                let config = threads.map_or_else(SessionConfig::new, |n| SessionConfig::new().with_target_partitions(n));
+                let config = threads
+                    .map_or_else(SessionConfig::new, |n| SessionConfig::new().with_target_partitions(n));
                 // A sort sets memory aside for merging what it spilled, ten megabytes unless told otherwise.
                 let aside = memory.map_or(10 << 20, |bytes| (bytes / 64).clamp(1 << 18, 10 << 20));
-                let config = settled(config).set_usize("datafusion.execution.sort_spill_reservation_bytes", aside);
+                let config =
+                    settled(config).set_usize("datafusion.execution.sort_spill_reservation_bytes", aside);
                 Ok(SessionContext::new_with_state(state(config, runtime(*memory)?)))
             }
             #[cfg(feature = "ballista")]
             Self::Ballista { scheduler, partitions } => {
                 use ballista::prelude::{SessionConfigExt, SessionContextExt};
                 if !scheduler.starts_with("df://") {
-                    return Err(ClusterError::Usage(format!("--scheduler {scheduler}: write df://HOST:PORT")));
+                    return Err(ClusterError::Usage(format!(
+                        "--scheduler {scheduler}: write df://HOST:PORT"
+                    )));
                 }
-                let config = settled(SessionConfig::new_with_ballista()).set_bool("ballista.planner.adaptive.enabled", false);
+                let config = settled(SessionConfig::new_with_ballista())
+                    .set_bool("ballista.planner.adaptive.enabled", false);
                 let config = match partitions {
                     Some(n) => config.with_target_partitions(*n),
                     None => config,
@@ -74,8 +81,11 @@ impl Engine {
                 Ok(SessionContext::remote_with_state(scheduler, state(config, runtime(None)?)).await?)
             }
             #[cfg(not(feature = "ballista"))]
-            Self::Ballista { .. } => Err(ClusterError::Usage("this build has no Ballista\n  help: build it \
-                with --features ballista".into())),
+            Self::Ballista { .. } => Err(ClusterError::Usage(
+                "this build has no Ballista\n  help: build it \
+                with --features ballista"
+                    .into(),
+            )),
         }
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! Parquet or CSV files --arrived--> rows with their order of arrival --sessions--> the public session schema
-//!                                                                   --split------> the same, train and test apart
+//!                                                              --split------> the same, train and test apart
 //! ```
 //!
 //! The rows are those that `foretaste sessions` builds, in the same order; `tests/` compares the two. Plans

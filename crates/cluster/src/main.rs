@@ -120,15 +120,24 @@ struct Sessions {
 #[allow(clippy::print_stderr)]
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let outcome = Runtime::new().map_err(|e| ClusterError::Usage(format!("no threads: {e}"))).and_then(|runtime| match cli.command {
-        Command::Sessions(arguments) => build(&runtime, &arguments),
-        #[cfg(feature = "ballista")]
-        Command::Scheduler { address, patience } => runtime.block_on(foretaste_cluster::cluster::scheduler(address, Duration::from_secs(patience))),
-        #[cfg(feature = "ballista")]
-        Command::Executor { scheduler, port, task_port, threads, memory, folder } => {
-            runtime.block_on(foretaste_cluster::cluster::executor(scheduler, [port, task_port], threads, memory, &folder))
-        }
-    });
+    let outcome =
+        Runtime::new().map_err(|e| ClusterError::Usage(format!("no threads: {e}"))).and_then(|runtime| {
+            match cli.command {
+                Command::Sessions(arguments) => build(&runtime, &arguments),
+                #[cfg(feature = "ballista")]
+                Command::Scheduler { address, patience } => runtime
+                    .block_on(foretaste_cluster::cluster::scheduler(address, Duration::from_secs(patience))),
+                #[cfg(feature = "ballista")]
+                Command::Executor { scheduler, port, task_port, threads, memory, folder } => runtime
+                    .block_on(foretaste_cluster::cluster::executor(
+                        scheduler,
+                        [port, task_port],
+                        threads,
+                        memory,
+                        &folder,
+                    )),
+            }
+        });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -139,12 +148,18 @@ fn main() -> ExitCode {
 }
 
 fn rule(text: &str) -> Result<Cut> {
-    let bad = || ClusterError::Usage(format!("--split {text}: write leave-last:N or newest:SHARE, as \
-        leave-last:1 or newest:0.1"));
+    let bad = || {
+        ClusterError::Usage(format!(
+            "--split {text}: write leave-last:N or newest:SHARE, as \
+        leave-last:1 or newest:0.1"
+        ))
+    };
     let (name, number) = text.split_once(':').ok_or_else(bad)?;
     match name {
         "leave-last" => number.parse().ok().filter(|n| *n > 0).map(Cut::LeaveLast).ok_or_else(bad),
-        "newest" => number.parse().ok().filter(|share| *share > 0.0 && *share < 1.0).map(Cut::Newest).ok_or_else(bad),
+        "newest" => {
+            number.parse().ok().filter(|share| *share > 0.0 && *share < 1.0).map(Cut::Newest).ok_or_else(bad)
+        }
         _ => Err(bad()),
     }
 }
@@ -157,10 +172,17 @@ struct Waiting<'a> {
 
 impl Waiting<'_> {
     fn wait<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        let late = || ClusterError::Engine(DataFusionError::Execution("no answer before --deadline; were \
-            executors lost?".into()));
+        let late = || {
+            ClusterError::Engine(DataFusionError::Execution(
+                "no answer before --deadline; were \
+            executors lost?"
+                    .into(),
+            ))
+        };
         // The timer belongs to the runtime: made within.
-        self.runtime.block_on(async { tokio::time::timeout_at(self.until.into(), work).await }).map_err(|_| late())?
+        self.runtime
+            .block_on(async { tokio::time::timeout_at(self.until.into(), work).await })
+            .map_err(|_| late())?
     }
 }
 
@@ -171,7 +193,9 @@ fn build(runtime: &Runtime, arguments: &Sessions) -> Result<()> {
     let cut = arguments.split.as_deref().map(rule).transpose()?;
     let engine = match arguments.engine {
         Where::Local => Engine::Local { memory: arguments.memory, threads: arguments.partitions },
-        Where::Ballista => Engine::Ballista { scheduler: arguments.scheduler.clone(), partitions: arguments.partitions },
+        Where::Ballista => {
+            Engine::Ballista { scheduler: arguments.scheduler.clone(), partitions: arguments.partitions }
+        }
     };
     let input = Input {
         address: arguments.input.clone(),
@@ -187,14 +211,27 @@ fn build(runtime: &Runtime, arguments: &Sessions) -> Result<()> {
     let context = waiting.wait(engine.context())?;
     let arrived = waiting.wait(input.arrive(&context))?;
     let all = waiting.wait(rows(&context))?;
-    write(&waiting, waiting.wait(sessions(&context, &arguments.gaps))?, &arguments.gaps, &arguments.out, Some(all))?;
-    println!("{}: {all} rows of {} in {} files, {:.1} s", arguments.out.display(), arrived.rows, arrived.files, clock.elapsed().as_secs_f64());
+    write(
+        &waiting,
+        waiting.wait(sessions(&context, &arguments.gaps))?,
+        &arguments.gaps,
+        &arguments.out,
+        Some(all),
+    )?;
+    println!(
+        "{}: {all} rows of {} in {} files, {:.1} s",
+        arguments.out.display(),
+        arrived.rows,
+        arrived.files,
+        clock.elapsed().as_secs_f64()
+    );
     if let Some(cut) = cut {
         let parts = waiting.wait(split(&context, &arguments.gaps, cut))?;
         let mut training = None;
         for (part, name) in parts.into_iter().zip(["train", "test"]) {
             let out = arguments.out.with_extension(format!("{name}.parquet"));
-            let written = write(&waiting, part, &arguments.gaps, &out, training.map(|training| all - training))?;
+            let written =
+                write(&waiting, part, &arguments.gaps, &out, training.map(|training| all - training))?;
             training = Some(written);
             println!("{}: {written} rows", out.display());
         }
@@ -208,13 +245,21 @@ fn build(runtime: &Runtime, arguments: &Sessions) -> Result<()> {
 }
 
 /// Streams a plan's rows, which should be `expected`, into a sessions file, whole or not at all.
-fn write(waiting: &Waiting, rows: DataFrame, gaps: &IdleGaps, out: &Path, expected: Option<u64>) -> Result<u64> {
+fn write(
+    waiting: &Waiting,
+    rows: DataFrame,
+    gaps: &IdleGaps,
+    out: &Path,
+    expected: Option<u64>,
+) -> Result<u64> {
     let mut stream = waiting.wait(async { Ok(rows.execute_stream().await?) })?;
     let failed = |e: ClusterError| match e {
         ClusterError::Data(e) => e,
-        ClusterError::Engine(e) => {
-            DataError::file(out.display(), format!("was not written: the engine failed: {e}"), "mend the cause and run the command again")
-        }
+        ClusterError::Engine(e) => DataError::file(
+            out.display(),
+            format!("was not written: the engine failed: {e}"),
+            "mend the cause and run the command again",
+        ),
         ClusterError::Usage(e) => DataError::Setting(e),
     };
     let mut handed = 0;

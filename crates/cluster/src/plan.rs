@@ -72,8 +72,13 @@ fn sessions_of(gaps: &IdleGaps, further: &str, condition: &str) -> String {
 
 /// The columns of the public schema, in its order.
 fn public(rows: DataFrame) -> Result<DataFrame> {
-    let further: Vec<String> =
-        rows.schema().fields().iter().map(|f| f.name().clone()).filter(|n| ["file", "place", "from_last", "of_all"].contains(&n.as_str())).collect();
+    let further: Vec<String> = rows
+        .schema()
+        .fields()
+        .iter()
+        .map(|f| f.name().clone())
+        .filter(|n| ["file", "place", "from_last", "of_all"].contains(&n.as_str()))
+        .collect();
     let further: Vec<&str> = further.iter().map(String::as_str).collect();
     Ok(rows.drop_columns(&further)?)
 }
@@ -94,17 +99,25 @@ pub async fn split(context: &SessionContext, gaps: &IdleGaps, cut: Cut) -> Resul
     let (further, test) = match cut {
         Cut::LeaveLast(n) => {
             let newest_first = "PARTITION BY user_id ORDER BY \"timestamp\" DESC, file DESC, place DESC";
-            let further = format!(", row_number() OVER ({newest_first}) AS from_last, count(*) OVER \
-                (PARTITION BY user_id) AS of_all");
+            let further = format!(
+                ", row_number() OVER ({newest_first}) AS from_last, count(*) OVER \
+                (PARTITION BY user_id) AS of_all"
+            );
             (further, format!("from_last <= {n} AND of_all > {n}"))
         }
         Cut::Newest(share) => {
             // As the native split rounds.
             let at = (rows(context).await? as f64 * (1.0 - share)).round() as i64;
-            let question = format!("WITH {} SELECT \"timestamp\" FROM kept ORDER BY \"timestamp\" LIMIT 1 \
-                OFFSET {at}", kept());
+            let question = format!(
+                "WITH {} SELECT \"timestamp\" FROM kept ORDER BY \"timestamp\" LIMIT 1 \
+                OFFSET {at}",
+                kept()
+            );
             let found = context.sql(&question).await?.collect().await?;
-            let from = found.iter().find(|b| b.num_rows() > 0).map_or(i64::MAX, |b| b.column(0).as_primitive::<Int64Type>().value(0));
+            let from = found
+                .iter()
+                .find(|b| b.num_rows() > 0)
+                .map_or(i64::MAX, |b| b.column(0).as_primitive::<Int64Type>().value(0));
             (String::new(), format!("\"timestamp\" >= {from}"))
         }
     };
@@ -120,10 +133,14 @@ pub async fn split(context: &SessionContext, gaps: &IdleGaps, cut: Cut) -> Resul
 pub async fn vocabulary(context: &SessionContext) -> Result<[Vocabulary; 2]> {
     let mut found = [Vocabulary::default(), Vocabulary::default()];
     for (names, column) in found.iter_mut().zip(["user_id", "item_id"]) {
-        let question = format!("WITH names AS (SELECT DISTINCT {column} AS name FROM {ARRIVED}) SELECT name \
-            FROM names ORDER BY {}", house_order("name"));
+        let question = format!(
+            "WITH names AS (SELECT DISTINCT {column} AS name FROM {ARRIVED}) SELECT name \
+            FROM names ORDER BY {}",
+            house_order("name")
+        );
         let batches = context.sql(&question).await?.collect().await?;
-        let columns: Vec<_> = batches.iter().map(|batch| batch.column(0).as_string::<i32>().clone()).collect();
+        let columns: Vec<_> =
+            batches.iter().map(|batch| batch.column(0).as_string::<i32>().clone()).collect();
         *names = columns.iter().flat_map(|column| column.iter().flatten()).collect();
     }
     Ok(found)

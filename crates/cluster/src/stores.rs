@@ -23,7 +23,8 @@ impl ObjectStoreRegistry for Stores {
         }
         // Who writes http:// means it.
         let plain = (url.scheme() == "http").then(|| ("allow_http".to_string(), "true".to_string()));
-        let (store, _) = object_store::parse_url_opts(url, std::env::vars().chain(plain)).map_err(|e| DataFusionError::ObjectStore(Box::new(e)))?;
+        let (store, _) = object_store::parse_url_opts(url, std::env::vars().chain(plain))
+            .map_err(|e| DataFusionError::ObjectStore(Box::new(e)))?;
         let store: Arc<dyn ObjectStore> = Arc::from(store);
         self.known.register_store(url, store.clone());
         Ok(store)

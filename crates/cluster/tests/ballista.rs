@@ -40,7 +40,8 @@ fn an_executor_killed_in_the_middle_loses_nothing_silently() {
     for moment in [500, 1_500] {
         let mut cluster = Cluster::start(folder.path(), 2, &[]);
         let out = folder.path().join(format!("cluster-{moment}.parquet"));
-        let running = cluster.sessions(&log, &out).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let running =
+            cluster.sessions(&log, &out).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         std::thread::sleep(Duration::from_millis(moment));
         cluster.executors[0].kill().unwrap();
         let output = running.wait_with_output().unwrap();
@@ -63,7 +64,10 @@ fn no_cluster_is_told() {
     let out = folder.path().join("out.parquet");
     let mut command = Command::new(PROGRAM);
     command.args(["sessions".as_ref(), log.as_os_str(), "--out".as_ref(), out.as_os_str()]);
-    let output = command.args(["--engine", "ballista", "--scheduler", &format!("df://127.0.0.1:{port}")]).output().unwrap();
+    let output = command
+        .args(["--engine", "ballista", "--scheduler", &format!("df://127.0.0.1:{port}")])
+        .output()
+        .unwrap();
     assert!(!output.status.success() && !out.exists());
     assert!(String::from_utf8_lossy(&output.stderr).contains("help:"));
 }

@@ -35,11 +35,16 @@ impl Store {
         parts(&log, rows, 3);
         let expected = native(&log, &gaps(), folder.path().join("native.parquet"));
         let endpoint = serve(&folder.path().join("root"));
-        let settings = [("AWS_ENDPOINT", &*endpoint), ("AWS_ALLOW_HTTP", "true"), ("AWS_REGION", "eu-central-1"), ("AWS_ACCESS_KEY_ID", KEY)]
-            .into_iter()
-            .chain([("AWS_SECRET_ACCESS_KEY", SECRET)])
-            .map(|(name, value)| (name, value.to_string()))
-            .collect();
+        let settings = [
+            ("AWS_ENDPOINT", &*endpoint),
+            ("AWS_ALLOW_HTTP", "true"),
+            ("AWS_REGION", "eu-central-1"),
+            ("AWS_ACCESS_KEY_ID", KEY),
+        ]
+        .into_iter()
+        .chain([("AWS_SECRET_ACCESS_KEY", SECRET)])
+        .map(|(name, value)| (name, value.to_string()))
+        .collect();
         Self { folder, settings, expected }
     }
 
@@ -50,7 +55,11 @@ impl Store {
     /// Sessions of `log` in this process; `further` settings win.
     fn sessions(&self, log: &str, further: &[(&str, &str)]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_foretaste-cluster"));
-        command.args(["sessions", log, "--out"]).arg(self.out()).envs(self.settings.iter().cloned()).envs(further.iter().copied());
+        command
+            .args(["sessions", log, "--out"])
+            .arg(self.out())
+            .envs(self.settings.iter().cloned())
+            .envs(further.iter().copied());
         command.output().unwrap()
     }
 }
@@ -71,7 +80,12 @@ fn serve(root: &Path) -> String {
         runtime.block_on(async {
             while let Ok((socket, _)) = listener.accept().await {
                 let service = service.clone();
-                tokio::spawn(async move { Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), service).await.is_ok() });
+                tokio::spawn(async move {
+                    Builder::new(TokioExecutor::new())
+                        .serve_connection(TokioIo::new(socket), service)
+                        .await
+                        .is_ok()
+                });
             }
         });
     });
@@ -90,7 +104,8 @@ fn a_bucket_is_read_as_a_folder_is() {
 #[test]
 fn executors_read_the_bucket_themselves() {
     let store = Store::start(30_000);
-    let settings: Vec<(&str, &str)> = store.settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let settings: Vec<(&str, &str)> =
+        store.settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let cluster = cluster::Cluster::start(store.folder.path(), 2, &settings);
     let output = cluster.sessions(LOG, &store.out()).envs(settings).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -106,7 +121,10 @@ fn a_store_that_refuses_is_told_and_leaves_nothing() {
         String::from_utf8(output.stderr).unwrap()
     };
     let wrong_key = told(LOG, &[("AWS_SECRET_ACCESS_KEY", "wrong")]);
-    assert!(wrong_key.contains(LOG) && wrong_key.contains("cannot be listed") && wrong_key.contains("help:"), "{wrong_key}");
+    assert!(
+        wrong_key.contains(LOG) && wrong_key.contains("cannot be listed") && wrong_key.contains("help:"),
+        "{wrong_key}"
+    );
     let no_bucket = told("s3://elsewhere/log/", &[]);
     assert!(no_bucket.contains("s3://elsewhere/log/") && no_bucket.contains("help:"), "{no_bucket}");
     let no_folder = told("s3://bucket/elsewhere/", &[]);

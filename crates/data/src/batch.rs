@@ -111,14 +111,16 @@ mod tests {
     proptest! {
         /// Every interaction comes exactly once, in its user's order, in one row.
         #[test]
-        fn an_epoch_is_every_history_once(lengths in proptest::collection::vec(0_usize..20, 1..12), rows in 1_usize..5, window in 1_usize..7) {
+        fn an_epoch_is_every_history_once(lengths in proptest::collection::vec(0_usize..20, 1..12),
+            rows in 1_usize..5, window in 1_usize..7) {
             let mut offsets = vec![0];
             for length in &lengths {
                 offsets.push(offsets.last().unwrap() + length);
             }
             let total = *offsets.last().unwrap();
             let items: Vec<u32> = (0..total as u32).collect();
-            let histories = Histories::new(offsets.clone(), items, vec![1.0; total], (0..total as i64).map(|t| t * 3).collect::<Vec<i64>>(), total.max(1));
+            let histories = Histories::new(offsets.clone(), items, vec![1.0; total], (0..total as i64)
+                .map(|t| t * 3).collect::<Vec<i64>>(), total.max(1));
             let mut batches = Batches::new(&histories, rows, window, 7, 0);
             let mut batch = Batch::default();
             let mut seen = vec![0; total];
@@ -134,7 +136,8 @@ mod tests {
                         let begins = offsets[..lengths.len()].contains(&(item as usize));
                         prop_assert_eq!(batch.start[at] == 1.0, begins);
                         let user = offsets.partition_point(|o| *o <= item as usize) - 1;
-                        prop_assert_eq!((batch.users[at] as usize, batch.positions[at] as usize), (user, item as usize - offsets[user]));
+                        prop_assert_eq!((batch.users[at] as usize, batch.positions[at] as usize), (user,
+                            item as usize - offsets[user]));
                         if begins { prop_assert_eq!(batch.gaps[at], 0); } else {
                             prop_assert_eq!(batch.gaps[at], 3);
                             prop_assert_eq!(last[row], Some(item - 1));

@@ -163,7 +163,8 @@ mod tests {
     proptest! {
         /// Against a stable sort and a map of the last row of each (user, item, time).
         #[test]
-        fn sorted_as_by_a_stable_sort(rows in proptest::collection::vec((0_u32..6, 0_u32..4, 0_i64..5, 0_u8..4), 0..80), further in 0_usize..3) {
+        fn sorted_as_by_a_stable_sort(rows in proptest::collection::vec((0_u32..6, 0_u32..4, 0_i64..5,
+            0_u8..4), 0..80), further in 0_usize..3) {
             // One value in four is none.
             let value = |code: u8| if code == 0 { f32::NAN } else { f32::from(code) };
             let columns = Columns {
@@ -191,10 +192,12 @@ mod tests {
             prop_assert_eq!(order.iter().map(|row| *row as usize).collect::<Vec<_>>(), expected.clone());
             for (place, row) in expected.iter().enumerate() {
                 let (user, item, time, code) = rows[*row];
-                prop_assert_eq!((sorted.users[place], sorted.items[place], sorted.timestamps.at(place), sorted.codes[place]), (user, item, time, *row as u32));
+                prop_assert_eq!((sorted.users[place], sorted.items[place], sorted.timestamps.at(place),
+                    sorted.codes[place]), (user, item, time, *row as u32));
                 prop_assert_eq!(sorted.values[place].to_bits(), value(code).to_bits());
             }
-            prop_assert_eq!([sorted.users.len(), sorted.items.len(), sorted.timestamps.len(), sorted.values.len()], [expected.len(); 4]);
+            prop_assert_eq!([sorted.users.len(), sorted.items.len(), sorted.timestamps.len(),
+                sorted.values.len()], [expected.len(); 4]);
         }
     }
 }

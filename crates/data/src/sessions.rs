@@ -151,7 +151,8 @@ mod tests {
     proptest! {
         /// A boundary at a level is one at every shorter level; sessions never span a longer gap.
         #[test]
-        fn levels_nest(mut times in proptest::collection::vec(0_i64..10_000, 1..80), a in 1_i64..50, b in 51_i64..500) {
+        fn levels_nest(mut times in proptest::collection::vec(0_i64..10_000, 1..80), a in 1_i64..50,
+            b in 51_i64..500) {
             times.sort_unstable();
             let gaps = IdleGaps::new(vec![a, b]).unwrap();
             let offsets = [0, times.len()];

@@ -36,6 +36,7 @@ fn foreign(columns: Vec<(&str, arrow_array::ArrayRef)>) -> Vec<u8> {
 }
 
 /// Name of the file, its bytes, and how it is read.
+#[allow(clippy::too_many_lines)] // A table of cases.
 fn cases() -> Vec<(&'static str, &'static str, Vec<u8>, ReadOptions)> {
     let text = |text: &str| text.as_bytes().to_vec();
     let truncated_gzip = {
@@ -260,7 +261,8 @@ fn a_full_disk_leaves_nothing() {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build().unwrap();
             pool.install(|| store::write_sessions(&table, &gaps, &out)).map_err(|e| e.to_string())
         };
-        let expected = matches!(&failed, Err(message) if message.contains("sessions.parquet") && message.contains("File too large"));
+        let expected = matches!(&failed, Err(message) if message.contains("sessions.parquet")
+            && message.contains("File too large"));
         unsafe { libc::_exit(i32::from(!expected)) };
     }
     let mut status = 0;

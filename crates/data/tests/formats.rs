@@ -1,5 +1,7 @@
 //! Every supported format and wrapping gives the same interactions.
 
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int32Type;
 use foretaste_data::{
     Format, Histories, IdleGaps, Interactions, Manifest, ReadOptions, Role, SplitRule, read, sessions,
     split::Window, store,
@@ -51,6 +53,7 @@ fn assert_equal(path: &Path, expected: &Interactions) {
 }
 
 #[test]
+#[allow(clippy::too_many_lines)] // One log in every format.
 fn all_formats_agree() {
     let folder = tempfile::tempdir().unwrap();
     let f = folder.path();
@@ -204,7 +207,7 @@ fn columns_can_be_named_and_further_ones_are_kept() {
     store::write_interactions(&table, &folder.path().join("x.parquet")).unwrap();
     let again = load(&folder.path().join("x.parquet"));
     let (name, device) = &again.extra[0];
-    let device = arrow_array::cast::AsArray::as_string::<i32>(device.as_ref());
+    let device = AsArray::as_string::<i32>(device.as_ref());
     assert_eq!((name.as_str(), device.value(1)), ("device", "phone"));
     assert!(arrow_array::Array::is_null(device, 0));
 }
@@ -353,7 +356,8 @@ proptest! {
 
     /// Sessions written are sessions computed, and interactions come back as they were.
     #[test]
-    fn stores_round_trip(rows in proptest::collection::vec((0_u32..6, 0_u32..9, 0_i64..100_000, 1_u8..6), 1..80)) {
+    fn stores_round_trip(rows in proptest::collection::vec((0_u32..6, 0_u32..9, 0_i64..100_000, 1_u8..6),
+        1..80)) {
         let folder = tempfile::tempdir().unwrap();
         let text: String = rows.iter().map(|(u, i, t, r)| format!("{u}::{i}::{r}::{t}\n")).collect();
         let table = load(&file(folder.path(), "ratings.dat", text.as_bytes()));
@@ -362,17 +366,21 @@ proptest! {
         store::write_sessions(&table, &gaps, &path).unwrap();
         prop_assert_eq!(load(&path).content_hash(), table.content_hash());
         let file = std::fs::File::open(&path).unwrap();
-        let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
+        let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(file).unwrap()
+            .build().unwrap();
         let batches: Vec<_> = reader.map(Result::unwrap).collect();
-        let histories = Histories::new(table.user_offsets(), table.items.clone(), table.values.clone(), table.timestamps.clone(), table.n_items());
+        let histories = Histories::new(table.user_offsets(), table.items.clone(), table.values.clone(),
+            table.timestamps.clone(), table.n_items());
         let marks = histories.marks(&gaps);
         for level in 0..2 {
             let written: Vec<i32> = batches.iter().flat_map(|b| {
-                arrow_array::cast::AsArray::as_primitive::<arrow_array::types::Int32Type>(b.column_by_name(&format!("session_{level}")).unwrap().as_ref()).values().to_vec()
+                b.column_by_name(&format!("session_{level}")).unwrap().as_primitive::<Int32Type>().values()
+                    .to_vec()
             }).collect();
             prop_assert_eq!(&written, &sessions::numbers(&marks, histories.offsets(), level));
             let begins: Vec<bool> = batches.iter().flat_map(|b| {
-                arrow_array::cast::AsArray::as_boolean(b.column_by_name(&format!("new_session_{level}")).unwrap().as_ref()).iter().map(Option::unwrap).collect::<Vec<_>>()
+                AsArray::as_boolean(b.column_by_name(&format!("new_session_{level}"))
+                    .unwrap().as_ref()).iter().map(Option::unwrap).collect::<Vec<_>>()
             }).collect();
             prop_assert_eq!(begins, marks.iter().map(|m| usize::from(*m) > level).collect::<Vec<_>>());
         }
@@ -382,10 +390,13 @@ proptest! {
     #[test]
     fn readers_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300), which in 0_usize..8) {
         let folder = tempfile::tempdir().unwrap();
-        let name = ["ratings.dat", "ratings.csv", "u.data", "x.inter", "mv_1.txt", "x.parquet", "x.zip", "x.tar"][which];
+        let name = ["ratings.dat", "ratings.csv", "u.data", "x.inter", "mv_1.txt", "x.parquet", "x.zip",
+            "x.tar"][which];
         let _ = read(&file(folder.path(), name, &bytes), &ReadOptions::default());
-        let text = [b"1:\n2,3,2005-01-01\nuser,item,rating,timestamp\n1\t2\t3\t4\n".as_slice(), &bytes].concat();
-        let _ = read(&file(folder.path(), name, &text), &ReadOptions { format: Some(Format::Delimited), ..ReadOptions::default() });
+        let text = [b"1:\n2,3,2005-01-01\nuser,item,rating,timestamp\n1\t2\t3\t4\n".as_slice(),
+            &bytes].concat();
+        let _ = read(&file(folder.path(), name, &text), &ReadOptions { format: Some(Format::Delimited),
+            ..ReadOptions::default() });
     }
 }
 

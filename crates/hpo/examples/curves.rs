@@ -37,20 +37,23 @@ fn space(function: &str) -> Outcome<Space> {
             .collect::<String>()
     };
     Ok(match function {
-        "branin" => "x0 = { type = \"float\", low = -5.0, high = 10.0 }\nx1 = { type = \"float\", low = 0.0, \
-         high = 15.0 }".parse()?,
+        "branin" => {
+            "x0 = { type = \"float\", low = -5.0, high = 10.0 }\nx1 = { type = \"float\", low = 0.0, \
+         high = 15.0 }"
+                .parse()?
+        }
         "hartmann6" => floats(6, 0.0, 1.0).parse()?,
         "ackley10" => floats(10, -5.0, 10.0).parse()?,
         "rosenbrock4" => floats(4, -2.0, 2.0).parse()?,
         "mixed" => r#"
             kind = { type = "categorical", choices = ["linear", "tree", "network"] }
-            rate = { type = "float", low = 0.0001, high = 1.0, log = true, when = { kind = ["linear", "network"] } }
+            rate = { type = "float", low = 0.0001, high = 1.0, log = true, when.kind = ["linear", "network"] }
             penalty = { type = "float", low = 0.0, high = 1.0, when = { kind = "linear" } }
             leaves = { type = "integer", low = 2, high = 256, log = true, when = { kind = "tree" } }
-            depth = { type = "integer", low = 1, high = 4, when = { kind = "network" } }
-            size = { type = "integer", low = 8, high = 512, log = true, when = { kind = "network" } }
-            size_2 = { type = "integer", low = 8, high = 512, log = true, when = { depth = { at_least = 2 } } }
-            activation = { type = "categorical", choices = ["relu", "tanh", "gelu"], when = { kind = "network" } }
+            depth = { type = "integer", low = 1, high = 4, when.kind = "network" }
+            size = { type = "integer", low = 8, high = 512, log = true, when.kind = "network" }
+            size_2 = { type = "integer", low = 8, high = 512, log = true, when.depth.at_least = 2 }
+            activation = { type = "categorical", choices = ["relu", "tanh", "gelu"], when.kind = "network" }
         "#
         .parse()?,
         "table" => r#"

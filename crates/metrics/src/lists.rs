@@ -221,21 +221,29 @@ mod tests {
         /// All metrics lie within [0, 1]; a hit moved up never lowers one; all hits first give 1 where k
         /// allows.
         #[test]
-        fn bounds(list in proptest::collection::vec(0_u32..40, 1..30), relevant in proptest::collection::vec(0_u32..40, 1..10), k in 1_usize..30) {
-            let distinct = |mut items: Vec<u32>| { let mut seen = std::collections::HashSet::new(); items.retain(|i| seen.insert(*i)); items };
+        fn bounds(list in proptest::collection::vec(0_u32..40, 1..30),
+            relevant in proptest::collection::vec(0_u32..40, 1..10), k in 1_usize..30) {
+            let distinct = |mut items: Vec<u32>| {
+                let mut seen = std::collections::HashSet::new();
+                items.retain(|i| seen.insert(*i));
+                items
+            };
             let (list, relevant) = (distinct(list), distinct(relevant));
             let judged = Judged::new(&list, &relevant);
-            for metric in [Metric::Precision(k), Metric::Recall(k), Metric::HitRate(k), Metric::Ndcg(k), Metric::Mrr(k), Metric::Map(k)] {
+            for metric in [Metric::Precision(k), Metric::Recall(k), Metric::HitRate(k), Metric::Ndcg(k),
+                Metric::Mrr(k), Metric::Map(k)] {
                 let value = metric.of(&judged);
                 prop_assert!((0.0..=1.0 + 1e-12).contains(&value));
-                if let Some(first) = judged.ranks.iter().position(|rank| *rank > 1).filter(|at| *at == 0 || judged.ranks[at - 1] + 1 < judged.ranks[*at]) {
+                if let Some(first) = judged.ranks.iter().position(|rank| *rank > 1)
+                    .filter(|at| *at == 0 || judged.ranks[at - 1] + 1 < judged.ranks[*at]) {
                     let mut moved = judged.clone();
                     moved.ranks[first] -= 1;
                     prop_assert!(metric.of(&moved) >= value - 1e-12, "{}", metric.name());
                 }
             }
             let perfect = Judged::new(&relevant, &relevant);
-            prop_assert!((Metric::Ndcg(k).of(&perfect) - 1.0).abs() < 1e-12 && (Metric::Map(k).of(&perfect) - 1.0).abs() < 1e-12);
+            prop_assert!((Metric::Ndcg(k).of(&perfect) - 1.0).abs() < 1e-12 && (Metric::Map(k)
+                .of(&perfect) - 1.0).abs() < 1e-12);
         }
     }
 }

@@ -116,7 +116,8 @@ mod tests {
         /// AUC is the share of pairs, counted one by one; negating all scores gives 1 - AUC.
         #[test]
         fn auc_counts_pairs(rows in proptest::collection::vec((-3_i8..3, proptest::bool::ANY), 2..40)) {
-            let (scores, clicks): (Vec<f32>, Vec<bool>) = rows.iter().map(|(score, click)| (f32::from(*score), *click)).unzip();
+            let (scores, clicks): (Vec<f32>, Vec<bool>) = rows.iter().map(|(score,
+                click)| (f32::from(*score), *click)).unzip();
             let (mut pairs, mut won) = (0.0, 0.0);
             for (a, hit) in scores.iter().zip(&clicks) {
                 for (b, _) in scores.iter().zip(&clicks).filter(|(_, other)| *hit && !**other) {
@@ -134,7 +135,8 @@ mod tests {
         /// MAE <= RMSE <= the largest error; both vanish on perfect predictions and ignore a common
         /// shift.
         #[test]
-        fn bounds(pairs in proptest::collection::vec((0.5_f32..5.0, 0.5_f32..5.0), 1..50), shift in -3.0_f32..3.0) {
+        fn bounds(pairs in proptest::collection::vec((0.5_f32..5.0, 0.5_f32..5.0), 1..50),
+            shift in -3.0_f32..3.0) {
             let (p, v): (Vec<f32>, Vec<f32>) = pairs.into_iter().unzip();
             let largest = p.iter().zip(&v).map(|(a, b)| f64::from((a - b).abs())).fold(0.0, f64::max);
             let (root, absolute) = (rmse(&p, &v), mae(&p, &v));

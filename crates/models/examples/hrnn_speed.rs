@@ -76,7 +76,8 @@ fn tell(events: usize, times: &[Instant], train_error: f64) -> Result<(), Box<dy
         .and_then(|l| l.split_whitespace().next()?.parse::<f64>().ok());
     println!(
         "{}",
-        serde_json::json!({"events": events, "seconds": seconds, "train_rmse": train_error, "peak_mb": peak.map(|kb| kb * 1024.0 / 1e6)})
+        serde_json::json!({"events": events, "seconds": seconds, "train_rmse": train_error,
+            "peak_mb": peak.map(|kb| kb * 1024.0 / 1e6)})
     );
     std::io::stdout().flush()?;
     Ok(())

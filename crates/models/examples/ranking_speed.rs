@@ -57,7 +57,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let device = Device::flex();
     let clock = Instant::now();
     let knn = Kind::SIMS.settings(KNN.parse()?)?.fit(&histories, None, &FitContext::new(0, &device))?.model;
-    let mut found = serde_json::json!({ "rows": histories.len(), "users": histories.n_users(), "items": histories.n_items(), "threads": rayon::current_num_threads() });
+    let mut found = serde_json::json!({ "rows": histories.len(), "users": histories.n_users(),
+        "items": histories.n_items(), "threads": rayon::current_num_threads() });
     found["knn_fit"] = clock.elapsed().as_secs_f64().into();
     found["knn_top10"] = lists(knn.as_ref(), &histories).into();
     for factors in [64, 128] {

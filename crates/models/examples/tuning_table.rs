@@ -81,7 +81,8 @@ fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         "what": "validation RMSE of DeepFM on the embedded ratings, 80/10/10 at random, seed 0; keys are \
          places in the lists below, - where there are no layers",
         "made by": "cargo run --release -p foretaste-models --example tuning_table",
-        "settings": { "depth": [0, 1, 2, 3], "size": SIZES, "dropout": DROPOUTS, "factors": FACTORS, "learning_rate": RATES, "weight_decay": DECAYS },
+        "settings": { "depth": [0, 1, 2, 3], "size": SIZES, "dropout": DROPOUTS, "factors": FACTORS,
+            "learning_rate": RATES, "weight_decay": DECAYS },
         "values": values,
     });
     std::fs::write(&path, serde_json::to_string_pretty(&table)? + "\n")?;

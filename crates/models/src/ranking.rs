@@ -249,7 +249,8 @@ mod tests {
     proptest! {
         /// The best k are the first k of a full sort, and ranks count from 1 in its order.
         #[test]
-        fn the_best_are_the_first_of_a_full_sort(scores in proptest::collection::vec((-3_i8..3).prop_map(f32::from), 1..60), k in 1_usize..70) {
+        fn the_best_are_the_first_of_a_full_sort(scores in proptest::collection::vec((-3_i8..3)
+            .prop_map(f32::from), 1..60), k in 1_usize..70) {
             let mut all: Vec<u32> = (0..scores.len() as u32).collect();
             all.sort_by(|a, b| order(&scores, *a, *b));
             prop_assert_eq!(top_k(&scores, k), &all[..k.min(all.len())]);

@@ -1,7 +1,9 @@
 //! Plain charts side by side: points, lines, bars and a coloured surface.
 
+use super::canvas::Canvas;
 use super::{Area, FONT, GRID, INK, READINGS, draw_both, said};
 use crate::Result;
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use std::path::Path;
@@ -118,55 +120,7 @@ fn draw(panel: &Panel, area: &Area) -> Result<(), String> {
         .y_desc(&panel.y)
         .draw()
         .map_err(said)?;
-    for mark in &panel.marks {
-        match mark {
-            Mark::Surface(points) => {
-                const CELLS: usize = 60;
-                for cell in 0..CELLS * CELLS {
-                    let place = |i: usize, low: f64, high: f64| low + i as f64 / CELLS as f64 * (high - low);
-                    let (x0, y0) = (place(cell % CELLS, left, right), place(cell / CELLS, bottom, top));
-                    let (x1, y1) =
-                        (place(cell % CELLS + 1, left, right), place(cell / CELLS + 1, bottom, top));
-                    let (x, y) = (f64::midpoint(x0, x1), f64::midpoint(y0, y1));
-                    // Shepard's interpolation: near points count most.
-                    let weighted = points
-                        .iter()
-                        .map(|p| ((p.2), 1.0 / ((p.0 - x).powi(2) + (p.1 - y).powi(2) + 1e-4).powi(2)));
-                    let (sum, total) =
-                        weighted.fold((0.0, 0.0), |(sum, total), (v, w)| (sum + v * w, total + w));
-                    chart
-                        .draw_series([Rectangle::new(
-                            [(x0, y0), (x1, y1)],
-                            shade(sum / total).mix(0.45).filled(),
-                        )])
-                        .map_err(said)?;
-                }
-                chart
-                    .draw_series(points.iter().map(|p| Circle::new((p.0, p.1), 4, shade(p.2).filled())))
-                    .map_err(said)?;
-                chart
-                    .draw_series(points.iter().map(|p| Circle::new((p.0, p.1), 4, INK.mix(0.5))))
-                    .map_err(said)?;
-            }
-            Mark::Points(points) => {
-                chart
-                    .draw_series(points.iter().map(|p| Circle::new((p.0, p.1), 4, shade(p.2).filled())))
-                    .map_err(said)?;
-            }
-            Mark::Crosses(points) => {
-                chart.draw_series(points.iter().map(|p| Cross::new(*p, 3, INK.mix(0.35)))).map_err(said)?;
-            }
-            Mark::Line(points, share, width) => {
-                chart
-                    .draw_series(LineSeries::new(
-                        points.iter().copied(),
-                        shade(*share).mix(0.8).stroke_width(*width),
-                    ))
-                    .map_err(said)?;
-            }
-            Mark::Bars(_) => {}
-        }
-    }
+    panel.marks.iter().try_for_each(|mark| draw_mark(&mut chart, mark, (left, right), (bottom, top)))?;
     for (x, label) in &panel.x_labels {
         let (px, py) = chart.backend_coord(&(*x, bottom));
         area.draw(&Text::new(
@@ -184,6 +138,57 @@ fn draw(panel: &Panel, area: &Area) -> Result<(), String> {
             ink.clone().pos(Pos::new(HPos::Right, VPos::Center)),
         ))
         .map_err(said)?;
+    }
+    Ok(())
+}
+
+/// A chart of two ranges of numbers.
+type Chart<'a, 'b> = ChartContext<'a, Canvas<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+
+fn draw_mark(chart: &mut Chart, mark: &Mark, x_range: (f64, f64), y_range: (f64, f64)) -> Result<(), String> {
+    let dots = |chart: &mut Chart, points: &[(f64, f64, f64)]| {
+        let dots = points.iter().map(|p| Circle::new((p.0, p.1), 4, shade(p.2).filled()));
+        chart.draw_series(dots).map(drop).map_err(said)
+    };
+    match mark {
+        Mark::Surface(points) => {
+            draw_surface(chart, points, x_range, y_range)?;
+            dots(chart, points)?;
+            let rings = points.iter().map(|p| Circle::new((p.0, p.1), 4, INK.mix(0.5)));
+            chart.draw_series(rings).map_err(said)?;
+        }
+        Mark::Points(points) => dots(chart, points)?,
+        Mark::Crosses(points) => {
+            chart.draw_series(points.iter().map(|p| Cross::new(*p, 3, INK.mix(0.35)))).map_err(said)?;
+        }
+        Mark::Line(points, share, width) => {
+            let style = shade(*share).mix(0.8).stroke_width(*width);
+            chart.draw_series(LineSeries::new(points.iter().copied(), style)).map_err(said)?;
+        }
+        Mark::Bars(_) => {}
+    }
+    Ok(())
+}
+
+/// What lies between points, by Shepard's interpolation: near points count most.
+fn draw_surface(
+    chart: &mut Chart,
+    points: &[(f64, f64, f64)],
+    (left, right): (f64, f64),
+    (bottom, top): (f64, f64),
+) -> Result<(), String> {
+    const CELLS: usize = 60;
+    let place = |i: usize, low: f64, high: f64| low + i as f64 / CELLS as f64 * (high - low);
+    for cell in 0..CELLS * CELLS {
+        let (column, row) = (cell % CELLS, cell / CELLS);
+        let (x0, y0) = (place(column, left, right), place(row, bottom, top));
+        let (x1, y1) = (place(column + 1, left, right), place(row + 1, bottom, top));
+        let (x, y) = (f64::midpoint(x0, x1), f64::midpoint(y0, y1));
+        let weight = |p: &(f64, f64, f64)| 1.0 / ((p.0 - x).powi(2) + (p.1 - y).powi(2) + 1e-4).powi(2);
+        let add = |(sum, total), p: &(f64, f64, f64)| (sum + p.2 * weight(p), total + weight(p));
+        let (sum, total) = points.iter().fold((0.0, 0.0), add);
+        let filled = shade(sum / total).mix(0.45).filled();
+        chart.draw_series([Rectangle::new([(x0, y0), (x1, y1)], filled)]).map_err(said)?;
     }
     Ok(())
 }

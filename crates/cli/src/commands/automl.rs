@@ -21,17 +21,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let clock = Instant::now();
     let reading = if search.streaming { Reading::Streaming } else { Reading::Frozen };
     let metric = Metric::named(&arguments.metric, reading)?;
-    let run = if metric.judges_ratings() { "automl" } else { "ranking" };
-    let candidates: Vec<Candidate> = systems::select(&arguments.models, run, &search.set)?
-        .into_iter()
-        .map(|system| Candidate::new(&system.name, &system.title, system.settings))
-        .collect::<foretaste_automl::Result<_>>()?;
-    if let Some(candidate) = candidates.iter().find(|candidate| !metric.judges(&candidate.settings)) {
-        return Err(CliError::Usage(format!(
-            "{} predicts no ratings; --metric NDCG@10 evaluates lists",
-            candidate.name
-        )));
-    }
+    let candidates = candidates(arguments, &metric)?;
     let budget = searching::duration(&arguments.budget)?;
     let prepared = Prepared::new(search, &metric)?;
     let task = prepared.task(search, metric)?;
@@ -44,7 +34,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         )));
     }
     let names: Vec<String> = candidates.iter().map(|candidate| candidate.name.clone()).collect();
-    let of = serde_json::json!({ "budget_seconds": budget.as_secs_f64(), "trials": arguments.trials, "systems": names, "set": search.set });
+    let of = serde_json::json!({ "budget_seconds": budget.as_secs_f64(), "trials": arguments.trials,
+        "systems": names, "set": search.set });
     prepared.manifest(search, &task, &of, &folder)?;
     let race = Race {
         data: &task.data,
@@ -63,15 +54,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     names.iter().for_each(|name| drop(std::fs::remove_dir(folder.join("checkpoints").join(name))));
     let _ = std::fs::remove_dir(folder.join("checkpoints"));
     if standing.kept.is_empty() {
-        return Err(if progress::stopping() {
-            CliError::Interrupted
-        } else {
-            CliError::Usage("no system was trained within the budget; give more --budget".into())
-        });
+        let why = "no system was trained within the budget; give more --budget";
+        return Err(if progress::stopping() { CliError::Interrupted } else { CliError::Usage(why.into()) });
     }
     let end = Instant::now()
         + budget.saturating_sub(clock.elapsed().max(Duration::from_secs_f64(standing.seconds)));
-    let (winner, methods) = Decision {
+    let decision = Decision {
         task: &task,
         standing: &standing,
         end,
@@ -80,15 +68,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         seed: search.seed,
         stop: &progress::stopping,
         log: &note,
-    }
-    .winner()?;
+    };
+    let (winner, methods) = decision.winner()?;
     // An interrupted race shows its standing; its winner may still change, and is not tested.
     let interrupted = progress::stopping();
-    let tests = if arguments.test_all && !interrupted {
-        every_test(&task, &standing, search.seed)?
-    } else {
-        Vec::new()
-    };
+    let all = arguments.test_all && !interrupted;
+    let tests = if all { every_test(&task, &standing, search.seed)? } else { Vec::new() };
     let mut board = Leaderboard::new(&task.metric, &standing, &task.data.validation, methods, &tests);
     board.refitted(&winner, budget.as_secs_f64());
     if interrupted {
@@ -100,24 +85,33 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let model = task.refit(&winner.settings, search.seed, &UntilCtrlC)?;
     board.test = (!search.no_test).then(|| task.tested(model.as_ref()));
     board.seconds = standing.seconds.max(clock.elapsed().as_secs_f64());
-    save(
-        model.as_ref(),
-        &prepared.data.table.user_ids,
-        &prepared.data.table.item_ids,
-        &folder.join("model"),
-    )?;
+    let place = folder.join("model");
+    save(model.as_ref(), &prepared.data.table.user_ids, &prepared.data.table.item_ids, &place)?;
     leaderboard::write(&board, &standing, &folder)?;
     if search.common.json {
         print(&serde_json::to_string(&board).map_err(|e| CliError::Usage(e.to_string()))?);
     } else {
         print(&board.text());
-        print(&format!(
-            "model: {}\nreport: {}",
-            folder.join("model").display(),
-            folder.join("report.html").display()
-        ));
+        let report = folder.join("report.html");
+        print(&format!("model: {}\nreport: {}", place.display(), report.display()));
     }
     Ok(())
+}
+
+/// The systems named, or those of the run; the metric must be able to judge them.
+fn candidates(arguments: &Arguments, metric: &Metric) -> Result<Vec<Candidate>> {
+    let run = if metric.judges_ratings() { "automl" } else { "ranking" };
+    let candidates: Vec<Candidate> = systems::select(&arguments.models, run, &arguments.search.set)?
+        .into_iter()
+        .map(|system| Candidate::new(&system.name, &system.title, system.settings))
+        .collect::<foretaste_automl::Result<_>>()?;
+    match candidates.iter().find(|candidate| !metric.judges(&candidate.settings)) {
+        None => Ok(candidates),
+        Some(candidate) => Err(CliError::Usage(format!(
+            "{} predicts no ratings; --metric NDCG@10 evaluates lists",
+            candidate.name
+        ))),
+    }
 }
 
 /// The test figures of all entrants' best trials; `None` for those that stopped before they had one.

@@ -62,7 +62,9 @@ fn bytes(text: &str) -> Result<u64> {
 }
 
 fn machine_readable(report: &LoadReport, seconds: f64, out: &Path) -> String {
-    serde_json::json!({ "report": report, "seconds": seconds, "peak_memory_mb": machine::peak_memory_mb(), "out": out }).to_string()
+    serde_json::json!({ "report": report, "seconds": seconds, "peak_memory_mb": machine::peak_memory_mb(),
+        "out": out })
+    .to_string()
 }
 
 fn told(span: Option<(i64, i64)>, report: &LoadReport, out: &Path) -> String {

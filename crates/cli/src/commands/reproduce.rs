@@ -4,9 +4,11 @@ use super::tuned::Tuned;
 use super::{search, use_threads};
 use crate::arguments::Reproduce;
 use crate::output::{self, note, print};
+use crate::page::Page;
 use crate::progress::{self, Bars};
 use crate::report::{self, Section};
-use crate::{CliError, Result, chart, lists, ratings, views};
+use crate::views::{self, View};
+use crate::{CliError, Result, chart, lists, ratings};
 use foretaste_bench::dataset::{self, Dataset};
 use foretaste_bench::grid::{self, Table};
 use foretaste_bench::machine::{self, Machine};
@@ -16,6 +18,7 @@ use foretaste_bench::systems::{self, System};
 use foretaste_data::split::Window;
 use foretaste_data::{Regime, SplitRule, atomic};
 use foretaste_models::Device;
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -28,19 +31,8 @@ pub(super) fn run(arguments: &Reproduce) -> Result<()> {
     let named = arguments.chart == RANKING || CHARTS.contains(&arguments.chart.as_str());
     let run = if named { &arguments.chart } else { systems::DEFAULT };
     let task = if run == RANKING { Task::Ranking } else { Task::Ratings };
-    let (arguments, mut systems) =
-        (&arguments.arguments, systems::select(&arguments.arguments.models, run, &arguments.arguments.set)?);
-    if task == Task::Ratings {
-        // With `all`, those that predict ratings; named ones must all do so.
-        let all = arguments.models.iter().any(|name| name == "all");
-        systems.retain(|system| !all || system.settings.predicts_ratings());
-        if let Some(system) = systems.iter().find(|system| !system.settings.predicts_ratings()) {
-            return Err(CliError::Usage(format!(
-                "{} predicts no ratings; `reproduce ranking --models {}` ranks items with it",
-                system.name, system.name
-            )));
-        }
-    }
+    let arguments = &arguments.arguments;
+    let systems = chosen(arguments, run, task)?;
     once("data set", &arguments.datasets)?;
     once("regime", &arguments.regime)?;
     let seeds = seeds(arguments)?;
@@ -56,21 +48,9 @@ pub(super) fn run(arguments: &Reproduce) -> Result<()> {
             arguments.validation
         )));
     }
-    let options = arguments.common.reading.options()?;
     let device = Device::open(&arguments.device)?;
     note(&format!("device: {}", device.name()));
-    let mut data = Vec::new();
-    for name in &arguments.datasets {
-        let loaded = search::load(name, arguments.data.as_deref(), &options, arguments.accept_licence)?;
-        if task == Task::Ratings {
-            loaded.table.require_values()?;
-        }
-        data.push(match &arguments.users {
-            Some(range) => dataset::restrict(loaded, range, arguments.data.as_deref())?,
-            None => loaded,
-        });
-    }
-    once("data set name", &data.iter().map(|d| d.name.clone()).collect::<Vec<_>>())?;
+    let data = loaded(arguments, task)?;
     let folder =
         arguments.out.clone().unwrap_or_else(|| default_folder(arguments, &systems, &seeds, &data, &device));
     std::fs::create_dir_all(&folder).map_err(CliError::io(&folder, "create"))?;
@@ -98,17 +78,7 @@ pub(super) fn run(arguments: &Reproduce) -> Result<()> {
         device: &device,
         progress: &progress,
     });
-    let jobs = match arguments.jobs {
-        Some(0) => {
-            return Err(CliError::Usage("--jobs 0: at least one training at a time is needed".into()));
-        }
-        Some(jobs) => jobs,
-        None => grid::side_by_side(
-            data.iter().map(|d| d.table.len()),
-            rayon::current_num_threads(),
-            device.name() == "flex",
-        ),
-    };
+    let jobs = jobs(arguments, &data, &device)?;
     let run = |tables: &[Table]| protocol.run(tables, jobs).map_err(CliError::from);
     let splits: Vec<(&Dataset, &SplitRule)> =
         data.iter().flat_map(|data| rules.iter().map(move |rule| (data, rule))).collect();
@@ -135,6 +105,53 @@ pub(super) fn run(arguments: &Reproduce) -> Result<()> {
     // Empty now; removing it fails, as it should, if another run keeps checkpoints in it.
     let _ = std::fs::remove_dir(folder.join("checkpoints"));
     write(arguments, (&systems, &searched), &seeds, &data, &device, &folder, &cells, clock)
+}
+
+/// The systems named, or those of the run; all must do what the task asks for.
+fn chosen(arguments: &Reproduce, run: &str, task: Task) -> Result<Vec<System>> {
+    let mut systems = systems::select(&arguments.models, run, &arguments.set)?;
+    if task == Task::Ratings {
+        // With `all`, those that predict ratings; named ones must all do so.
+        let all = arguments.models.iter().any(|name| name == "all");
+        systems.retain(|system| !all || system.settings.predicts_ratings());
+        if let Some(system) = systems.iter().find(|system| !system.settings.predicts_ratings()) {
+            return Err(CliError::Usage(format!(
+                "{} predicts no ratings; `reproduce ranking --models {}` ranks items with it",
+                system.name, system.name
+            )));
+        }
+    }
+    Ok(systems)
+}
+
+/// The data sets named, read.
+fn loaded(arguments: &Reproduce, task: Task) -> Result<Vec<Dataset>> {
+    let options = arguments.common.reading.options()?;
+    let mut data = Vec::new();
+    for name in &arguments.datasets {
+        let loaded = search::load(name, arguments.data.as_deref(), &options, arguments.accept_licence)?;
+        if task == Task::Ratings {
+            loaded.table.require_values()?;
+        }
+        data.push(match &arguments.users {
+            Some(range) => dataset::restrict(loaded, range, arguments.data.as_deref())?,
+            None => loaded,
+        });
+    }
+    once("data set name", &data.iter().map(|d| d.name.clone()).collect::<Vec<_>>())?;
+    Ok(data)
+}
+
+/// How many cells run side by side.
+fn jobs(arguments: &Reproduce, data: &[Dataset], device: &Device) -> Result<usize> {
+    match arguments.jobs {
+        Some(0) => Err(CliError::Usage("--jobs 0: at least one training at a time is needed".into())),
+        Some(jobs) => Ok(jobs),
+        None => {
+            let rows = data.iter().map(|d| d.table.len());
+            Ok(grid::side_by_side(rows, rayon::current_num_threads(), device.name() == "flex"))
+        }
+    }
 }
 
 /// Systems with settings tuned on the training rows of a data set, regime and seed.
@@ -269,6 +286,24 @@ fn default_folder(
     Path::new("runs").join(format!("{}-{}", names.join("+"), &foretaste_data::hex(&hasher.finalize())[..8]))
 }
 
+/// A data set in a manifest.
+fn described(data: &Dataset) -> serde_json::Value {
+    json!({
+        "name": data.name,
+        "sha256": data.hash,
+        "report": data.report,
+        "scale": data.scale,
+        "licence": data.manifest.as_ref().map(|manifest| &manifest.licence),
+        "citation": data.manifest.as_ref().map(|manifest| &manifest.citation),
+        "remarks": data.remarks,
+    })
+}
+
+/// A system in a manifest.
+fn stated(system: &System) -> serde_json::Value {
+    json!({ "name": system.name, "model": system.settings.kind().name(), "settings": system.settings })
+}
+
 #[allow(clippy::too_many_arguments)] // One caller, which has all of it.
 fn write(
     arguments: &Reproduce,
@@ -289,29 +324,34 @@ fn write(
     let views = views::views(cells, &titles, &official, !arguments.no_clip);
     let command = output::command_line();
     results::write(cells, folder)?;
-    let manifest = serde_json::json!({
+    let mut manifest = json!({
         "format": "foretaste-run/1",
         "version": env!("CARGO_PKG_VERSION"),
         "command": command,
-        "datasets": data.iter().map(|d| serde_json::json!({
-            "name": d.name, "sha256": d.hash, "report": d.report, "scale": d.scale,
-            "licence": d.manifest.as_ref().map(|m| &m.licence), "citation": d.manifest.as_ref().map(|m| &m.citation), "remarks": d.remarks,
-        })).collect::<Vec<_>>(),
-        "systems": systems.iter().map(|s| serde_json::json!({ "name": s.name, "model": s.settings.kind().name(), "settings": s.settings })).collect::<Vec<_>>(),
-        "tuned": searched.iter().map(|(data, regime, seed, found)| serde_json::json!({
-            "dataset": data, "regime": regime, "seed": seed, "trials": arguments.tune,
-            "systems": found.iter().map(|s| serde_json::json!({ "name": s.name, "settings": s.settings })).collect::<Vec<_>>(),
-        })).collect::<Vec<_>>(),
-        "regimes": views.iter().map(|v| serde_json::json!({ "dataset": v.key.0, "regime": v.key.1, "split": v.key.2, "leaks_time": v.key.1.leak() })).collect::<Vec<_>>(),
         "seeds": seeds,
         "seconds": clock.elapsed().as_secs_f64(),
-        "peak_memory_mb": cells.iter().filter_map(|c| c.measured.peak_memory_mb).max().or_else(machine::peak_memory_mb),
+        "peak_memory_mb": cells.iter().filter_map(|c| c.measured.peak_memory_mb).max()
+            .or_else(machine::peak_memory_mb),
         "validation": arguments.validation,
         "clip": !arguments.no_clip,
         "device": device.name(),
         "threads": rayon::current_num_threads(),
         "machine": Machine::here(),
     });
+    manifest["datasets"] = data.iter().map(described).collect();
+    manifest["systems"] = systems.iter().map(stated).collect();
+    let tuned = |(data, regime, seed, found): &Searched| {
+        let systems: serde_json::Value = found.iter().map(stated).collect();
+        json!({ "dataset": data, "regime": regime, "seed": seed, "trials": arguments.tune, "systems": systems })
+    };
+    manifest["tuned"] = searched.iter().map(tuned).collect();
+    manifest["regimes"] = views
+        .iter()
+        .map(|view| {
+            let (dataset, regime, split) = &view.key;
+            json!({ "dataset": dataset, "regime": regime, "split": split, "leaks_time": regime.leak() })
+        })
+        .collect();
     let manifest = results::json(&manifest)?;
     atomic::write(&folder.join("manifest.json"), &manifest)?;
 
@@ -324,23 +364,11 @@ fn write(
                 .chain(d.manifest.as_ref().map(|m| format!("{}: {}", m.title, m.citation)))
         })
         .collect();
-    let mut sections = Vec::new();
+    let sections = views.iter().map(|view| section(view, folder)).collect::<Result<Vec<_>>>()?;
     let mut markdown = format!("`{command}`\n");
-    for view in &views {
-        let (name, regime, split) = &view.key;
-        let stem = file_stem(name, *regime, split);
-        let charts = if view.ranks() {
-            lists::charts(view, folder, &stem)?
-        } else {
-            vec![
-                chart::bars(view, folder, &format!("rmse-{stem}"))?,
-                chart::curves(view, folder, &format!("curves-{stem}"))?,
-            ]
-        };
-        let page = if view.ranks() { lists::page(view) } else { ratings::page(view) };
+    for (page, _) in &sections {
         markdown.push('\n');
         markdown.push_str(&page.markdown());
-        sections.push((page, charts));
     }
     atomic::write(&folder.join("table.md"), markdown.as_bytes())?;
     let title = format!("Foretaste: {}", data.iter().map(|d| d.name.as_str()).collect::<Vec<_>>().join(", "));
@@ -360,4 +388,16 @@ fn write(
         print(&format!("report: {}", folder.join("report.html").display()));
     }
     Ok(())
+}
+
+/// A view's page and charts; charts are also files.
+fn section(view: &View, folder: &Path) -> Result<(Page, Vec<String>)> {
+    let (name, regime, split) = &view.key;
+    let stem = file_stem(name, *regime, split);
+    if view.ranks() {
+        return Ok((lists::page(view), lists::charts(view, folder, &stem)?));
+    }
+    let bars = chart::bars(view, folder, &format!("rmse-{stem}"))?;
+    let curves = chart::curves(view, folder, &format!("curves-{stem}"))?;
+    Ok((ratings::page(view), vec![bars, curves]))
 }

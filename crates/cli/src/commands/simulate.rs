@@ -43,8 +43,15 @@ pub(super) fn run(arguments: &Simulate) -> Result<()> {
     let published = &world.shape.published;
     let rows = statistics.table(published);
     if arguments.json {
-        let table: Vec<_> = rows.iter().map(|[what, ours, theirs]| serde_json::json!({ "what": what, "simulated": ours, "published": theirs })).collect();
-        let told = serde_json::json!({ "out": out, "seed": arguments.seed, "effects": effects, "lowest_rmse": statistics.lowest_rmse(), "table": table });
+        let table: Vec<_> = rows
+            .iter()
+            .map(|[what, ours, theirs]| {
+                serde_json::json!({ "what": what,
+            "simulated": ours, "published": theirs })
+            })
+            .collect();
+        let told = serde_json::json!({ "out": out, "seed": arguments.seed, "effects": effects,
+            "lowest_rmse": statistics.lowest_rmse(), "table": table });
         print(&told.to_string());
         return Ok(());
     }

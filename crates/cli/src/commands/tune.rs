@@ -42,8 +42,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let folder = prepared.folder(search, "tune", &format!("{}-{}", candidate.name, task.metric.name))?;
     let (data, regime) = (&prepared.data.name, prepared.rule.regime());
 
-    let of = serde_json::json!({ "system": candidate.name, "defaults": candidate.settings, "space": arguments.space, "only": arguments.only,
-        "sampler": arguments.sampler, "pruner": arguments.pruner, "trials": arguments.trials, "budget": arguments.budget });
+    let of = serde_json::json!({ "system": candidate.name, "defaults": candidate.settings,
+        "space": arguments.space, "only": arguments.only,
+        "sampler": arguments.sampler, "pruner": arguments.pruner, "trials": arguments.trials,
+            "budget": arguments.budget });
     prepared.manifest(search, &task, &of, &folder)?;
     let settings = StudySettings {
         name: arguments
@@ -180,7 +182,9 @@ impl Told {
         if self.json {
             let value = outcome.as_ref().ok();
             crate::output::raw(
-                &serde_json::json!({ "event": "trial", "trial": trial.number(), "configuration": trial.configuration(), "value": value }).to_string(),
+                &serde_json::json!({ "event": "trial", "trial": trial.number(),
+                    "configuration": trial.configuration(), "value": value })
+                .to_string(),
             );
             return;
         }

@@ -38,7 +38,11 @@ impl Cluster {
     pub fn start(folder: &Path, executors: usize, settings: &[(&str, &str)]) -> Self {
         let [port] = free_ports();
         let address = format!("127.0.0.1:{port}");
-        let scheduler = quiet(Command::new(PROGRAM).args(["scheduler", "--address", &address, "--patience", "4"]).envs(settings.iter().copied()));
+        let scheduler = quiet(
+            Command::new(PROGRAM)
+                .args(["scheduler", "--address", &address, "--patience", "4"])
+                .envs(settings.iter().copied()),
+        );
         let since = Instant::now();
         while std::net::TcpStream::connect(&address).is_err() {
             assert!(since.elapsed() < Duration::from_secs(30), "the scheduler listens");
@@ -49,7 +53,18 @@ impl Cluster {
             let work = folder.join(format!("executor-{at}"));
             std::fs::create_dir_all(&work).unwrap();
             let (results, tasks) = (results.to_string(), tasks.to_string());
-            let arguments = ["executor", "--scheduler", &address, "--port", &results, "--task-port", &tasks, "--threads", "1", "--folder"];
+            let arguments = [
+                "executor",
+                "--scheduler",
+                &address,
+                "--port",
+                &results,
+                "--task-port",
+                &tasks,
+                "--threads",
+                "1",
+                "--folder",
+            ];
             quiet(Command::new(PROGRAM).args(arguments).arg(work).envs(settings.iter().copied()))
         });
         Self { executors: executors.collect(), scheduler, port }
@@ -59,7 +74,16 @@ impl Cluster {
     pub fn sessions(&self, log: impl AsRef<OsStr>, out: &Path) -> Command {
         let mut command = Command::new(PROGRAM);
         command.args(["sessions".as_ref(), log.as_ref(), "--out".as_ref(), out.as_os_str()]);
-        command.args(["--engine", "ballista", "--partitions", "8", "--deadline", "60", "--scheduler", &format!("df://127.0.0.1:{}", self.port)]);
+        command.args([
+            "--engine",
+            "ballista",
+            "--partitions",
+            "8",
+            "--deadline",
+            "60",
+            "--scheduler",
+            &format!("df://127.0.0.1:{}", self.port),
+        ]);
         command
     }
 }

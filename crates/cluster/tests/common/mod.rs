@@ -50,7 +50,11 @@ pub fn rows(path: &Path) -> RecordBatch {
     let batches: Vec<RecordBatch> = builder.build().unwrap().map(Result::unwrap).collect();
     let batch = concat_batches(&schema, &batches).unwrap();
     // The metadata is compared apart.
-    RecordBatch::try_new(std::sync::Arc::new(arrow::datatypes::Schema::new(schema.fields().clone())), batch.columns().to_vec()).unwrap()
+    RecordBatch::try_new(
+        std::sync::Arc::new(arrow::datatypes::Schema::new(schema.fields().clone())),
+        batch.columns().to_vec(),
+    )
+    .unwrap()
 }
 
 /// Asserts that two session files hold the same rows in the same order, and the same gaps.

@@ -5,7 +5,8 @@ proptest! {
     /// Whatever stands in them, columns give back what was put in, in one piece or in parts.
     #[test]
     fn columns_read_as_vectors(
-        times in prop_oneof![proptest::collection::vec(0_i64..5_000_000_000, 0..40), proptest::collection::vec(-5_i64..5, 0..40), proptest::collection::vec(0_i64..9, 0..40)],
+        times in prop_oneof![proptest::collection::vec(0_i64..5_000_000_000, 0..40),
+            proptest::collection::vec(-5_i64..5, 0..40), proptest::collection::vec(0_i64..9, 0..40)],
         levels in prop_oneof![Just(5_u32), Just(600)],
         seed in 0_u32..1000, at in 0.0_f64..1.0,
     ) {
@@ -15,7 +16,8 @@ proptest! {
         let (column, scores) = (Timestamps::from(times.clone()), Values::from(values.clone()));
         prop_assert_eq!(column.all().to_vec(), times.clone());
         prop_assert_eq!(scores.all().to_vec(), values.clone());
-        prop_assert_eq!(column.iter().rev().collect::<Vec<_>>(), times.iter().rev().copied().collect::<Vec<_>>());
+        prop_assert_eq!(column.iter().rev().collect::<Vec<_>>(), times.iter().rev()
+            .copied().collect::<Vec<_>>());
         prop_assert!(scores.iter().rev().eq(values.iter().rev()));
         prop_assert!((0..rows).all(|row| scores[row] == values[row] && scores.all()[row] == values[row]));
         prop_assert!((0..times.len()).all(|row| column.at(row) == times[row]));

@@ -10,7 +10,7 @@
 //! |---|---|---|
 //! | `b_u`, `b_i` | levels of users and items | always |
 //! | `<p_u, q_i>` | match of tastes; items of a genre have neighbouring `q` | always |
-//! | `b_i(t)`, `p_u(t)` | levels of items walk from era to era, tastes from phase to phase of a user's life | `drift` |
+//! | `b_i(t)`, `p_u(t)` | items' levels walk from era to era, tastes from phase to phase of a user's life | `drift` |
 //! | `m` | one mood a season, a session and a burst of a few ratings within it | `sessions` |
 //! | `f` | dis-interest: a genre's weight sinks with each rating of it in a row, and recovers | `streaks` |
 //! | which item | by fame, which rises at an item's release and falls | `fame` |

@@ -41,7 +41,8 @@ proptest! {
             prop_assert_eq!(parts.validation.len(), split.count(Role::Validation));
             prop_assert_eq!(parts.test.len(), split.count(Role::Test));
             prop_assert_eq!(parts.given.len(), split.count(Role::Given));
-            prop_assert_eq!(parts.train.len() + parts.validation.len() + parts.test.len() + parts.given.len() + split.count(Role::Unused), data.len());
+            let used = [&parts.train, &parts.validation, &parts.test, &parts.given].map(Histories::len);
+            prop_assert_eq!(used.iter().sum::<usize>() + split.count(Role::Unused), data.len());
             let mut other = data.clone();
             other.values.change(|_, _| 1.0);
             prop_assert_eq!(&rule.split(&other, seed, validation).unwrap().roles, &split.roles);
@@ -55,7 +56,8 @@ proptest! {
         let data = table(&rows);
         for rule in RULES {
             let Ok(split) = rule.split(&data, seed, 0.0) else { continue };
-            let times = |role| (0..data.len()).filter(|r| split.roles[*r] == role).map(|r| (data.users[r], data.timestamps.at(r))).collect::<Vec<_>>();
+            let times = |role| (0..data.len()).filter(|r| split.roles[*r] == role).map(|r| (data.users[r],
+                data.timestamps.at(r))).collect::<Vec<_>>();
             let (train, test) = (times(Role::Train), times(Role::Test));
             match rule.regime() {
                 Regime::Future => {

@@ -6,7 +6,7 @@
 //! | `timestamp` | int64 | Unix seconds, UTC |
 //! | `event_type` | string, nullable | |
 //! | `event_value` | float32, nullable | a rating, a play time, … |
-//! | `session_<level>` | int32 | sessions only: number of the session within the user, from 0, level 0 the shortest |
+//! | `session_<level>` | int32 | sessions only: number of the session within the user, from 0 |
 //! | `new_session_<level>` | bool | sessions only: a session of that level begins here |
 //!
 //! Rows are sorted by user, then time, then order of arrival. The file's metadata carries

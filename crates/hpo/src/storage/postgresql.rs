@@ -29,8 +29,12 @@ pub struct Postgres {
 }
 
 const SCHEMA: &str = "
-CREATE TABLE IF NOT EXISTS foretaste_events (study TEXT NOT NULL, place BIGINT NOT NULL, event TEXT NOT NULL, PRIMARY KEY (study, place));
-CREATE TABLE IF NOT EXISTS foretaste_beats (study TEXT NOT NULL, worker TEXT NOT NULL, beat BIGINT NOT NULL, PRIMARY KEY (study, worker));";
+CREATE TABLE IF NOT EXISTS foretaste_events (
+    study TEXT NOT NULL, place BIGINT NOT NULL, event TEXT NOT NULL,
+    PRIMARY KEY (study, place));
+CREATE TABLE IF NOT EXISTS foretaste_beats (
+    study TEXT NOT NULL, worker TEXT NOT NULL, beat BIGINT NOT NULL,
+    PRIMARY KEY (study, worker));";
 
 /// How long a database may be unavailable.
 const AWAY: Duration = Duration::from_mins(1);

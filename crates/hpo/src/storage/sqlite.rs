@@ -16,8 +16,12 @@ pub struct Sqlite {
 }
 
 const SCHEMA: &str = "
-CREATE TABLE IF NOT EXISTS foretaste_events (study TEXT NOT NULL, place INTEGER NOT NULL, event TEXT NOT NULL, PRIMARY KEY (study, place)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS foretaste_beats (study TEXT NOT NULL, worker TEXT NOT NULL, beat INTEGER NOT NULL, PRIMARY KEY (study, worker)) WITHOUT ROWID;";
+CREATE TABLE IF NOT EXISTS foretaste_events (
+    study TEXT NOT NULL, place INTEGER NOT NULL, event TEXT NOT NULL,
+    PRIMARY KEY (study, place)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS foretaste_beats (
+    study TEXT NOT NULL, worker TEXT NOT NULL, beat INTEGER NOT NULL,
+    PRIMARY KEY (study, worker)) WITHOUT ROWID;";
 
 impl Sqlite {
     /// Opens the file, or creates it.

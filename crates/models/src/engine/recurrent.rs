@@ -4,7 +4,8 @@
 //! 1997, with a forget gate), for a gate's input projection `x_g` and `z_g = h U_g`:
 //!
 //! ```text
-//! GRU    r = sigmoid(x_r + z_r)   u = sigmoid(x_u + z_u)   n = tanh(x_n + r (z_n + b))   h' = (1 - u) n + u h
+//! GRU    r = sigmoid(x_r + z_r)   u = sigmoid(x_u + z_u)   n = tanh(x_n + r (z_n + b))
+//!        h' = (1 - u) n + u h
 //! LSTM   i, f, o = sigmoid(x + z)   g = tanh(x_g + z_g)   c' = f c + i g   h' = o tanh(c')
 //! ```
 

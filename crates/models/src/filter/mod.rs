@@ -15,9 +15,10 @@
 //! is about `CurrentUser` alone: if it does not hold, the filter keeps all items.
 //!
 //! ```
-//! let filter: foretaste_models::Filter = r#"EXCLUDE ItemID WHERE Items.GENRES IN ("Horror", "War")"#.parse()?;
+//! use foretaste_models::Filter;
+//! let filter: Filter = r#"EXCLUDE ItemID WHERE Items.GENRES IN ("Horror", "War")"#.parse()?;
 //! assert_eq!(filter.to_string(), r#"EXCLUDE ItemID WHERE Items.GENRES IN ("Horror", "War")"#);
-//! let error = "EXCLUDE ItemID WHERE Items.GENRES IN (Horror)".parse::<foretaste_models::Filter>().unwrap_err();
+//! let error = "EXCLUDE ItemID WHERE Items.GENRES IN (Horror)".parse::<Filter>().unwrap_err();
 //! assert!(error.to_string().contains("column 39"));
 //! # Ok::<(), foretaste_models::FilterError>(())
 //! ```
@@ -30,7 +31,8 @@ use std::fmt;
 
 /// What is wrong with a filter, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("filter, column {}: {reason}\n  {text}\n  {}^", column(text, *position), " ".repeat(column(text, *position) - 1))]
+#[error("filter, column {}: {reason}\n  {text}\n  {}^", column(text, *position), " ".repeat(column(text,
+    *position) - 1))]
 pub struct FilterError {
     /// The filter's text.
     pub text: String,

@@ -42,7 +42,7 @@ fn filters_by_hand() {
         (r#"EXCLUDE ItemID WHERE Items.genres IN ("Horror", "War")"#, &[1, 3, 4, 5]),
         (r#"include itemid where items.GENRES in ("Comedy") and Items.Year >= 2000"#, &[1]),
         (
-            r#"INCLUDE ItemID WHERE Items.genres IN ("Comedy") OR Items.genres IN ("War") AND Items.year < 2000"#,
+            r#"INCLUDE ItemID WHERE Items.genres IN ("Comedy") OR Items.genres IN ("War") AND Items.year<2000"#,
             &[0, 1, 4, 6],
         ),
         (r"INCLUDE ItemID WHERE Items.genres IN ($genre)", &[0, 2, 3, 5, 6]),
@@ -134,7 +134,8 @@ proptest! {
 
     /// Parsing any text gives a filter, or an error at a position within it.
     #[test]
-    fn nothing_breaks_the_parser(text in "\\PC{0,60}", good in written(), cut in 0_usize..200, noise in "[ -~]{0,3}") {
+    fn nothing_breaks_the_parser(text in "\\PC{0,60}", good in written(), cut in 0_usize..200,
+        noise in "[ -~]{0,3}") {
         let mut broken = good.clone();
         let at = cut.min(broken.len());
         broken.replace_range(at..(at + 2).min(broken.len()), &noise);

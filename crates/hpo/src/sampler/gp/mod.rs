@@ -4,9 +4,9 @@
 //! scale per setting, and noise; parameters are those of the largest marginal likelihood under weak priors.
 //! The next trial is where the logarithm of the expected improvement (Ament et al. 2023) is largest.
 //! Categories have a distance of one to each other, and a setting that does not exist one of its own
-//! (`features.rs`), so that mixed and conditional spaces need no special case. Running trials enter with
-//! the loss the process expects of them (Ginsbourger et al. 2010). The first trials are spread evenly; where
-//! a configuration was enqueued (such as the defaults), half of them are drawn near it.
+//! (`features.rs`), so that mixed and conditional spaces need no special case. Running trials enter with the
+//! loss the process expects of them (Ginsbourger et al. 2010). The first trials are spread evenly; where a
+//! configuration was enqueued (such as the defaults), half of them are drawn near it.
 
 mod acquire;
 mod features;

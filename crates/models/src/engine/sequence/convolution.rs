@@ -2,7 +2,8 @@
 //! steps before it.
 //!
 //! ```text
-//! h_t = tanh(x_t W_n + x_t-reach U_n + b_n) * sigmoid(x_t W_p + x_t-reach U_p + b_p)   (+ x_t where the sizes agree)
+//! h_t = tanh(x_t W_n + x_t-reach U_n + b_n) * sigmoid(x_t W_p + x_t-reach U_p + b_p)
+//!       (+ x_t where the sizes agree)
 //! ```
 //!
 //! With the reach doubling from layer to layer (1, 2, 4, ..) a stack of `depth` layers sees `2^depth` steps

@@ -255,6 +255,7 @@ impl Layer {
     /// counts as given. `leave(step, gates, state)` is given the gradients of a step's input projections
     /// and may change that of the states before it.
     #[allow(clippy::too_many_arguments)] // One backward pass is one idea.
+    #[allow(clippy::too_many_lines)] // One pass, step by step.
     pub fn backward(
         &self,
         transposed: &Transposed,

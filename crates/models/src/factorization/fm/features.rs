@@ -78,6 +78,35 @@ impl Layout {
     }
 }
 
+/// The regularization group of each feature: of the users' block, the items' and the days'.
+fn groups(layout: &Layout, item_bag: bool, attributes: [&Option<Attributes>; 2]) -> [Vec<u32>; 3] {
+    let mut next = 0;
+    let mut group = |n: usize, target: &mut Vec<u32>| {
+        target.extend(std::iter::repeat_n(next, n));
+        next += 1;
+    };
+    let mut user_groups = Vec::new();
+    group(layout.users, &mut user_groups);
+    if layout.user_bag {
+        group(layout.items, &mut user_groups);
+    }
+    let mut item_groups = Vec::new();
+    group(layout.items, &mut item_groups);
+    if item_bag {
+        group(layout.users, &mut item_groups);
+    }
+    let mut day_groups = Vec::new();
+    group(layout.days.len(), &mut day_groups);
+    // One group per column of attributes.
+    for (attributes, target) in attributes.into_iter().zip([&mut user_groups, &mut item_groups]) {
+        let Some(attributes) = attributes else { continue };
+        let columns: Vec<u32> = (0..attributes.n_codes() as u32).map(|c| attributes.column(c)).collect();
+        target.extend(columns.iter().map(|column| next + column));
+        next += columns.iter().max().map_or(0, |c| c + 1);
+    }
+    [user_groups, item_groups, day_groups]
+}
+
 /// Builds the design of the training rows and its layout.
 pub(super) fn design(
     settings: &Settings,
@@ -117,31 +146,9 @@ pub(super) fn design(
         membership: asked(settings.user_bag).cloned().unwrap_or_default(),
     };
 
-    let mut groups = 0;
-    let mut group = |n: usize, target: &mut Vec<u32>| {
-        target.extend(std::iter::repeat_n(groups, n));
-        groups += 1;
-    };
-    let mut user_groups = Vec::new();
-    group(users, &mut user_groups);
-    if layout.user_bag {
-        group(items, &mut user_groups);
-    }
     let item_bag = settings.item_bag != Bag::None;
-    let mut item_groups = Vec::new();
-    group(items, &mut item_groups);
-    if item_bag {
-        group(users, &mut item_groups);
-    }
-    let mut day_groups = Vec::new();
-    group(layout.days.len(), &mut day_groups);
-    // One group per column of attributes.
-    for (attributes, target) in [(&user_attributes, &mut user_groups), (&item_attributes, &mut item_groups)] {
-        let Some(attributes) = attributes else { continue };
-        let columns: Vec<u32> = (0..attributes.n_codes() as u32).map(|c| attributes.column(c)).collect();
-        target.extend(columns.iter().map(|column| groups + column));
-        groups += columns.iter().max().map_or(0, |c| c + 1);
-    }
+    let [user_groups, item_groups, day_groups] =
+        groups(&layout, item_bag, [&user_attributes, &item_attributes]);
 
     let mut user_block = Block::new(user_groups);
     for user in 0..users as u32 {

@@ -4,7 +4,8 @@
 //! The prediction is linear in each parameter alone: `y = y_0 + theta h`. Given all others,
 //!
 //! ```text
-//! theta | . ~ N(m, 1/p),   p = alpha sum_r h_r^2 + lambda_g,   m = (alpha sum_r h_r (e_r + h_r theta) + lambda_g mu_g) / p
+//! theta | . ~ N(m, 1/p),   p = alpha sum_r h_r^2 + lambda_g
+//!                          m = (alpha sum_r h_r (e_r + h_r theta) + lambda_g mu_g) / p
 //! ```
 //!
 //! (Freudenthaler, Schmidt-Thieme and Rendle 2011, *Bayesian Factorization Machines*; Rendle 2012,

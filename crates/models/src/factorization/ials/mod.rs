@@ -6,7 +6,8 @@
 //! rows:
 //!
 //! ```text
-//! L = sum_{(u,i) in S} c_ui (w_u . h_i - 1)^2 + a sum_{u,i} (w_u . h_i)^2 + sum_u l_u |w_u|^2 + sum_i l_i |h_i|^2
+//! L = sum_{(u,i) in S} c_ui (w_u . h_i - 1)^2 + a sum_{u,i} (w_u . h_i)^2
+//!     + sum_u l_u |w_u|^2 + sum_i l_i |h_i|^2
 //! l_u = l (|S_u| + a |I|)^v        l_i = l (|S_i| + a |U|)^v        c_ui = 1 + alpha r_ui
 //! ```
 //!

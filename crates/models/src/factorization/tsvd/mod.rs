@@ -7,7 +7,8 @@
 //! ```text
 //! r^_ui(t) = mu + b_u(t) + (b_i + b_{i,Bin(t)}) c_u(t) + q_i . (p_u(t) + |R(u)|^-1/2 sum_{j in R(u)} y_j)
 //! b_u(t) = b_u + alpha_u dev_u(t) + b_{u,t}                        (bias = "linear")
-//! b_u(t) = b_u + sum_l k_l(t) b_l / sum_l k_l(t) + b_{u,t}         (bias = "spline"), k_l(t) = exp(-gamma |t - t_l|)
+//! b_u(t) = b_u + sum_l k_l(t) b_l / sum_l k_l(t) + b_{u,t}   (bias = "spline"),
+//!                                                            k_l(t) = exp(-gamma |t - t_l|)
 //! c_u(t) = c_u + c_{u,t}                                           (scale)
 //! p_u(t) = p_u + a_u dev_u(t) + p_{u,t}                            (factor_drift, day_factors)
 //! dev_u(t) = sign(t - t_u) |t - t_u|^0.4

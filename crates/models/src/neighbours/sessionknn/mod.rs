@@ -7,7 +7,7 @@
 //! ```text
 //! candidates   the `recent` newest training sessions that hold an item of s
 //! r_v          = sum_{i in s and v} place_s(i) / n                                similarity of session v
-//! score_i      = sum_{v in N(s), i in v} l(d_v) r_v ln(H / h_i)                   N(s): the `neighbours` most similar
+//! score_i      = sum_{v in N(s), i in v} l(d_v) r_v ln(H / h_i)      N(s): the `neighbours` most similar
 //! ```
 //!
 //! with `d_v` the number of places between the session's end and its newest item in `v` (0 for the last) and

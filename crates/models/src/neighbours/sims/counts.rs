@@ -212,6 +212,36 @@ impl Closed {
 impl Units {
     pub fn new(settings: &Settings, train: &Histories) -> Self {
         let n_items = train.n_items();
+        let blocks = Self::blocks(settings, train);
+        let mut units = Self {
+            unit_offsets: vec![0],
+            items: Vec::with_capacity(train.len()),
+            ages: Vec::with_capacity(train.len()),
+            item_offsets: Vec::new(),
+            holders: Vec::new(),
+            weights: vec![0.0; n_items],
+            total: 0.0,
+            n_items,
+        };
+        for block in blocks {
+            let before = units.items.len();
+            units.items.extend(block.items);
+            units.ages.extend(block.ages);
+            units.unit_offsets.extend(block.ends.iter().map(|end| before + end));
+        }
+        units.weigh_units(settings);
+        let (item_offsets, entries) = by_item(&units.unit_offsets, &units.items, n_items);
+        units.item_offsets = item_offsets;
+        units.holders = entries
+            .into_iter()
+            .map(|(unit, place)| (unit, (place - units.unit_offsets[unit as usize]) as u32))
+            .collect();
+        units
+    }
+
+    /// The units of users and items inside the percentiles, in blocks of users.
+    fn blocks(settings: &Settings, train: &Histories) -> Vec<Closed> {
+        let n_items = train.n_items();
         let newest = train.timestamps().iter().max().unwrap_or(0);
         let mut popularity = vec![0_usize; n_items];
         train.items().iter().for_each(|item| popularity[*item as usize] += 1);
@@ -256,23 +286,11 @@ impl Units {
             closed
         };
         let all: Vec<u32> = (0..train.n_users() as u32).collect();
-        let blocks: Vec<Closed> = all.par_chunks(256).map(of_users).collect();
-        let mut units = Self {
-            unit_offsets: vec![0],
-            items: Vec::with_capacity(train.len()),
-            ages: Vec::with_capacity(train.len()),
-            item_offsets: Vec::new(),
-            holders: Vec::new(),
-            weights: vec![0.0; n_items],
-            total: 0.0,
-            n_items,
-        };
-        for block in blocks {
-            let before = units.items.len();
-            units.items.extend(block.items);
-            units.ages.extend(block.ages);
-            units.unit_offsets.extend(block.ends.iter().map(|end| before + end));
-        }
+        all.par_chunks(256).map(of_users).collect()
+    }
+
+    /// `s_i`, and the weight of all units.
+    fn weigh_units(&mut self, settings: &Settings) {
         let age = |days: f32| {
             if settings.age_half_life > 0.0 {
                 (-f64::from(days) / settings.age_half_life).exp2()
@@ -283,30 +301,23 @@ impl Units {
         // `T` is the newest row that takes part: the newest of all may be of a user or an item outside the
         // percentiles.
         if settings.age_half_life > 0.0 {
-            let youngest = units.ages.iter().copied().fold(f32::INFINITY, f32::min);
-            units.ages.iter_mut().for_each(|days| *days -= youngest);
+            let youngest = self.ages.iter().copied().fold(f32::INFINITY, f32::min);
+            self.ages.iter_mut().for_each(|days| *days -= youngest);
         }
-        for (item, days) in units.items.iter().zip(&units.ages) {
-            units.weights[*item as usize] += age(*days);
+        for (item, days) in self.items.iter().zip(&self.ages) {
+            self.weights[*item as usize] += age(*days);
         }
         // Where nothing is left of an item's weight, quotients by it would be infinite.
-        let least = LEAST * units.weights.iter().copied().fold(0.0, f64::max);
-        for item in &units.items {
-            let weight = &mut units.weights[*item as usize];
+        let least = LEAST * self.weights.iter().copied().fold(0.0, f64::max);
+        for item in &self.items {
+            let weight = &mut self.weights[*item as usize];
             *weight = weight.max(least);
         }
-        let weights = units
+        let weights = self
             .unit_offsets
             .windows(2)
-            .map(|span| units.ages[span[0]..span[1]].iter().map(|days| age(*days)).fold(0.0, f64::max));
-        units.total = weights.sum();
-        let (item_offsets, entries) = by_item(&units.unit_offsets, &units.items, n_items);
-        units.item_offsets = item_offsets;
-        units.holders = entries
-            .into_iter()
-            .map(|(unit, place)| (unit, (place - units.unit_offsets[unit as usize]) as u32))
-            .collect();
-        units
+            .map(|span| self.ages[span[0]..span[1]].iter().map(|days| age(*days)).fold(0.0, f64::max));
+        self.total = weights.sum();
     }
 
     /// `s_i` as shares of the highest.

@@ -4,7 +4,7 @@
 //! Filtering*, on implicit feedback. With `I_u` the distinct items of user `u`:
 //!
 //! ```text
-//! sim(u, v) = |I_u and I_v| / sqrt((|I_u| + k) (|I_v| + k))        score_i = sum_{v in N(u), i in I_v} sim(u, v)
+//! sim(u, v) = |I_u and I_v| / sqrt((|I_u| + k) (|I_v| + k))   score_i = sum_{v in N(u), i in I_v} sim(u, v)
 //! ```
 //!
 //! where `N(u)` are the `neighbours` most similar users of the training part, the user left out, and

@@ -8,7 +8,7 @@
 //! w_t = [base, ln(1 + gap)/16, ln(1 + n)/8, e^(-n/8), session marks.., running residuals.., 1]
 //! v_t = (r - base_t) / sigma                                 (residual of the stationary part)
 //! x_t = [E_i, v E_i, v, max(-v, 0), w_t without the 1],   E_i = e_i + mean of its attributes' vectors
-//! h_t = cell(.. cell(x_t))                                   (depth layers of GRU, LSTM or causal convolution)
+//! h_t = cell(.. cell(x_t))                              (depth layers of GRU, LSTM or causal convolution)
 //! q_t = p_u + W_o (sigmoid(C w_t) * h_t-1) + W_c w_t         (a gate discounts the past by time)
 //! r^_t = base_t + q_t . (F_i, 1)                             (F_i: factors, bias; attributes added)
 //! ```

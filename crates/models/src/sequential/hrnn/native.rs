@@ -227,6 +227,7 @@ struct Context<'a> {
 
 impl Work {
     /// The rows of the batch from `first` on.
+    #[allow(clippy::too_many_lines)] // The equations of a window, in their order.
     fn run(&mut self, context: &Context, first: usize) {
         let Context { sizes, weights, batch, .. } = *context;
         let (d, h, w, inputs) = (sizes.factors, sizes.size, sizes.when, sizes.inputs());

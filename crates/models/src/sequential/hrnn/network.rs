@@ -122,6 +122,7 @@ impl Network {
     ///
     /// # Errors
     /// [`crate::ModelError::Device`] when a gradient cannot be read back.
+    #[allow(clippy::too_many_lines)] // The equations of a window, in their order.
     pub fn window(
         &mut self,
         weights: &Weights,

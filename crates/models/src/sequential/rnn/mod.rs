@@ -6,7 +6,7 @@
 //! ```text
 //! x_t  = [e_i, v e_i, v, max(-v, 0), ln(1 + gap)/16, ln(1 + n)/8, e^(-n/8)],   v = (r - mu) / sigma
 //! h_t  = cell(x_t, h_t-1)
-//! r^_i = mu + (W_o h_t-1 + W_c w_t) . (F_i, 1)    (w_t: gap, counts, 1; F_i's last starts as the item's bias)
+//! r^_i = mu + (W_o h_t-1 + W_c w_t) . (F_i, 1)   (w_t: gap, counts, 1; F_i's last starts as the item's bias)
 //! ```
 //!
 //! `frozen` and `streaming` as in HRNN. A user without history has the state 0; an item without training

@@ -3,7 +3,7 @@
 //! Wu, Ahmed, Beutel, Smola and Jing 2017, *Recurrent Recommender Networks*, sections 3.2 to 3.4:
 //!
 //! ```text
-//! y_t = W_embed [x_{t-1}, 1_newbie, tau_t, tau_{t-1}],   u_t = LSTM(u_{t-1}, y_t)        (likewise for items)
+//! y_t = W_embed [x_{t-1}, 1_newbie, tau_t, tau_{t-1}],   u_t = LSTM(u_{t-1}, y_t)   (likewise for items)
 //! r^_ij|t = mu + <u~_it, m~_jt> + <u_i, m_j> + b_i + b_j,   u~ = W_user u + b_user,   m~ = W_item m + b_item
 //! ```
 //!

@@ -146,6 +146,7 @@ pub(super) struct Window {
 
 /// Runs a window (whose items are step numbers) from the state `carried`; the loss is the mean
 /// squared error over the window's ratings.
+#[allow(clippy::too_many_lines)] // The equations of a window, in their order.
 pub(super) fn window(network: &Network, fixed: &Fixed, batch: &Batch, carried: Carried) -> Window {
     let (settings, device, ratings, steps) = (fixed.settings, fixed.device, fixed.ratings, fixed.steps);
     let (length, rows, gates) = (settings.window, settings.rows, Cell::Lstm.gates().len());

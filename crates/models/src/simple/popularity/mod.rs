@@ -1,7 +1,7 @@
 //! Popularity: the most popular items overall or recently, or the user's own most frequent items.
 //!
 //! ```text
-//! share_i = sum_{rows of i} 2^(-age / half_life) / the same over all rows        (age from the newest training row)
+//! share_i = sum_{rows of i} 2^(-age / half_life) / the same over all rows   (age: from the newest row)
 //! score_i = own_i + share_i
 //! ```
 //!
