@@ -342,7 +342,8 @@ fn write(
     manifest["systems"] = systems.iter().map(stated).collect();
     let tuned = |(data, regime, seed, found): &Searched| {
         let systems: serde_json::Value = found.iter().map(stated).collect();
-        json!({ "dataset": data, "regime": regime, "seed": seed, "trials": arguments.tune, "systems": systems })
+        let trials = arguments.tune;
+        json!({ "dataset": data, "regime": regime, "seed": seed, "trials": trials, "systems": systems })
     };
     manifest["tuned"] = searched.iter().map(tuned).collect();
     manifest["regimes"] = views
