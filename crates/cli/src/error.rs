@@ -36,6 +36,9 @@ pub enum CliError {
         /// Why it failed.
         source: std::io::Error,
     },
+    /// Returned when nothing of what was asked for could be computed.
+    #[error("{0}")]
+    Failed(String),
     /// Returned when fetching fails.
     #[error("cannot fetch {what}: {reason}")]
     Fetch {
@@ -125,7 +128,7 @@ mod tests {
         let io = || std::io::Error::other("disk full");
         let path = Path::new("x");
         let model = |reason: &str| ModelError::Training { model: "pmf", reason: reason.into() };
-        let cases: [(CliError, u8); 14] = [
+        let cases: [(CliError, u8); 15] = [
             (CliError::Interrupted, 130),
             (DataError::Stopped.into(), 130),
             (ModelError::Interrupted.into(), 130),
@@ -135,6 +138,7 @@ mod tests {
             (DataError::Setting("idle gap".into()).into(), 2),
             (ModelError::Setting { model: "pmf", setting: "epochs".into(), reason: String::new() }.into(), 2),
             (HpoError::Usage("unknown sampler".into()).into(), 2),
+            (CliError::Failed("all trials failed".into()), 1),
             (CliError::io(path, "create")(io()), 1),
             (BenchError::io(path, "write")(io()).into(), 1),
             (DataError::Io { path: "x".into(), action: "read", source: io() }.into(), 1),

@@ -44,6 +44,7 @@ pub fn main() -> ExitCode {
     };
     let lines =
         tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false).without_time();
+    let lines = lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
     tracing_subscriber::registry().with(lines.with_filter(filter)).init();
     match commands::run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,

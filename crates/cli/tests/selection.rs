@@ -192,3 +192,17 @@ fn a_race_by_lists_ends_with_one_that_recommends() {
     let list = succeed(folder, "recommend --from race/model --user 42 --top 5 --device flex");
     assert!(list.starts_with("for user 42:") && list.lines().count() == 6, "{list}");
 }
+
+/// A search of which every trial failed says so, with the status of a failure.
+#[test]
+fn a_search_of_failures_fails() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path();
+    let rows: String = (0..12).map(|row| format!("ann,item{row},{},{}\n", 1 + row % 5, 1000 + row)).collect();
+    std::fs::write(folder.join("one.csv"), format!("user,item,rating,timestamp\n{rows}")).unwrap();
+    let output = run(folder, "tune hrnn-short ./one.csv --trials 2 --device flex --out found");
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("all 2 trials failed") && said.contains("one user alone"), "{said}");
+    assert!(!said.contains('\u{1b}'), "no colours where nobody sees them");
+}

@@ -97,6 +97,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     finish(arguments, &task, &candidate, &study, &folder)
 }
 
+/// Why the last trial failed, where all that ended did.
+fn none_but_failures(trials: &[Trial]) -> Option<&str> {
+    let ended = || trials.iter().filter(|trial| trial.state.ended());
+    let failed = ended().all(|trial| trial.state == State::Failed);
+    ended().next_back().filter(|_| failed).map(|trial| trial.reason.as_deref().unwrap_or("no reason given"))
+}
+
 /// Tests the defaults and the best trial, and writes the report.
 fn finish(
     arguments: &Arguments,
@@ -106,6 +113,14 @@ fn finish(
     folder: &Path,
 ) -> Result<()> {
     let trials = study.trials()?;
+    if let Some(reason) = none_but_failures(&trials) {
+        return Err(CliError::Failed(format!(
+            "all {} trials failed; the last: {reason}\n  help: the study is in {}; other settings begin \
+             another one",
+            trials.len(),
+            folder.display()
+        )));
+    }
     let best = study.best()?;
     let default = trials
         .iter()

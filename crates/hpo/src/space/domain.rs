@@ -65,9 +65,22 @@ pub enum Domain {
         /// Step between values, from `low` on.
         step: i64,
     },
+    /// A length such as a half-life or a window, of which 0 stands for no limit: searched by its rate, the
+    /// reciprocal, so that no limit lies beside the longest lengths and not beside the shortest.
+    Rate {
+        /// Shortest.
+        low: f64,
+        /// From here on longer lengths are ever closer to no limit.
+        high: f64,
+        /// Whether lengths are whole numbers.
+        whole: bool,
+    },
     /// One of several values without order.
     Categorical(Vec<Value>),
 }
+
+/// Beyond so many times `high` a length has no limit.
+const ENDLESS: f64 = 1000.0;
 
 impl Domain {
     /// Checks that the domain is consistent and holds a value.
@@ -103,6 +116,15 @@ impl Domain {
                 }
                 Ok(())
             }
+            Self::Rate { low, high, whole } => {
+                if !(*low > 0.0 && high.is_finite() && low < high) {
+                    return Err(format!("a rate needs low above 0 and below high, not {low} and {high}"));
+                }
+                if *whole && (low.fract() != 0.0 || high.fract() != 0.0) {
+                    return Err(format!("{low} and {high} are no whole numbers"));
+                }
+                Ok(())
+            }
             Self::Categorical(choices) if choices.is_empty() => Err("choices are empty".into()),
             Self::Categorical(choices) => {
                 match choices.iter().enumerate().find(|(i, c)| choices[..*i].contains(c)) {
@@ -122,6 +144,7 @@ impl Domain {
             }
             Self::Float { low, high, .. } => (low == high).then_some(1),
             Self::Integer { low, high, step, .. } => Some(((high - low) / step) as usize + 1),
+            Self::Rate { .. } => None,
             Self::Categorical(choices) => Some(choices.len()),
         }
     }
@@ -150,6 +173,14 @@ impl Domain {
             }
             Self::Integer { low, step, .. } => {
                 Value::Integer(low + cell(self.cells().unwrap_or(1)) as i64 * step)
+            }
+            Self::Rate { low, high, whole } => {
+                // The rate as a share of the highest: 0 at 0, and nearly even in the logarithm from `high`
+                // on.
+                let ratio = high / low;
+                let length = low * (ratio - 1.0) / (ratio.powf(unit) - 1.0);
+                let length = if length > ENDLESS * high { 0.0 } else { length.max(*low) };
+                if *whole { Value::Integer(length.round() as i64) } else { Value::Float(length) }
             }
             Self::Categorical(choices) => choices[cell(choices.len())].clone(),
         }
@@ -184,6 +215,14 @@ impl Domain {
                     return Some(((*value as f64).ln() - from) / (to - from));
                 }
                 Some(middle(((value - low) / step) as f64, self.cells().unwrap_or(1)))
+            }
+            Self::Rate { low, high, whole } => {
+                let length = value.number().filter(|v| *v == 0.0 || (v >= low && v.is_finite()))?;
+                if *whole != matches!(value, Value::Integer(_)) {
+                    return None;
+                }
+                let share = if length == 0.0 { 0.0 } else { low / length };
+                Some((share * (high / low - 1.0)).ln_1p() / (high / low).ln())
             }
             Self::Categorical(choices) => {
                 choices.iter().position(|c| c == value).map(|cell| middle(cell as f64, choices.len()))
@@ -236,6 +275,11 @@ impl Domain {
                     step: *step,
                 })
             }
+            Self::Rate { whole, .. } => Ok(Self::Rate {
+                low: ends.0.trim().parse().map_err(bad)?,
+                high: ends.1.trim().parse().map_err(bad)?,
+                whole: *whole,
+            }),
             Self::Categorical(choices) => {
                 let find = |word: &str| {
                     choices
@@ -272,6 +316,7 @@ impl fmt::Display for Domain {
                     }
                 )
             }
+            Self::Rate { low, high, .. } => write!(f, "[{low}, {high}] and no limit (by rate)"),
             Self::Categorical(choices) => {
                 write!(f, "{{{}}}", choices.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
             }

@@ -7,6 +7,7 @@
 //! size_2 = { type = "integer", low = 16, high = 512, log = true, when = { depth = { at_least = 2 } } }
 //! solver = { type = "categorical", choices = ["sgd", "als"] }
 //! rate = { type = "float", low = 0.001, high = 0.1, log = true, when = { solver = "sgd" } }
+//! half_life = { type = "rate", low = 1.0, high = 1000.0 }     # days; 0 for no decay
 //! ```
 
 use super::{Condition, Configuration, Constraint, Domain, Parameter, Space, Test, Value};
@@ -34,6 +35,14 @@ enum Entry {
         log: bool,
         #[serde(default = "one")]
         step: i64,
+        #[serde(default)]
+        when: BTreeMap<String, Asked>,
+    },
+    Rate {
+        low: f64,
+        high: f64,
+        #[serde(default)]
+        whole: bool,
         #[serde(default)]
         when: BTreeMap<String, Asked>,
     },
@@ -115,6 +124,7 @@ fn read(text: &str) -> Result<(Vec<Parameter>, Vec<Constraint>)> {
         let (domain, when) = match entry {
             Entry::Float { low, high, log, step, when } => (Domain::Float { low, high, log, step }, when),
             Entry::Integer { low, high, log, step, when } => (Domain::Integer { low, high, log, step }, when),
+            Entry::Rate { low, high, whole, when } => (Domain::Rate { low, high, whole }, when),
             Entry::Categorical { choices, when } => (Domain::Categorical(choices), when),
             Entry::Bool { when } => (Domain::Categorical(vec![Value::Flag(false), Value::Flag(true)]), when),
         };

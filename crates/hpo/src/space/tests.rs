@@ -121,3 +121,40 @@ proptest! {
         let _ = text.parse::<Constraint>();
     }
 }
+
+proptest! {
+    /// No limit lies beside the longest lengths: near places have near rates, so that what depends on the
+    /// rate is smooth over the whole range.
+    #[test]
+    fn lengths_are_searched_by_their_rate(low in 0.01_f64..5.0, times in 2.0_f64..1e4, a in 0.0_f64..1.0,
+        step in 0.0_f64..0.01) {
+        let domain = Domain::Rate { low, high: low * times, whole: false };
+        let rate = |unit: f64| match domain.decode(unit) {
+            Value::Float(0.0) => 0.0,
+            Value::Float(length) => 1.0 / length,
+            other => panic!("{other:?}"),
+        };
+        let b = (a + step).min(1.0);
+        // The steepest part is at 1, where a place's share of the logarithm is the rate's.
+        let steepest = times.ln() * times / (times - 1.0) / low;
+        prop_assert!((rate(b) - rate(a)).abs() <= 1.01 * steepest * (b - a) + 1.0 / (1000.0 * low * times));
+        prop_assert!(rate(b) >= rate(a) && rate(0.0) == 0.0);
+        let value = domain.decode(a);
+        let place = domain.encode(&value).unwrap();
+        prop_assert!(value == Value::Float(0.0) || (place - a).abs() < 1e-6, "{} {}", place, a);
+    }
+}
+
+#[test]
+fn a_rate_by_hand() {
+    let domain = Domain::Rate { low: 1.0, high: 100.0, whole: true };
+    assert_eq!(domain.decode(0.0), Value::Integer(0));
+    assert_eq!(domain.decode(1.0), Value::Integer(1));
+    // 100^0.5 = 10: (10 - 1) / 99 of the highest rate.
+    assert_eq!(domain.decode(0.5), Value::Integer(11));
+    assert_eq!(domain.encode(&Value::Integer(0)), Some(0.0));
+    assert_eq!(domain.encode(&Value::Float(3.0)), None);
+    assert!(domain.check().is_ok() && Domain::Rate { low: 0.0, high: 1.0, whole: false }.check().is_err());
+    let narrow = domain.narrowed("2..50").unwrap();
+    assert_eq!(narrow, Domain::Rate { low: 2.0, high: 50.0, whole: true });
+}
