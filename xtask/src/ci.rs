@@ -2,6 +2,7 @@
 
 use crate::{Outcome, driver, slowest, tidy};
 use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 use xshell::{Shell, cmd};
@@ -95,7 +96,26 @@ pub fn package(sh: &Shell) -> Outcome {
     // Only whether it builds matters, not its speed; a package does not have the workspace's profiles.
     let _level = sh.push_env("CARGO_PROFILE_DEV_OPT_LEVEL", "0");
     let _debug = sh.push_env("CARGO_PROFILE_DEV_DEBUG", "false");
+    forget_packages(sh)?;
     Ok(cmd!(sh, "cargo package --workspace --allow-dirty --quiet").run()?)
+}
+
+/// Removes what cargo unpacked of our packages in an earlier run: a package of the same version is taken for
+/// the same package, whatever it holds by now.
+fn forget_packages(sh: &Shell) -> Outcome {
+    let home = std::env::home_dir().ok_or("there is no home folder")?.join(".cargo");
+    let home = std::env::var_os("CARGO_HOME").map_or(home, PathBuf::from);
+    for kind in ["src", "cache"] {
+        for registry in sh.read_dir(home.join("registry").join(kind)).unwrap_or_default() {
+            for package in sh.read_dir(&registry).unwrap_or_default() {
+                let name = package.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                if name.starts_with("foretaste-") {
+                    sh.remove_path(&package)?;
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// `crates/cluster`, which is a workspace of its own: formatting, clippy, and its tests with a Ballista

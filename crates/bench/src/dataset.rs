@@ -56,7 +56,7 @@ pub fn load(name: &str, data: Option<&Path>, options: &ReadOptions) -> Result<Da
     let manifest = if known { Some(Manifest::find(name)?) } else { None };
     if manifest.is_none() && data.is_some() {
         return Err(BenchError::Request(format!(
-            "{name} is a path already; --data tells where a known data set lies"
+            "{name} is a path already; a place is named for known data sets only"
         )));
     }
     let mut remarks = Vec::new();
@@ -181,15 +181,16 @@ pub fn largest_movielens(data: Option<&Path>) -> Result<String> {
 /// Keeps the users whose id is a number in `range` (`FROM-TO`); `place` is the path the data was loaded from.
 ///
 /// # Errors
-/// [`BenchError::Request`] for a malformed range or one that holds no user.
+/// [`BenchError::Users`] for a malformed range or one that holds no user.
 pub fn restrict(data: Dataset, range: &str, place: Option<&Path>) -> Result<Dataset> {
-    let wrong = || BenchError::Request(format!("--users {range}: write FROM-TO, for example 1-2999"));
+    let refused = |reason: String| BenchError::Users { range: range.to_owned(), reason };
+    let wrong = || refused("write FROM-TO, for example 1-2999".into());
     let (low, high) = range.split_once('-').ok_or_else(wrong)?;
     let (low, high): (u64, u64) =
         (low.trim().parse().map_err(|_| wrong())?, high.trim().parse().map_err(|_| wrong())?);
     let table = data.table.of_users(|name| name.parse::<u64>().is_ok_and(|id| (low..=high).contains(&id)))?;
     if table.is_empty() {
-        return Err(BenchError::Request(format!("--users {range}: {} has no such user", data.name)));
+        return Err(refused(format!("{} has no such user", data.name)));
     }
     let hash = table.content_hash();
     // The indices changed, and attributes go by them.

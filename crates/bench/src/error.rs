@@ -18,6 +18,22 @@ pub enum BenchError {
     /// Returned when a request contradicts itself or names something that does not exist.
     #[error("{0}")]
     Request(String),
+    /// Returned when a change of a system's setting cannot be read.
+    #[error("change {change}: {reason}")]
+    Change {
+        /// As it was given: `MODEL.SETTING=VALUE`.
+        change: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Returned when a range of users is malformed or holds none.
+    #[error("users {range}: {reason}")]
+    Users {
+        /// As it was given: `FROM-TO`.
+        range: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Returned when a known data set is not on this machine.
     #[error("{name} is not on this machine (looked in {})", place.display())]
     Absent {

@@ -63,7 +63,7 @@ struct File {
 /// settings in that run, and `overrides` like `pmf.factors=32` applied.
 ///
 /// # Errors
-/// [`BenchError::Request`] for an unknown system or a malformed override,
+/// [`BenchError::Request`] for an unknown system, [`BenchError::Change`] for a malformed override,
 /// [`BenchError::Model`] for a setting that does not exist or is out of range.
 pub fn select(names: &[String], run: &str, overrides: &[String]) -> Result<Vec<System>> {
     let mut file: File =
@@ -77,22 +77,24 @@ pub fn select(names: &[String], run: &str, overrides: &[String]) -> Result<Vec<S
         Err(BenchError::Request(format!("unknown model {name:?}; known are {}, and all", known.join(", "))))
     };
     names.iter().try_for_each(|name| check(name))?;
+    let refused = |change: &str, reason: &str| BenchError::Change {
+        change: change.to_owned(),
+        reason: reason.to_owned(),
+    };
     let mut changes = Vec::new();
     for change in overrides {
         let parsed = change.split_once('=').and_then(|(path, value)| {
             path.split_once('.').map(|(system, setting)| (system.trim(), setting.trim(), value.trim()))
         });
         let Some((system, setting, value)) = parsed else {
-            return Err(BenchError::Request(format!(
-                "--set {change}: write MODEL.SETTING=VALUE, for example pmf.factors=32"
-            )));
+            return Err(refused(change, "write MODEL.SETTING=VALUE, for example pmf.factors=32"));
         };
         check(system)?;
         // TOML requires quotes around strings.
         let table: toml::Table = format!("{setting} = {value}")
             .parse()
             .or_else(|_| format!("{setting} = {value:?}").parse())
-            .map_err(|e: toml::de::Error| BenchError::Request(format!("--set {change}: {}", e.message())))?;
+            .map_err(|e: toml::de::Error| refused(change, e.message()))?;
         changes.push((system.to_owned(), table));
     }
     let wanted = |entry: &&Entry| match names {

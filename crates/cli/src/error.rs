@@ -2,7 +2,7 @@
 
 use foretaste_automl::AutomlError;
 use foretaste_bench::BenchError;
-use foretaste_data::DataError;
+use foretaste_data::{DataError, Hint};
 use foretaste_hpo::HpoError;
 use foretaste_models::ModelError;
 use std::path::Path;
@@ -15,10 +15,10 @@ pub type Result<T, E = CliError> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum CliError {
     /// Returned when data cannot be read, split or written.
-    #[error(transparent)]
+    #[error("{}", .0.spoken(&flag))]
     Data(#[from] DataError),
     /// Returned when a model cannot be trained, saved or loaded.
-    #[error(transparent)]
+    #[error("{}", told(.0))]
     Model(#[from] ModelError),
     /// Returned when a search has an invalid space or setting, or its storage does not respond.
     #[error(transparent)]
@@ -64,6 +64,34 @@ pub enum CliError {
     Interrupted,
 }
 
+/// What the program calls an option or action that helps.
+fn flag(hint: Hint) -> String {
+    match hint {
+        Hint::Format => "--format",
+        Hint::Delimiter => "--delimiter",
+        Hint::TimeUnit => "--time-unit",
+        Hint::SkipBadRows => "--skip-bad-rows",
+        Hint::User => "--user-column",
+        Hint::Item => "--item-column",
+        Hint::Timestamp => "--time-column",
+        Hint::Value => "--value-column",
+        Hint::EventType => "--event-column",
+        Hint::DataSets => "`foretaste datasets`",
+        Hint::Fetch => "`cargo xtask fetch`",
+        Hint::Folder => "--data",
+        other => other.name(),
+    }
+    .to_owned()
+}
+
+/// An error about a model in the program's words.
+fn told(error: &ModelError) -> String {
+    match error {
+        ModelError::Data(error) => error.spoken(&flag),
+        other => other.to_string(),
+    }
+}
+
 impl From<BenchError> for CliError {
     fn from(error: BenchError) -> Self {
         match error {
@@ -71,6 +99,8 @@ impl From<BenchError> for CliError {
             BenchError::Interrupted | BenchError::Model(ModelError::Interrupted) => Self::Interrupted,
             BenchError::Model(error) => Self::Model(error),
             BenchError::Io { path, action, source } => Self::Io { path, action, source },
+            BenchError::Change { change, reason } => Self::Usage(format!("--set {change}: {reason}")),
+            BenchError::Users { range, reason } => Self::Usage(format!("--users {range}: {reason}")),
             BenchError::Absent { ref name, .. } => Self::Usage(format!(
                 "{error}\n  help: `cargo xtask fetch {name}` brings it (or --accept-licence here), or give \
                  its folder \

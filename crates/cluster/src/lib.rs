@@ -31,7 +31,7 @@ pub enum ClusterError {
     #[error(transparent)]
     Data(#[from] DataError),
     /// Of the engine: a plan that fails, an executor that is lost, a store that does not answer.
-    #[error("the engine failed: {0}\n  help: nothing was written; mend the cause and run the command again")]
+    #[error("the engine failed: {0}\n  help: nothing was written; fix the cause and run the command again")]
     Engine(#[from] datafusion::error::DataFusionError),
     /// An argument that cannot be followed.
     #[error("{0}")]

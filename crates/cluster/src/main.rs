@@ -258,7 +258,7 @@ fn write(
         ClusterError::Engine(e) => DataError::file(
             out.display(),
             format!("was not written: the engine failed: {e}"),
-            "mend the cause and run the command again",
+            "fix the cause and run the command again",
         ),
         ClusterError::Usage(e) => DataError::Setting(e),
     };

@@ -125,7 +125,7 @@ fn headed(path: &Path, bytes: &[u8], name: &str) -> Result<RecordBatch> {
         .delimiter(if tabs { b'\t' } else { b',' })
         .quoting(!tabs || name.ends_with(".tsv"))
         .from_reader(bytes);
-    let fail = |e: csv::Error| DataError::file(path.display(), e.to_string(), "mend the line");
+    let fail = |e: csv::Error| DataError::file(path.display(), e.to_string(), "fix the line");
     let header: Vec<String> = reader
         .headers()
         .map_err(fail)?

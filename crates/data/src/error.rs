@@ -1,5 +1,6 @@
 //! Data errors, each with the file, the line and a hint for a fix.
 
+use crate::hint::{Hint, fill};
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -8,11 +9,10 @@ use std::path::Path;
 pub type Result<T, E = DataError> = std::result::Result<T, E>;
 
 /// An error about data.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum DataError {
     /// Returned when the operating system refuses to open, read, write or rename a file.
-    #[error("{path}: cannot {action}: {source}")]
     Io {
         /// The file or folder.
         path: String,
@@ -22,7 +22,6 @@ pub enum DataError {
         source: io::Error,
     },
     /// Returned when a file as a whole is not what it should be.
-    #[error("{path}: {reason}\n  help: {help}")]
     File {
         /// The file or folder.
         path: String,
@@ -32,13 +31,8 @@ pub enum DataError {
         help: String,
     },
     /// Returned when a line breaks the format or a rule and there are more such lines than are allowed.
-    #[error("{0}{more}\n  help: {help}", more = more_rows(*.1), help = .0.help(*.2))]
     Row(Box<BadRow>, usize, usize),
     /// Returned when a Parquet file cannot be decoded or encoded.
-    #[error(
-        "{path}: cannot be read or written as Parquet ({source})\n  help: if the file came from elsewhere, \
-         fetch or write it again; if it is no Parquet file, name its format with --format"
-    )]
     Parquet {
         /// The file.
         path: String,
@@ -46,13 +40,10 @@ pub enum DataError {
         source: parquet::errors::ParquetError,
     },
     /// Returned when a setting of a reader, a split or a batch is invalid.
-    #[error("{0}")]
     Setting(String),
     /// Returned when the observer of progress requested a stop; nothing is left of what was begun.
-    #[error("stopped; nothing is left of it")]
     Stopped,
     /// Returned when columns cannot be put together: too many values, or lengths that differ.
-    #[error("{column}: {reason}")]
     Columns {
         /// Which.
         column: String,
@@ -68,7 +59,45 @@ fn more_rows(others: usize) -> String {
     }
 }
 
+impl fmt::Display for DataError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.spoken(&|hint| hint.name().to_owned()))
+    }
+}
+
+impl std::error::Error for DataError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io { source, .. } => Some(source),
+            Self::Parquet { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
 impl DataError {
+    /// The error in a program's words: `name` says what it calls the option or action that helps.
+    #[must_use]
+    pub fn spoken(&self, name: &dyn Fn(Hint) -> String) -> String {
+        match self {
+            Self::Io { path, action, source } => format!("{path}: cannot {action}: {source}"),
+            Self::File { path, reason, help } => format!("{path}: {reason}\n  help: {}", fill(help, name)),
+            Self::Row(row, others, allowed) => {
+                format!("{row}{}\n  help: {}", more_rows(*others), fill(&row.help(*allowed), name))
+            }
+            Self::Parquet { path, source } => {
+                let help = "if the file came from elsewhere, fetch or write it again; if it is no Parquet \
+                    file, name \
+                            its format with <format>";
+                let help = fill(help, name);
+                format!("{path}: cannot be read or written as Parquet ({source})\n  help: {help}")
+            }
+            Self::Setting(reason) => reason.clone(),
+            Self::Stopped => "stopped; nothing is left of it".into(),
+            Self::Columns { column, reason } => format!("{column}: {reason}"),
+        }
+    }
+
     pub(crate) fn columns(column: &str, reason: impl fmt::Display) -> Self {
         Self::Columns { column: column.to_owned(), reason: reason.to_string() }
     }
@@ -178,22 +207,22 @@ impl BadRow {
     fn help(&self, allowed: usize) -> String {
         let hint = match self.case {
             RowCase::TimeInFuture => {
-                "are the time stamps in milliseconds? then pass --time-unit ms; otherwise "
+                "are the time stamps in milliseconds? then <time_unit> is ms; otherwise "
             }
             RowCase::MissingField | RowCase::ExtraField => {
-                "if the file has other columns or another delimiter, pass --format csv with --delimiter; \
+                "if the file has other columns or another delimiter, set <format> to csv, and <delimiter>; \
                  otherwise "
             }
             _ => "",
         };
         if allowed == 0 {
             format!(
-                "{hint}mend the line, or pass --skip-bad-rows N to move up to N such lines into a rejects \
+                "{hint}fix the line, or set <skip_bad_rows> to N to move up to N such lines into a rejects \
                  file"
             )
         } else {
             format!(
-                "{hint}more than the {allowed} lines allowed by --skip-bad-rows are bad; nothing was written"
+                "{hint}more than the {allowed} lines allowed by <skip_bad_rows> are bad; nothing was written"
             )
         }
     }

@@ -167,7 +167,7 @@ impl Manifest {
             DataError::file(
                 path.display(),
                 format!("holds none of {}", self.files.join(", ")),
-                format!("`cargo xtask fetch {}` brings the data, or name its folder with --data", self.name),
+                format!("bring {} (<fetch>), or name the folder that holds it (<folder>)", self.name),
             )
         })
     }

@@ -122,7 +122,7 @@ fn cut(name: &str, reader: &mut dyn Read, give: &mut dyn FnMut(Block) -> bool) -
                     return Err(DataError::file(
                         name,
                         "has a line of more than 16 MiB",
-                        "is this a text file? name its format with --format",
+                        "is this a text file? name its format with <format>",
                     ));
                 }
                 None => {

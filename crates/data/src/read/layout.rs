@@ -1,7 +1,7 @@
 //! File formats, and the positions of their columns.
 
 use super::{ReadOptions, netflix, source};
-use crate::{DataError, Result};
+use crate::{DataError, Hint, Result};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
@@ -89,38 +89,38 @@ impl ColumnMapping {
     /// # Errors
     /// [`DataError::File`] naming `file` for a column that is missing.
     pub fn find(&self, file: &str, names: &[String]) -> Result<Positions> {
-        let locate = |wanted: Option<&String>, usual: &[&str], flag: &str| -> Result<Option<usize>> {
+        let locate = |wanted: Option<&String>, usual: &[&str], hint: Hint| -> Result<Option<usize>> {
             if let Some(wanted) = wanted {
                 return match names.iter().position(|n| n == wanted) {
                     Some(at) => Ok(Some(at)),
                     None => Err(DataError::file(
                         file,
                         format!("has no column {wanted:?}; it has {}", names.join(", ")),
-                        format!("mend {flag}"),
+                        format!("fix {}", hint.token()),
                     )),
                 };
             }
             Ok(usual.iter().find_map(|u| names.iter().position(|n| n.eq_ignore_ascii_case(u))))
         };
-        let need = |found: Option<usize>, what: &str, flag: &str| {
+        let need = |found: Option<usize>, what: &str, hint: Hint| {
             found.ok_or_else(|| {
                 DataError::file(
                     file,
                     format!("has no column known as {what}; it has {}", names.join(", ")),
-                    format!("name it with {flag} NAME"),
+                    format!("name it with {}", hint.token()),
                 )
             })
         };
         Ok(Positions {
-            user: need(locate(self.user.as_ref(), &USER, "--user-column")?, "user id", "--user-column")?,
-            item: need(locate(self.item.as_ref(), &ITEM, "--item-column")?, "item id", "--item-column")?,
+            user: need(locate(self.user.as_ref(), &USER, Hint::User)?, "user id", Hint::User)?,
+            item: need(locate(self.item.as_ref(), &ITEM, Hint::Item)?, "item id", Hint::Item)?,
             timestamp: need(
-                locate(self.timestamp.as_ref(), &TIME, "--time-column")?,
+                locate(self.timestamp.as_ref(), &TIME, Hint::Timestamp)?,
                 "time stamp",
-                "--time-column",
+                Hint::Timestamp,
             )?,
-            value: locate(self.value.as_ref(), &VALUE, "--value-column")?,
-            event_type: locate(self.event_type.as_ref(), &EVENT, "--event-column")?,
+            value: locate(self.value.as_ref(), &VALUE, Hint::Value)?,
+            event_type: locate(self.event_type.as_ref(), &EVENT, Hint::EventType)?,
         })
     }
 }
@@ -132,7 +132,7 @@ impl Format {
             return Err(DataError::file(
                 path.display(),
                 "does not exist",
-                "check the path; `foretaste datasets` lists known data sets",
+                "check the path; <data_sets> lists known data sets",
             ));
         }
         let mut names = vec![path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned())];
@@ -172,7 +172,7 @@ impl Format {
             DataError::file(
                 path.display(),
                 reason,
-                "pass --format (netflix, movielens-dat, movielens-csv, movielens-tab, recbole, csv, tsv, \
+                "set <format> (netflix, movielens-dat, movielens-csv, movielens-tab, recbole, csv, tsv, \
                  parquet) with the file itself",
             )
         })

@@ -48,7 +48,7 @@ pub(super) fn parse(block: &Block, rules: &Rules) -> Chunk {
                     Some(DataError::file(
                         &block.file,
                         reason,
-                        "mend the line; it cannot be skipped, since the ratings after it belong to it",
+                        "fix the line; it cannot be skipped, since the ratings after it belong to it",
                     ))
                 });
                 return;

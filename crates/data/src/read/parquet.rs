@@ -260,7 +260,7 @@ fn typed(file: &str, name: &str, column: &ArrayRef, to: &DataType) -> Result<Arr
         DataError::file(
             file,
             format!("column {name} is {} and cannot be read as {to}: {reason}", column.data_type()),
-            "mend the column, or map another with --…-column",
+            "fix the column, or map another with --…-column",
         )
     })
 }

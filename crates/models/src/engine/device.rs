@@ -74,7 +74,8 @@ impl Device {
             Err(ModelError::device(
                 &self.name,
                 format!(
-                    "failed in the middle; when it is back, the same command with --resume continues ({told})"
+                    "failed in the middle; what stands in the last checkpoint resumes when it is back \
+                     ({told})"
                 ),
             ))
         };
@@ -110,7 +111,7 @@ impl Device {
             ),
             None if name == "vulkan" => Err(ModelError::device(
                 name,
-                "there is no Vulkan driver with an adapter; use --device flex, or install the GPU's driver",
+                "there is no Vulkan driver with an adapter; take the device flex, or install the GPU's driver",
             )),
             None => Self::init(name, DeviceKind::DefaultDevice, WgpuBackend::Auto, ""),
         }
@@ -130,13 +131,15 @@ impl Device {
         let inner = if let Some((_, device)) = opened.iter().find(|(known, _)| known == name) {
             device.clone()
         } else {
-            let device = burn_tensor::Device::wgpu_options()
-                .device_kind(kind)
-                .graphics_api(api)
-                .init()
-                .map_err(|e| {
-                    ModelError::device(name, format!("{e}; without a GPU and its driver use --device flex"))
-                })?;
+            let device =
+                burn_tensor::Device::wgpu_options().device_kind(kind).graphics_api(api).init().map_err(
+                    |e| {
+                        ModelError::device(
+                            name,
+                            format!("{e}; without a GPU and its driver take the device flex"),
+                        )
+                    },
+                )?;
             opened.push((name.to_owned(), device.clone()));
             device
         };
@@ -150,7 +153,7 @@ impl Device {
 
     #[cfg(not(feature = "wgpu"))]
     fn wgpu(name: &str) -> Result<Self> {
-        Err(ModelError::device(name, "not compiled in; build with --features wgpu"))
+        Err(ModelError::device(name, "not compiled in; build with the feature wgpu"))
     }
 
     #[cfg(feature = "wgpu")]
@@ -175,7 +178,7 @@ impl Device {
 
     #[cfg(not(feature = "cuda"))]
     fn cuda(name: &str, _: usize) -> Result<Self> {
-        Err(ModelError::device(name, "not compiled in; build with --features cuda"))
+        Err(ModelError::device(name, "not compiled in; build with the feature cuda"))
     }
 }
 
