@@ -1,7 +1,7 @@
 //! What a user can set to get past an error, named without a program's words.
 
-/// An option or action that an error's help speaks of. The library's texts name it as it stands in Rust; a program
-/// shows its own flag instead ([`DataError::spoken`](crate::DataError::spoken)).
+/// An option or action that an error's help speaks of. The library's texts name it as it stands in Rust; a
+/// program shows its own flag instead ([`DataError::spoken`](crate::DataError::spoken)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Hint {

@@ -111,7 +111,7 @@ impl Device {
             ),
             None if name == "vulkan" => Err(ModelError::device(
                 name,
-                "there is no Vulkan driver with an adapter; take the device flex, or install the GPU's driver",
+                "there is no Vulkan driver with an adapter; take the device flex, or install a driver",
             )),
             None => Self::init(name, DeviceKind::DefaultDevice, WgpuBackend::Auto, ""),
         }
