@@ -73,7 +73,7 @@ def table(cells, seeds):
     metric = cells[0]["metric"]
     sign = 1 if cells[0]["ranks"] else -1
     lines = [
-        f"| model | trials | pruned | {metric}, judging rows: defaults | tuned | test rows: defaults | tuned | gain on test, each seed | settings that matter (share of the variance) |",
+        f"| model | trials | pruned | {metric}, validation rows: defaults | tuned | test rows: defaults | tuned | gain on test, each seed | settings that matter (share of the variance) |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     paid = 0
@@ -92,7 +92,7 @@ def table(cells, seeds):
             f"| {own[0]['title']} | {own[0]['trials']} | {sum(c['pruned'] for c in own)} of {sum(c['trials'] for c in own)} | {mean['default']:.4f} | {mean['best']:.4f} "
             f"| {mean['default_test']:.4f} | {mean['best_test']:.4f} | {', '.join(f'{g:+.4f}' for g in gains)} | {told} |"
         )
-    return [*lines, "", f"Better on the judging rows and, on average, on the test rows: {paid} of {len(models)}."]
+    return [*lines, "", f"Better on the validation rows and, on average, on the test rows: {paid} of {len(models)}."]
 
 
 def knobs(cells):

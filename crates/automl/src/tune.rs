@@ -15,7 +15,7 @@ pub struct Tuning<'a> {
     /// Folder for the checkpoints of interrupted trainings.
     pub folder: Option<&'a Path>,
     /// Is called with the result of each trial of this worker.
-    pub heard: &'a (dyn Fn(&Running, &Result<f64, Halt>) + Sync),
+    pub on_end: &'a (dyn Fn(&Running, &Result<f64, Halt>) + Sync),
 }
 
 /// Searches the candidate's settings in `study`, its own settings first. Returns how many trials this worker
@@ -36,7 +36,7 @@ pub fn tune(study: &Study, objective: &Objective, tuning: &Tuning) -> Result<usi
     let ended = study.optimize_in_parallel(tuning.jobs, &tuning.budget, |trial| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
         let outcome = pool.install(|| objective.run(trial, tuning.folder)).map(|scored| scored.value);
-        (tuning.heard)(trial, &outcome);
+        (tuning.on_end)(trial, &outcome);
         outcome
     })?;
     Ok(ended)

@@ -66,7 +66,7 @@ fn race(table: &Interactions, folder: &std::path::Path, stop_after: usize) -> St
         journal: storage::open(folder.join("studies.sqlite").to_str().unwrap()).unwrap(),
         folder,
         stop: Arc::new(move || asked.fetch_add(1, Ordering::Relaxed) >= stop_after),
-        heard: &|_| {},
+        log: &|_| {},
     }
     .run(field())
     .unwrap()
@@ -153,14 +153,14 @@ fn tuning_begins_with_the_defaults_and_prunes() {
     let candidate = candidate(Kind::PMF, "factors = 8\nepochs = 12\nlearning_rate = 0.02\nbiases = true");
     let settings = StudySettings { pruner: "asha".parse().unwrap(), ..StudySettings::default() };
     let study = Study::open(Arc::new(Memory::default()), candidate.space.clone().unwrap(), settings).unwrap();
-    let heard = AtomicUsize::new(0);
+    let ended = AtomicUsize::new(0);
     let objective = Objective { data: &data, metric: &metric, candidate: &candidate };
     let count = |_: &_, _: &_| {
-        heard.fetch_add(1, Ordering::Relaxed);
+        ended.fetch_add(1, Ordering::Relaxed);
     };
-    let tuning = Tuning { budget: Budget::trials(8), jobs: 2, threads: 2, folder: None, heard: &count };
+    let tuning = Tuning { budget: Budget::trials(8), jobs: 2, threads: 2, folder: None, on_end: &count };
     assert_eq!(tune(&study, &objective, &tuning).unwrap(), 8);
-    assert_eq!(heard.into_inner(), 8);
+    assert_eq!(ended.into_inner(), 8);
     let trials = study.trials().unwrap();
     assert_eq!(trials[0].configuration, candidate.default_configuration());
     assert!(

@@ -148,7 +148,7 @@ pub struct Race<'a> {
     /// Whether to stop now.
     pub stop: Arc<dyn Fn() -> bool + Send + Sync>,
     /// Is called with progress messages.
-    pub heard: &'a dyn Fn(&str),
+    pub log: &'a dyn Fn(&str),
 }
 
 impl Race<'_> {
@@ -311,7 +311,7 @@ impl Race<'_> {
         if shortened == entrant.shortened {
             return Ok(true);
         }
-        (self.heard)(&format!(
+        (self.log)(&format!(
             "{}: {:.0} % of its passes fit into the budget",
             entrant.candidate.title,
             100.0 * left.min(1.0)
@@ -351,7 +351,7 @@ impl Race<'_> {
             match scored {
                 Ok(scored) => {
                     entrant.expected = Some(clock.elapsed().as_secs_f64() / part);
-                    (self.heard)(&format!(
+                    (self.log)(&format!(
                         "{} on {:.0} % of users: {} {:.4}",
                         entrant.candidate.title,
                         100.0 * share,
@@ -567,7 +567,7 @@ impl Race<'_> {
         let entrant = &mut standing.entrants[index];
         entrant.trials = entrant.study.trials()?;
         if let Some(kept) = kept.into_inner() {
-            (self.heard)(&format!(
+            (self.log)(&format!(
                 "{} trial {}: {} {:.4}",
                 entrant.candidate.title, kept.trial, self.metric.name, kept.value
             ));

@@ -28,7 +28,7 @@ fn entered(settings: &str, kind: Kind, check: impl FnOnce(&Race, &mut Entrant)) 
         journal: Arc::new(Memory::default()),
         folder: folder.path(),
         stop: Arc::new(|| false),
-        heard: &|_| {},
+        log: &|_| {},
     };
     let candidate = Candidate::new("it", "It", kind.settings(settings.parse().unwrap()).unwrap()).unwrap();
     let (study, whole) = (race.study(&candidate, None).unwrap(), candidate.settings.clone());

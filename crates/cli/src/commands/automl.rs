@@ -47,7 +47,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         journal: storage::open(&address.display().to_string())?,
         folder: &folder,
         stop: Arc::new(progress::stopping),
-        heard: &|text| note(text),
+        log: &|text| note(text),
     };
     let standing = race.run(candidates)?;
     // Empty, unless a training was interrupted.

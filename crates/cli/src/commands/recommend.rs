@@ -38,7 +38,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         ..FitContext::new(arguments.seed, &device)
     };
     let histories = data.table.histories();
-    let told = Told { json: arguments.common.json, ids: &data.table.item_ids };
+    let printer = Printer { json: arguments.common.json, ids: &data.table.item_ids };
     if !items.is_empty() {
         let Some(settings) = system.settings.of::<sims::Settings>() else {
             let reason = format!("{} knows no items that go with an item; --model sims does", system.name);
@@ -53,7 +53,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         for (item, name) in items.iter().zip(&arguments.item) {
             let similar =
                 model.similar(*item).take(arguments.top).map(|(item, score)| Recommended { item, score });
-            told.list("item", name, &similar.collect::<Vec<_>>());
+            printer.list("item", name, &similar.collect::<Vec<_>>());
         }
     }
     if users.is_empty() {
@@ -83,7 +83,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         if let Some(among) = &among {
             asked = asked.among(among);
         }
-        told.list("user", name, &asked.for_user(*user, histories.user(*user), now));
+        printer.list("user", name, &asked.for_user(*user, histories.user(*user), now));
     }
     Ok(())
 }
@@ -101,12 +101,12 @@ fn indices(names: &[String], ids: &Vocabulary, what: &str, data: &Dataset) -> Re
 }
 
 /// How lists are printed.
-struct Told<'a> {
+struct Printer<'a> {
     json: bool,
     ids: &'a Vocabulary,
 }
 
-impl Told<'_> {
+impl Printer<'_> {
     fn list(&self, of: &str, name: &str, list: &[Recommended]) {
         let id = |best: &Recommended| self.ids.name(best.item);
         if self.json {

@@ -81,17 +81,17 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         time: arguments.budget.as_deref().map(searching::duration).transpose()?,
         stop: Some(Arc::new(progress::stopping)),
     };
-    let told = Told::new(search.common.json, &task.metric, budget.trials);
+    let reporter = Reporter::new(search.common.json, &task.metric, budget.trials);
     let objective = Objective { data: &task.data, metric: &task.metric, candidate: &candidate };
     let tuning = Tuning {
         budget,
         jobs: arguments.jobs,
         threads: rayon::current_num_threads(),
         folder: Some(&folder.join("checkpoints")),
-        heard: &|trial, outcome| told.trial(trial, outcome),
+        on_end: &|trial, outcome| reporter.trial(trial, outcome),
     };
     tune(&study, &objective, &tuning)?;
-    told.bar.finish();
+    reporter.bar.finish();
     // Empty, unless a training was interrupted.
     let _ = std::fs::remove_dir(folder.join("checkpoints"));
     finish(arguments, &task, &candidate, &study, &folder)
@@ -163,7 +163,7 @@ fn finish(
 const SHOWN: usize = 5;
 
 /// Reports each trial as it ends: a table of the best at a terminal, else one line each.
-struct Told {
+struct Reporter {
     json: bool,
     metric: String,
     direction: Direction,
@@ -172,7 +172,7 @@ struct Told {
     best: Mutex<Vec<(f64, usize, String)>>,
 }
 
-impl Told {
+impl Reporter {
     fn new(json: bool, metric: &Metric, trials: Option<usize>) -> Self {
         let target = if json { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
         let bar = ProgressBar::with_draw_target(trials.map(|n| n as u64), target);
@@ -203,7 +203,7 @@ impl Told {
             );
             return;
         }
-        let told = match outcome {
+        let summary = match outcome {
             Ok(value) => format!("{} {value:.4}", self.metric),
             Err(Halt::Pruned) => "pruned".into(),
             Err(Halt::Interrupted) => "interrupted; it waits for --resume".into(),
@@ -211,7 +211,7 @@ impl Told {
             Err(Halt::Lost) => "taken over by another worker".into(),
             Err(Halt::Failed(reason)) => format!("failed: {reason}"),
         };
-        let line = format!("trial {}: {told} ({})", trial.number(), listed(trial.configuration()));
+        let line = format!("trial {}: {summary} ({})", trial.number(), listed(trial.configuration()));
         if self.bar.is_hidden() {
             note(&line);
             return;

@@ -82,7 +82,7 @@ impl Tuned<'_> {
             journal: storage::open(&folder.join("studies.sqlite").display().to_string())?,
             folder: &folder,
             stop: Arc::new(progress::stopping),
-            heard: &|text| self.progress.begin(text),
+            log: &|text| self.progress.begin(text),
         };
         let standing = race.run(candidates)?;
         if progress::stopping() {

@@ -189,12 +189,12 @@ pub fn interrupted_trainings_go_on(case: &Case) {
         case.settings.fit(&parts.train, Some(&parts.validation), &context),
         Err(ModelError::Interrupted)
     ));
-    let heard = StopAfter(AtomicUsize::new(0), usize::MAX);
+    let epochs = StopAfter(AtomicUsize::new(0), usize::MAX);
     let resumed = case
         .settings
-        .fit(&parts.train, Some(&parts.validation), &FitContext { progress: &heard, ..context })
+        .fit(&parts.train, Some(&parts.validation), &FitContext { progress: &epochs, ..context })
         .unwrap();
-    assert_eq!(heard.0.load(Ordering::SeqCst), straight.curve.len() - 1, "an epoch is not repeated");
+    assert_eq!(epochs.0.load(Ordering::SeqCst), straight.curve.len() - 1, "an epoch is not repeated");
     assert_eq!(weights_hash(resumed.model.as_ref()), weights_hash(straight.model.as_ref()));
     assert_eq!(resumed.curve, straight.curve);
 }

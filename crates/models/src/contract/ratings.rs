@@ -250,10 +250,10 @@ pub fn interrupted_trainings_go_on(case: &Case) {
             Err(ModelError::Interrupted)
         ));
         assert!(folder.path().join("checkpoint.json").is_file());
-        let heard = StopAfter(AtomicUsize::new(0), usize::MAX);
-        let context = FitContext { progress: &heard, ..context };
+        let epochs = StopAfter(AtomicUsize::new(0), usize::MAX);
+        let context = FitContext { progress: &epochs, ..context };
         let resumed = case.settings.fit(&parts.train, validation, &context).unwrap();
-        assert_eq!(heard.0.load(Ordering::SeqCst), straight.curve.len() - 2, "two epochs are not repeated");
+        assert_eq!(epochs.0.load(Ordering::SeqCst), straight.curve.len() - 2, "two epochs are not repeated");
         assert_eq!(weights_hash(resumed.model.as_ref()), weights_hash(straight.model.as_ref()));
         assert_eq!(resumed.curve, straight.curve);
         assert_eq!(
@@ -279,8 +279,8 @@ pub fn foreign_checkpoints_are_ignored(case: &Case) {
     if case.settings.fit(&parts.train, None, &context).is_ok() {
         return; // Models without epochs write none.
     }
-    let heard = StopAfter(AtomicUsize::new(0), usize::MAX);
-    let context = FitContext { progress: &heard, seed: 8, ..context };
+    let epochs = StopAfter(AtomicUsize::new(0), usize::MAX);
+    let context = FitContext { progress: &epochs, seed: 8, ..context };
     let other = case.settings.fit(&parts.train, None, &context).unwrap();
     assert_eq!(weights_hash(other.model.as_ref()), weights_hash(case.fit(&parts.train, 8).model.as_ref()));
 }
