@@ -1,4 +1,4 @@
-"""Writes random ranked lists with the figures that ranx (PyPI) gives them: what `crates/bench/tests/metrics.rs`
+"""Writes random ranked lists with the figures that ranx (PyPI) gives them: what `crates/metrics/tests/ranx.rs`
 holds our metrics to. Run once with `pip install ranx==0.3.21`:
 
     python metrics_ranx.py > crates/metrics/tests/ranx.json
