@@ -43,9 +43,12 @@ fn sums(row: &Row, reading: Reading) -> BTreeMap<u32, (f64, f64)> {
 }
 
 /// Compares the system of the lowest error (or the highest NDCG) with every other; returns its name and the
-/// comparisons. `None` if there is nothing to compare, or the systems' test rows differ.
+/// comparisons. Systems of which a seed failed are left out. `None` if there is nothing to compare, or the
+/// systems' test rows differ.
 #[must_use]
 pub fn best_against_each(rows: &[Row], reading: Reading) -> Option<(String, Vec<Comparison>)> {
+    let seeds = rows.iter().map(|row| row.cells.len()).max()?;
+    let rows: Vec<&Row> = rows.iter().filter(|row| row.cells.len() == seeds).collect();
     let all: Vec<Vec<(f64, f64)>> =
         rows.iter().map(|row| sums(row, reading).into_values().collect()).collect();
     let counts = |of: &[(f64, f64)]| of.iter().map(|(_, n)| *n).collect::<Vec<f64>>();

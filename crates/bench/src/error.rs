@@ -58,6 +58,19 @@ pub enum BenchError {
 }
 
 impl BenchError {
+    /// Whether nothing of a run can go on after it: an interruption, or a folder that takes no more files.
+    pub(crate) fn ends_a_run(&self) -> bool {
+        use foretaste_data::DataError;
+        use foretaste_models::ModelError;
+        match self {
+            Self::Interrupted | Self::Io { .. } | Self::Model(ModelError::Interrupted) => true,
+            Self::Data(error) | Self::Model(ModelError::Data(error)) => {
+                matches!(error, DataError::Stopped | DataError::Io { .. })
+            }
+            _ => false,
+        }
+    }
+
     /// For `map_err`: the action that failed at `path`.
     pub fn io(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.display().to_string();

@@ -7,10 +7,13 @@
 
 use crate::dataset::Dataset;
 use crate::results::Cell;
-use crate::runner::{Prepared, Protocol};
+use crate::runner::{Prepared, Protocol, table_split};
 use crate::systems::System;
 use crate::{BenchError, Result};
-use foretaste_data::SplitRule;
+use foretaste_data::{Regime, SplitRule};
+use foretaste_models::ModelError;
+use serde::Serialize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -41,6 +44,50 @@ pub struct Table<'a> {
     pub seeds: &'a [u64],
 }
 
+/// What came of the cells of a run.
+#[derive(Debug, Default)]
+pub struct Run {
+    /// The cells that are done, row by row.
+    pub cells: Vec<Cell>,
+    /// The cells that failed, in the same order.
+    pub failures: Vec<Failure>,
+}
+
+/// A cell that failed. It costs the run nothing else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    /// Data set.
+    pub dataset: String,
+    /// Regime.
+    pub regime: Regime,
+    /// Split, as tables name it.
+    pub split: String,
+    /// System.
+    pub system: String,
+    /// Its title.
+    pub title: String,
+    /// Seed.
+    pub seed: u64,
+    /// What kind of failure it is.
+    pub cause: Cause,
+    /// Why it failed.
+    pub reason: String,
+}
+
+/// Kinds of failures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Cause {
+    /// The data lack what the system's settings need; it can run on other data.
+    Unserved,
+    /// The system cannot be trained on these rows with its settings.
+    Training,
+    /// The split, a search or a file failed.
+    Data,
+    /// The program panicked.
+    Fault,
+}
+
 /// The split of one table and seed, as long as cells need it.
 struct Slot {
     prepared: Mutex<Option<Arc<Prepared>>>,
@@ -56,13 +103,13 @@ struct Place {
 }
 
 impl Protocol<'_> {
-    /// Runs (or reads from the folder) one cell per table, system and seed, row by row, `jobs` at a time; the
-    /// cells come back in that order.
+    /// Runs (or reads from the folder) one cell per table, system and seed, row by row, `jobs` at a time. A
+    /// cell that cannot be split, trained or tested is a [`Failure`] beside the others' results.
     ///
     /// # Errors
-    /// [`BenchError::Interrupted`] after Ctrl-C; or the first error of splitting, training or writing. Cells
-    /// that are done stay in the folder in any case.
-    pub fn run(&self, tables: &[Table], jobs: usize) -> Result<Vec<Cell>> {
+    /// [`BenchError::Interrupted`] after Ctrl-C; the first error of writing: a full disk fails all that
+    /// follows, too. Cells that are done stay in the folder in any case.
+    pub fn run(&self, tables: &[Table], jobs: usize) -> Result<Run> {
         let slots: Vec<Vec<Slot>> = tables
             .iter()
             .map(|table| table.seeds.iter().map(|_| Slot::new(table.systems.len())).collect())
@@ -73,26 +120,25 @@ impl Protocol<'_> {
                 (0..tables[table].seeds.len()).map(move |seed| Place { table, system, seed })
             })
             .collect();
-        let done: Mutex<Vec<Option<Cell>>> = Mutex::new((0..places.len()).map(|_| None).collect());
-        let (next, failed) = (AtomicUsize::new(0), Mutex::new(None));
+        let done: Mutex<Vec<Option<Result<Cell, Failure>>>> =
+            Mutex::new((0..places.len()).map(|_| None).collect());
+        let (next, stopped) = (AtomicUsize::new(0), Mutex::new(None));
         let work = || {
             loop {
                 let at = next.fetch_add(1, Ordering::Relaxed);
                 let Some(place) = places.get(at) else { return };
-                if locked(&failed).is_some() {
+                if locked(&stopped).is_some() {
                     return;
                 }
-                match self.at(&tables[place.table], *place, &slots[place.table][place.seed], jobs) {
+                let table = &tables[place.table];
+                match self.settled(table, *place, &slots[place.table][place.seed], jobs) {
                     Ok(cell) => {
                         let mut done = locked(&done);
                         done[at] = Some(cell);
-                        self.tell_row(
-                            &tables[place.table],
-                            &done[at - place.seed..][..tables[place.table].seeds.len()],
-                        );
+                        self.tell_row(table, &done[at - place.seed..][..table.seeds.len()]);
                     }
                     Err(error) => {
-                        locked(&failed).get_or_insert(error);
+                        locked(&stopped).get_or_insert(error);
                         return;
                     }
                 }
@@ -113,10 +159,53 @@ impl Protocol<'_> {
                 pools.iter().for_each(|pool| drop(scope.spawn(|| pool.install(work))));
             });
         }
-        if let Some(error) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(error) = stopped.into_inner().unwrap_or_else(PoisonError::into_inner) {
             return Err(error);
         }
-        Ok(done.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().flatten().collect())
+        let mut run = Run::default();
+        for outcome in done.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().flatten() {
+            match outcome {
+                Ok(cell) => run.cells.push(cell),
+                Err(failure) => run.failures.push(failure),
+            }
+        }
+        Ok(run)
+    }
+
+    /// A cell, or why it failed.
+    ///
+    /// # Errors
+    /// What ends the whole run: an interruption, or a folder that takes no more files.
+    fn settled(
+        &self,
+        table: &Table,
+        place: Place,
+        slot: &Slot,
+        jobs: usize,
+    ) -> Result<Result<Cell, Failure>> {
+        // A panic is a fault of ours; it may cost its own cell and nothing else.
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.at(table, place, slot, jobs)));
+        let (reason, cause) = match outcome {
+            Ok(Ok(cell)) => return Ok(Ok(cell)),
+            Ok(Err(error)) if error.ends_a_run() => return Err(error),
+            Ok(Err(BenchError::Model(ModelError::Training { reason, .. }))) => (reason, Cause::Training),
+            Ok(Err(BenchError::Model(ModelError::Unserved { reason, .. }))) => (reason, Cause::Unserved),
+            Ok(Err(error)) => (self.progress.words(error).replace("\n  help: ", "; "), Cause::Data),
+            Err(panic) => (format!("a fault of the program: {}", said(panic.as_ref())), Cause::Fault),
+        };
+        let system = &table.systems[place.system];
+        let failure = Failure {
+            dataset: table.data.name.clone(),
+            regime: table.rule.regime(),
+            split: table_split(table.rule),
+            system: system.name.clone(),
+            title: system.title.clone(),
+            seed: table.seeds[place.seed],
+            cause,
+            reason,
+        };
+        self.progress.failed(&failure);
+        Ok(Err(failure))
     }
 
     fn at(&self, table: &Table, place: Place, slot: &Slot, jobs: usize) -> Result<Cell> {
@@ -132,8 +221,8 @@ impl Protocol<'_> {
     }
 
     /// Reports a row when its last cell is done.
-    fn tell_row(&self, table: &Table, cells: &[Option<Cell>]) {
-        let row: Vec<&Cell> = cells.iter().flatten().collect();
+    fn tell_row(&self, table: &Table, cells: &[Option<Result<Cell, Failure>>]) {
+        let row: Vec<&Cell> = cells.iter().flatten().flatten().collect();
         if row.len() == table.seeds.len() {
             let title = table
                 .systems
@@ -145,7 +234,7 @@ impl Protocol<'_> {
                     "{} · {} {} · {title}",
                     table.data.name,
                     table.rule.regime(),
-                    crate::runner::table_split(table.rule)
+                    table_split(table.rule)
                 ),
                 &row,
             );
@@ -175,7 +264,13 @@ impl Slot {
     }
 }
 
-/// A lock's content, even if poisoned: a thread that panicked ends the run anyway.
+/// What a panic said.
+fn said(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no words")
+}
+
+/// A lock's content, even if poisoned: what a panic leaves behind is whole, a place is written at once.
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,5 +1,7 @@
 //! Observers of a run's progress, which can stop it.
 
+use crate::BenchError;
+use crate::grid::Failure;
 use crate::results::Cell;
 use foretaste_models::{EpochReport, Progress};
 
@@ -10,6 +12,14 @@ pub trait RunProgress: Progress {
 
     /// A cell is done; `headline` summarizes its result.
     fn done(&self, cell: &str, headline: &str);
+
+    /// A cell failed; the run goes on.
+    fn failed(&self, failure: &Failure);
+
+    /// The text of an error that fails a cell, in the caller's words.
+    fn words(&self, error: BenchError) -> String {
+        error.to_string()
+    }
 
     /// A row of a table is complete: the cells of all its seeds are done.
     fn row(&self, name: &str, cells: &[&Cell]);
@@ -30,6 +40,8 @@ impl RunProgress for Silent {
     fn begin(&self, _: &str) {}
 
     fn done(&self, _: &str, _: &str) {}
+
+    fn failed(&self, _: &Failure) {}
 
     fn row(&self, _: &str, _: &[&Cell]) {}
 }

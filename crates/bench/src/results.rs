@@ -3,6 +3,7 @@
 //! Results determined by settings, seed and data ([`Outcome`]) are separate from measurements of
 //! the run ([`Measured`]): the former are equal to the byte however often a run is interrupted.
 
+use crate::grid::Run;
 use crate::{BenchError, Result};
 use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray, UInt64Array};
 use foretaste_data::{DataError, Regime, atomic, hex};
@@ -227,11 +228,19 @@ pub fn rows<'a>(cells: &[&'a Cell]) -> Vec<Row<'a>> {
 }
 
 /// Writes `results.json` and `results.parquet` (outcomes, equal on every machine's rerun of the same
-/// settings and device) and `measured.json`.
+/// settings and device), `measured.json`, and `failures.json` where a cell failed.
 ///
 /// # Errors
 /// [`BenchError::Data`] when a file cannot be written.
-pub fn write(cells: &[Cell], folder: &Path) -> Result<()> {
+pub fn write(run: &Run, folder: &Path) -> Result<()> {
+    let cells = &run.cells;
+    let failures = folder.join("failures.json");
+    if run.failures.is_empty() {
+        // Those of an earlier run in this folder are mended.
+        let _ = std::fs::remove_file(&failures);
+    } else {
+        atomic::write(&failures, &json(&run.failures)?)?;
+    }
     let outcomes: Vec<&Outcome> = cells.iter().map(|c| &c.outcome).collect();
     atomic::write(&folder.join("results.json"), &json(&outcomes)?)?;
     let measured: Vec<_> = cells

@@ -9,7 +9,8 @@ use crate::{BenchError, Result, ranking};
 use foretaste_data::{Histories, Membership, Parts, Regime, Role, Split, SplitRule, atomic, hex};
 use foretaste_metrics::{mae, rmse};
 use foretaste_models::{
-    Device, EpochReport, FitContext, ModelSettings, RatingModel, Reading, Trained, save, weights_hash,
+    Device, EpochReport, FitContext, ModelError, ModelSettings, RatingModel, Reading, Trained, save,
+    weights_hash,
 };
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -347,7 +348,7 @@ impl Protocol<'_> {
         for reading in Reading::ALL {
             match self.task {
                 Task::Ratings => {
-                    let (found, sums) = self.errors(data, model.ratings()?, rows, groups, reading);
+                    let (found, sums) = self.errors(data, model.ratings()?, rows, groups, reading)?;
                     errors.push(found);
                     by_user.rows.push(groups.rows.clone());
                     by_user.sums.push(sums);
@@ -389,8 +390,14 @@ impl Protocol<'_> {
         rows: &Rows,
         groups: &Groups,
         reading: Reading,
-    ) -> (Errors, Vec<f64>) {
+    ) -> Result<(Errors, Vec<f64>)> {
         let mut predictions = model.predict(rows.known(), &rows.test, reading);
+        if let Some(row) = predictions.iter().position(|prediction| !prediction.is_finite()) {
+            let reason = format!(
+                "the prediction of test row {row} is not a number: training diverged; lower the learning rate"
+            );
+            return Err(ModelError::Training { model: "model", reason }.into());
+        }
         if self.clip {
             // Without a stated scale, the known ratings determine it; the test ratings must not.
             let known = || {
@@ -431,7 +438,7 @@ impl Protocol<'_> {
         let square = |row: usize| (f64::from(predictions[row]) - f64::from(values[row])).powi(2);
         let squares =
             groups.users.iter().map(|user| stated(rows.test.range(*user).map(square).sum())).collect();
-        (errors, squares)
+        Ok((errors, squares))
     }
 
     fn write_split(&self, data: &Dataset, rule: &SplitRule, seed: u64, rows: &Rows) -> Result<()> {

@@ -129,6 +129,18 @@ impl CliError {
         move |source| Self::Io { path, action, source }
     }
 
+    /// Whether nothing of a run can go on after it: an interruption, or a folder that takes no more files.
+    pub(crate) fn ends_a_run(&self) -> bool {
+        let io = matches!(
+            self,
+            Self::Io { .. }
+                | Self::Data(DataError::Io { .. })
+                | Self::Model(ModelError::Data(DataError::Io { .. }))
+                | Self::Search(HpoError::Storage { .. })
+        );
+        io || self.exit_code() == 130
+    }
+
     /// The exit status of the program: 130 after Ctrl-C, 2 for wrong usage, else 1
     /// (`docs/exit-status.md`).
     #[must_use]

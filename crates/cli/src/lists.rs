@@ -81,7 +81,8 @@ pub(crate) fn page(view: &View) -> Page {
         best: head.iter().map(|name| STREAMING.contains(&name.as_str()).then_some(Best::Highest)).collect(),
         lines: view.rows.iter().map(line).collect(),
         head,
-        notes: view.side_by_side().into_iter().collect(),
+        failed: view.failed(),
+        notes: view.side_by_side().into_iter().chain(view.failure_notes()).collect(),
         details,
         published: Vec::new(),
     }

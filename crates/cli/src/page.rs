@@ -24,6 +24,8 @@ pub struct Page {
     pub head: Vec<String>,
     /// One line of cells per system.
     pub lines: Vec<Vec<String>>,
+    /// Systems without a figure, and why.
+    pub failed: Vec<(String, String)>,
     /// For each column which figures are best; `None` for columns without a comparison.
     pub best: Vec<Option<Best>>,
     /// Remarks for the reader.
@@ -42,7 +44,7 @@ impl Page {
             "{}\n{}\n{}\n",
             self.heading,
             self.protocol,
-            drawn(UTF8_FULL_CONDENSED, &self.head, &self.lines)
+            with_failed(&drawn(UTF8_FULL_CONDENSED, &self.head, &self.lines).to_string(), &self.failed)
         );
         for note in &self.notes {
             text.push_str(&format!("{note}\n"));
@@ -74,6 +76,9 @@ impl Page {
             self.protocol,
             drawn(ASCII_MARKDOWN, &self.head, &self.lines)
         );
+        for (title, reason) in &self.failed {
+            text.push_str(&format!("| {title} | failed: {reason} |{}\n", " |".repeat(self.head.len() - 2)));
+        }
         for note in &self.notes {
             text.push_str(&format!("\n{note}\n"));
         }
@@ -104,6 +109,46 @@ fn drawn(style: TableStyle, head: &[String], lines: &[Vec<String>]) -> Table {
         device.set_cell_alignment(CellAlignment::Left);
     }
     table
+}
+
+/// A drawn table with lines for systems that failed before its last border, each across all columns.
+fn with_failed(table: &str, failed: &[(String, String)]) -> String {
+    let Some((above, border)) = table.rsplit_once('\n').filter(|_| !failed.is_empty()) else {
+        return table.to_owned();
+    };
+    let width = border.chars().count().max(8) - 4;
+    let mut text = above.to_owned();
+    for (title, reason) in failed {
+        for line in wrapped(&format!("{title}: failed: {reason}"), width) {
+            text.push_str(&format!("\n│ {line:<width$} │"));
+        }
+    }
+    format!("{text}\n{border}")
+}
+
+/// `text` in lines of at most `width` characters, broken between words where there is a blank.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let mut word: Vec<char> = word.chars().collect();
+        let held = lines.last().map_or(0, |line| line.chars().count());
+        if held > 0 && held + 1 + word.len() > width {
+            lines.push(String::new());
+        }
+        while word.len() > width {
+            let rest = word.split_off(width);
+            lines.extend([word.into_iter().collect(), String::new()]);
+            word = rest;
+        }
+        if let Some(line) = lines.last_mut() {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.extend(word);
+        }
+    }
+    lines.retain(|line| !line.is_empty());
+    lines
 }
 
 /// A mean over seeds with its deviation, where there are several; a dash where there is no figure.

@@ -1,10 +1,12 @@
 //! Progress on standard error: bars for people, JSON lines for programs, and Ctrl-C.
 
+use crate::CliError;
 use crate::output::{note, raw};
 use crate::page::spread;
-use foretaste_bench::RunProgress;
+use foretaste_bench::grid::Failure;
 use foretaste_bench::ranking;
 use foretaste_bench::results::{Cell, Row};
+use foretaste_bench::{BenchError, RunProgress};
 use foretaste_models::{EpochReport, Progress, Reading};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -78,6 +80,20 @@ impl RunProgress for Bars {
         } else {
             self.line(&format!("{cell}: {headline}"));
         }
+    }
+
+    fn failed(&self, failure: &Failure) {
+        self.bar.inc(1);
+        if self.json {
+            raw(&serde_json::json!({ "event": "failed", "failure": failure }).to_string());
+        } else {
+            let Failure { dataset, regime, split, title, seed, reason, .. } = failure;
+            self.line(&format!("{dataset} · {regime} {split} · {title} · seed {seed}: failed: {reason}"));
+        }
+    }
+
+    fn words(&self, error: BenchError) -> String {
+        CliError::from(error).to_string()
     }
 
     fn row(&self, name: &str, cells: &[&Cell]) {

@@ -3,7 +3,7 @@
 use crate::page::{Best, Page, compared, spread, thousands};
 use crate::views::View;
 use foretaste_bench::compare::{DRAWS, best_against_each};
-use foretaste_bench::results::ACTIVITY;
+use foretaste_bench::results::{ACTIVITY, Row};
 use foretaste_models::Reading;
 
 /// The page of a view of predicted ratings.
@@ -17,8 +17,9 @@ pub(crate) fn page(view: &View) -> Page {
         best: head.iter().map(lowest).collect(),
         head,
         lines,
+        failed: view.failed(),
         notes: notes(view),
-        details: details(view),
+        details: if view.rows.is_empty() { Vec::new() } else { details(view) },
         published: view.published.clone(),
     }
 }
@@ -30,7 +31,7 @@ fn cells(view: &View) -> (Vec<String>, Vec<Vec<String>>) {
         head.push(format!("RMSE {}", reading.name()));
         head.push(format!("MAE {}", reading.name()));
     }
-    let simulated = view.rows[0].lowest_rmse().is_some();
+    let simulated = lowest(view).is_some();
     if simulated {
         head.extend(Reading::ALL.map(|reading| format!("above lowest {}", reading.name())));
     }
@@ -129,35 +130,75 @@ fn details(view: &View) -> Vec<(String, Vec<String>, Vec<Vec<String>>)> {
 
 /// Further remarks for the reader.
 fn notes(view: &View) -> Vec<String> {
-    let lowest = view.rows[0].lowest_rmse().map(|lowest| {
+    let lowest = lowest(view).map(|lowest| {
         format!(
             "Simulated: no model can expect a lower RMSE than {lowest:.4} (each rating's expectation, \
             given all but its own noise); \"above lowest\" is the distance to it."
         )
     });
-    lowest.into_iter().chain(view.leaks()).chain(view.side_by_side()).collect()
+    lowest.into_iter().chain(view.leaks()).chain(view.side_by_side()).chain(view.failure_notes()).collect()
+}
+
+/// The lowest RMSE that any model can expect, of a simulated log.
+fn lowest(view: &View) -> Option<f64> {
+    view.rows.first().and_then(Row::lowest_rmse)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::views::views;
+    use foretaste_bench::grid::{Cause, Failure, Run};
     use foretaste_bench::results::sample_cell as cell;
+    use foretaste_data::Regime;
+
+    fn titles() -> [(String, String); 2] {
+        [("pmf".to_owned(), "PMF".to_owned()), ("fm".to_owned(), "FM, transductive bags".to_owned())]
+    }
 
     #[test]
     fn golden_table() {
         let cells =
-            [cell("pmf", 0, 0.88), cell("fm", 0, 0.845), cell("pmf", 1, 0.882), cell("fm", 1, 0.8454)];
-        let titles =
-            [("pmf".to_owned(), "PMF".to_owned()), ("fm".to_owned(), "FM, transductive bags".to_owned())];
+            vec![cell("pmf", 0, 0.88), cell("fm", 0, 0.845), cell("pmf", 1, 0.882), cell("fm", 1, 0.8454)];
+        let run = Run { cells, failures: Vec::new() };
         assert!(
-            views(&cells, &titles, &[], true)[0].published.is_empty(),
+            views(&run, &titles(), &[], true)[0].published.is_empty(),
             "a part of a data set has no published figures"
         );
-        let views = views(&cells, &titles, &["ml-1m"], true);
+        let views = views(&run, &titles(), &["ml-1m"], true);
         assert_eq!(views.len(), 1);
         insta::assert_snapshot!(page(&views[0]).terminal());
         insta::assert_snapshot!(page(&views[0]).markdown());
+    }
+
+    /// A system without a figure has a row that says why, one without some seeds a note, a split without any
+    /// system a table of failures.
+    #[test]
+    fn golden_failures() {
+        let failure = |system: &str, title: &str, regime, seed| Failure {
+            dataset: "ml-1m".into(),
+            regime,
+            split: "90/10".into(),
+            system: system.into(),
+            title: title.into(),
+            seed,
+            cause: Cause::Unserved,
+            reason: "user_attributes are set, and the data set has no table of users; set user_attributes = \
+                     false"
+                .into(),
+        };
+        let run = Run {
+            cells: vec![cell("pmf", 0, 0.88), cell("pmf", 1, 0.882), cell("fm", 0, 0.845)],
+            failures: vec![
+                failure("fm", "FM, transductive bags", Regime::Random, 1),
+                failure("fm-sgd", "FM, by gradient descent", Regime::Random, 0),
+                failure("fm-sgd", "FM, by gradient descent", Regime::Random, 1),
+                failure("pmf", "PMF", Regime::Future, 0),
+            ],
+        };
+        let views = views(&run, &titles(), &[], true);
+        insta::assert_snapshot!(page(&views[0]).terminal());
+        insta::assert_snapshot!(page(&views[1]).markdown());
     }
 
     #[test]

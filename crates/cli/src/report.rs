@@ -23,6 +23,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; white-spa
 th, td { padding: 0.3rem 0.7rem; border-bottom: 1px solid #dee2e6; text-align: right; }
 th:first-child, td:first-child, th:last-child, td:last-child { text-align: left; }
 td.best { font-weight: 700; }
+td.failed { color: #a33; white-space: normal; }
 svg { max-width: 100%; height: auto; }
 pre { background: #f6f8fa; padding: 1rem; overflow-x: auto; font-size: 0.82rem; }
 details { margin: 1rem 0; } summary { cursor: pointer; }
@@ -113,7 +114,18 @@ fn table(page: &Page) -> String {
         best.and_then(|_| figures.min_by(better)).map(|(_, cell)| cell)
     };
     let best: Vec<Option<String>> = page.best.iter().enumerate().map(best_of).collect();
-    plain_table(&page.head, &page.lines, |column, cell| best[column].as_deref() == Some(cell))
+    let table = plain_table(&page.head, &page.lines, |column, cell| best[column].as_deref() == Some(cell));
+    let failed = page.failed.iter().fold(String::new(), |mut rows, (title, reason)| {
+        let _ = writeln!(
+            rows,
+            "<tr><td>{}</td><td class=\"failed\" colspan=\"{}\">failed: {}</td></tr>",
+            escape(title),
+            page.head.len() - 1,
+            escape(reason)
+        );
+        rows
+    });
+    table.replace("</table></div>", &format!("{failed}</table></div>"))
 }
 
 /// A table of text; `marked(column, cell)` says which cells are highlighted.

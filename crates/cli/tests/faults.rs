@@ -205,3 +205,49 @@ fn the_umask_is_respected() {
     std::fs::set_permissions(folder.join("out.parquet"), PermissionsExt::from_mode(0o600)).unwrap();
     assert_eq!(import(), 0o600);
 }
+
+/// A run of which a system, a regime and a seed fail writes and shows all the rest, exits with 1, and runs
+/// only what failed once the cause is mended.
+#[test]
+fn a_part_that_fails_costs_nothing_else() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path();
+    ratings(folder);
+    let outcomes = |run: &str| -> Vec<serde_json::Value> {
+        serde_json::from_slice(&std::fs::read(folder.join(run).join("results.json")).unwrap()).unwrap()
+    };
+
+    // A system that needs a table of users.
+    let words = "reproduce ./ratings.csv --regime random --seeds 1 --models biases,fm-sgd --out one";
+    let output = run(folder, words);
+    let (shown, told) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(shown.contains("Biases") && shown.contains("FM, by gradient descent: failed: "), "{shown}");
+    assert!(told.contains("1 of 2 trainings failed"), "{told}");
+    assert_eq!(outcomes("one").len(), 1);
+    let report = std::fs::read_to_string(folder.join("one/report.html")).unwrap();
+    assert!(report.contains("failed: user_attributes are set"), "the report shows it");
+    assert!(folder.join("one/failures.json").is_file());
+    // Its advice works, and what is done is not done again.
+    let mended = run(
+        folder,
+        &format!(
+            "{words} --resume --json --set fm-sgd.user_attributes=false --set fm-sgd.item_attributes=false"
+        ),
+    );
+    assert!(mended.status.success(), "{}", text(&mended.stderr));
+    assert_eq!(outcomes("one").len(), 2);
+    assert!(!folder.join("one/failures.json").exists());
+
+    // A seed whose fold file is missing, and a regime in which no row trains.
+    let rows = std::fs::read_to_string(folder.join("ratings.csv")).unwrap();
+    std::fs::write(folder.join("f1.csv"), rows.lines().take(40).collect::<Vec<_>>().join("\n")).unwrap();
+    let words = "reproduce ./ratings.csv --regime random,last-session --session-gap 10000000000 --fold-file \
+                 f{}.csv --seeds 2 --models biases,rolling-average --out two";
+    let output = run(folder, words);
+    let shown = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{shown}");
+    assert_eq!(outcomes("two").len(), 2, "{shown}");
+    assert!(shown.contains("Biases: seed 1 failed: f2.csv: does not exist; check the path"), "{shown}");
+    assert!(shown.contains("last session") && shown.contains("Biases: failed: "), "{shown}");
+}

@@ -27,6 +27,14 @@ pub enum ModelError {
         /// Why.
         reason: String,
     },
+    /// Returned when the data lack what a model's settings need: a table of users, say.
+    #[error("cannot train {model}: {reason}")]
+    Unserved {
+        /// The model's name.
+        model: &'static str,
+        /// What is lacking, and the setting that does without it.
+        reason: String,
+    },
     /// Returned when the caller requested a stop; checkpoints are kept.
     #[error("interrupted")]
     Interrupted,

@@ -249,7 +249,7 @@ fn draw_curves(view: &View, area: &Area) -> Result<(), String> {
     let values = || points().flat_map(|e| [Some(e.train_error), e.validation_error]).flatten();
     let (low, high) = values().fold((f64::MAX, f64::MIN), |(l, h), v| (l.min(v), h.max(v)));
     // A network's first epochs would compress all others.
-    let high = high.min(low + 0.5);
+    let high = high.min(1.6 * low);
     let names: Vec<String> = learned.iter().map(|row| view.title(&row.first().system)).collect();
     let mut chart = ChartBuilder::on(area)
         .caption(format!("Learning curves: {}", view.heading), (FONT, 20).into_font().color(&INK))

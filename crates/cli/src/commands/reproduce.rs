@@ -10,10 +10,10 @@ use crate::report::{self, Section};
 use crate::views::{self, View};
 use crate::{CliError, Result, chart, lists, ratings};
 use foretaste_bench::dataset::{self, Dataset};
-use foretaste_bench::grid::{self, Table};
+use foretaste_bench::grid::{self, Cause, Failure, Run, Table};
 use foretaste_bench::machine::{self, Machine};
-use foretaste_bench::results::{self, Cell};
-use foretaste_bench::runner::{Protocol, Task, file_stem};
+use foretaste_bench::results;
+use foretaste_bench::runner::{Protocol, Task, file_stem, table_split};
 use foretaste_bench::systems::{self, System};
 use foretaste_data::split::Window;
 use foretaste_data::{Regime, SplitRule, atomic};
@@ -79,32 +79,99 @@ pub(super) fn run(arguments: &Reproduce) -> Result<()> {
         progress: &progress,
     });
     let jobs = jobs(arguments, &data, &device)?;
-    let run = |tables: &[Table]| protocol.run(tables, jobs).map_err(CliError::from);
     let splits: Vec<(&Dataset, &SplitRule)> =
         data.iter().flat_map(|data| rules.iter().map(move |rule| (data, rule))).collect();
-    let (mut cells, mut searched) = (Vec::new(), Vec::new());
-    match &tuned {
+    let (mut run, searched) = match &tuned {
         None => {
-            let tables: Vec<Table> = splits
-                .iter()
-                .map(|&(data, rule)| Table { data, rule, systems: &systems, seeds: &seeds })
-                .collect();
-            cells.extend(run(&tables)?);
+            let table = |&(data, rule)| Table { data, rule, systems: &systems, seeds: &seeds };
+            let tables: Vec<Table> = splits.iter().map(table).collect();
+            (protocol.run(&tables, jobs)?, Vec::new())
         }
-        Some(tuned) => {
-            for (data, rule) in splits {
-                for seed in &seeds {
-                    let found = tuned.systems(data, rule, &systems, *seed)?;
-                    cells.extend(run(&[Table { data, rule, systems: &found, seeds: &[*seed] }])?);
-                    searched.push((data.name.clone(), rule.regime(), *seed, found));
-                }
-            }
-        }
-    }
+        Some(tuned) => tuned_run(tuned, &protocol, jobs, &splits, &systems, &seeds)?,
+    };
     progress.finish();
     // Empty now; removing it fails, as it should, if another run keeps checkpoints in it.
     let _ = std::fs::remove_dir(folder.join("checkpoints"));
-    write(arguments, (&systems, &searched), &seeds, &data, &device, &folder, &cells, clock)
+    if arguments.models.iter().any(|name| name == "all") {
+        leave_out(&mut run);
+    }
+    write(arguments, (&systems, &searched), &seeds, &data, &device, &folder, &run, clock)?;
+    failed(&run)
+}
+
+/// A run whose systems are searched first, split by split and seed by seed.
+fn tuned_run(
+    tuned: &Tuned,
+    protocol: &Protocol,
+    jobs: usize,
+    splits: &[(&Dataset, &SplitRule)],
+    systems: &[System],
+    seeds: &[u64],
+) -> Result<(Run, Vec<Searched>)> {
+    let (mut run, mut searched) = (Run::default(), Vec::new());
+    for &(data, rule) in splits {
+        for seed in seeds {
+            let found = match tuned.systems(data, rule, systems, *seed) {
+                Ok(found) => found,
+                Err(error) if error.ends_a_run() => return Err(error),
+                Err(error) => {
+                    run.failures.extend(unsearched(data, rule, systems, *seed, &error));
+                    continue;
+                }
+            };
+            let of_seed = protocol.run(&[Table { data, rule, systems: &found, seeds: &[*seed] }], jobs)?;
+            run.cells.extend(of_seed.cells);
+            run.failures.extend(of_seed.failures);
+            searched.push((data.name.clone(), rule.regime(), *seed, found));
+        }
+    }
+    Ok((run, searched))
+}
+
+/// The failures of a split and seed whose search failed.
+fn unsearched(
+    data: &Dataset,
+    rule: &SplitRule,
+    systems: &[System],
+    seed: u64,
+    error: &CliError,
+) -> Vec<Failure> {
+    let failure = |system: &System| Failure {
+        dataset: data.name.clone(),
+        regime: rule.regime(),
+        split: table_split(rule),
+        system: system.name.clone(),
+        title: system.title.clone(),
+        seed,
+        cause: Cause::Data,
+        reason: format!("its search failed: {error}"),
+    };
+    systems.iter().map(failure).collect()
+}
+
+/// `all` means all systems that the data can serve; the others are named and left out.
+fn leave_out(run: &mut Run) {
+    let mut told: Vec<(&str, &str)> = Vec::new();
+    for failure in run.failures.iter().filter(|failure| failure.cause == Cause::Unserved) {
+        if !told.contains(&(&failure.dataset, &failure.system)) {
+            told.push((&failure.dataset, &failure.system));
+            note(&format!("left out on {}: {} ({})", failure.dataset, failure.title, failure.reason));
+        }
+    }
+    run.failures.retain(|failure| failure.cause != Cause::Unserved);
+}
+
+/// The end of a run of which a part failed: the rest is written and shown.
+fn failed(run: &Run) -> Result<()> {
+    let (failed, done) = (run.failures.len(), run.cells.len());
+    if failed == 0 {
+        return Ok(());
+    }
+    Err(CliError::Failed(format!(
+        "{failed} of {} trainings failed; all others are written\n  help: the table says why; once the \
+         cause is mended, the same command with --resume runs what failed",
+        failed + done
+    )))
 }
 
 /// The systems named, or those of the run; all must do what the task asks for.
@@ -312,7 +379,7 @@ fn write(
     data: &[Dataset],
     device: &Device,
     folder: &Path,
-    cells: &[Cell],
+    run: &Run,
     clock: Instant,
 ) -> Result<()> {
     let shown = searched
@@ -321,9 +388,10 @@ fn write(
         .map_or(systems, |(.., found)| found.as_slice());
     let titles: Vec<(String, String)> = shown.iter().map(|s| (s.name.clone(), s.title.clone())).collect();
     let official: Vec<&str> = data.iter().filter(|d| d.official).map(|d| d.name.as_str()).collect();
-    let views = views::views(cells, &titles, &official, !arguments.no_clip);
+    let views = views::views(run, &titles, &official, !arguments.no_clip);
     let command = output::command_line();
-    results::write(cells, folder)?;
+    let cells = &run.cells;
+    results::write(run, folder)?;
     let mut manifest = json!({
         "format": "foretaste-run/1",
         "version": env!("CARGO_PKG_VERSION"),
@@ -339,6 +407,7 @@ fn write(
         "machine": Machine::here(),
     });
     manifest["datasets"] = data.iter().map(described).collect();
+    manifest["failures"] = json!(run.failures);
     manifest["systems"] = systems.iter().map(stated).collect();
     let tuned = |(data, regime, seed, found): &Searched| {
         let systems: serde_json::Value = found.iter().map(stated).collect();
@@ -381,7 +450,8 @@ fn write(
         note(remark);
     }
     if arguments.common.json {
-        print(&serde_json::json!({ "folder": folder, "cells": cells }).to_string());
+        let failures = &run.failures;
+        print(&serde_json::json!({ "folder": folder, "cells": cells, "failures": failures }).to_string());
     } else {
         for (page, _) in &sections {
             print(&page.terminal());
@@ -397,6 +467,9 @@ fn section(view: &View, folder: &Path) -> Result<(Page, Vec<String>)> {
     let stem = file_stem(name, *regime, split);
     if view.ranks() {
         return Ok((lists::page(view), lists::charts(view, folder, &stem)?));
+    }
+    if view.rows.is_empty() {
+        return Ok((ratings::page(view), Vec::new()));
     }
     let bars = chart::bars(view, folder, &format!("rmse-{stem}"))?;
     let curves = chart::curves(view, folder, &format!("curves-{stem}"))?;

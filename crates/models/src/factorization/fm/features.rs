@@ -113,7 +113,7 @@ pub(super) fn design(
     train: &Histories,
     context: &FitContext,
 ) -> Result<(Design, Layout)> {
-    let missing = |what: &str| ModelError::Training { model: NAME, reason: what.to_owned() };
+    let missing = |what: &str| ModelError::Unserved { model: NAME, reason: what.to_owned() };
     let transductive = settings.user_bag == Bag::Transductive || settings.item_bag == Bag::Transductive;
     if transductive && context.membership.is_none() {
         return Err(missing(
