@@ -98,17 +98,13 @@ pub fn load(name: &str, data: Option<&Path>, options: &ReadOptions) -> Result<Da
     }
     if report.duplicates > 0 {
         remarks.push(format!(
-            "{} rows were dropped: a later row has the same user, item and time stamp ({} of them with \
-             another value)",
+            "{} rows were dropped: a later row has the same user, item, event type and time stamp ({} \
+             of them with another value)",
             report.duplicates, report.conflicting_duplicates
         ));
     }
     if let Some(rejects) = &report.rejects {
-        remarks.push(format!(
-            "{} bad lines were left out; they are in {}",
-            report.rejected,
-            rejects.display()
-        ));
+        remarks.push(format!("{}; they are in {}", report.left_out(), rejects.display()));
     }
     let scale = manifest.as_ref().map(|m| (m.scale.min, m.scale.max)).or(options.scale);
     let stem =
@@ -120,6 +116,7 @@ pub fn load(name: &str, data: Option<&Path>, options: &ReadOptions) -> Result<Da
     let truth = truth(place.as_deref(), &table)?;
     // A simulated log may have the counts of its original.
     let official = manifest.is_some() && remarks.is_empty() && truth.is_none();
+    remarks.extend(report.remarks.iter().cloned());
     Ok(Dataset {
         name,
         table,
@@ -239,6 +236,7 @@ pub fn in_terms_of(data: Dataset, saved: &SavedModel, place: Option<&Path>) -> R
         users: rows.iter().map(|(user, _, _)| *user).collect(),
         items: rows.iter().map(|(_, item, _)| *item).collect(),
         timestamps: rows.iter().map(|(_, _, row)| table.timestamps.at(*row)).collect(),
+        nanoseconds: if table.nanoseconds.is_empty() { Vec::new() } else { pick(&table.nanoseconds) },
         values: rows.iter().map(|(_, _, row)| table.values[*row]).collect(),
         event_types: table
             .event_types

@@ -43,32 +43,47 @@ pub enum Command {
 /// How to read a log.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Reading {
-    /// Format: netflix, movielens-dat, movielens-csv, movielens-tab, recbole, csv, tsv, parquet.
+    /// Format: netflix, movielens-dat, movielens-csv, movielens-tab, recbole, csv, tsv, jsonl, parquet.
     #[arg(long)]
     pub format: Option<String>,
-    /// Name of the user column (CSV, TSV, Parquet).
+    /// The user column (delimited text, JSON Lines, Parquet): its name, or its number from 1.
     #[arg(long, value_name = "NAME")]
     pub user_column: Option<String>,
-    /// Name of the item column.
+    /// The item column.
     #[arg(long, value_name = "NAME")]
     pub item_column: Option<String>,
-    /// Name of the time stamp column.
+    /// The time stamp column.
     #[arg(long, value_name = "NAME")]
     pub time_column: Option<String>,
-    /// Name of the rating or event value column.
+    /// The rating or event value column.
     #[arg(long, value_name = "NAME")]
     pub value_column: Option<String>,
-    /// Name of the event type column.
+    /// The event type column.
     #[arg(long, value_name = "NAME")]
     pub event_column: Option<String>,
-    /// Field delimiter of a text file, if its header does not show it.
+    /// Names of the columns of a file without a header, with commas between them.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub columns: Option<Vec<String>>,
+    /// The first line is a row, not a header.
+    #[arg(long)]
+    pub no_header: bool,
+    /// Field delimiter; without, it is guessed from the first rows.
     #[arg(long)]
     pub delimiter: Option<String>,
-    /// Unit of the time stamps: s, ms, us.
-    #[arg(long, default_value = "s", value_parser = ["s", "ms", "us"])]
+    /// How fields are quoted: none, double ("a ""b"""), backslash ("a \"b\""); without, it is guessed.
+    #[arg(long, value_name = "HOW")]
+    pub quote: Option<String>,
+    /// Encoding of a text file: utf-8, latin1, utf-16le, ...
+    #[arg(long)]
+    pub encoding: Option<String>,
+    /// Order of day and month in dates such as 6/7/2014: dmy, mdy.
+    #[arg(long, value_name = "ORDER")]
+    pub date_order: Option<String>,
+    /// Unit of the time stamps: s, ms, us, ns.
+    #[arg(long, default_value = "s", value_parser = ["s", "ms", "us", "ns"])]
     pub time_unit: String,
     /// Smallest and largest rating allowed, for example 1,5.
-    #[arg(long, value_name = "MIN,MAX")]
+    #[arg(long, value_name = "MIN,MAX", allow_hyphen_values = true)]
     pub scale: Option<String>,
     /// Move up to N bad lines into a rejects file instead of stopping at the first.
     #[arg(long, value_name = "N", default_value_t = 0)]

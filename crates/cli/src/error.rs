@@ -69,6 +69,10 @@ fn flag(hint: Hint) -> String {
     match hint {
         Hint::Format => "--format",
         Hint::Delimiter => "--delimiter",
+        Hint::Quoting => "--quote",
+        Hint::Encoding => "--encoding",
+        Hint::NoHeader => "--no-header",
+        Hint::DateOrder => "--date-order",
         Hint::TimeUnit => "--time-unit",
         Hint::SkipBadRows => "--skip-bad-rows",
         Hint::User => "--user-column",

@@ -5,21 +5,25 @@
 //! range is as large as the limit allows.
 
 use crate::interactions::RawColumns;
+use crate::interactions::untimed;
 use crate::order::{Columns, offsets};
-use crate::read::{Spill, read_spilling};
-use crate::store::{ROW_GROUP, RowGroups, Rows};
+use crate::read::{Spill, Spilled, read_spilling};
+use crate::store::{NANOSECOND, ROW_GROUP, RowGroups, Rows};
 use crate::{DataError, EventTypes, IdleGaps, LoadReport, ReadOptions, Result, atomic};
+use arrow_array::{ArrayRef, UInt32Array};
+use arrow_schema::{DataType, Field};
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The smallest limit, in bytes.
 pub const LEAST: u64 = 64 << 20;
-/// Bytes of a spilled row: user, item, time, value, event type.
-const RECORD: usize = 24;
+/// Bytes of a spilled row: user, item, time, value, event type, nanoseconds.
+const RECORD: usize = 28;
 /// Bytes a row takes at most while its range is sorted and written: read, sorted, marked, encoded.
-const WORKING: u64 = 96;
+const WORKING: u64 = 104;
 
 /// Largest number of files of rows written at once: far below the limit of a process.
 const FILES: usize = 100;
@@ -90,7 +94,7 @@ fn by_ranges(
     std::fs::create_dir_all(&folder.0).map_err(|e| DataError::io(&folder.0, "create", e))?;
 
     let mut arrived = Arrived::new(&folder.0, sizes.waiting)?;
-    let (mut raw, rejects, files) = read_spilling(path, options, &mut arrived)?;
+    let Spilled { columns: mut raw, mut report } = read_spilling(path, options, &mut arrived)?;
     arrived.take(&mut raw)?;
     if arrived.rows == 0 {
         return Err(DataError::file(path.display(), "holds no interactions", "is this the right file?"));
@@ -103,27 +107,28 @@ fn by_ranges(
     let ranges = Ranges::new(&arrived.counts, &user_rank, sizes.in_range);
     tell(go_on, &format!("{} rows read; {} ranges of users", arrived.rows, ranges.len()))?;
     let dealer = Dealer { folder: &folder.0, ranges: &ranges, buffer: sizes.buffer };
+    let (timed, fine) = (arrived.timed, arrived.fine);
+    if gaps.is_some() && !timed {
+        return Err(untimed("a session"));
+    }
     let first = dealer.first(arrived, &user_rank, &item_rank, go_on)?;
     drop((user_rank, item_rank));
 
-    let mut report =
-        LoadReport { users: user_ids.len(), items: item_ids.len(), files, ..LoadReport::default() };
-    report.rejected = rejects.as_ref().map_or(0, |(_, rows)| *rows);
-    report.rejects = rejects.map(|(path, _)| path);
+    (report.users, report.items) = (user_ids.len(), item_ids.len());
     atomic::write_with(out, |file| {
         let writer = RowGroups::new(
             file,
             out,
-            Vec::new(),
+            if fine { vec![Field::new(NANOSECOND, DataType::UInt32, true)] } else { Vec::new() },
             gaps,
             [Some(&user_ids), Some(&item_ids), event_ids.as_ref()],
         )?;
-        let mut waiting = Waiting { writer, rows: Columns::default(), marks: Vec::new() };
+        let mut waiting = Waiting { writer, rows: Columns::default(), marks: Vec::new(), fine };
         let n = ranges.len();
         dealer.each(first, go_on, &mut |range, file, go_on| {
             tell(go_on, &format!("range {} of {n}", range + 1))?;
             let (first, last) = (ranges.first_users[range], ranges.first_users[range + 1]);
-            let columns = load(file, first, event_ids.is_some())?;
+            let columns = load(file, first, event_ids.is_some(), fine)?;
             std::fs::remove_file(file).map_err(|e| DataError::io(file, "remove", e))?;
             let users = (last - first) as usize;
             let (mut rows, _, dropped, conflicts) = columns.sorted(users);
@@ -153,6 +158,9 @@ struct Arrived {
     rows: u64,
     /// Rows of each user, by order of first arrival.
     counts: Vec<u64>,
+    /// Whether a row has a time, and whether one has a fraction of a second.
+    timed: bool,
+    fine: bool,
 }
 
 impl Arrived {
@@ -162,7 +170,7 @@ impl Arrived {
             1 << 20,
             File::create(&path).map_err(|e| DataError::io(&path, "create", e))?,
         );
-        Ok(Self { path, file, room, rows: 0, counts: Vec::new() })
+        Ok(Self { path, file, room, rows: 0, counts: Vec::new(), timed: false, fine: false })
     }
 
     fn take(&mut self, columns: &mut RawColumns) -> Result<()> {
@@ -172,13 +180,15 @@ impl Arrived {
             self.counts[columns.users[row] as usize] += 1;
             // A log without event types has no codes.
             let code = columns.event_codes.get(row).copied().unwrap_or(EventTypes::NULL);
+            let (time, fraction) =
+                (columns.timestamps.at(row), columns.fractions.get(row).copied().unwrap_or(0));
+            self.timed |= time != 0;
+            self.fine |= fraction != 0;
             put(
                 &mut record,
-                columns.users[row],
-                columns.items[row],
-                columns.timestamps.at(row),
+                [columns.users[row], columns.items[row], code, fraction],
+                time,
                 columns.values[row],
-                code,
             );
             self.file.write_all(&record).map_err(|e| DataError::io(&self.path, "write", e))?;
         }
@@ -188,6 +198,7 @@ impl Arrived {
         columns.timestamps.truncate(0);
         columns.values.truncate(0);
         columns.event_codes.clear();
+        columns.fractions.clear();
         Ok(())
     }
 }
@@ -293,12 +304,13 @@ impl Spill for Arrived {
     }
 }
 
-fn put(record: &mut [u8; RECORD], user: u32, item: u32, timestamp: i64, value: f32, code: u32) {
+fn put(record: &mut [u8; RECORD], [user, item, code, fraction]: [u32; 4], timestamp: i64, value: f32) {
     record[..4].copy_from_slice(&user.to_le_bytes());
     record[4..8].copy_from_slice(&item.to_le_bytes());
     record[8..16].copy_from_slice(&timestamp.to_le_bytes());
     record[16..20].copy_from_slice(&value.to_bits().to_le_bytes());
-    record[20..].copy_from_slice(&code.to_le_bytes());
+    record[20..24].copy_from_slice(&code.to_le_bytes());
+    record[24..].copy_from_slice(&fraction.to_le_bytes());
 }
 
 fn number(record: &[u8], at: usize) -> u32 {
@@ -336,13 +348,14 @@ impl Ranges {
 }
 
 /// The rows of a range; user indices are relative to its first user.
-fn load(path: &Path, first: u32, events: bool) -> Result<Columns> {
+fn load(path: &Path, first: u32, events: bool, fine: bool) -> Result<Columns> {
     let fail = |e| DataError::io(path, "read", e);
     let rows = (std::fs::metadata(path).map_err(fail)?.len() / RECORD as u64) as usize;
     let mut columns = Columns {
         users: Vec::with_capacity(rows),
         items: Vec::with_capacity(rows),
         codes: Vec::with_capacity(if events { rows } else { 0 }),
+        fractions: Vec::with_capacity(if fine { rows } else { 0 }),
         ..Columns::default()
     };
     columns.timestamps.reserve(rows);
@@ -360,6 +373,9 @@ fn load(path: &Path, first: u32, events: bool) -> Result<Columns> {
         if events {
             columns.codes.push(number(&record, 20));
         }
+        if fine {
+            columns.fractions.push(number(&record, 24));
+        }
     }
     Ok(columns)
 }
@@ -369,6 +385,8 @@ struct Waiting<'a, W: Write + Send> {
     writer: RowGroups<'a, W>,
     rows: Columns,
     marks: Vec<u8>,
+    /// Whether the file has a column of nanoseconds.
+    fine: bool,
 }
 
 impl<W: Write + Send> Waiting<'_, W> {
@@ -378,6 +396,7 @@ impl<W: Write + Send> Waiting<'_, W> {
         self.rows.timestamps.extend(rows.timestamps.all());
         self.rows.values.extend(rows.values.all());
         self.rows.codes.extend(rows.codes);
+        self.rows.fractions.extend(rows.fractions);
         self.marks.extend(marks);
         let whole = self.rows.users.len() / ROW_GROUP;
         (0..whole).try_for_each(|group| self.write(group * ROW_GROUP..(group + 1) * ROW_GROUP))?;
@@ -387,19 +406,25 @@ impl<W: Write + Send> Waiting<'_, W> {
         self.rows.timestamps.cut(written);
         self.rows.values.cut(written);
         self.rows.codes.drain(..written.min(self.rows.codes.len()));
+        self.rows.fractions.drain(..written.min(self.rows.fractions.len()));
         self.marks.drain(..written.min(self.marks.len()));
         Ok(())
     }
 
     fn write(&mut self, at: Range<usize>) -> Result<()> {
-        let Columns { users, items, timestamps, values, codes } = &self.rows;
+        let Columns { users, items, timestamps, fractions, values, codes } = &self.rows;
+        let nanoseconds: Vec<ArrayRef> = if self.fine {
+            vec![Arc::new(UInt32Array::from(fractions[at.clone()].to_vec()))]
+        } else {
+            Vec::new()
+        };
         self.writer.write(&Rows {
             users: &users[at.clone()],
             items: &items[at.clone()],
             timestamps: timestamps.slice(at.clone()),
             values: values.slice(at.clone()),
             codes: codes.get(at.clone()).unwrap_or_default(),
-            extra: &[],
+            extra: &nanoseconds,
             marks: self.marks.get(at.clone()).unwrap_or_default(),
         })
     }

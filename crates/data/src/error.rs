@@ -92,7 +92,7 @@ impl DataError {
                 let help = fill(help, name);
                 format!("{path}: cannot be read or written as Parquet ({source})\n  help: {help}")
             }
-            Self::Setting(reason) => reason.clone(),
+            Self::Setting(reason) => fill(reason, name),
             Self::Stopped => "stopped; nothing is left of it".into(),
             Self::Columns { column, reason } => format!("{column}: {reason}"),
         }
@@ -154,8 +154,17 @@ pub enum RowCase {
     NulByte,
     /// The line is not UTF-8.
     NotUtf8,
-    /// A quoted field does not end on its line.
+    /// Day and month of a date could be either way round.
+    AmbiguousDate,
+    /// A quoted field does not end.
     OpenQuote,
+    /// Text stands behind a quoted field's closing quote.
+    TextBehindQuote,
+    /// A quote that does not close, or closes within text, so that several lines may be one row. Such a row
+    /// is never skipped.
+    SwallowsLines,
+    /// A line is no JSON object.
+    BadJson,
     /// A Netflix movie or user id is not a whole number.
     BadId,
     /// A Netflix rating line comes before the first `movie:` line.
@@ -175,7 +184,11 @@ impl fmt::Display for RowCase {
             Self::TimeInFuture => "time stamp after tomorrow",
             Self::NulByte => "NUL byte in the line",
             Self::NotUtf8 => "line is not UTF-8 text",
-            Self::OpenQuote => "quoted field does not end on its line",
+            Self::AmbiguousDate => "day or month may come first",
+            Self::OpenQuote => "quoted field does not end",
+            Self::TextBehindQuote => "text behind a closing quote",
+            Self::SwallowsLines => "a quote that may swallow rows",
+            Self::BadJson => "line is no JSON object",
             Self::BadId => "id is not a whole number",
             Self::NoMovie => "rating before the first movie line",
         })
@@ -205,9 +218,19 @@ impl BadRow {
     }
 
     fn help(&self, allowed: usize) -> String {
+        if self.case == RowCase::SwallowsLines {
+            return "fix the quotes, or set <quoting> to none if they are part of the text; a row that may be \
+                    several is never skipped"
+                .into();
+        }
         let hint = match self.case {
             RowCase::TimeInFuture => {
                 "are the time stamps in milliseconds? then <time_unit> is ms; otherwise "
+            }
+            RowCase::AmbiguousDate => "set <date_order> to dmy or mdy; otherwise ",
+            RowCase::NotUtf8 => "set <encoding>, for example to latin1; otherwise ",
+            RowCase::OpenQuote | RowCase::TextBehindQuote => {
+                "if quotes are part of the text, set <quoting> to none; otherwise "
             }
             RowCase::MissingField | RowCase::ExtraField => {
                 "if the file has other columns or another delimiter, set <format> to csv, and <delimiter>; \

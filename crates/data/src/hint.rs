@@ -9,6 +9,14 @@ pub enum Hint {
     Format,
     /// What stands between columns.
     Delimiter,
+    /// How fields are quoted.
+    Quoting,
+    /// The encoding of a text file.
+    Encoding,
+    /// That a file has no header.
+    NoHeader,
+    /// Whether the day or the month comes first.
+    DateOrder,
     /// The unit of time stamps.
     TimeUnit,
     /// How many bad rows may be left out.
@@ -33,9 +41,13 @@ pub enum Hint {
 
 impl Hint {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 16] = [
         Self::Format,
         Self::Delimiter,
+        Self::Quoting,
+        Self::Encoding,
+        Self::NoHeader,
+        Self::DateOrder,
         Self::TimeUnit,
         Self::SkipBadRows,
         Self::User,
@@ -53,6 +65,10 @@ impl Hint {
         match self {
             Self::Format => "<format>",
             Self::Delimiter => "<delimiter>",
+            Self::Quoting => "<quoting>",
+            Self::Encoding => "<encoding>",
+            Self::NoHeader => "<no_header>",
+            Self::DateOrder => "<date_order>",
             Self::TimeUnit => "<time_unit>",
             Self::SkipBadRows => "<skip_bad_rows>",
             Self::User => "<user>",
@@ -72,6 +88,10 @@ impl Hint {
         match self {
             Self::Format => "ReadOptions::format",
             Self::Delimiter => "ReadOptions::delimiter",
+            Self::Quoting => "ReadOptions::quoting",
+            Self::Encoding => "ReadOptions::encoding",
+            Self::NoHeader => "ReadOptions::no_header",
+            Self::DateOrder => "ReadOptions::date_order",
             Self::TimeUnit => "ReadOptions::time_unit",
             Self::SkipBadRows => "ReadOptions::skip_bad_rows",
             Self::User => "ColumnMapping::user",

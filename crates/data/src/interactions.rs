@@ -24,8 +24,9 @@ impl EventTypes {
 
 /// An interaction log (who did what with which item, and when): the columns of the interaction schema.
 ///
-/// Rows are sorted by user, then time, then order of arrival; each (user, item, time) occurs once.
-/// `values` is NaN where the log has no event value.
+/// Rows are sorted by user, then time, then order of arrival; each (user, item, event type, time) occurs
+/// once. `values` is NaN where the log has no event value. In a log without times all are zero
+/// ([`is_timed`](Self::is_timed)).
 #[derive(Debug, Clone)]
 pub struct Interactions {
     /// User index per row.
@@ -34,6 +35,9 @@ pub struct Interactions {
     pub items: Vec<u32>,
     /// Unix seconds (UTC) per row.
     pub timestamps: Timestamps,
+    /// Nanoseconds within the second per row; empty where no row has any. Rows are ordered by them and kept
+    /// apart; models see seconds.
+    pub nanoseconds: Vec<u32>,
     /// Rating or other event value per row; NaN for none.
     pub values: Values,
     /// Event types, where the log has any.
@@ -55,16 +59,30 @@ pub struct LoadReport {
     pub users: usize,
     /// Distinct items.
     pub items: usize,
-    /// Rows dropped because a later row has the same user, item and time stamp.
+    /// Rows dropped because a later row has the same user, item, event type and time stamp.
     pub duplicates: usize,
     /// Of these, rows whose value differed from the one kept.
     pub conflicting_duplicates: usize,
     /// Lines moved into the rejects file.
     pub rejected: usize,
+    /// How many of these broke which rule.
+    pub rejected_by: Vec<(String, usize)>,
     /// The rejects file, when there were any.
     pub rejects: Option<PathBuf>,
     /// Files (or archive members) read.
     pub files: usize,
+    /// What was guessed or looks odd: the dialect of a text, a log without times, times that are years.
+    pub remarks: Vec<String>,
+}
+
+impl LoadReport {
+    /// How many lines were left out, and why, in words.
+    #[must_use]
+    pub fn left_out(&self) -> String {
+        let reasons: Vec<String> =
+            self.rejected_by.iter().map(|(reason, count)| format!("{count}: {reason}")).collect();
+        format!("{} bad lines were left out ({})", self.rejected, reasons.join("; "))
+    }
 }
 
 /// Unsorted columns as they arrive, with indices of [`VocabularyBuilder`]s.
@@ -73,6 +91,8 @@ pub(crate) struct RawColumns {
     pub users: Vec<u32>,
     pub items: Vec<u32>,
     pub timestamps: Timestamps,
+    /// Nanoseconds; shorter where the last rows have none.
+    pub fractions: Vec<u32>,
     pub values: Values,
     pub event_codes: Vec<u32>,
     pub user_names: VocabularyBuilder,
@@ -103,6 +123,20 @@ impl Interactions {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.users.is_empty()
+    }
+
+    /// Whether the log has times: one without has zero everywhere.
+    #[must_use]
+    pub fn is_timed(&self) -> bool {
+        self.timestamps.iter().any(|time| time != 0)
+    }
+
+    /// Checks that the log has times, which `what` needs.
+    ///
+    /// # Errors
+    /// [`DataError::Setting`] naming `what`.
+    pub fn require_times(&self, what: &str) -> Result<()> {
+        if self.is_timed() { Ok(()) } else { Err(untimed(what)) }
     }
 
     /// Number of distinct users.
@@ -163,13 +197,15 @@ impl Interactions {
             .as_ref()
             .map(|types| EventTypes { codes: gather(&types.codes, &rows), names: types.names.clone() });
         let (timestamps, values) = (self.timestamps.gathered(&rows), self.values.gathered(&rows));
+        let nanoseconds =
+            if self.nanoseconds.is_empty() { Vec::new() } else { gather(&self.nanoseconds, &rows) };
         let rows = UInt32Array::from(rows);
         let cut = |(name, column): &(String, ArrayRef)| match arrow_select::take::take(column, &rows, None) {
             Ok(column) => Ok((name.clone(), column)),
             Err(error) => Err(DataError::columns(name, error)),
         };
         let extra = self.extra.iter().map(cut).collect::<Result<_>>()?;
-        Ok(Self { users, items, timestamps, values, event_types, extra, user_ids, item_ids })
+        Ok(Self { users, items, timestamps, nanoseconds, values, event_types, extra, user_ids, item_ids })
     }
 
     /// Checks that every row has a finite value, as rating models need.
@@ -181,9 +217,10 @@ impl Interactions {
             None => Ok(()),
             Some(row) => Err(DataError::Setting(format!(
                 "rating models need a value for every interaction, and user {} has none for item {}\n  help: \
-                 name the rating column with --value-column",
+                 name the rating column with {}; a log of events without ratings ranks items instead",
                 self.user_ids.name(self.users[row]),
-                self.item_ids.name(self.items[row])
+                self.item_ids.name(self.items[row]),
+                crate::Hint::Value.token()
             ))),
         }
     }
@@ -211,6 +248,7 @@ impl Interactions {
                 .map(|(u, i)| (u64::from(*u) << 32 | u64::from(*i)).to_le_bytes()),
         );
         feed(&mut self.timestamps.iter().map(i64::to_le_bytes));
+        feed(&mut self.nanoseconds.iter().map(|n| u64::from(*n).to_le_bytes()));
         feed(&mut self.values.iter().map(|v| u64::from(v.to_bits()).to_le_bytes()));
         hasher.update(&buffer);
         for name in self.user_ids.iter().chain(self.item_ids.iter()) {
@@ -227,6 +265,7 @@ impl Interactions {
             mut users,
             mut items,
             timestamps,
+            mut fractions,
             values,
             event_codes,
             user_names,
@@ -248,8 +287,15 @@ impl Interactions {
         );
 
         let codes = if event_names.len() > 0 { event_codes } else { Vec::new() };
-        let (Columns { users, items, timestamps, values, codes }, order, dropped, conflicts) =
-            Columns { users, items, timestamps, values, codes }.sorted(user_ids.len());
+        if !fractions.is_empty() {
+            fractions.resize(users.len(), 0);
+        }
+        let (
+            Columns { users, items, timestamps, fractions: nanoseconds, values, codes },
+            order,
+            dropped,
+            conflicts,
+        ) = Columns { users, items, timestamps, fractions, values, codes }.sorted(user_ids.len());
         let event_types = (event_names.len() > 0).then(|| EventTypes { codes, names: event_names.finish() });
         let order = UInt32Array::from(order);
         let extra = extra
@@ -259,9 +305,18 @@ impl Interactions {
                 Err(error) => Err(DataError::columns(&name, error)),
             })
             .collect::<Result<_>>()?;
-        let table = Self { users, items, timestamps, values, event_types, extra, user_ids, item_ids };
+        let table =
+            Self { users, items, timestamps, nanoseconds, values, event_types, extra, user_ids, item_ids };
         Ok((table, dropped, conflicts))
     }
+}
+
+/// That `what` needs times and the log has none.
+pub(crate) fn untimed(what: &str) -> DataError {
+    DataError::Setting(format!(
+        "{what} needs times, and the log has none\n  help: name the column of times with {}",
+        crate::Hint::Timestamp.token()
+    ))
 }
 
 /// Bytes as lower-case hexadecimal digits.

@@ -51,31 +51,200 @@ pub fn format_date(timestamp: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}")
 }
 
-/// Parses `2005-09-06`, with an optional time of day that is kept (`T12:30:05` or ` 12:30:05`), to Unix
-/// seconds.
-pub(crate) fn parse_date(text: &[u8]) -> Option<i64> {
-    let number = |range: std::ops::Range<usize>| -> Option<u32> {
-        text.get(range)?
-            .iter()
-            .try_fold(0_u32, |n, b| b.is_ascii_digit().then(|| n * 10 + u32::from(b - b'0')))
-    };
-    if text.len() < 10 || text[4] != b'-' || text[7] != b'-' {
+/// Whether the day or the month comes first in dates such as `6/7/2014`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DateOrder {
+    /// Day, month, year.
+    Dmy,
+    /// Month, day, year.
+    Mdy,
+}
+
+impl std::str::FromStr for DateOrder {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "dmy" => Ok(Self::Dmy),
+            "mdy" => Ok(Self::Mdy),
+            _ => Err(format!("unknown order of day and month {name:?}; known are dmy, mdy")),
+        }
+    }
+}
+
+/// A moment: Unix seconds and nanoseconds within the second.
+pub(crate) type Moment = (i64, u32);
+
+/// Why a text is no date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoDate {
+    /// It is none, or one that the calendar does not have.
+    Unknown,
+    /// Day and month could be either way round.
+    Ambiguous,
+}
+
+const MONTHS: [&str; 12] =
+    ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+const WEEKDAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+
+/// Parses a calendar date with an optional time of day: ISO 8601 (`2014-03-04T05:06:07.089+02:00`,
+/// `2014/03/04 05:06`), `04.03.2014`, `6/7/2014 8:20:18 AM` under a stated order, `Sat Jun 07 08:20:18 +0000
+/// 2014`, `7 June 2014`. Without an offset a time is UTC.
+pub(crate) fn parse_date(text: &[u8], order: Option<DateOrder>) -> Result<Moment, NoDate> {
+    let text = std::str::from_utf8(text).map_err(|_| NoDate::Unknown)?.trim();
+    // Seven characters are the least: `1/2/203` has no year yet. Longer ones are prose.
+    if text.len() < 8 || text.len() > 48 || !text.bytes().any(|b| b.is_ascii_digit()) {
+        return Err(NoDate::Unknown);
+    }
+    let (date, rest) = numeric_date(text, order).transpose().unwrap_or_else(|| {
+        let (date, rest) = worded_date(text).ok_or(NoDate::Unknown)?;
+        Ok((date, std::borrow::Cow::Owned(rest)))
+    })?;
+    let (year, month, day) = date;
+    let days = days_from_civil(year, month, day).ok_or(NoDate::Unknown)?;
+    let (seconds, nanoseconds) = clock(&rest).ok_or(NoDate::Unknown)?;
+    Ok((days * 86_400 + seconds, nanoseconds))
+}
+
+type Civil = (i64, u32, u32);
+
+/// Leading digits, at most `most` of them, and what follows.
+fn leading(text: &str, most: usize) -> Option<(u32, usize, &str)> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    if digits == 0 || digits > most {
         return None;
     }
-    let days = days_from_civil(i64::from(number(0..4)?), number(5..7)?, number(8..10)?)?;
-    let clock = text[10..].strip_suffix(b"Z").unwrap_or(&text[10..]);
-    let seconds = match clock {
-        b"" => 0,
-        [b'T' | b' ', _, _, b':', _, _, b':', _, _] => {
-            let (h, m, s) = (number(11..13)?, number(14..16)?, number(17..19)?);
-            if h > 23 || m > 59 || s > 60 {
+    Some((text[..digits].parse().ok()?, digits, &text[digits..]))
+}
+
+/// A date of numbers at the text's beginning and what follows it; `None` if the text does not begin with one.
+fn numeric_date(
+    text: &str,
+    order: Option<DateOrder>,
+) -> Result<Option<(Civil, std::borrow::Cow<'_, str>)>, NoDate> {
+    let parts = || {
+        let (a, a_digits, rest) = leading(text, 4)?;
+        let divider = rest.chars().next().filter(|c| matches!(c, '-' | '/' | '.'))?;
+        let (b, _, rest) = leading(rest.strip_prefix(divider)?, 2)?;
+        let (c, c_digits, rest) = leading(rest.strip_prefix(divider)?, 4)?;
+        Some(((a, a_digits), b, (c, c_digits), divider, rest))
+    };
+    let Some(((a, a_digits), b, (c, c_digits), divider, rest)) = parts() else { return Ok(None) };
+    let rest = std::borrow::Cow::Borrowed(rest);
+    match (a_digits, c_digits) {
+        (4, 1 | 2) => Ok(Some(((i64::from(a), b, c), rest))),
+        (1 | 2, 4) => {
+            let order = match (order, divider) {
+                (Some(order), _) => order,
+                (None, '.') => DateOrder::Dmy,
+                _ => return Err(NoDate::Ambiguous),
+            };
+            let (day, month) = if order == DateOrder::Dmy { (a, b) } else { (b, a) };
+            Ok(Some(((i64::from(c), month, day), rest)))
+        }
+        _ => Err(NoDate::Unknown),
+    }
+}
+
+/// A date with a month's name, wherever its parts stand, and the words that are left: time, offset.
+fn worded_date(text: &str) -> Option<(Civil, String)> {
+    let (mut year, mut month, mut day, mut rest) = (None, None, None, Vec::new());
+    // `07-Jun-2014` has its dividers between words; an offset keeps its sign.
+    let apart = |c: char| c.is_whitespace() || c == ',';
+    let words = text.split(apart).filter(|word| !word.is_empty());
+    let words = words.flat_map(|word| {
+        let dashed = word.contains('-') && word.bytes().any(|b| b.is_ascii_alphabetic());
+        word.split(move |c| dashed && c == '-')
+    });
+    for word in words {
+        let lower = word.to_ascii_lowercase();
+        let name = lower.get(..3).filter(|_| lower.bytes().all(|b| b.is_ascii_alphabetic()));
+        let place = |names: &[&str]| name.and_then(|name| names.iter().position(|other| *other == name));
+        if let Some(found) = place(&MONTHS).filter(|_| month.is_none()) {
+            month = Some(found as u32 + 1);
+        } else if place(&WEEKDAYS).is_some() && year.is_none() && day.is_none() {
+            // A weekday follows from the date.
+        } else if let Some((number, digits, "")) = leading(word, 4) {
+            match digits {
+                1 | 2 if day.is_none() => day = Some(number),
+                4 if year.is_none() => year = Some(i64::from(number)),
+                _ => return None,
+            }
+        } else {
+            rest.push(word);
+        }
+    }
+    Some(((year?, month?, day?), rest.join(" ")))
+}
+
+/// A time of day with its offset in seconds and nanoseconds; nothing is midnight.
+fn clock(text: &str) -> Option<Moment> {
+    let text = text.trim_start_matches(['T', 't', ' ']).trim_end();
+    if text.is_empty() {
+        return Some((0, 0));
+    }
+    let Some((hours, _, mut rest)) = leading(text, 2) else {
+        return offset(text.trim()).map(|seconds| (-seconds, 0));
+    };
+    let (mut seconds, mut nanoseconds) = (0, 0);
+    let minutes;
+    if let Some(after) = rest.strip_prefix(':') {
+        (minutes, _, rest) = leading(after, 2)?;
+        if let Some(after) = rest.strip_prefix(':') {
+            (seconds, _, rest) = leading(after, 2)?;
+            if let Some(after) = rest.strip_prefix(['.', ',']) {
+                let digits = after.bytes().take_while(u8::is_ascii_digit).count();
+                nanoseconds = fraction(&after.as_bytes()[..digits])?;
+                rest = &after[digits..];
+            }
+        }
+    } else {
+        return None;
+    }
+    let mut rest = rest.trim();
+    let mut hours = hours;
+    for (half, noon) in [("AM", 0), ("PM", 12)] {
+        if rest.get(..2).is_some_and(|part| part.eq_ignore_ascii_case(half)) {
+            if !(1..=12).contains(&hours) {
                 return None;
             }
-            i64::from(h * 3600 + m * 60 + s)
+            hours = hours % 12 + noon;
+            rest = rest[2..].trim();
         }
-        _ => return None,
+    }
+    if hours > 23 || minutes > 59 || seconds > 60 {
+        return None;
+    }
+    Some((i64::from(hours * 3600 + minutes * 60 + seconds) - offset(rest)?, nanoseconds))
+}
+
+/// An offset from UTC in seconds: `Z`, `UTC`, `GMT`, `+02:00`, `-0530`, `+02`, or nothing.
+fn offset(text: &str) -> Option<i64> {
+    let text = ["UTC", "GMT"].iter().fold(text, |text, name| text.strip_prefix(name).unwrap_or(text)).trim();
+    if matches!(text, "" | "Z" | "z") {
+        return Some(0);
+    }
+    let (sign, digits) = (if text.starts_with('-') { -1 } else { 1 }, text.strip_prefix(['+', '-'])?);
+    let (hours, minutes) = match digits.split_once(':') {
+        Some((hours, minutes)) => (leading(hours, 2)?, leading(minutes, 2)?),
+        None if digits.len() == 4 => (leading(digits.get(..2)?, 2)?, leading(digits.get(2..)?, 2)?),
+        None => (leading(digits, 2)?, (0, 2, "")),
     };
-    Some(days * 86_400 + seconds)
+    if !hours.2.is_empty() || !minutes.2.is_empty() || hours.0 > 18 || minutes.0 > 59 {
+        return None;
+    }
+    Some(sign * i64::from(hours.0 * 3600 + minutes.0 * 60))
+}
+
+/// Digits behind a decimal point as nanoseconds; further digits are cut.
+pub(crate) fn fraction(digits: &[u8]) -> Option<u32> {
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let digit = |place: usize| digits.get(place).map_or(0, |digit| u32::from(digit - b'0'));
+    Some((0..9).fold(0, |sum, place| sum * 10 + digit(place)))
 }
 
 #[cfg(test)]
@@ -90,15 +259,66 @@ mod tests {
         }
     }
 
+    /// Against `date --utc --date=... +%s` of GNU coreutils.
     #[test]
-    fn dates_parse_or_are_refused() {
-        assert_eq!(parse_date(b"1970-01-02"), Some(86_400));
-        assert_eq!(parse_date(b"1970-01-01T00:01:05"), Some(65));
-        assert_eq!(parse_date(b"1970-01-01 01:00:00Z"), Some(3600));
-        for bad in
-            [&b"2005-13-01"[..], b"2005-9-06", b"2005/09/06", b"2005-09-06x", b"", b"2005-09-06T25:00:00"]
-        {
-            assert_eq!(parse_date(bad), None, "{}", String::from_utf8_lossy(bad));
+    fn dates_parse() {
+        let seconds = 1_402_129_218; // Sat Jun 7 08:20:18 2014
+        let day = 1_402_099_200;
+        for (text, expected) in [
+            ("2014-06-07", (day, 0)),
+            ("2014-06-07T08:20:18", (seconds, 0)),
+            ("2014-06-07 08:20:18", (seconds, 0)),
+            ("2014-06-07T08:20:18Z", (seconds, 0)),
+            ("2014-06-07T08:20:18.250Z", (seconds, 250_000_000)),
+            ("2014-06-07T08:20:18,5", (seconds, 500_000_000)),
+            ("2014-06-07T10:20:18+02:00", (seconds, 0)),
+            ("2014-06-07T02:50:18-0530", (seconds, 0)),
+            ("2014-06-07 08:20:18 UTC", (seconds, 0)),
+            ("2014-06-07 08:20", (seconds - 18, 0)),
+            ("2014-06-07 08:20:18.123456789999", (seconds, 123_456_789)),
+            ("2014/06/07", (day, 0)),
+            ("2014-6-7", (day, 0)),
+            ("2014/6/7 8:20:18", (seconds, 0)),
+            ("07.06.2014", (day, 0)),
+            ("7.6.2014 08:20:18", (seconds, 0)),
+            ("Sat Jun 07 08:20:18 2014", (seconds, 0)),
+            ("Sat Jun  7 08:20:18 2014", (seconds, 0)),
+            ("Sat Jun 07 08:20:18 +0000 2014", (seconds, 0)),
+            ("Sat, 07 Jun 2014 08:20:18 GMT", (seconds, 0)),
+            ("07-Jun-2014", (day, 0)),
+            ("June 7, 2014", (day, 0)),
+            ("7 June 2014 8:20:18 am", (seconds, 0)),
+            ("7 June 2014 8:20:18 PM", (seconds + 43_200, 0)),
+            ("2014-06-07 12:20:18 AM", (seconds - 28_800, 0)),
+        ] {
+            assert_eq!(parse_date(text.as_bytes(), None), Ok(expected), "{text}");
+        }
+        let order = |text: &str, order| parse_date(text.as_bytes(), order);
+        assert_eq!(order("6/7/2014 8:20:18 AM", None), Err(NoDate::Ambiguous));
+        assert_eq!(order("6/7/2014 8:20:18 AM", Some(DateOrder::Mdy)), Ok((seconds, 0)));
+        assert_eq!(order("7/6/2014 8:20:18 AM", Some(DateOrder::Dmy)), Ok((seconds, 0)));
+        assert_eq!(order("13/6/2014", Some(DateOrder::Mdy)), Err(NoDate::Unknown));
+    }
+
+    #[test]
+    fn what_is_no_date_is_refused() {
+        for bad in [
+            "2005-13-01",
+            "2005-02-29",
+            "2005-09-06x",
+            "",
+            "2005-09-06T25:00:00",
+            "2005-09-06T12",
+            "2005-09-06T12:61:00",
+            "2005-09-06T12:00:00+25:00",
+            "2005-09-06 13:00:00 PM",
+            "2005-09/06",
+            "6/7/14",
+            "June 2014",
+            "yesterday at 5",
+            "Sat Jun 07 08:20:18 2014 2015",
+        ] {
+            assert_eq!(parse_date(bad.as_bytes(), None), Err(NoDate::Unknown), "{bad}");
         }
     }
 }

@@ -32,7 +32,10 @@ fn convert(arguments: &Conversion, gaps: Option<&IdleGaps>, out: &Path) -> Resul
         let (table, report) = foretaste_data::read(&arguments.input, &options)?;
         match gaps {
             None => store::write_interactions(&table, out)?,
-            Some(gaps) => store::write_sessions(&table, gaps, out)?,
+            Some(gaps) => {
+                table.require_times("a session")?;
+                store::write_sessions(&table, gaps, out)?;
+            }
         }
         (report, table.timestamps.iter().min().zip(table.timestamps.iter().max()))
     };
@@ -69,6 +72,7 @@ fn machine_readable(report: &LoadReport, seconds: f64, out: &Path) -> String {
 
 fn told(span: Option<(i64, i64)>, report: &LoadReport, out: &Path) -> String {
     let span = span
+        .filter(|(_, last)| *last > 0)
         .map_or(String::new(), |(first, last)| format!(", {} to {}", format_date(first), format_date(last)));
     let mut text = format!(
         "{}: {} interactions, {} users, {} items{span}",
@@ -79,16 +83,17 @@ fn told(span: Option<(i64, i64)>, report: &LoadReport, out: &Path) -> String {
     );
     if report.duplicates > 0 {
         text.push_str(&format!(
-            "\n{} rows were dropped for a later one with the same user, item and time stamp",
-            report.duplicates
+            "\n{} rows were dropped for a later one with the same user, item, event type and time stamp ({} \
+             of \
+             them with another value)",
+            report.duplicates, report.conflicting_duplicates
         ));
     }
     if let Some(rejects) = &report.rejects {
-        text.push_str(&format!(
-            "\n{} bad lines were left out; they are in {}",
-            report.rejected,
-            rejects.display()
-        ));
+        text.push_str(&format!("\n{}; they are in {}", report.left_out(), rejects.display()));
+    }
+    for remark in &report.remarks {
+        text.push_str(&format!("\n{remark}"));
     }
     text
 }

@@ -46,6 +46,11 @@ fn use_threads(threads: Option<usize>) -> Result<()> {
     Ok(())
 }
 
+/// An argument's value.
+fn parsed<T: std::str::FromStr<Err = String>>(flag: &str, text: Option<&str>) -> Result<Option<T>> {
+    text.map(str::parse).transpose().map_err(|reason| CliError::Usage(format!("{flag}: {reason}")))
+}
+
 impl Reading {
     /// Validated reader options.
     ///
@@ -71,10 +76,16 @@ impl Reading {
                 value: self.value_column.clone(),
                 event_type: self.event_column.clone(),
             },
+            names: self.columns.clone(),
+            no_header: self.no_header,
             delimiter: self.delimiter.clone(),
+            quoting: parsed("--quote", self.quote.as_deref())?,
+            encoding: parsed("--encoding", self.encoding.as_deref())?,
+            date_order: parsed("--date-order", self.date_order.as_deref())?,
             time_unit: match self.time_unit.as_str() {
                 "ms" => TimeUnit::Ms,
                 "us" => TimeUnit::Us,
+                "ns" => TimeUnit::Ns,
                 _ => TimeUnit::S,
             },
             scale: scale.transpose()?,

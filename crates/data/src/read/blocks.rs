@@ -1,9 +1,11 @@
 //! Blocks of whole lines from a reading thread, parsed by the rayon pool, joined in file order.
 
+use super::dialect::Dialect;
+use super::encoding::{Encoding, Text};
 use super::rejects::Rejects;
 use super::{RawRead, source};
 use crate::interactions::RawColumns;
-use crate::{BadRow, DataError, Result};
+use crate::{BadRow, DataError, Result, RowCase};
 use arrow_array::{Array, ArrayRef, StringArray};
 use rayon::prelude::*;
 use std::io::Read;
@@ -43,10 +45,20 @@ pub(super) struct Chunk {
     pub bad: Vec<BadRow>,
 }
 
+/// How a stream is read and cut.
+#[derive(Clone, Copy)]
+pub(super) struct Cutting<'a> {
+    /// The text's encoding, where it is known.
+    pub encoding: Option<Encoding>,
+    /// Quotes and delimiters, where line ends may stand within fields.
+    pub dialect: Option<&'a Dialect>,
+}
+
 /// Reads every member of `path` that `wanted` names, parses blocks in parallel, passes chunks to
 /// `take` in file order; while some are taken the next are parsed.
 pub(super) fn parse_all(
     path: &Path,
+    cutting: Cutting,
     wanted: impl Fn(&str) -> bool + Send,
     parse: impl Fn(&Block) -> Chunk + Sync,
     mut take: impl FnMut(&Block, Chunk) -> Result<()> + Send,
@@ -59,7 +71,8 @@ pub(super) fn parse_all(
             let mut blocks = Vec::with_capacity(batch);
             let mut stopped = false;
             source::visit(path, &wanted, &mut |name, reader| {
-                cut(name, reader, &mut |block| {
+                let mut text = Text::new(reader, cutting.encoding).map_err(|e| truncated(name, e))?;
+                cut(name, &mut text, cutting.dialect, &mut |block| {
                     blocks.push(block);
                     if blocks.len() == batch {
                         // A send fails only when the parsing side stopped at an error of its own.
@@ -103,28 +116,30 @@ pub(super) fn parse_all(
     })
 }
 
-/// Cuts one stream into blocks that end at line ends; `give` returns whether to continue.
-fn cut(name: &str, reader: &mut dyn Read, give: &mut dyn FnMut(Block) -> bool) -> Result<()> {
+/// Cuts one stream into blocks of whole records; `give` returns whether to continue.
+fn cut(
+    name: &str,
+    reader: &mut dyn Read,
+    dialect: Option<&Dialect>,
+    give: &mut dyn FnMut(Block) -> bool,
+) -> Result<()> {
     let file: Arc<str> = name.into();
     let mut rest: Vec<u8> = Vec::new();
     let mut first = true;
     loop {
         let mut text = std::mem::take(&mut rest);
-        let start = text.len();
         // Small files (the Netflix Prize has 17,770) should not cost a megabyte each.
         let read =
             Read::take(&mut *reader, BLOCK as u64).read_to_end(&mut text).map_err(|e| truncated(name, e))?;
         let end = read < BLOCK;
         if !end {
-            match memchr::memrchr(b'\n', &text[start..]) {
-                Some(at) => rest = text.split_off(start + at + 1),
-                None if text.len() > LONGEST_LINE => {
-                    return Err(DataError::file(
-                        name,
-                        "has a line of more than 16 MiB",
-                        "is this a text file? name its format with <format>",
-                    ));
-                }
+            let whole = match dialect {
+                Some(dialect) => dialect.whole_records(&text),
+                None => memchr::memrchr(b'\n', &text).map(|at| at + 1),
+            };
+            match whole {
+                Some(at) => rest = text.split_off(at),
+                None if text.len() > LONGEST_LINE => return Err(endless(name, &text)),
                 None => {
                     rest = text;
                     continue;
@@ -133,9 +148,6 @@ fn cut(name: &str, reader: &mut dyn Read, give: &mut dyn FnMut(Block) -> bool) -
         }
         if first && text.starts_with(b"\xef\xbb\xbf") {
             text.drain(..3);
-        }
-        if first && (text.starts_with(b"\xff\xfe") || text.starts_with(b"\xfe\xff")) {
-            return Err(utf16(name));
         }
         if !give(Block { file: file.clone(), text, first }) {
             // Ends the visit of further files; the parsing side has the reason.
@@ -148,8 +160,17 @@ fn cut(name: &str, reader: &mut dyn Read, give: &mut dyn FnMut(Block) -> bool) -
     }
 }
 
-pub(super) fn utf16(name: &str) -> DataError {
-    DataError::file(name, "is UTF-16 text", "convert it to UTF-8")
+/// A record that does not end.
+fn endless(name: &str, text: &[u8]) -> DataError {
+    if memchr::memchr(b'\n', text).is_some() {
+        let reason = format!(
+            "has a quote that is not closed within 16 MiB\n  text: {}",
+            BadRow::show(&text[..memchr::memchr(b'\n', text).unwrap_or(text.len())])
+        );
+        return DataError::file(name, reason, "if quotes are part of the text, set <quoting> to none");
+    }
+    let help = "is this a text file? name its format with <format>";
+    DataError::file(name, "has a line of more than 16 MiB", help)
 }
 
 /// A read error of a compressed or archived stream, with a hint for a fix.
@@ -176,6 +197,23 @@ pub(super) fn lines<'a>(text: &'a [u8], mut visit: impl FnMut(u64, &'a [u8])) ->
         start = end + 1;
     }
     number
+}
+
+/// Sets the nanoseconds of the row `row`, the next one; a column without any stays empty, and one that is
+/// shorter than the others ends in zeros.
+pub(crate) fn push_fraction(fractions: &mut Vec<u32>, row: usize, nanoseconds: u32) {
+    if nanoseconds > 0 {
+        fractions.resize(row, 0);
+        fractions.push(nanoseconds);
+    }
+}
+
+/// Appends the nanoseconds of further rows behind the first `rows`.
+pub(crate) fn extend_fractions(fractions: &mut Vec<u32>, rows: usize, more: &[u32]) {
+    if !more.is_empty() {
+        fractions.resize(rows, 0);
+        fractions.extend_from_slice(more);
+    }
 }
 
 /// Joins chunks in file order.
@@ -218,6 +256,9 @@ impl<'a> Collector<'a> {
         for bad in &mut chunk.bad {
             bad.line += self.line;
         }
+        if let Some(at) = chunk.bad.iter().position(|bad| bad.case == RowCase::SwallowsLines) {
+            return Err(DataError::Row(Box::new(chunk.bad.swap_remove(at)), 0, 0));
+        }
         self.line += chunk.lines;
         self.rejects.extend(chunk.bad)?;
 
@@ -226,6 +267,7 @@ impl<'a> Collector<'a> {
             columns.event_names.names().map(|name| self.columns.event_names.intern(name)).collect();
         self.columns.users.extend(self.columns.user_names.take(&columns.user_names, &columns.users));
         self.columns.items.extend(self.columns.item_names.take(&columns.item_names, &columns.items));
+        extend_fractions(&mut self.columns.fractions, self.columns.timestamps.len(), &columns.fractions);
         self.columns.timestamps.extend(columns.timestamps.all());
         self.columns.values.extend(columns.values.all());
         self.columns.event_codes.extend(
@@ -244,7 +286,7 @@ impl<'a> Collector<'a> {
         }
     }
 
-    pub fn finish(mut self, names: Vec<String>) -> Result<RawRead> {
+    pub fn finish(mut self, names: Vec<String>, remarks: Vec<String>) -> Result<RawRead> {
         for (name, parts) in names.into_iter().zip(self.extra) {
             let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
             if !parts.is_empty() {
@@ -253,6 +295,6 @@ impl<'a> Collector<'a> {
                 self.columns.extra.push((name, column));
             }
         }
-        Ok((self.columns, self.rejects, self.files))
+        Ok(RawRead { columns: self.columns, rejects: self.rejects, files: self.files, remarks })
     }
 }

@@ -1,8 +1,10 @@
 //! Lines of delimited text into columns.
 
-use super::blocks::{Block, Chunk, lines};
+use super::blocks::{Block, Chunk, push_fraction};
+use super::dialect::{BadQuotes, Row};
 use super::fields;
 use super::layout::Layout;
+use crate::time::{DateOrder, Moment, NoDate};
 use crate::vocabulary::VocabularyBuilder;
 use crate::{BadRow, DataError, EventTypes, RowCase};
 
@@ -11,26 +13,11 @@ pub(super) struct Rules<'a> {
     pub layout: &'a Layout,
     pub scale: Option<(f32, f32)>,
     pub unit: i64,
+    pub order: Option<DateOrder>,
     pub limit: i64,
 }
 
 type Refusal = (RowCase, String);
-
-/// The fields of one line as ranges; the buffers are reused from line to line.
-#[derive(Default)]
-struct Row {
-    ranges: Vec<(usize, usize)>,
-    /// The unquoted fields' text, where the line had quotes.
-    unquoted: Vec<u8>,
-    quoted: bool,
-}
-
-impl Row {
-    fn field<'a>(&'a self, line: &'a [u8], index: usize) -> &'a [u8] {
-        let (start, end) = self.ranges[index];
-        if self.quoted { &self.unquoted[start..end] } else { &line[start..end] }
-    }
-}
 
 /// Parses a block.
 pub(super) fn parse(block: &Block, rules: &Rules) -> Chunk {
@@ -46,32 +33,28 @@ pub(super) fn parse(block: &Block, rules: &Rules) -> Chunk {
     let mut row = Row::default();
     let mut fatal = None;
     let (bad, extra) = (&mut chunk.bad, &mut chunk.extra);
-    chunk.lines = lines(&block.text, |number, line| {
-        if let (0, true, Some(header)) = (number, block.first, &layout.header) {
-            if String::from_utf8_lossy(line).trim_end() != header {
-                let reason = format!(
-                    "begins with another header than the first file\n  text: {}\n  expected: {}",
-                    BadRow::show(line),
-                    header.escape_debug()
-                );
-                fatal = Some(DataError::file(
-                    &block.file,
-                    reason,
-                    "read files with different columns one by one",
-                ));
+    // Lines of a header are the first that are not blank.
+    let mut heading = if block.first && layout.header.is_some() { 1 + layout.header_rest } else { 0 };
+    chunk.lines = layout.dialect.records(&block.text, |number, line| {
+        if heading > 0 {
+            let header = layout.header.as_ref().filter(|_| heading == 1 + layout.header_rest);
+            heading -= 1;
+            if let Some(header) = header.filter(|h| String::from_utf8_lossy(line).trim_end() != **h) {
+                fatal = Some(other_header(&block.file, line, header));
             }
             return;
         }
         match row_of(line, rules, &mut row) {
-            Ok((value, time)) => {
+            Ok((value, (time, nanoseconds))) => {
                 let at = &layout.positions;
+                push_fraction(&mut columns.fractions, columns.users.len(), nanoseconds);
                 columns.users.push(columns.user_names.intern(fields::trim(row.field(line, at.user))));
                 columns.items.push(columns.item_names.intern(fields::trim(row.field(line, at.item))));
                 columns.timestamps.push(time);
                 columns.values.push(value);
                 if let Some(event) = at.event_type {
                     let event = fields::trim(row.field(line, event));
-                    columns.event_codes.push(if event.is_empty() {
+                    columns.event_codes.push(if fields::missing(event) {
                         EventTypes::NULL
                     } else {
                         columns.event_names.intern(event)
@@ -95,20 +78,37 @@ pub(super) fn parse(block: &Block, rules: &Rules) -> Chunk {
     chunk
 }
 
-fn row_of(line: &[u8], rules: &Rules, row: &mut Row) -> Result<(f32, i64), Refusal> {
+fn other_header(file: &str, line: &[u8], header: &str) -> DataError {
+    let reason = format!(
+        "begins with another header than the first file\n  text: {}\n  expected: {}",
+        BadRow::show(line),
+        BadRow::show(header.as_bytes())
+    );
+    DataError::file(file, reason, "read files with different columns one by one")
+}
+
+fn row_of(line: &[u8], rules: &Rules, row: &mut Row) -> Result<(f32, Moment), Refusal> {
     let layout = rules.layout;
     let fail = |case, what: &str| Err((case, what.to_owned()));
     if !line.is_ascii() && std::str::from_utf8(line).is_err() {
-        return fail(RowCase::NotUtf8, "UTF-8 text; convert the file first");
+        return fail(RowCase::NotUtf8, "UTF-8 text");
     }
     if memchr::memchr(0, line).is_some() {
         return fail(RowCase::NulByte, &layout.expected);
     }
-    row.quoted = layout.quotes && memchr::memchr(b'"', line).is_some();
-    if !row.quoted {
-        split(line, &layout.delimiter, row);
-    } else if !split_quoted(line, &layout.delimiter, row) {
-        return fail(RowCase::OpenQuote, "a closing quote on the same line");
+    match layout.dialect.split(line, row) {
+        Ok(()) => {}
+        // A quote that opens by mistake may swallow rows.
+        Err(_) if memchr::memchr(b'\n', line).is_some() => {
+            return fail(
+                RowCase::SwallowsLines,
+                "a closing quote, and behind it a delimiter or the line's end",
+            );
+        }
+        Err(BadQuotes::Open) => return fail(RowCase::OpenQuote, "a closing quote"),
+        Err(BadQuotes::Behind) => {
+            return fail(RowCase::TextBehindQuote, "a delimiter or the line's end behind a closing quote");
+        }
     }
     if row.ranges.len() < layout.fields {
         return fail(RowCase::MissingField, &layout.expected);
@@ -118,14 +118,14 @@ fn row_of(line: &[u8], rules: &Rules, row: &mut Row) -> Result<(f32, i64), Refus
     }
     let at = &layout.positions;
     for id in [at.user, at.item] {
-        if fields::trim(row.field(line, id)).is_empty() {
+        if fields::missing(fields::trim(row.field(line, id))) {
             return fail(RowCase::EmptyId, &layout.expected);
         }
     }
     let value = match at.value {
         None => f32::NAN,
         Some(at) => match fields::trim(row.field(line, at)) {
-            b"" if layout.header.is_some() => f32::NAN,
+            text if fields::missing(text) && !layout.rated => f32::NAN,
             text => match fields::value(text) {
                 Some(value) => value,
                 None => return fail(RowCase::BadValue, "a finite number"),
@@ -133,11 +133,20 @@ fn row_of(line: &[u8], rules: &Rules, row: &mut Row) -> Result<(f32, i64), Refus
         },
     };
     on_scale(value, rules.scale)?;
-    let Some(time) = fields::time(fields::trim(row.field(line, at.timestamp)), rules.unit) else {
-        return fail(RowCase::BadTime, "Unix seconds, or a date YYYY-MM-DD");
-    };
-    in_time(time, rules.limit)?;
-    Ok((value, time))
+    let Some(at) = at.timestamp else { return Ok((value, (0, 0))) };
+    let moment = moment(fields::trim(row.field(line, at)), rules.unit, rules.order)?;
+    in_time(moment.0, rules.limit)?;
+    Ok((value, moment))
+}
+
+/// Rule: a time stamp is a number or a calendar date.
+pub(super) fn moment(text: &[u8], unit: i64, order: Option<DateOrder>) -> Result<Moment, Refusal> {
+    fields::time(text, unit, order).map_err(|reason| match reason {
+        NoDate::Unknown => {
+            (RowCase::BadTime, "Unix seconds, or a date such as 2014-03-04 or 2014-03-04T05:06:07Z".into())
+        }
+        NoDate::Ambiguous => (RowCase::AmbiguousDate, "a stated order of day and month".into()),
+    })
 }
 
 /// Rule: a rating lies on the data set's scale.
@@ -159,93 +168,4 @@ pub(super) fn in_time(time: i64, limit: i64) -> Result<(), Refusal> {
         return Err((RowCase::TimeInFuture, "Unix seconds, not after tomorrow".into()));
     }
     Ok(())
-}
-
-fn split(line: &[u8], delimiter: &[u8], row: &mut Row) {
-    row.ranges.clear();
-    let (mut start, mut from) = (0, 0);
-    while let Some(at) = memchr::memchr(delimiter[0], &line[from..]) {
-        let at = from + at;
-        if line[at..].starts_with(delimiter) {
-            row.ranges.push((start, at));
-            start = at + delimiter.len();
-            from = start;
-        } else {
-            from = at + 1;
-        }
-    }
-    row.ranges.push((start, line.len()));
-}
-
-/// Splits a line with quoted fields (RFC 4180; `""` is a quote); `false` when a quote stays open.
-fn split_quoted(line: &[u8], delimiter: &[u8], row: &mut Row) -> bool {
-    row.ranges.clear();
-    row.unquoted.clear();
-    let mut rest = line;
-    loop {
-        let start = row.unquoted.len();
-        if rest.first() == Some(&b'"') {
-            let mut at = 1;
-            loop {
-                match (rest.get(at), rest.get(at + 1)) {
-                    (Some(b'"'), Some(b'"')) => {
-                        row.unquoted.push(b'"');
-                        at += 2;
-                    }
-                    (Some(b'"'), _) => break,
-                    (Some(&byte), _) => {
-                        row.unquoted.push(byte);
-                        at += 1;
-                    }
-                    (None, _) => return false,
-                }
-            }
-            rest = &rest[at + 1..];
-        } else {
-            let end = memchr::memmem::find(rest, delimiter).unwrap_or(rest.len());
-            row.unquoted.extend_from_slice(&rest[..end]);
-            rest = &rest[end..];
-        }
-        row.ranges.push((start, row.unquoted.len()));
-        match rest.strip_prefix(delimiter) {
-            Some(next) => rest = next,
-            None => return rest.is_empty(),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn fields(line: &str, delimiter: &str) -> Vec<String> {
-        let mut row = Row { quoted: line.contains('"'), ..Row::default() };
-        if row.quoted {
-            assert!(split_quoted(line.as_bytes(), delimiter.as_bytes(), &mut row));
-        } else {
-            split(line.as_bytes(), delimiter.as_bytes(), &mut row);
-        }
-        (0..row.ranges.len())
-            .map(|i| String::from_utf8_lossy(row.field(line.as_bytes(), i)).into_owned())
-            .collect()
-    }
-
-    #[test]
-    fn splits() {
-        assert_eq!(fields("1::a:b::c", "::"), ["1", "a:b", "c"]);
-        assert_eq!(fields("1,\"a, \"\"b\"\"\",", ","), ["1", "a, \"b\"", ""]);
-        assert_eq!(fields(",,", ","), ["", "", ""]);
-    }
-
-    proptest! {
-        /// What the `csv` crate writes, we read.
-        #[test]
-        fn agrees_with_the_csv_crate(row in proptest::collection::vec("[a-z,\" ]{0,6}", 2..6)) {
-            let mut writer = csv::WriterBuilder::new().from_writer(Vec::new());
-            writer.write_record(&row).unwrap();
-            let line = String::from_utf8(writer.into_inner().unwrap()).unwrap();
-            prop_assert_eq!(fields(line.trim_end_matches('\n'), ","), row);
-        }
-    }
 }

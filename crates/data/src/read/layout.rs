@@ -1,8 +1,11 @@
 //! File formats, and the positions of their columns.
 
+use super::columns::{Heading, Positions, shown};
+use super::dialect::{self, Dialect, Quoting, Row};
+use super::encoding::Text;
 use super::{ReadOptions, netflix, source};
-use crate::{DataError, Hint, Result};
-use std::io::{BufRead, BufReader};
+use crate::{DataError, Result};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 /// A file format.
@@ -18,8 +21,10 @@ pub enum Format {
     MovieLensTab,
     /// `RecBole` atomic file: TSV with a typed header (`user_id:token`, …).
     RecBole,
-    /// CSV or TSV with a header; columns by name.
+    /// CSV, TSV or other delimited text; columns by name, or by number where there is no header.
     Delimited,
+    /// A JSON object a line; columns by name.
+    JsonLines,
     /// Parquet; columns by name.
     Parquet,
 }
@@ -35,98 +40,21 @@ impl std::str::FromStr for Format {
             "movielens-tab" => Self::MovieLensTab,
             "recbole" => Self::RecBole,
             "csv" | "tsv" | "delimited" => Self::Delimited,
+            "jsonl" | "ndjson" | "json" => Self::JsonLines,
             "parquet" => Self::Parquet,
             _ => {
                 return Err(format!(
                     "unknown format {name:?}; known are netflix, movielens-dat, movielens-csv, \
-                     movielens-tab, recbole, csv, tsv, parquet"
+                     movielens-tab, recbole, csv, tsv, jsonl, parquet"
                 ));
             }
         })
     }
 }
 
-/// Names of the columns that carry the interaction fields; `None` tries the usual names.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ColumnMapping {
-    /// User id.
-    pub user: Option<String>,
-    /// Item id.
-    pub item: Option<String>,
-    /// Time stamp.
-    pub timestamp: Option<String>,
-    /// Rating or event value.
-    pub value: Option<String>,
-    /// Event type.
-    pub event_type: Option<String>,
-}
-
-/// The usual names of each field, case-insensitive: ours, Personalize's, `MovieLens`', `RecBole`'s.
-const USER: [&str; 4] = ["user_id", "userid", "user", "customer_id"];
-const ITEM: [&str; 6] = ["item_id", "itemid", "movieid", "movie_id", "item", "product_id"];
-const TIME: [&str; 5] = ["timestamp", "time", "unix_timestamp", "date", "event_time"];
-const VALUE: [&str; 4] = ["event_value", "rating", "value", "score"];
-const EVENT: [&str; 2] = ["event_type", "event"];
-
-/// Positions of the interaction fields among a file's columns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Positions {
-    /// User id.
-    pub user: usize,
-    /// Item id.
-    pub item: usize,
-    /// Time stamp.
-    pub timestamp: usize,
-    /// Rating or event value.
-    pub value: Option<usize>,
-    /// Event type.
-    pub event_type: Option<usize>,
-}
-
-impl ColumnMapping {
-    /// Finds the fields among the columns `names` of a file.
-    ///
-    /// # Errors
-    /// [`DataError::File`] naming `file` for a column that is missing.
-    pub fn find(&self, file: &str, names: &[String]) -> Result<Positions> {
-        let locate = |wanted: Option<&String>, usual: &[&str], hint: Hint| -> Result<Option<usize>> {
-            if let Some(wanted) = wanted {
-                return match names.iter().position(|n| n == wanted) {
-                    Some(at) => Ok(Some(at)),
-                    None => Err(DataError::file(
-                        file,
-                        format!("has no column {wanted:?}; it has {}", names.join(", ")),
-                        format!("fix {}", hint.token()),
-                    )),
-                };
-            }
-            Ok(usual.iter().find_map(|u| names.iter().position(|n| n.eq_ignore_ascii_case(u))))
-        };
-        let need = |found: Option<usize>, what: &str, hint: Hint| {
-            found.ok_or_else(|| {
-                DataError::file(
-                    file,
-                    format!("has no column known as {what}; it has {}", names.join(", ")),
-                    format!("name it with {}", hint.token()),
-                )
-            })
-        };
-        Ok(Positions {
-            user: need(locate(self.user.as_ref(), &USER, Hint::User)?, "user id", Hint::User)?,
-            item: need(locate(self.item.as_ref(), &ITEM, Hint::Item)?, "item id", Hint::Item)?,
-            timestamp: need(
-                locate(self.timestamp.as_ref(), &TIME, Hint::Timestamp)?,
-                "time stamp",
-                Hint::Timestamp,
-            )?,
-            value: locate(self.value.as_ref(), &VALUE, Hint::Value)?,
-            event_type: locate(self.event_type.as_ref(), &EVENT, Hint::EventType)?,
-        })
-    }
-}
-
 impl Format {
-    /// Detects a format from the file's name, or from the files of a folder.
+    /// Detects a format from the file's name, or from the files of a folder. A file that is named itself is
+    /// delimited text where its name says nothing else.
     pub(super) fn detect(path: &Path) -> Result<Self> {
         if !path.exists() {
             return Err(DataError::file(
@@ -160,6 +88,16 @@ impl Format {
                 .collect();
             names.sort();
         }
+        if path.is_file() && names.len() == 1 && Self::by_name(&names[0]).is_none() {
+            let name = names[0].to_lowercase();
+            let bare = name.trim_end_matches(".gz").trim_end_matches(".zst");
+            if [".csv", ".tsv", ".txt", ".tab", ".dat", ".data", ".ratings", ".log"]
+                .iter()
+                .any(|end| bare.ends_with(end))
+            {
+                return Ok(Self::Delimited);
+            }
+        }
         // A format of its own goes before any CSV: ml-25m holds genome-scores.csv beside ratings.csv.
         let mut formats: Vec<Self> = names.iter().filter_map(|name| Self::by_name(name)).collect();
         formats.sort_by_key(|format| *format == Self::Delimited);
@@ -173,7 +111,7 @@ impl Format {
                 path.display(),
                 reason,
                 "set <format> (netflix, movielens-dat, movielens-csv, movielens-tab, recbole, csv, tsv, \
-                 parquet) with the file itself",
+                 jsonl, parquet) with the file itself",
             )
         })
     }
@@ -194,16 +132,30 @@ impl Format {
             Some(Self::RecBole)
         } else if ends(&[".parquet"]) {
             Some(Self::Parquet)
-        } else if ends(&[".csv", ".tsv"])
-            && !["movies.csv", "tags.csv", "links.csv", "genome-scores.csv", "genome-tags.csv"]
-                .contains(&bare)
-        {
+        } else if ends(&[".jsonl", ".ndjson", ".json"]) {
+            Some(Self::JsonLines)
+        } else if ends(&[".csv", ".tsv"]) && !BESIDE.contains(&bare) {
             Some(Self::Delimited)
         } else {
             None
         }
     }
 }
+
+/// Tables that lie beside a log in its folder.
+const BESIDE: [&str; 11] = [
+    "movies.csv",
+    "tags.csv",
+    "links.csv",
+    "genome-scores.csv",
+    "genome-tags.csv",
+    "items.csv",
+    "users.csv",
+    "items.tsv",
+    "users.tsv",
+    "books.csv",
+    "articles.csv",
+];
 
 /// Whether a folder's or archive's member is the one that holds the ratings.
 pub(super) fn is_member(format: &Format, name: &str) -> bool {
@@ -213,12 +165,13 @@ pub(super) fn is_member(format: &Format, name: &str) -> bool {
         && !name.ends_with(".train")
 }
 
-/// A delimited text file: delimiter, header, positions of the columns.
+/// A delimited text file: its dialect, header, and positions of the columns.
 pub(super) struct Layout {
-    pub delimiter: Vec<u8>,
-    /// The header line, which every file must have, for formats with one.
+    pub dialect: Dialect,
+    /// The header, which every file must have, for formats with one.
     pub header: Option<String>,
-    pub quotes: bool,
+    /// Lines of a header behind its first (Orange's types and roles).
+    pub header_rest: u64,
     pub positions: Positions,
     /// Further columns: position and name.
     pub extra: Vec<(usize, String)>,
@@ -226,88 +179,152 @@ pub(super) struct Layout {
     pub expected: String,
     /// Fields a line must have.
     pub fields: usize,
+    /// Whether a row must have a rating.
+    pub rated: bool,
+    /// What was guessed, for the reader's report.
+    pub remarks: Vec<String>,
 }
+
+/// Bytes of a file's beginning that its dialect is guessed from.
+const SAMPLE: usize = 1 << 16;
 
 impl Layout {
     pub fn settle(path: &Path, format: &Format, options: &ReadOptions) -> Result<Self> {
         let fixed = |delimiter: &str| Self {
-            delimiter: delimiter.as_bytes().to_vec(),
+            dialect: Dialect::new(delimiter, Quoting::None),
             header: None,
-            quotes: false,
-            positions: Positions { user: 0, item: 1, timestamp: 3, value: Some(2), event_type: None },
+            header_rest: 0,
+            positions: Positions { user: 0, item: 1, timestamp: Some(3), value: Some(2), event_type: None },
             extra: Vec::new(),
             expected: ["user", "item", "rating", "timestamp"].join(&delimiter.replace('\t', "<TAB>")),
             fields: 4,
+            rated: true,
+            remarks: Vec::new(),
         };
         match format {
             Format::MovieLensDat => Ok(fixed("::")),
             Format::MovieLensTab => Ok(fixed("\t")),
             Format::MovieLensCsv | Format::RecBole | Format::Delimited => {
-                Self::from_header(path, format, options)
+                Self::from_sample(path, format, options)
             }
-            Format::Netflix | Format::Parquet => {
+            Format::Netflix | Format::Parquet | Format::JsonLines => {
                 Err(DataError::Setting("this format has no delimited layout".into()))
             }
         }
     }
 
-    fn from_header(path: &Path, format: &Format, options: &ReadOptions) -> Result<Self> {
-        let mut header = String::new();
-        let mut file = path.display().to_string();
-        source::visit(path, &|name| is_member(format, name), &mut |name, reader| {
-            if header.is_empty() {
-                name.clone_into(&mut file);
-                let mut bytes = Vec::new();
-                BufReader::new(std::io::Read::take(reader, 1 << 20))
-                    .read_until(b'\n', &mut bytes)
-                    .map_err(|e| super::blocks::truncated(name, e))?;
-                if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
-                    return Err(super::blocks::utf16(name));
-                }
-                String::from_utf8_lossy(&bytes)
-                    .trim_start_matches('\u{feff}')
-                    .trim_end()
-                    .clone_into(&mut header);
-            }
-            Ok(())
-        })?;
-        if header.is_empty() {
-            return Err(DataError::file(file, "is empty", "is this the right file?"));
-        }
-        let delimiter = match (&options.delimiter, format) {
-            (Some(delimiter), _) if !delimiter.is_empty() => delimiter.replace("\\t", "\t"),
-            (_, Format::RecBole) => "\t".into(),
-            _ if header.contains('\t') => "\t".into(),
-            _ if !header.contains(',') && header.contains(';') => ";".into(),
-            _ => ",".into(),
+    fn from_sample(path: &Path, format: &Format, options: &ReadOptions) -> Result<Self> {
+        let (file, sample) = sample(path, format, options)?;
+        let tabs = file.to_lowercase().contains(".tsv") || file.to_lowercase().contains(".tab");
+        let given =
+            options.delimiter.as_ref().map(|text| text.replace("\\t", "\t")).filter(|d| !d.is_empty());
+        let dialect = if *format == Format::RecBole {
+            Dialect::new(given.as_deref().unwrap_or("\t"), options.quoting.unwrap_or(Quoting::None))
+        } else {
+            dialect::guess(&sample, given.as_deref(), options.quoting, tabs)
         };
-        // RecBole's header carries types: `user_id:token`.
-        let names: Vec<String> = header
-            .split(&delimiter)
-            .map(|n| n.trim().trim_matches('"'))
-            .map(|n| if *format == Format::RecBole { n.split(':').next().unwrap_or(n) } else { n }.to_owned())
-            .collect();
-        let positions = options.columns.find(&file, &names)?;
-        let used = [
-            Some(positions.user),
-            Some(positions.item),
-            Some(positions.timestamp),
-            positions.value,
-            positions.event_type,
-        ];
-        let extra = names.iter().cloned().enumerate().filter(|(i, _)| !used.contains(&Some(*i))).collect();
+        let (mut row, mut first) = (Row::default(), Vec::new());
+        dialect.records(&sample, |_, record| {
+            if first.len() < 3 {
+                let whole = dialect.split(record, &mut row).is_ok();
+                first.push((String::from_utf8_lossy(record).trim_end().to_owned(), row.texts(record), whole));
+            }
+        });
+        let Some((header, texts, whole)) = first.first().cloned() else {
+            return Err(DataError::file(file, "is empty", "is this the right file?"));
+        };
+        if !whole {
+            let reason = format!("has a first line whose quotes do not close\n  text: {}", shown(&header));
+            return Err(DataError::file(
+                file,
+                reason,
+                "if quotes are part of the text, set <quoting> to none",
+            ));
+        }
+        let heading = Heading::settle(&file, format, &texts, options)?;
+        let orange = |line: usize, belongs: &dyn Fn(&str) -> bool| {
+            heading.named
+                && first.get(line).is_some_and(|(_, texts, _)| texts.iter().all(|text| belongs(text)))
+        };
+        // A blank line of roles is skipped like any.
+        let header_rest = match (orange(1, &orange_type), orange(2, &orange_role)) {
+            (false, _) => 0,
+            (true, roles) => 1 + u64::from(roles),
+        };
+        let names = heading.names;
+        let used = heading.positions.used();
+        let extra = names.iter().cloned().enumerate().filter(|(i, _)| !used.contains(i)).collect();
+        let mut remarks = Vec::new();
+        if *format == Format::Delimited {
+            let plain = if tabs { b"\t" } else { b"," };
+            if dialect.delimiter != plain || dialect.quoting != Quoting::Double || !heading.named {
+                let first =
+                    if heading.named { "the first line names columns" } else { "the first line is a row" };
+                remarks.push(format!("{file}: {}, {first}", dialect.told()));
+            }
+        }
+        remarks.extend(heading.positions.timestamp.is_none().then(|| {
+            format!("{file}: no column of times; rows keep no order, and what needs times is refused")
+        }));
         Ok(Self {
-            expected: names.join(&delimiter.replace('\t', "<TAB>")),
+            expected: names.join(&String::from_utf8_lossy(&dialect.delimiter).replace('\t', "<TAB>")),
             fields: names.len(),
-            delimiter: delimiter.into_bytes(),
-            header: Some(header),
-            quotes: *format != Format::RecBole,
-            positions,
+            dialect,
+            header: heading.named.then_some(header),
+            header_rest,
+            positions: heading.positions,
             extra,
+            rated: false,
+            remarks,
         })
     }
 
     pub fn extra_names(&self) -> Vec<String> {
         self.extra.iter().map(|(_, name)| name.clone()).collect()
     }
+}
+
+/// Types of Orange's columns, which stand in the second line of its tables.
+fn orange_type(kind: &str) -> bool {
+    matches!(
+        kind.to_lowercase().as_str(),
+        "c" | "d" | "s" | "t" | "continuous" | "discrete" | "string" | "time" | "basket"
+    ) || kind.split_whitespace().count() > 1
+}
+
+/// Roles of Orange's columns, in the third line.
+fn orange_role(role: &str) -> bool {
+    let role = role.to_lowercase();
+    matches!(role.as_str(), "" | "class" | "c" | "meta" | "m" | "ignore" | "i" | "weight" | "w")
+        || role.contains('=')
+}
+
+/// The name of the first file that is read, and its first whole lines as text.
+pub(super) fn sample(path: &Path, format: &Format, options: &ReadOptions) -> Result<(String, Vec<u8>)> {
+    let (mut file, mut sample, mut found) = (path.display().to_string(), Vec::new(), false);
+    source::visit(path, &|name| is_member(format, name), &mut |name, reader| {
+        if found {
+            return Ok(());
+        }
+        found = true;
+        name.clone_into(&mut file);
+        let damaged = |e| super::blocks::truncated(name, e);
+        let mut text = Text::new(reader, options.encoding).map_err(damaged)?;
+        Read::take(&mut text, SAMPLE as u64).read_to_end(&mut sample).map_err(damaged)?;
+        // A first line may be longer than a sample.
+        if memchr::memchr(b'\n', &sample).is_none() {
+            let mut line = Vec::new();
+            BufReader::new(Read::take(text, 1 << 20)).read_until(b'\n', &mut line).map_err(damaged)?;
+            sample.extend(line);
+        } else if sample.len() == SAMPLE
+            && let Some(end) = memchr::memrchr(b'\n', &sample)
+        {
+            sample.truncate(end + 1);
+        }
+        Ok(())
+    })?;
+    if sample.starts_with(b"\xef\xbb\xbf") {
+        sample.drain(..3);
+    }
+    Ok((file, sample))
 }

@@ -5,20 +5,29 @@
 //! the result does not depend on the number of threads.
 
 mod blocks;
+mod columns;
 mod delimited;
+mod dialect;
+mod encoding;
 mod fields;
+mod json;
 mod layout;
 mod netflix;
 mod parquet;
+mod plausible;
 mod rejects;
 mod source;
 
-pub use layout::{ColumnMapping, Format, Positions};
+pub use columns::{ColumnMapping, Positions};
+pub use dialect::Quoting;
+pub use encoding::Encoding;
+pub use layout::Format;
 pub use source::open_text;
 
 use crate::interactions::RawColumns;
+use crate::time::DateOrder;
 use crate::{DataError, Interactions, LoadReport, Result};
-use blocks::{Block, Collector};
+use blocks::{Block, Collector, Cutting};
 
 pub(crate) use blocks::Spill;
 use std::path::{Path, PathBuf};
@@ -34,6 +43,8 @@ pub enum TimeUnit {
     Ms,
     /// Unix microseconds.
     Us,
+    /// Unix nanoseconds.
+    Ns,
 }
 
 impl TimeUnit {
@@ -44,6 +55,7 @@ impl TimeUnit {
             Self::S => 1,
             Self::Ms => 1_000,
             Self::Us => 1_000_000,
+            Self::Ns => 1_000_000_000,
         }
     }
 }
@@ -53,10 +65,20 @@ impl TimeUnit {
 pub struct ReadOptions {
     /// The format; `None` finds it by file name and header.
     pub format: Option<Format>,
-    /// Columns by name, for CSV, TSV and Parquet.
+    /// Columns by name or number, for delimited text, JSON Lines and Parquet.
     pub columns: ColumnMapping,
-    /// Field delimiter, where the file's name does not say it.
+    /// Names of the columns of a file without a header.
+    pub names: Option<Vec<String>>,
+    /// Whether the first line is a row although it could be a header.
+    pub no_header: bool,
+    /// Field delimiter; `None` guesses it from the first rows.
     pub delimiter: Option<String>,
+    /// How fields are quoted; `None` guesses it from the first rows.
+    pub quoting: Option<Quoting>,
+    /// Encoding of a text file; `None` takes it for UTF-8, or UTF-16 with a byte order mark.
+    pub encoding: Option<Encoding>,
+    /// Whether the day or the month comes first in dates such as `6/7/2014`.
+    pub date_order: Option<DateOrder>,
     /// Unit of the time stamps.
     pub time_unit: TimeUnit,
     /// Smallest and largest rating allowed.
@@ -92,15 +114,16 @@ impl ReadOptions {
 /// [`DataError::Io`] and [`DataError::File`] for errors of a file as a whole,
 /// [`DataError::Row`] for a bad line, [`DataError::Parquet`] for a broken Parquet file.
 pub fn read(path: &Path, options: &ReadOptions) -> Result<(Interactions, LoadReport)> {
-    let (raw, bad, files) = match format_of(path, options)? {
+    let RawRead { columns, rejects: bad, files, mut remarks } = match format_of(path, options)? {
         Format::Parquet => parquet::read(path, options, None)?,
         format => read_text(path, &format, options, None)?,
     };
     let rejects = rejects::settle(path, &bad, options)?;
-    if raw.users.is_empty() {
+    if columns.users.is_empty() {
         return Err(DataError::file(path.display(), "holds no interactions", "is this the right file?"));
     }
-    let (table, duplicates, conflicting_duplicates) = Interactions::from_raw(raw)?;
+    let (mut table, duplicates, conflicting_duplicates) = Interactions::from_raw(columns)?;
+    remarks.extend(plausible::settle(&mut table.timestamps, options.time_unit));
     let report = LoadReport {
         rows: table.len(),
         users: table.n_users(),
@@ -108,13 +131,21 @@ pub fn read(path: &Path, options: &ReadOptions) -> Result<(Interactions, LoadRep
         duplicates,
         conflicting_duplicates,
         rejected: rejects.as_ref().map_or(0, |r| r.1),
+        rejected_by: bad.by_reason(),
         rejects: rejects.map(|r| r.0),
         files,
+        remarks,
     };
     Ok((table, report))
 }
 
-type RawRead = (RawColumns, rejects::Rejects, usize);
+/// What a reader collected.
+struct RawRead {
+    columns: RawColumns,
+    rejects: rejects::Rejects,
+    files: usize,
+    remarks: Vec<String>,
+}
 
 /// The format asked for, or found.
 fn format_of(path: &Path, options: &ReadOptions) -> Result<Format> {
@@ -124,15 +155,20 @@ fn format_of(path: &Path, options: &ReadOptions) -> Result<Format> {
 /// Why a log cannot be read within a memory limit.
 const FURTHER: &str = "has further columns, which are not carried within a memory limit yet";
 
-/// The names and the remaining rows; the rejects file and its number of lines; the number of files.
-type Spilled = (RawColumns, Option<(PathBuf, usize)>, usize);
+/// What is left of a log whose rows were passed on as they arrived.
+pub(crate) struct Spilled {
+    /// The names and the remaining rows.
+    pub columns: RawColumns,
+    /// Of the report what reading knows.
+    pub report: LoadReport,
+}
 
 /// As [`read`], but passes rows to `spill` as they arrive.
 pub(crate) fn read_spilling(path: &Path, options: &ReadOptions, spill: &mut dyn Spill) -> Result<Spilled> {
-    let (raw, bad, files) = match format_of(path, options)? {
+    let read = match format_of(path, options)? {
         Format::Parquet => parquet::read(path, options, Some(spill))?,
         format => {
-            if !matches!(format, Format::Netflix)
+            if matches!(format, Format::MovieLensCsv | Format::RecBole | Format::Delimited)
                 && !layout::Layout::settle(path, &format, options)?.extra_names().is_empty()
             {
                 return Err(DataError::file(path.display(), FURTHER, "leave the memory limit out"));
@@ -140,7 +176,16 @@ pub(crate) fn read_spilling(path: &Path, options: &ReadOptions, spill: &mut dyn 
             read_text(path, &format, options, Some(spill))?
         }
     };
-    Ok((raw, rejects::settle(path, &bad, options)?, files))
+    let rejects = rejects::settle(path, &read.rejects, options)?;
+    let report = LoadReport {
+        rejected: rejects.as_ref().map_or(0, |r| r.1),
+        rejected_by: read.rejects.by_reason(),
+        rejects: rejects.map(|r| r.0),
+        files: read.files,
+        remarks: read.remarks,
+        ..LoadReport::default()
+    };
+    Ok(Spilled { columns: read.columns, report })
 }
 
 fn read_text(
@@ -151,11 +196,13 @@ fn read_text(
 ) -> Result<RawRead> {
     let limit = options.time_limit();
     let mut collector = Collector::new(options.skip_bad_rows, spill);
+    let lines = Cutting { encoding: options.encoding, dialect: None };
     if matches!(format, Format::Netflix) {
         let rules = netflix::Rules { scale: options.scale, limit };
         let mut movie = netflix::CurrentMovie::default();
         blocks::parse_all(
             path,
+            lines,
             netflix::is_member,
             |block: &Block| netflix::parse(block, &rules),
             |block, chunk| {
@@ -163,20 +210,29 @@ fn read_text(
                 collector.add(chunk)
             },
         )?;
-        return collector.finish(Vec::new());
+        return collector.finish(Vec::new(), Vec::new());
+    }
+    let wanted = |name: &str| layout::is_member(format, name);
+    if matches!(format, Format::JsonLines) {
+        let layout = json::Layout::settle(path, options)?;
+        let parse = |block: &Block| json::parse(block, &layout, options, limit);
+        blocks::parse_all(path, lines, wanted, parse, |_, chunk| collector.add(chunk))?;
+        return collector.finish(layout.further, layout.remarks);
     }
     let layout = layout::Layout::settle(path, format, options)?;
     let rules = delimited::Rules {
         layout: &layout,
         scale: options.scale,
         unit: options.time_unit.per_second(),
+        order: options.date_order,
         limit,
     };
     blocks::parse_all(
         path,
-        |name| layout::is_member(format, name),
+        Cutting { dialect: Some(&layout.dialect), ..lines },
+        wanted,
         |block: &Block| delimited::parse(block, &rules),
         |_, chunk| collector.add(chunk),
     )?;
-    collector.finish(layout.extra_names())
+    collector.finish(layout.extra_names(), layout.remarks)
 }

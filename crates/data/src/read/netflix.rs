@@ -96,7 +96,9 @@ fn rating<'a>(line: &'a [u8], rules: &Rules) -> Result<(&'a [u8], f32, i64), (Ro
     }
     let Some(value) = fields::value(value) else { return fail(RowCase::BadValue) };
     super::delimited::on_scale(value, rules.scale)?;
-    let Some(time) = crate::time::parse_date(fields::trim(date)) else { return fail(RowCase::BadTime) };
+    let Ok((time, _)) = crate::time::parse_date(fields::trim(date), None) else {
+        return fail(RowCase::BadTime);
+    };
     super::delimited::in_time(time, rules.limit)?;
     Ok((user, value, time))
 }

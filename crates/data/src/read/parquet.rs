@@ -1,11 +1,12 @@
 //! Interactions from Parquet: ours, or any with a user, an item and a time column; one file, or a folder of
 //! parts.
 
-use super::blocks::Spill;
-use super::layout::Positions;
+use super::blocks::{Spill, push_fraction};
+use super::columns::Positions;
 use super::rejects::Rejects;
-use super::{RawRead, ReadOptions, delimited};
+use super::{RawRead, ReadOptions, delimited, fields};
 use crate::interactions::RawColumns;
+use crate::time::{DateOrder, Moment};
 use crate::{BadRow, DataError, EventTypes, Result, RowCase, store};
 use arrow_array::builder::StringBuilder;
 use arrow_array::cast::AsArray;
@@ -28,7 +29,7 @@ pub(super) fn read(path: &Path, options: &ReadOptions, mut spill: Option<&mut dy
     let mut raw = RawColumns::of_all();
     let mut rejects = Rejects::new(options.skip_bad_rows);
     let mut first: Option<(SchemaRef, Vec<String>)> = None;
-    let mut pieces: Vec<Vec<ArrayRef>> = Vec::new();
+    let (mut pieces, mut remarks): (Vec<Vec<ArrayRef>>, Vec<String>) = (Vec::new(), Vec::new());
     for file in &files {
         let mut part = Part::open(file, options)?;
         match &first {
@@ -42,6 +43,7 @@ pub(super) fn read(path: &Path, options: &ReadOptions, mut spill: Option<&mut dy
                     ));
                 }
                 pieces = vec![Vec::new(); names.len()];
+                remarks.append(&mut part.remarks);
                 first = Some((part.schema.clone(), names));
             }
             Some((schema, _)) if schema.fields() != part.schema.fields() => {
@@ -77,7 +79,7 @@ pub(super) fn read(path: &Path, options: &ReadOptions, mut spill: Option<&mut dy
             raw.extra.push((name, column));
         }
     }
-    Ok((raw, rejects, files.len()))
+    Ok(RawRead { columns: raw, rejects, files: files.len(), remarks })
 }
 
 /// The file itself, or a folder's parts by name.
@@ -121,6 +123,10 @@ struct Part {
     at: Positions,
     /// Places of further columns.
     further: Vec<usize>,
+    /// The place of fractions of a second, in a file of ours.
+    nanoseconds: Option<usize>,
+    /// What was left out.
+    remarks: Vec<String>,
     schema: SchemaRef,
     batches: ParquetRecordBatchReader,
     /// Number of the next row, from 1.
@@ -137,18 +143,37 @@ impl Part {
         let schema = builder.schema().clone();
         let names: Vec<String> = schema.fields().iter().map(|f| f.name().clone()).collect();
         let at = options.columns.find(&shown, &names)?;
-        let used = [Some(at.user), Some(at.item), Some(at.timestamp), at.value, at.event_type];
+        let ours = store::is_ours(builder.metadata());
+        let nanoseconds = names.iter().position(|name| ours && name == store::NANOSECOND);
+        let used: Vec<usize> = at.used().into_iter().chain(nanoseconds).collect();
         // Session columns follow from the interactions and are built again when they are needed.
-        let further: Vec<usize> = (0..names.len())
-            .filter(|i| !used.contains(&Some(*i)) && !is_session_column(&names[*i]))
-            .collect();
-        if let Some(nested) = further.iter().find(|i| schema.field(**i).data_type().is_nested()) {
-            let reason =
-                format!("column {} is nested ({})", names[*nested], schema.field(*nested).data_type());
-            return Err(DataError::file(&shown, reason, "leave the column out, or flatten it"));
+        let (nested, further): (Vec<usize>, Vec<usize>) = (0..names.len())
+            .filter(|i| !used.contains(i) && !is_session_column(&names[*i]))
+            .partition(|i| schema.field(*i).data_type().is_nested());
+        let mut remarks = Vec::new();
+        if !nested.is_empty() {
+            let list: Vec<&str> = nested.iter().map(|i| names[*i].as_str()).collect();
+            remarks
+                .push(format!("{shown}: columns of lists or structures are left out: {}", list.join(", ")));
+        }
+        if at.timestamp.is_none() {
+            remarks.push(format!(
+                "{shown}: no column of times; rows keep no order, and what needs times is refused"
+            ));
         }
         let batches = builder.with_batch_size(1 << 16).build().map_err(|e| DataError::parquet(path, e))?;
-        Ok(Self { shown, path: path.to_owned(), names, at, further, schema, batches, row: 1 })
+        Ok(Self {
+            shown,
+            path: path.to_owned(),
+            names,
+            at,
+            further,
+            nanoseconds,
+            remarks,
+            schema,
+            batches,
+            row: 1,
+        })
     }
 
     /// Appends the next batch's good rows to `raw`; returns their further columns, or that the file is at its
@@ -166,41 +191,50 @@ impl Part {
         let users = column(at.user, &DataType::Utf8)?;
         let items = column(at.item, &DataType::Utf8)?;
         let (users, items): (&StringArray, &StringArray) = (users.as_string(), items.as_string());
-        let (times, unit) = times(
-            shown,
-            &self.names[at.timestamp],
-            batch.column(at.timestamp),
-            options.time_unit.per_second(),
-        )?;
-        let times: &Int64Array = times.as_primitive::<Int64Type>();
+        let unit = options.time_unit.per_second();
+        let mut moments = match at.timestamp {
+            None => vec![Ok((0, 0)); batch.num_rows()],
+            Some(time) => times(shown, &self.names[time], batch.column(time), unit, options.date_order)?,
+        };
+        if let Some(nanoseconds) = self.nanoseconds {
+            let parts = column(nanoseconds, &DataType::Int64)?;
+            let parts: &Int64Array = parts.as_primitive::<Int64Type>();
+            for (row, moment) in moments.iter_mut().enumerate().filter(|(row, _)| parts.is_valid(*row)) {
+                if let (Ok((_, fraction)), Ok(part)) = (moment, u32::try_from(parts.value(row))) {
+                    *fraction = part;
+                }
+            }
+        }
         let values = at.value.map(|i| column(i, &DataType::Float32)).transpose()?;
         let values: Option<&Float32Array> = values.as_ref().map(AsArray::as_primitive::<Float32Type>);
         let events = at.event_type.map(|i| column(i, &DataType::Utf8)).transpose()?;
         let events: Option<&StringArray> = events.as_ref().map(AsArray::as_string);
 
         let mut kept = Vec::with_capacity(batch.num_rows());
-        for row in 0..batch.num_rows() {
+        for (row, moment) in moments.into_iter().enumerate() {
             let value = values.filter(|v| v.is_valid(row)).map_or(f32::NAN, |v| v.value(row));
-            let time = times.is_valid(row).then(|| times.value(row).div_euclid(unit));
-            let id = |ids: &StringArray| ids.is_valid(row) && !ids.value(row).trim().is_empty();
-            let outcome = match time {
+            let id =
+                |ids: &StringArray| ids.is_valid(row) && !fields::missing(ids.value(row).trim().as_bytes());
+            let outcome = match moment {
                 _ if !id(users) || !id(items) => {
                     Err((RowCase::EmptyId, "a user id and an item id".to_owned()))
                 }
                 _ if value.is_infinite() => Err((RowCase::BadValue, "a finite number".to_owned())),
-                None => Err((RowCase::BadTime, "Unix seconds".to_owned())),
-                Some(time) => delimited::on_scale(value, options.scale)
+                Err(refusal) => Err(refusal),
+                Ok((time, fraction)) => delimited::on_scale(value, options.scale)
                     .and_then(|()| delimited::in_time(time, limit))
-                    .map(|()| time),
+                    .map(|()| (time, fraction)),
             };
             match outcome {
-                Ok(time) => {
+                Ok((time, fraction)) => {
+                    push_fraction(&mut raw.fractions, raw.users.len(), fraction);
                     raw.users.push(raw.user_names.intern(users.value(row).trim().as_bytes()));
                     raw.items.push(raw.item_names.intern(items.value(row).trim().as_bytes()));
                     raw.timestamps.push(time);
                     raw.values.push(value);
                     if let Some(events) = events {
-                        raw.event_codes.push(if events.is_valid(row) {
+                        let known = events.is_valid(row) && !fields::missing(events.value(row).as_bytes());
+                        raw.event_codes.push(if known {
                             raw.event_names.intern(events.value(row).as_bytes())
                         } else {
                             EventTypes::NULL
@@ -212,12 +246,7 @@ impl Part {
                     let show = |ids: &StringArray| {
                         if ids.is_valid(row) { ids.value(row).to_owned() } else { "null".into() }
                     };
-                    let text = format!(
-                        "{}, {}, {value}, {}",
-                        show(users),
-                        show(items),
-                        time.map_or("null".into(), |t| t.to_string())
-                    );
+                    let text = format!("{}, {}, {value}", show(users), show(items));
                     rejects.push(BadRow {
                         file: shown.clone(),
                         line: self.row + row as u64,
@@ -260,7 +289,7 @@ fn typed(file: &str, name: &str, column: &ArrayRef, to: &DataType) -> Result<Arr
         DataError::file(
             file,
             format!("column {name} is {} and cannot be read as {to}: {reason}", column.data_type()),
-            "fix the column, or map another with --…-column",
+            "fix the column, or name another",
         )
     })
 }
@@ -306,8 +335,11 @@ fn converted(column: &ArrayRef, to: &DataType) -> Option<ArrayRef> {
     }
 }
 
-/// A time column as integers, and how many of its units make a second.
-fn times(file: &str, name: &str, column: &ArrayRef, unit: i64) -> Result<(ArrayRef, i64)> {
+type Moments = Vec<Result<Moment, (RowCase, String)>>;
+
+/// The moments of a time column: time stamps of any unit, dates, numbers of `unit` to the second, or text.
+fn times(file: &str, name: &str, column: &ArrayRef, unit: i64, order: Option<DateOrder>) -> Result<Moments> {
+    let none = || Err((RowCase::BadTime, "a time stamp".to_owned()));
     let unit = match column.data_type() {
         DataType::Timestamp(ArrowUnit::Second, _) => 1,
         DataType::Timestamp(ArrowUnit::Millisecond, _) => 1_000,
@@ -315,11 +347,31 @@ fn times(file: &str, name: &str, column: &ArrayRef, unit: i64) -> Result<(ArrayR
         DataType::Timestamp(ArrowUnit::Nanosecond, _) => 1_000_000_000,
         DataType::Date32 | DataType::Date64 => {
             let seconds = typed(file, name, column, &DataType::Timestamp(ArrowUnit::Second, None))?;
-            return Ok((typed(file, name, &seconds, &DataType::Int64)?, 1));
+            return times(file, name, &seconds, 1, order);
+        }
+        DataType::Float32 | DataType::Float64 => {
+            let numbers = typed(file, name, column, &DataType::Float64)?;
+            let moment = |number: Option<f64>| match number {
+                Some(number) if number.is_finite() && number.abs() < 9e18 => {
+                    Ok(fields::of_float(number, unit))
+                }
+                _ => none(),
+            };
+            return Ok(numbers.as_primitive::<Float64Type>().iter().map(moment).collect());
+        }
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Dictionary(..) => {
+            let texts = typed(file, name, column, &DataType::Utf8)?;
+            let moment = |text: Option<&str>| match text {
+                Some(text) => delimited::moment(text.trim().as_bytes(), unit, order),
+                None => none(),
+            };
+            return Ok(texts.as_string::<i32>().iter().map(moment).collect());
         }
         _ => unit,
     };
-    Ok((typed(file, name, column, &DataType::Int64)?, unit))
+    let numbers = typed(file, name, column, &DataType::Int64)?;
+    let moment = |number: Option<i64>| number.map_or_else(none, |number| Ok(fields::whole(number, unit)));
+    Ok(numbers.as_primitive::<Int64Type>().iter().map(moment).collect())
 }
 
 #[cfg(test)]

@@ -28,6 +28,19 @@ impl Rejects {
         Ok(())
     }
 
+    /// How many bad lines there are of each kind.
+    pub fn by_reason(&self) -> Vec<(String, usize)> {
+        let mut counts: Vec<(String, usize)> = Vec::new();
+        for row in &self.rows {
+            let reason = row.case.to_string();
+            match counts.iter_mut().find(|(other, _)| *other == reason) {
+                Some((_, count)) => *count += 1,
+                None => counts.push((reason, 1)),
+            }
+        }
+        counts
+    }
+
     /// Takes one bad row.
     pub fn push(&mut self, row: BadRow) -> Result<()> {
         self.extend(vec![row])

@@ -165,6 +165,15 @@ impl SplitRule {
         }
     }
 
+    /// Whether it goes by times, so that a log without them cannot be split by it.
+    #[must_use]
+    pub fn needs_times(&self) -> bool {
+        !matches!(
+            self,
+            Self::HoldOut { .. } | Self::KFold { .. } | Self::FoldFile { .. } | Self::HeldUsers { .. }
+        )
+    }
+
     /// Assigns roles. `validation` is the share of the training rows that validates instead, chosen
     /// by the same kind of rule as the test rows (at random, each user's last, or the newest); rules
     /// with a published validation part ([`SplitRule::PerUserShare`], [`SplitRule::Window`]) keep
@@ -183,6 +192,9 @@ impl SplitRule {
                 Err(DataError::Setting(format!("{name} share {share} is not between 0 and 1")))
             }
         };
+        if self.needs_times() {
+            data.require_times(&format!("the split {}", self.name()))?;
+        }
         let roles = match self {
             Self::HoldOut { test } => random::hold_out(data.len(), share("test", *test)?, validation, seed),
             Self::KFold { folds, fold } => random::fold(data.len(), *folds, *fold, validation, seed)?,

@@ -6,6 +6,7 @@
 //! | `timestamp` | int64 | Unix seconds, UTC |
 //! | `event_type` | string, nullable | |
 //! | `event_value` | float32, nullable | a rating, a play time, … |
+//! | `nanosecond` | uint32 | only where a time has fractions of a second: nanoseconds within it |
 //! | `session_<level>` | int32 | sessions only: number of the session within the user, from 0 |
 //! | `new_session_<level>` | bool | sessions only: a session of that level begins here |
 //!
@@ -21,7 +22,9 @@ use crate::vocabulary::compare_names;
 use crate::{DataError, IdleGaps, Interactions, Result, TimeSlice, ValueSlice, Vocabulary, atomic};
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
-use arrow_array::{ArrayRef, BooleanArray, Float32Array, Int32Array, Int64Array, RecordBatch, StringArray};
+use arrow_array::{
+    ArrayRef, BooleanArray, Float32Array, Int32Array, Int64Array, RecordBatch, StringArray, UInt32Array,
+};
 use arrow_buffer::{BooleanBuffer, NullBuffer, ScalarBuffer};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use names::{MOST_BYTES, Names};
@@ -44,6 +47,8 @@ pub use vocabulary::{read_vocabulary, write_vocabulary};
 pub const SCHEMA_KEY: &str = "foretaste.schema";
 /// Metadata key of the idle gaps of a sessions file, in seconds, comma separated.
 pub const GAPS_KEY: &str = "foretaste.idle_gaps";
+/// Name of the column of fractions of a second.
+pub(crate) const NANOSECOND: &str = "nanosecond";
 /// Name and version of the interactions schema.
 pub(crate) const INTERACTIONS: &str = "interactions/1";
 const SESSIONS: &str = "sessions/1";
@@ -145,8 +150,12 @@ pub fn write_session_batches(
 fn write(table: &Interactions, gaps: Option<&IdleGaps>, path: &Path) -> Result<()> {
     let offsets = table.user_offsets();
     let marks = gaps.map(|gaps| gaps.marks(table.timestamps.all(), &offsets)).unwrap_or_default();
+    let fractions = (!table.nanoseconds.is_empty()).then(|| -> (String, ArrayRef) {
+        (NANOSECOND.into(), Arc::new(UInt32Array::from(table.nanoseconds.clone())))
+    });
+    let further: Vec<&(String, ArrayRef)> = fractions.iter().chain(&table.extra).collect();
     let extra: Vec<Field> =
-        table.extra.iter().map(|(name, column)| Field::new(name, column.data_type().clone(), true)).collect();
+        further.iter().map(|(name, column)| Field::new(name, column.data_type().clone(), true)).collect();
     let names = [Some(&table.user_ids), Some(&table.item_ids), table.event_types.as_ref().map(|e| &e.names)];
     atomic::write_with(path, |file| {
         let mut writer = RowGroups::new(file, path, extra, gaps, names)?;
@@ -154,7 +163,7 @@ fn write(table: &Interactions, gaps: Option<&IdleGaps>, path: &Path) -> Result<(
         while start < table.len() {
             let rows = start..(start + ROW_GROUP).min(table.len());
             let extra: Vec<ArrayRef> =
-                table.extra.iter().map(|(_, column)| column.slice(rows.start, rows.len())).collect();
+                further.iter().map(|(_, column)| column.slice(rows.start, rows.len())).collect();
             writer.write(&Rows {
                 users: &table.users[rows.clone()],
                 items: &table.items[rows.clone()],
@@ -388,6 +397,11 @@ pub(crate) fn check_version(path: &Path, metadata: &ParquetMetaData) -> Result<(
         )),
         _ => Ok(()),
     }
+}
+
+/// Whether a file's schema is ours.
+pub(crate) fn is_ours(metadata: &ParquetMetaData) -> bool {
+    metadata_value(metadata, SCHEMA_KEY).is_some()
 }
 
 /// The idle gaps a sessions file was built with; `None` for another file.

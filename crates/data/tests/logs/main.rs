@@ -1,0 +1,227 @@
+//! Logs as people have them: each small log with how it is read, and what it must come to.
+//!
+//! A row is written `user item value time`, with `-` for what it lacks, fractions of a second behind the time,
+//! and the event type behind a slash. Rows come by user, then time.
+
+mod cases;
+mod published;
+
+use foretaste_data::{ColumnMapping, EventTypes, Interactions, LoadReport, ReadOptions, TimeUnit, read};
+use std::path::Path;
+
+/// 2026-01-01.
+const NOW: i64 = 1_767_225_600;
+
+/// A log and what it must come to.
+pub struct Log {
+    /// What is particular about it.
+    pub what: &'static str,
+    /// Name of the file.
+    pub file: &'static str,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// Options, as `user=1 item=2 quote=none`.
+    pub options: &'static str,
+    /// The rows, or `error: ` and a part of the message.
+    pub expected: &'static str,
+}
+
+/// A log of text.
+pub fn log(
+    what: &'static str,
+    file: &'static str,
+    text: &str,
+    options: &'static str,
+    expected: &'static str,
+) -> Log {
+    Log { what, file, bytes: text.as_bytes().to_vec(), options, expected }
+}
+
+/// Options from their words.
+pub fn options(words: &str) -> ReadOptions {
+    let mut options = ReadOptions { now: Some(NOW), ..ReadOptions::default() };
+    let columns = &mut options.columns;
+    let mut mapping = ColumnMapping::default();
+    std::mem::swap(columns, &mut mapping);
+    for word in words.split_whitespace() {
+        let (name, value) = word.split_once('=').unwrap_or((word, ""));
+        let text = || Some(value.to_owned());
+        match name {
+            "user" => mapping.user = text(),
+            "item" => mapping.item = text(),
+            "time" => mapping.timestamp = text(),
+            "value" => mapping.value = text(),
+            "event" => mapping.event_type = text(),
+            "columns" => options.names = Some(value.split(',').map(str::to_owned).collect()),
+            "no-header" => options.no_header = true,
+            "delimiter" => options.delimiter = text(),
+            "quote" => options.quoting = Some(value.parse().unwrap()),
+            "encoding" => options.encoding = Some(value.parse().unwrap()),
+            "dates" => options.date_order = Some(value.parse().unwrap()),
+            "format" => options.format = Some(value.parse().unwrap()),
+            "skip" => options.skip_bad_rows = value.parse().unwrap(),
+            "unit" => {
+                options.time_unit = match value {
+                    "ms" => TimeUnit::Ms,
+                    "us" => TimeUnit::Us,
+                    _ => TimeUnit::Ns,
+                }
+            }
+            _ => panic!("no such option: {word}"),
+        }
+    }
+    options.columns = mapping;
+    options
+}
+
+/// A log's rows in the notation of the tables.
+pub fn rows(table: &Interactions) -> String {
+    let row = |row: usize| {
+        let value = table.values[row];
+        let value = if value.is_nan() { "-".to_owned() } else { value.to_string() };
+        let time = table.timestamps.at(row);
+        let fraction = table.nanoseconds.get(row).copied().unwrap_or(0);
+        let time = match (table.is_timed(), fraction) {
+            (false, _) => "-".to_owned(),
+            (true, 0) => time.to_string(),
+            (true, _) => format!("{time}.{}", format!("{fraction:09}").trim_end_matches('0')),
+        };
+        let event = table.event_types.as_ref().map_or(String::new(), |types| match types.codes[row] {
+            EventTypes::NULL => "/-".into(),
+            code => format!("/{}", types.names.name(code)),
+        });
+        let (user, item) = (table.user_ids.name(table.users[row]), table.item_ids.name(table.items[row]));
+        format!("{user} {item} {value} {time}{event}")
+    };
+    (0..table.len()).map(row).collect::<Vec<_>>().join("; ")
+}
+
+/// Reads a log from a folder of its own.
+pub fn outcome(log: &Log, folder: &Path) -> Result<(Interactions, LoadReport), String> {
+    let path = folder.join(log.file);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(&path, &log.bytes).unwrap();
+    let mut options = options(log.options);
+    options.rejects = Some(folder.join("rejects"));
+    read(&path, &options).map_err(|error| error.to_string())
+}
+
+fn check(logs: &[Log]) {
+    let mut wrong = Vec::new();
+    for log in logs {
+        let folder = tempfile::tempdir().unwrap();
+        let found = outcome(log, folder.path());
+        let right = match (&found, log.expected.strip_prefix("error: ")) {
+            (Ok((table, _)), None) => rows(table) == log.expected,
+            (Err(error), Some(part)) => error.contains(part),
+            _ => false,
+        };
+        if !right {
+            let found = found.map_or_else(|error| format!("error: {error}"), |(table, _)| rows(&table));
+            wrong.push(format!("{}\n  expected {}\n  found    {found}", log.what, log.expected));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {} logs:\n{}", wrong.len(), logs.len(), wrong.join("\n"));
+}
+
+#[test]
+fn logs_of_all_kinds() {
+    let logs = cases::logs();
+    assert!(logs.len() >= 80, "{} logs", logs.len());
+    check(&logs);
+}
+
+#[test]
+fn public_layouts() {
+    check(&published::logs());
+}
+
+/// What is guessed is said, and what is dropped is counted by reason.
+#[test]
+fn guesses_and_losses_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = |text: &str, file: &'static str, options: &'static str| {
+        outcome(&log("", file, text, options, ""), folder.path()).unwrap().1
+    };
+    let report = told("1|2|3\n4|5|6\n", "a.txt", "user=1 item=2 value=3");
+    assert!(
+        report.remarks[0].contains("divided by \"|\"") && report.remarks[0].contains("first line is a row")
+    );
+    assert!(report.remarks[1].contains("no column of times"));
+    let report = told("user\titem\n1\t\"Weird Al\" Yankovic\n", "b.tsv", "");
+    assert!(report.remarks[0].contains("quotes are part of the text"), "{:?}", report.remarks);
+    let text =
+        "user,item,rating,timestamp\n1,2,x,978300760\n,2,3,978300760\n1,2,y,978300760\n1,2,3,978300760\n";
+    let report = told(text, "c.csv", "skip=3");
+    assert_eq!(
+        report.left_out(),
+        "3 bad lines were left out (2: rating is not a finite number; 1: empty id)"
+    );
+    let report = told("user,item,rating,date\n1,2,3,2014\n", "d.csv", "");
+    assert!(report.remarks[0].contains("years"), "{:?}", report.remarks);
+    let report = told("user,item,rating,timestamp\n1,2,3,978300760\n", "e.csv", "");
+    assert!(report.remarks.is_empty(), "{:?}", report.remarks);
+}
+
+/// Fractions of a second, event types and rows without times survive Parquet, within a memory limit, too.
+#[test]
+fn parquet_keeps_what_was_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let texts = [
+        "user,item,time\n1,2,1402129218.25\n1,2,1402129218.5\n1,3,1402129218\n",
+        "user,item,time,event\n1,2,1402129218,view\n1,2,1402129218,buy\n1,3,1402129219,\n",
+        "user,item,rating\n1,2,3\n2,3,4\n",
+    ];
+    for (at, text) in texts.iter().enumerate() {
+        let log =
+            Log { what: "", file: "log.csv", bytes: text.as_bytes().to_vec(), options: "", expected: "" };
+        let (table, _) = outcome(&log, folder.path()).unwrap();
+        let parquet = folder.path().join(format!("{at}.parquet"));
+        foretaste_data::store::write_interactions(&table, &parquet).unwrap();
+        let (again, _) = read(&parquet, &options("")).unwrap();
+        assert_eq!(rows(&again), rows(&table));
+        let bounded = folder.path().join(format!("{at}-bounded.parquet"));
+        foretaste_data::bounded::convert(
+            &folder.path().join("log.csv"),
+            &options(""),
+            None,
+            &bounded,
+            foretaste_data::bounded::LEAST,
+            &mut |_| true,
+        )
+        .unwrap();
+        assert!(std::fs::read(&bounded).unwrap() == std::fs::read(&parquet).unwrap(), "{text}");
+    }
+}
+
+/// What needs times is refused by name for a log without; the rest works.
+#[test]
+fn splits_without_times() {
+    use foretaste_data::SplitRule;
+    let folder = tempfile::tempdir().unwrap();
+    let text: String = (0..40).map(|row| format!("{},{},{}\n", row % 5, row / 5, 1 + row % 3)).collect();
+    let log = Log {
+        what: "",
+        file: "log.csv",
+        bytes: format!("user,item,rating\n{text}").into_bytes(),
+        options: "",
+        expected: "",
+    };
+    let (table, _) = outcome(&log, folder.path()).unwrap();
+    for rule in [
+        SplitRule::HoldOut { test: 0.2 },
+        SplitRule::KFold { folds: 4, fold: 1 },
+        SplitRule::HeldUsers { users: 0.4, asked: 0.2 },
+    ] {
+        assert!(rule.split(&table, 0, 0.0).is_ok(), "{}", rule.name());
+    }
+    for rule in [
+        SplitRule::Cut { test: 0.1 },
+        SplitRule::LeaveLast { test: 1 },
+        SplitRule::LastSession { gap: 60 },
+        SplitRule::PerUserShare { train: 0.7 },
+    ] {
+        let told = rule.split(&table, 0, 0.0).unwrap_err().to_string();
+        assert!(told.contains("needs times") && told.contains("ColumnMapping::timestamp"), "{told}");
+    }
+}
