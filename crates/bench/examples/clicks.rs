@@ -36,7 +36,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err("DATASET DATA SEED [csv FOLDER | SETTING=VALUE ..]".into());
     };
     let seed: u64 = seed.parse()?;
-    let data = dataset::load(name, (data != "-").then(|| Path::new(data)), &ReadOptions::default())?;
+    let data = dataset::load(
+        name,
+        (data != "-").then(|| Path::new(data)),
+        &ReadOptions::default(),
+        &dataset::Beside::default(),
+    )?;
     let parts = SplitRule::HoldOut { test: 0.1 }.split(&data.table, seed, 1.0 / 9.0)?.parts(&data.table);
     if let [csv, folder] = rest
         && csv == "csv"

@@ -24,7 +24,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             rest.iter().find_map(|r| r.strip_prefix(setting)?.strip_prefix('='))?.split_once("..")?;
         Some((low.parse().ok()?, high.parse().ok()?))
     };
-    let data = dataset::load(name, (data != "-").then(|| Path::new(data)), &ReadOptions::default())?;
+    let data = dataset::load(
+        name,
+        (data != "-").then(|| Path::new(data)),
+        &ReadOptions::default(),
+        &dataset::Beside::default(),
+    )?;
     let system = systems::select(std::slice::from_ref(system), systems::DEFAULT, &[])?.remove(0);
     let kind: Kind = system.settings.kind();
     let space: toml::Table = kind.search_space().parse()?;

@@ -1,10 +1,12 @@
 //! Loads data sets by name or path.
 
 use crate::{BenchError, Result};
+use arrow_array::{Array, RecordBatch, StringArray};
 use foretaste_data::{
     Attributes, EventTypes, Interactions, LoadReport, Manifest, ReadOptions, Vocabulary, embedded, simulate,
 };
 use foretaste_models::SavedModel;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 /// A data set, read and checked.
@@ -27,11 +29,58 @@ pub struct Dataset {
     pub user_attributes: Option<Attributes>,
     /// Attributes of items, likewise.
     pub item_attributes: Option<Attributes>,
+    /// The tables themselves.
+    pub tables: Tables,
     /// For a simulated log, each row's expected rating, and the file it was read from.
     pub truth: Option<(PathBuf, Vec<f32>)>,
     /// Notes for the user: differences from official counts, skipped lines, duplicates.
     pub remarks: Vec<String>,
 }
+
+/// Tables of users and items beside a log; all columns are text, the first is the id.
+#[derive(Debug, Clone, Default)]
+pub struct Tables {
+    /// Users.
+    pub users: Option<RecordBatch>,
+    /// Items.
+    pub items: Option<RecordBatch>,
+}
+
+/// Files of users and items that are named rather than found.
+#[derive(Debug, Clone, Default)]
+pub struct Beside {
+    /// Users.
+    pub users: Option<PathBuf>,
+    /// Items.
+    pub items: Option<PathBuf>,
+}
+
+impl Tables {
+    /// The attributes of the users and items of a log.
+    fn attributes(&self, table: &Interactions) -> (Option<Attributes>, Option<Attributes>) {
+        let of = |rows: &Option<RecordBatch>, ids: &Vocabulary| {
+            rows.as_ref().and_then(|rows| Attributes::from_table(rows, ids))
+        };
+        (of(&self.users, &table.user_ids), of(&self.items, &table.item_ids))
+    }
+
+    /// An item's title, if the table of items has one.
+    #[must_use]
+    pub fn titles(&self) -> Option<HashMap<&str, &str>> {
+        let items = self.items.as_ref()?;
+        let title = TITLES.iter().find_map(|name| {
+            let plain = |field: &str| field.to_lowercase().replace(['_', '-', ' '], "");
+            items.schema().fields().iter().position(|field| plain(field.name()) == *name)
+        })?;
+        let text = |column: usize| items.column(column).as_any().downcast_ref::<StringArray>();
+        let (ids, titles) = (text(0)?, text(title)?);
+        Some(ids.iter().zip(titles).filter_map(|(id, title)| Some((id?, title?))).collect())
+    }
+}
+
+/// Usual names of a column of titles.
+const TITLES: [&str; 8] =
+    ["title", "name", "itemname", "producttitle", "prodname", "booktitle", "movietitle", "artistname"];
 
 /// The folder of fetched data sets: `FORETASTE_DATA`, or `foretaste` in the user's data folder.
 #[must_use]
@@ -49,7 +98,7 @@ pub fn home() -> PathBuf {
 /// # Errors
 /// [`BenchError::Data`] for errors of reading, [`BenchError::Absent`] when a known data set is nowhere,
 /// [`BenchError::Request`] for arguments that contradict each other.
-pub fn load(name: &str, data: Option<&Path>, options: &ReadOptions) -> Result<Dataset> {
+pub fn load(name: &str, data: Option<&Path>, options: &ReadOptions, beside: &Beside) -> Result<Dataset> {
     // A known name means the data set, even if the working folder has a file of that name.
     let known =
         !name.contains(['/', '\\', '.']) && (Manifest::find(name).is_ok() || !Path::new(name).exists());
@@ -96,6 +145,7 @@ pub fn load(name: &str, data: Option<&Path>, options: &ReadOptions) -> Result<Da
     if let Some(manifest) = &manifest {
         remarks.extend(manifest.differences(&table));
     }
+    let manifest_counts = remarks.is_empty();
     if report.duplicates > 0 {
         remarks.push(format!(
             "{} rows were dropped: a later row has the same user, item, event type and time stamp ({} \
@@ -110,10 +160,18 @@ pub fn load(name: &str, data: Option<&Path>, options: &ReadOptions) -> Result<Da
     let stem =
         Path::new(name).file_stem().map_or_else(|| name.to_owned(), |s| s.to_string_lossy().into_owned());
     let place = data.map(Path::to_path_buf).or_else(|| (!known).then(|| PathBuf::from(name)));
-    let name = if known { name.to_owned() } else { stem };
     let hash = table.content_hash();
-    let (user_attributes, item_attributes) = attributes(manifest.as_ref(), data, &table)?;
     let truth = truth(place.as_deref(), &table)?;
+    let found = beside.or_found(manifest.as_ref(), data, (!known).then(|| Path::new(name)));
+    let embedded = manifest.as_ref().is_some_and(|m| m.name == embedded::NAME) && data.is_none();
+    let tables = found.tables(&table, options, embedded && beside.items.is_none())?;
+    let (user_attributes, item_attributes) = tables.attributes(&table);
+    // Another release of a known data set goes by its size: it is not what the name promises.
+    let name = match (&manifest, &truth) {
+        (Some(_), None) if !manifest_counts => format!("{name}-{}", table.len()),
+        _ if known => name.to_owned(),
+        _ => stem,
+    };
     // A simulated log may have the counts of its original.
     let official = manifest.is_some() && remarks.is_empty() && truth.is_none();
     remarks.extend(report.remarks.iter().cloned());
@@ -127,6 +185,7 @@ pub fn load(name: &str, data: Option<&Path>, options: &ReadOptions) -> Result<Da
         hash,
         user_attributes,
         item_attributes,
+        tables,
         truth,
         remarks,
     })
@@ -175,11 +234,11 @@ pub fn largest_movielens(data: Option<&Path>) -> Result<String> {
     }
 }
 
-/// Keeps the users whose id is a number in `range` (`FROM-TO`); `place` is the path the data was loaded from.
+/// Keeps the users whose id is a number in `range` (`FROM-TO`).
 ///
 /// # Errors
 /// [`BenchError::Users`] for a malformed range or one that holds no user.
-pub fn restrict(data: Dataset, range: &str, place: Option<&Path>) -> Result<Dataset> {
+pub fn restrict(data: Dataset, range: &str) -> Result<Dataset> {
     let refused = |reason: String| BenchError::Users { range: range.to_owned(), reason };
     let wrong = || refused("write FROM-TO, for example 1-2999".into());
     let (low, high) = range.split_once('-').ok_or_else(wrong)?;
@@ -191,7 +250,7 @@ pub fn restrict(data: Dataset, range: &str, place: Option<&Path>) -> Result<Data
     }
     let hash = table.content_hash();
     // The indices changed, and attributes go by them.
-    let (user_attributes, item_attributes) = attributes(data.manifest.as_ref(), place, &table)?;
+    let (user_attributes, item_attributes) = data.tables.attributes(&table);
     let truth = match data.truth {
         Some((file, _)) => Some((file.clone(), simulate::truth(&file, &table)?)),
         None => None,
@@ -213,7 +272,7 @@ pub fn restrict(data: Dataset, range: &str, place: Option<&Path>) -> Result<Data
 ///
 /// # Errors
 /// [`BenchError::Request`] where no row is left.
-pub fn in_terms_of(data: Dataset, saved: &SavedModel, place: Option<&Path>) -> Result<Dataset> {
+pub fn in_terms_of(data: Dataset, saved: &SavedModel) -> Result<Dataset> {
     let table = &data.table;
     let strangers: Vec<&str> =
         table.user_ids.iter().filter(|name| saved.user_ids.index(name).is_none()).collect();
@@ -253,7 +312,7 @@ pub fn in_terms_of(data: Dataset, saved: &SavedModel, place: Option<&Path>) -> R
             table.len() - known.len()
         ));
     }
-    let (user_attributes, item_attributes) = attributes(data.manifest.as_ref(), place, &known)?;
+    let (user_attributes, item_attributes) = data.tables.attributes(&known);
     Ok(Dataset {
         table: known,
         official: false,
@@ -265,26 +324,67 @@ pub fn in_terms_of(data: Dataset, saved: &SavedModel, place: Option<&Path>) -> R
     })
 }
 
-/// Attributes of users and items from the tables a known data set has beside its ratings.
-fn attributes(
-    manifest: Option<&Manifest>,
-    data: Option<&Path>,
-    table: &Interactions,
-) -> Result<(Option<Attributes>, Option<Attributes>)> {
-    let Some(manifest) = manifest else { return Ok((None, None)) };
-    let place = data.map_or_else(|| home().join(&manifest.name), Path::to_path_buf);
-    if manifest.name == embedded::NAME && data.is_none() {
-        return Ok((None, Attributes::from_table(&embedded::items()?, &table.item_ids)));
-    }
-    let read = |file: Option<&String>, ids: &Vocabulary| -> Result<Option<Attributes>> {
-        let Some(ratings) = file.and_then(|_| manifest.locate(&place).ok()) else { return Ok(None) };
-        let path = ratings.with_file_name(file.map_or("", String::as_str));
-        if !path.is_file() {
-            return Ok(None);
+impl Beside {
+    /// These files, or those that lie beside the log: a known data set's own, or a folder's `items` and `users`
+    /// (Amazon Personalize), or `.item` and `.user` files of the log's name (`RecBole`).
+    fn or_found(&self, manifest: Option<&Manifest>, data: Option<&Path>, path: Option<&Path>) -> Self {
+        let found = |own: &Option<PathBuf>, known: Option<&String>, names: [&str; 3], ending: &str| {
+            let of_known = || {
+                let manifest = manifest?;
+                let place = data.map_or_else(|| home().join(&manifest.name), Path::to_path_buf);
+                Some(manifest.locate(&place).ok()?.with_file_name(known?)).filter(|path| path.is_file())
+            };
+            let of_path = || {
+                let path = path?;
+                let (folder, stem) = if path.is_dir() {
+                    (path, path.file_name()?.to_string_lossy().into_owned())
+                } else {
+                    let stem = path.file_stem()?.to_string_lossy().into_owned();
+                    let log = stem == "interactions" || path.extension().is_some_and(|e| e == "inter");
+                    (path.parent().filter(|_| log)?, stem)
+                };
+                let named = names.iter().map(|name| folder.join(name));
+                named.chain([folder.join(format!("{stem}.{ending}"))]).find(|path| path.is_file())
+            };
+            own.clone().or_else(of_known).or_else(of_path)
+        };
+        let (users, items) =
+            (manifest.and_then(|m| m.users.as_ref()), manifest.and_then(|m| m.items.as_ref()));
+        Self {
+            users: found(&self.users, users, ["users.csv", "users.tsv", "users.parquet"], "user"),
+            items: found(&self.items, items, ["items.csv", "items.tsv", "items.parquet"], "item"),
         }
-        Ok(Attributes::from_table(&foretaste_data::catalogue::read(&path)?, ids))
-    };
-    Ok((read(manifest.users.as_ref(), &table.user_ids)?, read(manifest.items.as_ref(), &table.item_ids)?))
+    }
+
+    /// The tables, read; `embedded` for the compiled-in table of items.
+    fn tables(&self, log: &Interactions, options: &ReadOptions, embedded: bool) -> Result<Tables> {
+        let read = |path: &Option<PathBuf>, ids: &Vocabulary, what: &str| -> Result<Option<RecordBatch>> {
+            let Some(path) = path else { return Ok(None) };
+            let rows = foretaste_data::catalogue::read_in(path, options.encoding)?;
+            let first = rows.column(0).as_any().downcast_ref::<StringArray>();
+            let known = |first: &StringArray| first.iter().flatten().any(|id| ids.index(id).is_some());
+            if !first.is_some_and(known) {
+                return Err(foretaste_data::DataError::file(
+                    path.display(),
+                    format!(
+                        "no {what} of the log is among its ids (column {})",
+                        rows.schema().field(0).name()
+                    ),
+                    format!("its ids must be those of the log, for example {}", ids.name(0)),
+                )
+                .into());
+            }
+            Ok(Some(rows))
+        };
+        Ok(Tables {
+            users: read(&self.users, &log.user_ids, "user")?,
+            items: if embedded {
+                Some(embedded::items()?)
+            } else {
+                read(&self.items, &log.item_ids, "item")?
+            },
+        })
+    }
 }
 
 /// The name under which `fetch` stores a data set that comes from a registry package.

@@ -79,6 +79,14 @@ pub struct Reading {
     /// Order of day and month in dates such as 6/7/2014: dmy, mdy.
     #[arg(long, value_name = "ORDER")]
     pub date_order: Option<String>,
+    /// A table of items (CSV, TSV, Parquet, `RecBole` .item): their categories serve filters and models. A table
+    /// beside the log is found without it.
+    #[arg(long, value_name = "FILE")]
+    pub items: Option<PathBuf>,
+    /// A table of users, likewise; or, for `reproduce`, FROM-TO: keep only users whose id is a number within
+    /// these, for example 1-2999. May be given for both.
+    #[arg(long, value_name = "FILE|FROM-TO")]
+    pub users: Vec<String>,
     /// Unit of the time stamps: s, ms, us, ns.
     #[arg(long, default_value = "s", value_parser = ["s", "ms", "us", "ns"])]
     pub time_unit: String,
@@ -136,9 +144,6 @@ pub struct Reproduce {
     /// Under `last-session`: seconds of idleness that end a session.
     #[arg(long, value_name = "SECONDS", default_value_t = 1800)]
     pub session_gap: i64,
-    /// Keep only users whose id is a number within these, for example 1-2999.
-    #[arg(long, value_name = "FROM-TO")]
-    pub users: Option<String>,
     /// Share of the rows that tests under `random` and `future`.
     #[arg(long, default_value_t = 0.1)]
     pub test: f64,

@@ -320,9 +320,13 @@ fn recommendations_keep_to_the_filter() {
             .map(|item| item["item"].as_str().unwrap().to_owned())
             .collect()
     };
-    let data =
-        foretaste_bench::dataset::load("ml-latest-small", None, &foretaste_data::ReadOptions::default())
-            .unwrap();
+    let data = foretaste_bench::dataset::load(
+        "ml-latest-small",
+        None,
+        &foretaste_data::ReadOptions::default(),
+        &foretaste_bench::dataset::Beside::default(),
+    )
+    .unwrap();
     let genres = data.item_attributes.unwrap();
     let comedies = |items: &[String]| {
         let of = |item: &String| {

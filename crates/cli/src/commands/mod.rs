@@ -12,7 +12,9 @@ mod tuned;
 
 use crate::arguments::{Cli, Command, Reading};
 use crate::{CliError, Result};
+use foretaste_bench::dataset::Beside;
 use foretaste_data::{ColumnMapping, ReadOptions, TimeUnit};
+use std::path::PathBuf;
 
 /// Runs one command.
 ///
@@ -51,7 +53,24 @@ fn parsed<T: std::str::FromStr<Err = String>>(flag: &str, text: Option<&str>) ->
     text.map(str::parse).transpose().map_err(|reason| CliError::Usage(format!("{flag}: {reason}")))
 }
 
+/// `1-2999`: a range of ids rather than a file.
+fn is_range(text: &str) -> bool {
+    let number = |text: &str| !text.trim().is_empty() && text.trim().bytes().all(|b| b.is_ascii_digit());
+    text.split_once('-').is_some_and(|(from, to)| number(from) && number(to))
+}
+
 impl Reading {
+    /// The tables that are named.
+    pub(crate) fn beside(&self) -> Beside {
+        let users = self.users.iter().find(|users| !is_range(users)).map(PathBuf::from);
+        Beside { users, items: self.items.clone() }
+    }
+
+    /// The range of users that is named.
+    pub(crate) fn user_range(&self) -> Option<&String> {
+        self.users.iter().find(|users| is_range(users))
+    }
+
     /// Validated reader options.
     ///
     /// # Errors

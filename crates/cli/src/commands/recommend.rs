@@ -1,6 +1,6 @@
 //! `recommend`: the best items for users of a log, from any system that ranks.
 
-use super::use_threads;
+use super::{search, use_threads};
 use crate::arguments::Recommend as Arguments;
 use crate::{CliError, Result, output};
 use foretaste_bench::dataset::{self, Dataset};
@@ -16,10 +16,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let system =
         systems::select(std::slice::from_ref(&arguments.model), systems::DEFAULT, &arguments.set)?.remove(0);
     let mut data =
-        dataset::load(&arguments.dataset, arguments.data.as_deref(), &arguments.common.reading.options()?)?;
+        search::load(&arguments.dataset, arguments.data.as_deref(), &arguments.common.reading, false)?;
     let saved = arguments.from.as_deref().map(load).transpose()?;
     if let Some(saved) = &saved {
-        data = dataset::in_terms_of(data, saved, arguments.data.as_deref())?;
+        data = dataset::in_terms_of(data, saved)?;
     }
     data.remarks.iter().for_each(|remark| output::note(remark));
     let users = indices(&arguments.user, &data.table.user_ids, "user", &data)?;

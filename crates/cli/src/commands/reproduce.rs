@@ -193,15 +193,15 @@ fn chosen(arguments: &Reproduce, run: &str, task: Task) -> Result<Vec<System>> {
 
 /// The data sets named, read.
 fn loaded(arguments: &Reproduce, task: Task) -> Result<Vec<Dataset>> {
-    let options = arguments.common.reading.options()?;
+    let reading = &arguments.common.reading;
     let mut data = Vec::new();
     for name in &arguments.datasets {
-        let loaded = search::load(name, arguments.data.as_deref(), &options, arguments.accept_licence)?;
+        let loaded = search::load(name, arguments.data.as_deref(), reading, arguments.accept_licence)?;
         if task == Task::Ratings {
             loaded.table.require_values()?;
         }
-        data.push(match &arguments.users {
-            Some(range) => dataset::restrict(loaded, range, arguments.data.as_deref())?,
+        data.push(match reading.user_range() {
+            Some(range) => dataset::restrict(loaded, range)?,
             None => loaded,
         });
     }
@@ -262,7 +262,7 @@ fn charted(arguments: &Reproduce) -> Result<Charted> {
         let regimes: &[&str] = if chart == "netflix" { &["future"] } else { &["random", "future"] };
         arguments.regime = regimes.iter().map(|r| (*r).to_owned()).collect();
     }
-    if chart == "netflix" && arguments.window.is_none() && arguments.users.is_none() {
+    if chart == "netflix" && arguments.window.is_none() && arguments.common.reading.user_range().is_none() {
         arguments.window = Some("netflix-full".into());
     }
     Ok(Charted { chart, arguments })
@@ -428,10 +428,10 @@ fn write(
     let remarks: Vec<String> = data
         .iter()
         .flat_map(|d| {
-            d.remarks
-                .iter()
-                .cloned()
-                .chain(d.manifest.as_ref().map(|m| format!("{}: {}", m.title, m.citation)))
+            d.remarks.iter().cloned().chain(d.manifest.as_ref().map(|m| {
+                let title = if d.official { &m.title } else { &d.name };
+                format!("{title}: {}", m.citation)
+            }))
         })
         .collect();
     let sections = views.iter().map(|view| section(view, folder)).collect::<Result<Vec<_>>>()?;

@@ -1,13 +1,13 @@
 //! Resolves the arguments of a search: the data set, its split, the device, the folder.
 
-use crate::arguments::Search;
+use crate::arguments::{Reading, Search};
 use crate::output::{self, note};
 use crate::{CliError, Result, fetch, progress};
 use foretaste_automl::{Log, Metric, Task};
 use foretaste_bench::dataset::{self, Dataset};
 use foretaste_bench::machine::Machine;
 use foretaste_bench::results;
-use foretaste_data::{ReadOptions, SplitRule, atomic};
+use foretaste_data::{SplitRule, atomic};
 use foretaste_models::{Device, EpochReport, Progress};
 use std::path::{Path, PathBuf};
 
@@ -24,7 +24,7 @@ impl Prepared {
         let data = load(
             &arguments.dataset,
             arguments.data.as_deref(),
-            &arguments.common.reading.options()?,
+            &arguments.common.reading,
             arguments.accept_licence,
         )?;
         data.remarks.iter().for_each(|remark| note(remark));
@@ -99,11 +99,11 @@ fn rule(regime: &str, test: f64) -> Result<SplitRule> {
 
 /// Loads the data set `name`, or the one at that path; a known one that is missing is fetched first if its
 /// licence is accepted.
-pub(super) fn load(name: &str, data: Option<&Path>, options: &ReadOptions, accept: bool) -> Result<Dataset> {
+pub(super) fn load(name: &str, data: Option<&Path>, reading: &Reading, accept: bool) -> Result<Dataset> {
     if accept && data.is_none() {
         fetch::missing(name)?;
     }
-    Ok(dataset::load(name, data, options)?)
+    Ok(dataset::load(name, data, &reading.options()?, &reading.beside())?)
 }
 
 /// The parts of a data set that a selection may use.

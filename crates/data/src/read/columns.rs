@@ -24,9 +24,9 @@ pub struct ColumnMapping {
 
 /// The usual names of each field, case-insensitive and without regard to `_`, `-` and blanks: ours,
 /// Personalize's, `MovieLens`', `RecBole`'s, and those of the logs that people start with.
-const USER: [&str; 9] =
+pub(crate) const USER: [&str; 9] =
     ["userid", "user", "uid", "customerid", "reviewerid", "visitorid", "memberid", "sessionid", "session"];
-const ITEM: [&str; 17] = [
+pub(crate) const ITEM: [&str; 17] = [
     "itemid",
     "movieid",
     "item",
@@ -91,7 +91,7 @@ fn number(wanted: &str, columns: usize) -> Option<usize> {
 }
 
 /// A column's name as usual names are compared.
-fn plain(name: &str) -> String {
+pub(crate) fn plain_name(name: &str) -> String {
     name.chars().filter(|c| !matches!(c, '_' | '-' | ' ')).flat_map(char::to_lowercase).collect()
 }
 
@@ -137,7 +137,7 @@ impl ColumnMapping {
     pub fn find(&self, file: &str, names: &[String]) -> Result<Positions> {
         let locate = |wanted: Option<&String>, usual: &[&str], hint: Hint| -> Result<Option<usize>> {
             let Some(wanted) = wanted else {
-                let place = |usual: &&str| names.iter().position(|name| plain(name) == **usual);
+                let place = |usual: &&str| names.iter().position(|name| plain_name(name) == **usual);
                 return Ok(usual.iter().find_map(place));
             };
             let named = || names.iter().position(|name| name == wanted);
@@ -240,7 +240,7 @@ impl Heading {
         let row = looks_like_a_row(first, &positions, options);
         let usual = || {
             let all = USER.iter().chain(&ITEM).chain(&TIME).chain(&VALUE);
-            names.iter().any(|name| all.clone().any(|usual| plain(name) == **usual))
+            names.iter().any(|name| all.clone().any(|usual| plain_name(name) == **usual))
         };
         match (by_number, row) {
             (true, Some(true)) => Ok(Self { names: numbered, named: false, positions }),

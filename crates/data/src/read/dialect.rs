@@ -29,7 +29,7 @@ impl std::str::FromStr for Quoting {
 
 /// What stands between fields, and how they are quoted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Dialect {
+pub(crate) struct Dialect {
     /// A single blank means any run of blanks.
     pub delimiter: Vec<u8>,
     pub quoting: Quoting,
@@ -37,7 +37,7 @@ pub(super) struct Dialect {
 
 /// What is wrong with a record's quotes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum BadQuotes {
+pub(crate) enum BadQuotes {
     /// A quoted field never ends.
     Open,
     /// Text stands behind a closing quote.
@@ -46,7 +46,7 @@ pub(super) enum BadQuotes {
 
 /// The fields of one record as ranges; the buffers are reused from record to record.
 #[derive(Default)]
-pub(super) struct Row {
+pub(crate) struct Row {
     pub ranges: Vec<(usize, usize)>,
     /// The unquoted fields' text, where the record had quotes.
     unquoted: Vec<u8>,
@@ -283,7 +283,7 @@ fn suits(dialect: &Dialect, sample: &[u8]) -> (bool, usize) {
 
 /// The dialect of a file that begins with the whole records `sample`: the given delimiter and quoting, or
 /// those under which its records have equally many fields, or else those that its first line suggests.
-pub(super) fn guess(sample: &[u8], delimiter: Option<&str>, quoting: Option<Quoting>, tabs: bool) -> Dialect {
+pub(crate) fn guess(sample: &[u8], delimiter: Option<&str>, quoting: Option<Quoting>, tabs: bool) -> Dialect {
     let quotings = quoting.map_or(vec![Quoting::Double, Quoting::Backslash, Quoting::None], |one| vec![one]);
     let first_line = &sample[..memchr::memchr(b'\n', sample).unwrap_or(sample.len())];
     let there = |delimiter: &&str| memchr::memmem::find(first_line, delimiter.as_bytes()).is_some();

@@ -21,7 +21,7 @@ impl std::str::FromStr for Encoding {
 }
 
 /// A stream of UTF-8 text, whatever its bytes were.
-pub(super) enum Text<'a> {
+pub(crate) enum Text<'a> {
     /// The bytes themselves, which whoever reads them checks line by line.
     Plain(Chain<Cursor<Vec<u8>>, &'a mut dyn Read>),
     Decoded(Box<Decoding<'a>>),
@@ -63,7 +63,7 @@ impl Read for Text<'_> {
 }
 
 /// Bytes on their way to UTF-8.
-pub(super) struct Decoding<'a> {
+pub(crate) struct Decoding<'a> {
     bytes: Chain<Cursor<Vec<u8>>, &'a mut dyn Read>,
     name: &'static str,
     decoder: Decoder,

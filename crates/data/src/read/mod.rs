@@ -30,6 +30,13 @@ use crate::{DataError, Interactions, LoadReport, Result};
 use blocks::{Block, Collector, Cutting};
 
 pub(crate) use blocks::Spill;
+
+/// What tables of items and users share with logs.
+pub(crate) mod catalogue {
+    pub(crate) use super::columns::{ITEM, USER, plain_name};
+    pub(crate) use super::dialect::{Dialect, Row, guess};
+    pub(crate) use super::encoding::Text;
+}
 use std::path::{Path, PathBuf};
 
 /// The unit of a log's time stamps.
