@@ -101,6 +101,12 @@ impl Histories {
         Self { offsets, items, values, timestamps, n_items }
     }
 
+    /// The same rows with every value under `of`.
+    #[must_use]
+    pub fn with_values(&self, of: impl Fn(f32) -> f32) -> Self {
+        Self { values: self.values.mapped(of), ..self.clone() }
+    }
+
     /// Number of users in the index space, with or without rows here.
     #[must_use]
     pub fn n_users(&self) -> usize {

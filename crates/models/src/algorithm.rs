@@ -1,6 +1,7 @@
 //! An algorithm before training: settings with a name, a range for each of them, and a way to
 //! train.
 
+use crate::engine::standard;
 use crate::engine::tensors::Tensors;
 use crate::{BoxedModel, FitContext, Fitted, Kind, ModelError, Result};
 use foretaste_data::Histories;
@@ -60,6 +61,13 @@ pub trait Algorithm:
         None
     }
 
+    /// Whether the model is trained on ratings in standard units, because its step sizes, penalties or first
+    /// weights assume a scale. [`ModelSettings::fit`] then moves all ratings to the mean and deviation of
+    /// MovieLens 1M's stars, and predictions back: the model sees nothing of a log's own scale.
+    fn in_standard_units(&self) -> bool {
+        false
+    }
+
     /// Shortens training to this share of its length, but to at least one pass.
     fn shorten(&mut self, share: f64) {
         if let Some(epochs) = self.epochs() {
@@ -81,6 +89,7 @@ trait AnyAlgorithm: Any + erased_serde::Serialize + Debug + Send + Sync {
     fn restore(&self, tensors: &Tensors) -> Result<BoxedModel>;
     fn predicts_ratings(&self) -> bool;
     fn is_transductive(&self) -> bool;
+    fn in_standard_units(&self) -> bool;
     fn with_epochs(&self, epochs: usize) -> ModelSettings;
     fn shortened(&self, share: f64) -> ModelSettings;
     fn equals(&self, other: &dyn Any) -> bool;
@@ -111,6 +120,10 @@ impl<A: Algorithm> AnyAlgorithm for A {
 
     fn is_transductive(&self) -> bool {
         Algorithm::is_transductive(self)
+    }
+
+    fn in_standard_units(&self) -> bool {
+        Algorithm::in_standard_units(self)
     }
 
     fn with_epochs(&self, epochs: usize) -> ModelSettings {
@@ -198,12 +211,19 @@ impl ModelSettings {
         context: &FitContext,
     ) -> Result<Fitted> {
         self.check()?;
-        context.device.guard(|| self.0.fit(train, validation, context))
+        let fit = |train: &Histories, validation: Option<&Histories>, context: &FitContext| {
+            context.device.guard(|| self.0.fit(train, validation, context))
+        };
+        if self.0.in_standard_units() {
+            standard::fit(train, validation, context, fit)
+        } else {
+            fit(train, validation, context)
+        }
     }
 
     /// Builds a trained model from saved weights.
     pub(crate) fn restore(&self, tensors: &Tensors) -> Result<BoxedModel> {
-        self.0.restore(tensors)
+        standard::restored(self.0.restore(tensors)?, tensors)
     }
 
     /// The same settings with `epochs` epochs; unchanged for models without epochs.

@@ -93,6 +93,20 @@ impl Values {
         *self = self.iter().enumerate().map(|(row, value)| of(row, *value)).collect();
     }
 
+    /// The values under `of`, which is asked once a level where few values differ.
+    #[must_use]
+    pub fn mapped(&self, of: impl Fn(f32) -> f32) -> Self {
+        match &self.rows {
+            Rows::Narrow(codes) => Self {
+                rows: Rows::Narrow(codes.clone()),
+                levels: self.levels.iter().map(|level| of(*level)).collect(),
+            },
+            Rows::Wide(values) => {
+                Self { rows: Rows::Wide(values.iter().map(|value| of(*value)).collect()), levels: Vec::new() }
+            }
+        }
+    }
+
     /// Keeps only the first rows.
     pub fn truncate(&mut self, rows: usize) {
         self.rows.truncate(rows);
@@ -188,6 +202,25 @@ impl<'a> ValueSlice<'a> {
     #[inline]
     pub fn slice(&self, rows: Range<usize>) -> Self {
         Self { rows: self.rows.slice(rows), levels: self.levels }
+    }
+
+    /// The values under `of`, which is asked once a level where few values differ; they borrow from `space`.
+    #[must_use]
+    pub fn mapped<'b>(self, space: &'b mut Vec<f32>, of: impl Fn(f32) -> f32) -> ValueSlice<'b>
+    where
+        'a: 'b,
+    {
+        space.clear();
+        match self.rows {
+            RowsOf::Narrow(codes) => {
+                space.extend(self.levels.iter().map(|level| of(*level)));
+                ValueSlice { rows: RowsOf::Narrow(codes), levels: space }
+            }
+            RowsOf::Wide(values) => {
+                space.extend(values.iter().map(|value| of(*value)));
+                ValueSlice { rows: RowsOf::Wide(space), levels: &[] }
+            }
+        }
     }
 
     /// All values in order.

@@ -44,7 +44,8 @@ macro_rules! rating_contract {
             beats_the_constant_predictor saves_and_loads equal_seeds_equal_results threads_change_no_bit
             predictions_do_not_depend_on_company readings_keep_their_promise new_users_and_items_are_predicted
             bad_settings_and_rows_are_refused test_ratings_reach_no_training interrupted_trainings_go_on
-            foreign_checkpoints_are_ignored states_carry_on
+            foreign_checkpoints_are_ignored states_carry_on scaled_ratings_scale_predictions
+            renamed_ids_change_little a_doubled_time_unit_changes_little
         }
     };
     (@ $case:expr; $($check:ident)*) => {
@@ -61,6 +62,7 @@ macro_rules! ranking_contract {
             beats_chance saves_and_loads equal_seeds_equal_results threads_change_no_bit
             histories_and_updates_agree new_users_are_ranked_for bad_settings_and_rows_are_refused
             test_rows_reach_no_training interrupted_trainings_go_on states_carry_on
+            renamed_ids_change_little a_doubled_time_unit_changes_little
         }
     };
     (@ $case:expr; $($check:ident)*) => {
@@ -84,6 +86,27 @@ fn data() -> &'static Interactions {
 
 fn parts(rule: &SplitRule) -> Parts {
     rule.split(data(), 1, 0.0).unwrap().parts(data())
+}
+
+/// The rows of the first users, with other values or times, or users and items in the opposite order: a log
+/// that differs in nothing that should matter.
+fn changed(
+    rows: &Histories,
+    users: usize,
+    value: impl Fn(f32) -> f32,
+    time: impl Fn(i64) -> i64,
+    turned: bool,
+) -> Histories {
+    let (mut offsets, mut items, mut values, mut times) = (vec![0], Vec::new(), Vec::new(), Vec::new());
+    for user in 0..users as u32 {
+        let history = rows.user(if turned { users as u32 - 1 - user } else { user });
+        let item = |item: &u32| if turned { rows.n_items() as u32 - 1 - item } else { *item };
+        items.extend(history.items.iter().map(item));
+        values.extend(history.values.iter().map(|v| value(*v)));
+        times.extend(history.timestamps.iter().map(&time));
+        offsets.push(items.len());
+    }
+    Histories::new(offsets, items, values, times, rows.n_items())
 }
 
 const HOLD_OUT: SplitRule = SplitRule::HoldOut { test: 0.1 };

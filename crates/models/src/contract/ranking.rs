@@ -1,6 +1,6 @@
 //! The contract of models that rank items.
 
-use super::{Case, StopAfter, states_are_values};
+use super::{Case, StopAfter, changed, states_are_values};
 use crate::{Device, FitContext, ModelError, Trained, load, mean_reciprocal_rank, save, weights_hash};
 use foretaste_data::{Histories, History, Interactions, Parts, Role, SplitRule, embedded};
 use std::sync::OnceLock;
@@ -37,6 +37,26 @@ pub fn beats_chance(case: &Case) {
     let (found, chance) =
         (mean_reciprocal_rank(model.as_ref(), &parts.train, &parts.test), (n.ln() + 0.58) / n);
     assert!(found > 2.0 * chance, "{found} against {chance}");
+}
+
+/// The mean reciprocal rank of the case on a changed log.
+fn rank_on(case: &Case, time: impl Fn(i64) -> i64 + Copy, turned: bool) -> f64 {
+    let parts = parts(&LAST);
+    let users = parts.train.n_users();
+    let [train, test] = [&parts.train, &parts.test].map(|rows| changed(rows, users, |r| r, time, turned));
+    mean_reciprocal_rank(case.fit(&train, 0).model.as_ref(), &train, &test)
+}
+
+/// Users and items under other indices: other random choices and ties, and about the same quality.
+pub fn renamed_ids_change_little(case: &Case) {
+    let (base, renamed) = (rank_on(case, |t| t, false), rank_on(case, |t| t, true));
+    assert!((0.5..2.0).contains(&(renamed / base)), "MRR {base}, under other names {renamed}");
+}
+
+/// Times that run twice as fast: sessions and decay are others, and the quality is about the same.
+pub fn a_doubled_time_unit_changes_little(case: &Case) {
+    let (base, doubled) = (rank_on(case, |t| t, false), rank_on(case, |t| 2 * t, false));
+    assert!((0.5..2.0).contains(&(doubled / base)), "MRR {base}, at twice the time {doubled}");
 }
 
 /// A saved model is the same model.

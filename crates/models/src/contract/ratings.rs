@@ -1,6 +1,6 @@
 //! The contract of models that predict ratings.
 
-use super::{Case, HOLD_OUT, StopAfter, data, parts, states_are_values};
+use super::{Case, HOLD_OUT, StopAfter, changed, data, parts, states_are_values};
 use crate::{Device, FitContext, ModelError, Reading, load, save, weights_hash};
 use foretaste_data::{Histories, Interactions, SplitRule};
 use foretaste_metrics::rmse;
@@ -290,4 +290,46 @@ pub fn states_carry_on(case: &Case) {
     let parts = parts(&SplitRule::LeaveLast { test: 5 });
     let model = case.fit(&parts.train, 0).model;
     states_are_values(model.as_ref(), &parts);
+}
+
+/// Ratings `a r + b` give predictions `a p + b`: nothing in a model assumes a scale.
+pub fn scaled_ratings_scale_predictions(case: &Case) {
+    let parts = parts(&HOLD_OUT);
+    let users = 60;
+    let predict = |a: f32, b: f32| {
+        let [train, test] =
+            [&parts.train, &parts.test].map(|rows| changed(rows, users, |r| a * r + b, |t| t, false));
+        let model = case.fit(&train, 0).model;
+        Reading::ALL.map(|reading| model.ratings().unwrap().predict(&train, &test, reading))
+    };
+    let base = predict(1.0, 0.0);
+    for (a, b) in [(0.05, 0.0), (20.0, 0.0), (1000.0, -300.0), (1.0, 7.0)] {
+        for (scaled, base) in predict(a, b).iter().zip(&base) {
+            // In stars: 1e-2 is far below what a rating's step of 0.5 means, and above what rounding does to
+            // a training of many steps.
+            let off = scaled.iter().zip(base).map(|(s, p)| ((s - b) / a - p).abs()).fold(0.0, f32::max);
+            assert!(off < 1e-2, "{a} r + {b}: a prediction is off by {off} stars");
+        }
+    }
+}
+
+/// The RMSE, frozen, of the case on a changed log.
+fn error_on(case: &Case, time: impl Fn(i64) -> i64 + Copy, turned: bool) -> f64 {
+    let parts = parts(&HOLD_OUT);
+    let [train, test] = [&parts.train, &parts.test].map(|rows| changed(rows, 100, |r| r, time, turned));
+    let model = case.fit(&train, 0).model;
+    rmse(&model.ratings().unwrap().predict(&train, &test, Reading::Frozen), test.values())
+}
+
+/// Users and items under other indices: other random choices, and the same quality.
+pub fn renamed_ids_change_little(case: &Case) {
+    let (base, renamed) = (error_on(case, |t| t, false), error_on(case, |t| t, true));
+    let most = if case.random { 0.08 } else { 1e-4 };
+    assert!((renamed / base - 1.0).abs() < most, "RMSE {base}, under other names {renamed}");
+}
+
+/// Times that run twice as fast: sessions and drift are others, the quality is about the same.
+pub fn a_doubled_time_unit_changes_little(case: &Case) {
+    let (base, doubled) = (error_on(case, |t| t, false), error_on(case, |t| 2 * t, false));
+    assert!((doubled / base - 1.0).abs() < 0.05, "RMSE {base}, at twice the time {doubled}");
 }

@@ -14,6 +14,7 @@ pub(crate) mod optimizer;
 pub(crate) mod parameter;
 pub(crate) mod recurrent;
 pub(crate) mod sequence;
+pub(crate) mod standard;
 pub(crate) mod tensors;
 #[cfg(feature = "burn")]
 pub(crate) mod unrolled;

@@ -63,6 +63,11 @@ pub struct Tensors {
 }
 
 impl Tensors {
+    /// Whether there is a tensor `name`.
+    pub(crate) fn holds(&self, name: &str) -> bool {
+        self.map.contains_key(name)
+    }
+
     /// The tensor `name`, which must have the shape `shape` (`None` lets a size be anything).
     ///
     /// # Errors

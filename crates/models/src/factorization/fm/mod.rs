@@ -213,6 +213,10 @@ impl Algorithm for Settings {
         Self::is_transductive(self)
     }
 
+    fn in_standard_units(&self) -> bool {
+        self.predicts_ratings()
+    }
+
     fn epochs(&mut self) -> Option<&mut usize> {
         // Draws are averaged: more of them never hurt.
         (self.learner != Learner::Mcmc).then_some(&mut self.iterations)

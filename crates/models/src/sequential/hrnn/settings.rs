@@ -307,6 +307,10 @@ impl Algorithm for Settings {
         self.objective != Objective::NextItem
     }
 
+    fn in_standard_units(&self) -> bool {
+        self.predicts_ratings()
+    }
+
     fn epochs(&mut self) -> Option<&mut usize> {
         Some(&mut self.epochs)
     }

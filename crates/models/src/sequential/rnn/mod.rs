@@ -122,6 +122,10 @@ impl Algorithm for Settings {
         Ok(Box::new(Model::restore(self.clone(), tensors)?))
     }
 
+    fn in_standard_units(&self) -> bool {
+        self.predicts_ratings()
+    }
+
     fn epochs(&mut self) -> Option<&mut usize> {
         Some(&mut self.epochs)
     }

@@ -130,6 +130,10 @@ impl Algorithm for Settings {
         Ok(Box::new(Model::restore(self.clone(), tensors)?))
     }
 
+    fn in_standard_units(&self) -> bool {
+        true
+    }
+
     fn epochs(&mut self) -> Option<&mut usize> {
         Some(&mut self.epochs)
     }
