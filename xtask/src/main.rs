@@ -123,6 +123,7 @@ fn program(task: &str, arguments: &[String]) -> ExitCode {
     }
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command
+        .env("FORETASTE_PROGRAM", "cargo xtask")
         .args(["run", "--release", "--package", "foretaste"])
         .args(backend::features(task, &features))
         .arg("--manifest-path")

@@ -325,8 +325,8 @@ pub fn in_terms_of(data: Dataset, saved: &SavedModel) -> Result<Dataset> {
 }
 
 impl Beside {
-    /// These files, or those that lie beside the log: a known data set's own, or a folder's `items` and `users`
-    /// (Amazon Personalize), or `.item` and `.user` files of the log's name (`RecBole`).
+    /// These files, or those that lie beside the log: a known data set's own, or a folder's `items` and
+    /// `users` (Amazon Personalize), or `.item` and `.user` files of the log's name (`RecBole`).
     fn or_found(&self, manifest: Option<&Manifest>, data: Option<&Path>, path: Option<&Path>) -> Self {
         let found = |own: &Option<PathBuf>, known: Option<&String>, names: [&str; 3], ending: &str| {
             let of_known = || {

@@ -498,8 +498,9 @@ fn headline(outcome: &Outcome) -> String {
 pub fn of_seed(rule: &SplitRule, seed: u64) -> (SplitRule, u64) {
     match rule {
         SplitRule::KFold { folds, .. } => (SplitRule::KFold { folds: *folds, fold: seed as usize }, 0),
-        SplitRule::FoldFile { test } => (
+        SplitRule::FoldFile { test, reading } => (
             SplitRule::FoldFile {
+                reading: reading.clone(),
                 test: test.to_string_lossy().replace("{}", &(seed + 1).to_string()).into(),
             },
             seed,

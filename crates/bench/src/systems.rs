@@ -101,6 +101,11 @@ pub fn select(names: &[String], run: &str, overrides: &[String]) -> Result<Vec<S
         [] => entry.runs.iter().any(|r| r == run),
         names => names.contains(&entry.name) || names.iter().any(|name| name == "all"),
     };
+    for (change, (system, _)) in overrides.iter().zip(&changes) {
+        if !file.system.iter().any(|entry| entry.name == *system && wanted(&entry)) {
+            return Err(refused(change, &format!("would do nothing: {system} is not in the run")));
+        }
+    }
     file.system
         .iter()
         .filter(wanted)

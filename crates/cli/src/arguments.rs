@@ -79,8 +79,8 @@ pub struct Reading {
     /// Order of day and month in dates such as 6/7/2014: dmy, mdy.
     #[arg(long, value_name = "ORDER")]
     pub date_order: Option<String>,
-    /// A table of items (CSV, TSV, Parquet, `RecBole` .item): their categories serve filters and models. A table
-    /// beside the log is found without it.
+    /// A table of items (CSV, TSV, Parquet, `RecBole` .item): their categories serve filters and models. A
+    /// table beside the log is found without it.
     #[arg(long, value_name = "FILE")]
     pub items: Option<PathBuf>,
     /// A table of users, likewise; or, for `reproduce`, FROM-TO: keep only users whose id is a number within
@@ -141,12 +141,12 @@ pub struct Reproduce {
     #[arg(long, value_delimiter = ',', value_parser = ["random", "per-user", "future", "last-session",
         "held-users"])]
     pub regime: Vec<String>,
-    /// Under `last-session`: seconds of idleness that end a session.
-    #[arg(long, value_name = "SECONDS", default_value_t = 1800)]
-    pub session_gap: i64,
-    /// Share of the rows that tests under `random` and `future`.
-    #[arg(long, default_value_t = 0.1)]
-    pub test: f64,
+    /// Under `last-session`: seconds of idleness that end a session, by default 1800.
+    #[arg(long, value_name = "SECONDS")]
+    pub session_gap: Option<i64>,
+    /// Share of the rows that tests under `random` and `future`, by default 0.1.
+    #[arg(long)]
+    pub test: Option<f64>,
     /// Under `random`: this many folds instead of a hold-out; each seed is one fold, all by default.
     #[arg(long, value_name = "K")]
     pub folds: Option<usize>,
@@ -210,15 +210,26 @@ pub struct Recommend {
     /// System that recommends; rating systems rank by expected rating.
     #[arg(long, default_value = "sims")]
     pub model: String,
-    /// Use a saved model (`reproduce --save-models`, `automl`) instead of training one.
+    /// Use a saved model (`reproduce --save-models`), or the winner of an `automl` run's folder, instead of
+    /// training one.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["model", "item", "set"])]
     pub from: Option<PathBuf>,
-    /// Users to recommend to.
-    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    /// Users to recommend to: an id, or several with commas between them; `all` for everyone. May be given
+    /// often.
+    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
     pub user: Vec<String>,
+    /// A file of users to recommend to, an id a line.
+    #[arg(long, value_name = "FILE")]
+    pub users_file: Option<PathBuf>,
     /// Items to print similar items for.
-    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
     pub item: Vec<String>,
+    /// Write the lists to a file, as its ending says: .jsonl, .csv, .parquet.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Say with each item which items of the user's history it goes with.
+    #[arg(long)]
+    pub why: bool,
     /// Length of a list.
     #[arg(long, value_name = "K", default_value_t = 10)]
     pub top: usize,
@@ -226,6 +237,9 @@ pub struct Recommend {
     /// `EXCLUDE ItemID WHERE Items.GENRES IN ("Horror", "War")`.
     #[arg(long, value_name = "FILTER")]
     pub filter: Option<String>,
+    /// Values of a filter's $NAME: NAME=VALUE, or NAME="A","B" for several. May be given often.
+    #[arg(long, value_name = "NAME=VALUES", requires = "filter")]
+    pub filter_value: Vec<String>,
     /// Also recommend items that a user already has.
     #[arg(long)]
     pub seen: bool,

@@ -1,5 +1,6 @@
 //! Errors of commands, with hints for a fix in the program's own flags, and the exit status of each.
 
+use crate::output::program;
 use foretaste_automl::AutomlError;
 use foretaste_bench::BenchError;
 use foretaste_data::{DataError, Hint};
@@ -80,8 +81,8 @@ fn flag(hint: Hint) -> String {
         Hint::Timestamp => "--time-column",
         Hint::Value => "--value-column",
         Hint::EventType => "--event-column",
-        Hint::DataSets => "`foretaste datasets`",
-        Hint::Fetch => "`cargo xtask fetch`",
+        Hint::DataSets => return format!("`{} datasets`", program()),
+        Hint::Fetch => return format!("`{} fetch`", program()),
         Hint::Folder => "--data",
         other => other.name(),
     }
@@ -106,9 +107,9 @@ impl From<BenchError> for CliError {
             BenchError::Change { change, reason } => Self::Usage(format!("--set {change}: {reason}")),
             BenchError::Users { range, reason } => Self::Usage(format!("--users {range}: {reason}")),
             BenchError::Absent { ref name, .. } => Self::Usage(format!(
-                "{error}\n  help: `cargo xtask fetch {name}` brings it (or --accept-licence here), or give \
-                 its folder \
-                 with --data"
+                "{error}\n  help: `{} fetch {name}` brings it (or --accept-licence here), or give its folder \
+                 with --data",
+                program()
             )),
             other => Self::Usage(other.to_string()),
         }

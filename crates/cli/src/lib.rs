@@ -5,6 +5,7 @@ mod chart;
 mod commands;
 mod error;
 mod fetch;
+mod input;
 mod leaderboard;
 mod lists;
 mod output;

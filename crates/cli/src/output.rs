@@ -1,6 +1,8 @@
 //! Output: results to standard output, notes and errors to standard error.
 
+use crate::{CliError, Result};
 use std::io::Write;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Writes `text` and a line end to standard output. A closed pipe (`| head`) is not an error.
@@ -40,10 +42,28 @@ pub(crate) fn raw(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
+/// What the user typed to run this program: `cargo xtask` says so by a variable.
+#[must_use]
+pub fn program() -> String {
+    std::env::var("FORETASTE_PROGRAM").unwrap_or_else(|_| "foretaste".to_owned())
+}
+
+/// Refuses an output that is the input, also through links.
+pub(crate) fn not_the_input(input: &Path, out: &Path) -> Result<()> {
+    let real = |path: &Path| std::fs::canonicalize(path).ok();
+    if real(input).is_some_and(|input| real(out) == Some(input)) {
+        return Err(CliError::Usage(format!(
+            "{} is the input; write to another file\n  help: name it with --out",
+            out.display()
+        )));
+    }
+    Ok(())
+}
+
 /// The command as the user would type it.
 #[must_use]
 pub fn command_line() -> String {
-    std::iter::once("cargo xtask".to_owned())
+    std::iter::once(program())
         .chain(
             std::env::args()
                 .skip(1)

@@ -191,11 +191,13 @@ fn headed(path: &Path, bytes: &[u8], name: &str, encoding: Option<Encoding>) -> 
     let Some(header) = records.next() else {
         return Err(DataError::file(path.display(), "is empty", "is this the right file?"));
     };
-    // RecBole's header carries types; a `token_seq` is a list with blanks.
+    // RecBole's header carries types; a `token_seq` is a list with blanks, unless it is a title.
     let typed: Vec<(&str, &str)> =
         header.iter().map(|name| name.split_once(':').unwrap_or((name, ""))).collect();
     let names: Vec<String> = typed.iter().map(|(name, _)| (*name).to_owned()).collect();
-    let lists: Vec<bool> = typed.iter().map(|(_, kind)| recbole && *kind == "token_seq").collect();
+    let title = |name: &str| ["title", "name"].iter().any(|word| plain_name(name).contains(word));
+    let lists: Vec<bool> =
+        typed.iter().map(|(name, kind)| recbole && *kind == "token_seq" && !title(name)).collect();
     let (id, ordered) = id_first(&names);
     let rows = records.map(|mut fields| {
         for (field, _) in fields.iter_mut().zip(&lists).filter(|(_, list)| **list) {

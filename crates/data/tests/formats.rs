@@ -250,7 +250,7 @@ fn a_data_sets_own_folds_split_it() {
         (0..20).map(|i| format!("{}\t{}\t{}\t{}\n", i / 5 + 1, i % 7 + 1, i % 5 + 1, 1000 + i)).collect();
     let data = load(&file(f, "u.data", rows.concat().as_bytes()));
     let test = file(f, "u1.test", rows[3..7].concat().as_bytes());
-    let rule = SplitRule::FoldFile { test: test.clone() };
+    let rule = SplitRule::FoldFile { test: test.clone(), reading: Box::default() };
     let split = rule.split(&data, 0, 0.0).unwrap();
     let tested: Vec<usize> = (0..20).filter(|r| split.roles[*r] == Role::Test).collect();
     assert_eq!(tested, [3, 4, 5, 6]);

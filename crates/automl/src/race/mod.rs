@@ -299,10 +299,10 @@ impl Race<'_> {
         // In whole thousandths, as in the study's name.
         let left = (800.0 * limit / (expected * share)).floor() / 1000.0;
         if left < SHORTEST {
+            let times = expected * share / (0.8 * limit).max(1e-3);
             let reason = format!(
-                "on {:.0} % of the users it would take {:.1} times its share of the budget",
-                100.0 * share,
-                1.0 / left
+                "on {:.0} % of the users it would take {times:.1} times its share of the budget",
+                100.0 * share
             );
             entrant.stopped = Some(Stopped::TooSlow(reason));
             return Ok(false);

@@ -2,6 +2,7 @@
 
 use super::use_threads;
 use crate::arguments::{Conversion, Import, Sessions};
+use crate::input::Input;
 use crate::{CliError, Result, output, progress};
 use foretaste_bench::machine;
 use foretaste_data::{IdleGaps, LoadReport, bounded, format_date, store};
@@ -19,7 +20,20 @@ pub(super) fn sessions(arguments: &Sessions) -> Result<()> {
 /// Writes interactions, or sessions of `gaps`.
 fn convert(arguments: &Conversion, gaps: Option<&IdleGaps>, out: &Path) -> Result<()> {
     use_threads(arguments.common.threads)?;
-    let options = arguments.common.reading.options()?;
+    let reading = &arguments.common.reading;
+    if reading.items.is_some() || !reading.users.is_empty() {
+        return Err(CliError::Usage(
+            "--items and --users: a conversion holds interactions alone; name the tables where models are trained"
+                .into(),
+        ));
+    }
+    output::not_the_input(&arguments.input, out)?;
+    if let Some(rejects) = &reading.rejects {
+        output::not_the_input(&arguments.input, rejects)?;
+    }
+    let options = reading.options()?;
+    let input = Input::of(&arguments.input)?;
+    let path = input.path();
     let clock = Instant::now();
     let (report, span) = if let Some(limit) = &arguments.memory_limit {
         progress::stop_on_ctrl_c();
@@ -27,9 +41,9 @@ fn convert(arguments: &Conversion, gaps: Option<&IdleGaps>, out: &Path) -> Resul
             output::note(text);
             !progress::stopping()
         };
-        (bounded::convert(&arguments.input, &options, gaps, out, bytes(limit)?, &mut go_on)?, None)
+        (bounded::convert(path, &options, gaps, out, bytes(limit)?, &mut go_on)?, None)
     } else {
-        let (table, report) = foretaste_data::read(&arguments.input, &options)?;
+        let (table, report) = foretaste_data::read(path, &options)?;
         match gaps {
             None => store::write_interactions(&table, out)?,
             Some(gaps) => {

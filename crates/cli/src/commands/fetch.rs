@@ -33,7 +33,7 @@ pub(super) fn list() {
         } else if dataset::home().join(&m.name).is_dir() {
             "fetched".to_owned()
         } else if m.archive.is_some() || m.package.is_some() {
-            format!("cargo xtask fetch {}", m.name)
+            format!("{} fetch {}", output::program(), m.name)
         } else {
             "--data PATH".to_owned()
         };

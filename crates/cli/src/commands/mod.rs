@@ -61,9 +61,28 @@ fn is_range(text: &str) -> bool {
 
 impl Reading {
     /// The tables that are named.
-    pub(crate) fn beside(&self) -> Beside {
+    ///
+    /// # Errors
+    /// [`CliError::Usage`] for a table of users that is not there: it may be meant as a range.
+    pub(crate) fn beside(&self) -> Result<Beside> {
         let users = self.users.iter().find(|users| !is_range(users)).map(PathBuf::from);
-        Beside { users, items: self.items.clone() }
+        if let Some(path) = users.as_ref().filter(|path| !path.exists()) {
+            return Err(CliError::Usage(format!(
+                "--users {}: write FROM-TO, for example 1-2999, or the file of a table of users",
+                path.display()
+            )));
+        }
+        Ok(Beside { users, items: self.items.clone() })
+    }
+
+    /// Refuses a range of users, which `command` does not know.
+    pub(crate) fn no_range(&self, command: &str) -> Result<()> {
+        match self.user_range() {
+            None => Ok(()),
+            Some(range) => Err(CliError::Usage(format!(
+                "--users {range}: {command} keeps all users; only reproduce takes a range of them"
+            ))),
+        }
     }
 
     /// The range of users that is named.

@@ -1,36 +1,62 @@
 //! `recommend`: the best items for users of a log, from any system that ranks.
 
+mod lists;
+
 use super::{search, use_threads};
 use crate::arguments::Recommend as Arguments;
-use crate::{CliError, Result, output};
+use crate::output::{self, note};
+use crate::{CliError, Result};
 use foretaste_bench::dataset::{self, Dataset};
-use foretaste_bench::systems;
-use foretaste_data::{EventTypes, Vocabulary};
-use foretaste_models::{Device, Facts, Filter, FitContext, ModelError, Recommend, Recommended, load, sims};
-use serde_json::json;
+use foretaste_bench::systems::{self, System};
+use foretaste_data::{EventTypes, Histories, Vocabulary};
+use foretaste_models::{
+    Allowed, Asked, Device, Facts, Filter, FitContext, ModelError, Recommend, Recommended, Trained, load,
+    sims,
+};
+use lists::{List, Lists, Of};
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+/// Users whose lists are in memory at once.
+const TOGETHER: usize = 4096;
 
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     use_threads(arguments.common.threads)?;
+    let reading = &arguments.common.reading;
+    reading.no_range("recommend")?;
     let filter: Option<Filter> = arguments.filter.as_deref().map(str::parse).transpose().map_err(usage)?;
+    let values = filter_values(filter.as_ref(), &arguments.filter_value)?;
     let system =
         systems::select(std::slice::from_ref(&arguments.model), systems::DEFAULT, &arguments.set)?.remove(0);
-    let mut data =
-        search::load(&arguments.dataset, arguments.data.as_deref(), &arguments.common.reading, false)?;
-    let saved = arguments.from.as_deref().map(load).transpose()?;
-    if let Some(saved) = &saved {
-        data = dataset::in_terms_of(data, saved)?;
-    }
-    data.remarks.iter().for_each(|remark| output::note(remark));
-    let users = indices(&arguments.user, &data.table.user_ids, "user", &data)?;
-    let items = indices(&arguments.item, &data.table.item_ids, "item", &data)?;
-    if users.is_empty() && items.is_empty() {
+    let all = arguments.user.iter().any(|user| user == "all");
+    if arguments.user.is_empty() && arguments.item.is_empty() && arguments.users_file.is_none() {
         return Err(CliError::Usage(
-            "for whom? --user ID recommends to a user, --item ID (with --model sims) \
-            names what goes with an item"
+            "for whom? --user ID recommends to a user (--user all to everyone), --item ID (with --model sims) \
+             names what goes with an item"
                 .into(),
         ));
     }
+    if let Some(out) = &arguments.out {
+        output::not_the_input(Path::new(&arguments.dataset), out)?;
+    }
+    let mut data = search::load(&arguments.dataset, arguments.data.as_deref(), reading, false)?;
+    let saved = arguments.from.as_deref().map(|folder| load(&model_folder(folder))).transpose()?;
+    if let Some(saved) = &saved {
+        data = dataset::in_terms_of(data, saved)?;
+    }
+    data.remarks.iter().for_each(|remark| note(remark));
+    let users = if all {
+        (0..data.table.n_users() as u32).collect()
+    } else {
+        let mut names = arguments.user.clone();
+        if let Some(file) = &arguments.users_file {
+            let text = std::fs::read_to_string(file).map_err(CliError::io(file, "read"))?;
+            names.extend(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned));
+        }
+        indices(&names, &data.table.user_ids, "user", &data)?
+    };
+    let items = indices(&arguments.item, &data.table.item_ids, "item", &data)?;
+
     let device = Device::open(&arguments.device)?;
     let context = FitContext {
         user_attributes: data.user_attributes.as_ref(),
@@ -38,87 +64,218 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         ..FitContext::new(arguments.seed, &device)
     };
     let histories = data.table.histories();
-    let printer = Printer { json: arguments.common.json, ids: &data.table.item_ids };
-    if !items.is_empty() {
-        let Some(settings) = system.settings.of::<sims::Settings>() else {
-            let reason = format!("{} knows no items that go with an item; --model sims does", system.name);
-            return Err(ModelError::Setting {
-                model: system.settings.kind().name(),
-                setting: "item".into(),
-                reason,
-            }
-            .into());
-        };
-        let model = sims::train(settings, &histories, &context)?;
-        for (item, name) in items.iter().zip(&arguments.item) {
-            let similar =
-                model.similar(*item).take(arguments.top).map(|(item, score)| Recommended { item, score });
-            printer.list("item", name, &similar.collect::<Vec<_>>());
-        }
-    }
-    if users.is_empty() {
-        return Ok(());
-    }
-    let model = match saved {
-        Some(saved) => saved.model,
-        None => system.settings.fit(&histories, None, &context)?.model,
+    let event_names: Vec<&str> =
+        data.table.event_types.as_ref().map(|types| types.names.iter().collect()).unwrap_or_default();
+    let facts = Facts {
+        items: data.item_attributes.as_ref(),
+        users: data.user_attributes.as_ref(),
+        events: &event_names,
     };
-    let facts = Facts { items: data.item_attributes.as_ref(), users: data.user_attributes.as_ref() };
-    let allowed = filter.map(|filter| filter.with(facts, &HashMap::new())).transpose().map_err(usage)?;
-    // "Now" is the moment after the log's last row.
-    let now = data.table.timestamps.iter().max().map_or(0, |newest| newest + 1);
-    let offsets = data.table.user_offsets();
-    for (user, name) in users.iter().zip(&arguments.user) {
-        let types = data.table.event_types.as_ref();
-        let event = |row: usize| {
-            types
-                .filter(|types| types.codes[row] != EventTypes::NULL)
-                .map_or("", |types| types.names.name(types.codes[row]))
+    let allowed = filter.map(|filter| filter.with(facts, &values)).transpose().map_err(usage)?;
+    if let Some(allowed) = &allowed {
+        allowed.unknown().iter().for_each(|value| note(&format!("filter: {value}")));
+    }
+    let mut lists = Lists::new(arguments.out.as_deref(), arguments.common.json, &data)?;
+    if !items.is_empty() {
+        similar(arguments, &system, &histories, &context, allowed.as_ref(), &items, &mut lists)?;
+    }
+    if !users.is_empty() {
+        let model = match saved {
+            Some(saved) => saved.model,
+            None => system.settings.fit(&histories, None, &context)?.model,
         };
-        let rows = offsets[*user as usize]..offsets[*user as usize + 1];
-        let events: Vec<(u32, &str)> = rows.map(|row| (data.table.items[row], event(row))).collect();
-        let among = allowed.as_ref().map(|allowed| allowed.items(data.table.n_items(), *user, &events));
-        let mut asked =
-            Recommend::new(model.as_ref(), data.table.n_items()).top(arguments.top).with_seen(arguments.seen);
-        if let Some(among) = &among {
-            asked = asked.among(among);
+        let why = arguments
+            .why
+            .then(|| sims::train(&sims::Settings::default(), &histories, &context))
+            .transpose()?;
+        for_users(
+            arguments,
+            &Source { data: &data, histories: &histories, allowed: allowed.as_ref(), why: why.as_ref() },
+            model.as_ref(),
+            &users,
+            &mut lists,
+        )?;
+    }
+    lists.finish()
+}
+
+/// The folder of a saved model: the one named, or `model` in it, where a run keeps its winner.
+fn model_folder(folder: &Path) -> PathBuf {
+    let inner = folder.join("model");
+    let is_model = |folder: &Path| folder.join("weights.safetensors").is_file();
+    if !is_model(folder) && is_model(&inner) { inner } else { folder.to_owned() }
+}
+
+/// Values of a filter's parameters, as `GENRE="Horror","War"`.
+fn filter_values(filter: Option<&Filter>, given: &[String]) -> Result<HashMap<String, Vec<String>>> {
+    let mut values = HashMap::new();
+    for text in given {
+        let Some((name, list)) = text.split_once('=') else {
+            return Err(CliError::Usage(format!(
+                "--filter-value {text}: write NAME=VALUE, or NAME=\"A\",\"B\" for several"
+            )));
+        };
+        let name = name.trim().trim_start_matches('$').to_owned();
+        if !filter.is_some_and(|filter| filter.parameters().contains(&name.as_str())) {
+            let known = filter.map(|filter| filter.parameters().join(", ")).unwrap_or_default();
+            return Err(CliError::Usage(format!(
+                "--filter-value {name}: the filter has no ${name}{}",
+                if known.is_empty() { String::new() } else { format!("; it has {known}") }
+            )));
         }
-        printer.list("user", name, &asked.for_user(*user, histories.user(*user), now));
+        values.insert(name, listed(list));
+    }
+    Ok(values)
+}
+
+/// `"A","B, C"` or `A,B` as a list.
+fn listed(text: &str) -> Vec<String> {
+    let (mut values, mut value, mut quoted) = (Vec::new(), String::new(), false);
+    for c in text.chars() {
+        match c {
+            '"' => quoted = !quoted,
+            ',' if !quoted => values.push(std::mem::take(&mut value).trim().to_owned()),
+            c => value.push(c),
+        }
+    }
+    values.push(value.trim().to_owned());
+    values
+}
+
+/// What lists are made from.
+struct Source<'a> {
+    data: &'a Dataset,
+    histories: &'a Histories,
+    allowed: Option<&'a Allowed<'a>>,
+    why: Option<&'a sims::Model>,
+}
+
+/// Items that go with items.
+fn similar(
+    arguments: &Arguments,
+    system: &System,
+    histories: &Histories,
+    context: &FitContext,
+    allowed: Option<&Allowed>,
+    items: &[u32],
+    lists: &mut Lists,
+) -> Result<()> {
+    let Some(settings) = system.settings.of::<sims::Settings>() else {
+        let reason = format!("{} knows no items that go with an item; --model sims does", system.name);
+        let model = system.settings.kind().name();
+        return Err(ModelError::Setting { model, setting: "item".into(), reason }.into());
+    };
+    let model = sims::train(settings, histories, context)?;
+    lists.explain("score: similarity, from how often two items are had by the same people");
+    for item in items {
+        let among = allowed.map(|allowed| {
+            allowed.items(histories.n_items(), &Asked { item: Some(*item), ..Asked::default() })
+        });
+        let may = |item: u32| among.as_ref().is_none_or(|among| among[item as usize]);
+        let best = model.similar(*item).filter(|(item, _)| may(*item)).take(arguments.top);
+        let list: Vec<Recommended> = best.map(|(item, score)| Recommended { item, score }).collect();
+        lists.take(&List { of: Of::Item(*item), items: &list, why: &[] })?;
     }
     Ok(())
+}
+
+/// The best items for users.
+fn for_users(
+    arguments: &Arguments,
+    source: &Source,
+    model: &dyn Trained,
+    users: &[u32],
+    lists: &mut Lists,
+) -> Result<()> {
+    let Source { data, histories, allowed, why } = source;
+    let table = &data.table;
+    // "Now" is the moment after the log's last row.
+    let now = table.timestamps.iter().max().map_or(0, |newest| newest + 1);
+    let rates = model.as_rating().is_some() && model.as_recommender().is_none();
+    let known = table.values.iter().filter(|v| v.is_finite());
+    let ends = known.fold((f32::MAX, f32::MIN), |(low, high), v| (low.min(*v), high.max(*v)));
+    let scale = rates.then(|| data.scale.unwrap_or(ends)).filter(|(low, high)| low <= high);
+    lists.explain(if rates {
+        "score: the rating that the model expects"
+    } else {
+        "score: the model's own; it orders the items of one list and means nothing beyond"
+    });
+    let base = || Recommend::new(model, table.n_items()).top(arguments.top).with_seen(arguments.seen);
+    let mut give = |user: u32, mut list: Vec<Recommended>| -> Result<()> {
+        if let Some((low, high)) = scale {
+            list.iter_mut().for_each(|best| best.score = best.score.clamp(low, high));
+        }
+        let reasons: Vec<Vec<u32>> = why
+            .map(|sims| list.iter().map(|best| nearest(sims, best.item, histories, user)).collect())
+            .unwrap_or_default();
+        lists.take(&List { of: Of::User(user), items: &list, why: &reasons })
+    };
+    let offsets = table.user_offsets();
+    for block in users.chunks(TOGETHER) {
+        if let Some(allowed) = allowed {
+            for user in block {
+                let rows = offsets[*user as usize]..offsets[*user as usize + 1];
+                let event = |row: usize| {
+                    table
+                        .event_types
+                        .as_ref()
+                        .filter(|types| types.codes[row] != EventTypes::NULL)
+                        .map_or("", |types| types.names.name(types.codes[row]))
+                };
+                let events: Vec<(u32, &str)> = rows.map(|row| (table.items[row], event(row))).collect();
+                let asked = Asked { user: Some(*user), item: None, events: &events };
+                let among = allowed.items(table.n_items(), &asked);
+                give(*user, base().among(&among).for_user(*user, histories.user(*user), now))?;
+            }
+        } else if let [user] = block {
+            give(*user, base().for_user(*user, histories.user(*user), now))?;
+        } else {
+            let asked: Vec<(u32, i64)> = block.iter().map(|user| (*user, now)).collect();
+            let mut outcome = Ok(());
+            base().for_users(histories, &asked, |user, list| {
+                if outcome.is_ok() {
+                    outcome = give(user, list);
+                }
+            });
+            outcome?;
+        }
+    }
+    Ok(())
+}
+
+/// The user's own items that an item goes with most, at most two.
+fn nearest(sims: &sims::Model, item: u32, histories: &Histories, user: u32) -> Vec<u32> {
+    let own = histories.user(user).items;
+    sims.similar(item).map(|(other, _)| other).filter(|other| own.contains(other)).take(2).collect()
 }
 
 fn usage(error: impl std::fmt::Display) -> CliError {
     CliError::Usage(error.to_string())
 }
 
-/// Indices of ids, all of which must be known.
+/// Indices of ids. An argument is an id, or several with commas between them; unknown ones among known ones are
+/// told and left out.
 fn indices(names: &[String], ids: &Vocabulary, what: &str, data: &Dataset) -> Result<Vec<u32>> {
-    let index = |name: &String| {
-        ids.index(name).ok_or_else(|| CliError::Usage(format!("{} has no {what} {name:?}", data.name)))
-    };
-    names.iter().map(index).collect()
-}
-
-/// How lists are printed.
-struct Printer<'a> {
-    json: bool,
-    ids: &'a Vocabulary,
-}
-
-impl Printer<'_> {
-    fn list(&self, of: &str, name: &str, list: &[Recommended]) {
-        let id = |best: &Recommended| self.ids.name(best.item);
-        if self.json {
-            let items: Vec<_> =
-                list.iter().map(|best| json!({ "item": id(best), "score": best.score })).collect();
-            output::print(&json!({ of: name, "items": items }).to_string());
-        } else {
-            let lines: Vec<String> =
-                list.iter().map(|best| format!("  {} ({:.4})", id(best), best.score)).collect();
-            let none = if lines.is_empty() { "\n  nothing" } else { "" };
-            let word = if of == "user" { "for" } else { "like" };
-            output::print(format!("{word} {of} {name}:{none}\n{}", lines.join("\n")).trim_end());
+    let (mut known, mut unknown) = (Vec::new(), Vec::new());
+    for name in names {
+        let parts = if ids.index(name).is_some() { vec![name.as_str()] } else { name.split(',').collect() };
+        for part in parts {
+            match ids.index(part.trim()) {
+                Some(index) => known.push(index),
+                None => unknown.push(part.trim().to_owned()),
+            }
         }
     }
+    if unknown.is_empty() {
+        return Ok(known);
+    }
+    let told = |names: &[String]| {
+        let more = if names.len() > 10 { format!(" and {} more", names.len() - 10) } else { String::new() };
+        format!("{}{more}", names.iter().take(10).map(|n| format!("{n:?}")).collect::<Vec<_>>().join(", "))
+    };
+    if known.is_empty() {
+        return Err(CliError::Usage(format!("{} has no {what} {}", data.name, told(&unknown))));
+    }
+    note(&format!("{} has no {what} {}; left out", data.name, told(&unknown)));
+    Ok(known)
 }

@@ -35,6 +35,7 @@ pub(super) fn run(arguments: &Reproduce) -> Result<()> {
     let systems = chosen(arguments, run, task)?;
     once("data set", &arguments.datasets)?;
     once("regime", &arguments.regime)?;
+    without_effect(arguments, task)?;
     let seeds = seeds(arguments)?;
     let rules = rules(arguments)?;
     if arguments.data.is_some() && arguments.datasets.len() > 1 {
@@ -94,6 +95,9 @@ pub(super) fn run(arguments: &Reproduce) -> Result<()> {
     let _ = std::fs::remove_dir(folder.join("checkpoints"));
     if arguments.models.iter().any(|name| name == "all") {
         leave_out(&mut run);
+    }
+    if run.cells.is_empty() && !run.failures.is_empty() {
+        return Err(CliError::Failed(format!("nothing could be evaluated\n{}", reasons(&run.failures))));
     }
     write(arguments, (&systems, &searched), &seeds, &data, &device, &folder, &run, clock)?;
     failed(&run)
@@ -161,6 +165,24 @@ fn leave_out(run: &mut Run) {
     run.failures.retain(|failure| failure.cause != Cause::Unserved);
 }
 
+/// Failures as lines, one for a split whose systems and seeds all fail for the same reason.
+fn reasons(failures: &[Failure]) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for failure in failures {
+        let of_split = |other: &&Failure| {
+            (&other.dataset, other.regime, &other.split) == (&failure.dataset, failure.regime, &failure.split)
+        };
+        let alike = failures.iter().filter(of_split).all(|other| other.reason == failure.reason);
+        let title = if alike { String::new() } else { format!(", {}", failure.title) };
+        let Failure { dataset, regime, split, reason, .. } = failure;
+        let line = format!("  {dataset}, {regime} {split}{title}: {reason}");
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    lines.join("\n")
+}
+
 /// The end of a run of which a part failed: the rest is written and shown.
 fn failed(run: &Run) -> Result<()> {
     let (failed, done) = (run.failures.len(), run.cells.len());
@@ -197,7 +219,17 @@ fn loaded(arguments: &Reproduce, task: Task) -> Result<Vec<Dataset>> {
     let mut data = Vec::new();
     for name in &arguments.datasets {
         let loaded = search::load(name, arguments.data.as_deref(), reading, arguments.accept_licence)?;
-        if task == Task::Ratings {
+        if task == Task::Ratings && loaded.table.require_values().is_err() {
+            let none = loaded.table.values.iter().all(|value| value.is_nan());
+            let shown =
+                arguments.data.as_ref().map_or_else(|| name.clone(), |path| path.display().to_string());
+            if none {
+                return Err(CliError::Usage(format!(
+                    "{shown} has no ratings to predict\n  help: `{} reproduce ranking {shown}` ranks items for \
+                     clicks; or name the column of ratings with --value-column",
+                    output::program()
+                )));
+            }
             loaded.table.require_values()?;
         }
         data.push(match reading.user_range() {
@@ -268,6 +300,34 @@ fn charted(arguments: &Reproduce) -> Result<Charted> {
     Ok(Charted { chart, arguments })
 }
 
+/// Rejects options that the regimes and the task of this run do not hear.
+fn without_effect(arguments: &Reproduce, task: Task) -> Result<()> {
+    let regime = |name: &str| arguments.regime.iter().any(|regime| regime == name);
+    let (random, future) = (regime("random"), regime("future"));
+    let shares = random && arguments.folds.is_none() && arguments.fold_file.is_none()
+        || future && arguments.window.is_none();
+    let options = [
+        ("--session-gap", arguments.session_gap.is_some(), regime("last-session"), "--regime last-session"),
+        (
+            "--test",
+            arguments.test.is_some(),
+            shares,
+            "--regime random (without folds) or future (without a window)",
+        ),
+        ("--folds", arguments.folds.is_some(), random, "--regime random"),
+        ("--fold-file", arguments.fold_file.is_some(), random, "--regime random"),
+        ("--leave-last", arguments.leave_last.is_some(), regime("per-user"), "--regime per-user"),
+        ("--window", arguments.window.is_some(), future, "--regime future"),
+        ("--no-clip", arguments.no_clip, task == Task::Ratings, "predicted ratings"),
+    ];
+    match options.iter().find(|(_, given, heard, _)| *given && !heard) {
+        None => Ok(()),
+        Some((option, _, _, belongs)) => Err(CliError::Usage(format!(
+            "{option} would do nothing here: it belongs to {belongs}; leave it out"
+        ))),
+    }
+}
+
 /// Rejects repeated names: their cells would be counted twice.
 fn once(what: &str, names: &[String]) -> Result<()> {
     match names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)) {
@@ -306,20 +366,25 @@ fn seeds(arguments: &Reproduce) -> Result<Vec<u64>> {
 
 fn rules(arguments: &Reproduce) -> Result<Vec<SplitRule>> {
     let window = arguments.window.as_deref().map(str::parse::<Window>).transpose()?;
+    // A fold file of a known data set is found out by its name.
+    let reading = arguments.common.reading.options()?;
     let rules = arguments.regime.iter().map(|regime| match regime.as_str() {
         "random" => match (&arguments.folds, &arguments.fold_file) {
             (Some(folds), _) => SplitRule::KFold { folds: *folds, fold: 0 },
-            (_, Some(test)) => SplitRule::FoldFile { test: test.clone() },
-            _ => SplitRule::HoldOut { test: arguments.test },
+            (_, Some(test)) => SplitRule::FoldFile { test: test.clone(), reading: Box::new(reading.clone()) },
+            _ => SplitRule::HoldOut { test: arguments.test.unwrap_or(0.1) },
         },
-        "last-session" => SplitRule::LastSession { gap: arguments.session_gap },
+        "last-session" => SplitRule::LastSession { gap: arguments.session_gap.unwrap_or(1800) },
         "held-users" => SplitRule::HeldUsers { users: 0.1, asked: 0.1 },
         "per-user" => arguments
             .leave_last
             .map_or(SplitRule::PerUserShare { train: 0.7 }, |test| SplitRule::LeaveLast { test }),
-        _ => window.map_or(SplitRule::Cut { test: arguments.test }, SplitRule::Window),
+        _ => window.map_or(SplitRule::Cut { test: arguments.test.unwrap_or(0.1) }, SplitRule::Window),
     });
-    Ok(rules.collect())
+    let rules: Vec<SplitRule> = rules.collect();
+    // What is out of range in any data is told before anything is trained.
+    rules.iter().try_for_each(SplitRule::check)?;
+    Ok(rules)
 }
 
 /// `runs/<data sets>-<hash of everything that determines the results>`.
@@ -335,8 +400,8 @@ fn default_folder(
     let hashes: Vec<_> = data.iter().map(|d| &d.hash).collect();
     let split = (
         &arguments.regime,
-        arguments.session_gap,
-        arguments.test,
+        arguments.session_gap.unwrap_or(1800),
+        arguments.test.unwrap_or(0.1),
         arguments.folds,
         &arguments.fold_file,
         arguments.leave_last,

@@ -1,6 +1,7 @@
 //! Resolves the arguments of a search: the data set, its split, the device, the folder.
 
 use crate::arguments::{Reading, Search};
+use crate::input::{Input, STDIN};
 use crate::output::{self, note};
 use crate::{CliError, Result, fetch, progress};
 use foretaste_automl::{Log, Metric, Task};
@@ -21,6 +22,7 @@ pub(super) struct Prepared {
 impl Prepared {
     /// Loads what `arguments` name, for a search by `metric`.
     pub fn new(arguments: &Search, metric: &Metric) -> Result<Self> {
+        arguments.common.reading.no_range("a search")?;
         let data = load(
             &arguments.dataset,
             arguments.data.as_deref(),
@@ -103,7 +105,15 @@ pub(super) fn load(name: &str, data: Option<&Path>, reading: &Reading, accept: b
     if accept && data.is_none() {
         fetch::missing(name)?;
     }
-    Ok(dataset::load(name, data, &reading.options()?, &reading.beside())?)
+    let input = Input::of(Path::new(name))?;
+    let path = input.path().display().to_string();
+    let found = if input.is_kept() { &path } else { name };
+    let mut loaded = dataset::load(found, data, &reading.options()?, &reading.beside()?)?;
+    if input.is_kept() {
+        STDIN.clone_into(&mut loaded.name);
+        loaded.remarks.iter_mut().for_each(|remark| *remark = remark.replace(&path, STDIN));
+    }
+    Ok(loaded)
 }
 
 /// The parts of a data set that a selection may use.

@@ -62,6 +62,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         pruner: arguments.pruner.parse()?,
         ..StudySettings::default()
     };
+    if arguments.trials == Some(0) {
+        return Err(CliError::Usage("--trials 0: at least one trial is needed".into()));
+    }
+    if arguments.jobs == 0 {
+        return Err(CliError::Usage("--jobs 0: at least one trial at a time is needed".into()));
+    }
     let address =
         arguments.storage.clone().unwrap_or_else(|| folder.join("study.sqlite").display().to_string());
     let journal = storage::open(&address)?;

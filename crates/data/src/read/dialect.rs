@@ -207,8 +207,8 @@ impl Dialect {
         (end > 0).then_some(end)
     }
 
-    /// Visits the records of `text` with the number of their first line, from 0, without line ends; blank ones
-    /// are skipped. Returns the number of lines.
+    /// Visits the records of `text` with the number of their first line, from 0, without line ends; blank
+    /// ones are skipped. Returns the number of lines.
     pub fn records<'a>(&self, text: &'a [u8], mut visit: impl FnMut(u64, &'a [u8])) -> u64 {
         if !self.quotes(text) {
             return super::blocks::lines(text, visit);
@@ -267,8 +267,8 @@ fn without_blanks(text: &[u8]) -> &[u8] {
 /// Delimiters that are tried, the likelier first.
 const DELIMITERS: [&str; 6] = ["\t", ",", ";", "|", "::", " "];
 
-/// How well a dialect suits `sample`, a file's first whole records: whether all have the same number of fields,
-/// of which there are at least two, and that number.
+/// How well a dialect suits `sample`, a file's first whole records: whether all have the same number of
+/// fields, of which there are at least two, and that number.
 fn suits(dialect: &Dialect, sample: &[u8]) -> (bool, usize) {
     let (mut row, mut fields, mut even) = (Row::default(), None, true);
     dialect.records(sample, |_, record| {

@@ -14,7 +14,8 @@ impl std::str::FromStr for Encoding {
     fn from_str(label: &str) -> std::result::Result<Self, String> {
         encoding_rs::Encoding::for_label(label.as_bytes()).map(Self).ok_or_else(|| {
             format!(
-                "unknown encoding {label:?}; usual ones are utf-8, latin1, utf-16le, utf-16be, shift_jis, gb18030"
+                "unknown encoding {label:?}; usual ones are utf-8, latin1, utf-16le, utf-16be, shift_jis, \
+                 gb18030"
             )
         })
     }

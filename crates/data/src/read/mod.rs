@@ -68,7 +68,7 @@ impl TimeUnit {
 }
 
 /// How to read a log. The default finds the format by name and header and allows no bad line.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ReadOptions {
     /// The format; `None` finds it by file name and header.
     pub format: Option<Format>,

@@ -6,8 +6,8 @@ use crate::{Timestamps, days_from_civil, format_date};
 /// 1990-01-01.
 const EARLIEST: i64 = 631_152_000;
 
-/// Reads times that are dates written as numbers (20140304) or years as what they are, and says so; remarks on
-/// times that all lie before 1990. Order and distinctness of rows stay what they were.
+/// Reads times that are dates written as numbers (20140304) or years as what they are, and says so; remarks
+/// on times that all lie before 1990. Order and distinctness of rows stay what they were.
 pub(super) fn settle(times: &mut Timestamps, unit: TimeUnit) -> Option<String> {
     let (first, last) = (times.iter().min()?, times.iter().max()?);
     if last == 0 || last >= EARLIEST || unit != TimeUnit::S {

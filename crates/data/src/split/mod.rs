@@ -9,7 +9,7 @@ mod random;
 
 pub use future::Window;
 
-use crate::{DataError, Histories, Interactions, Result, Timestamps, Values};
+use crate::{DataError, Histories, IdleGaps, Interactions, ReadOptions, Result, Timestamps, Values};
 use std::path::PathBuf;
 
 /// The role of a row in a split.
@@ -86,6 +86,8 @@ pub enum SplitRule {
     FoldFile {
         /// The test file, in any format the readers know.
         test: PathBuf,
+        /// How that file is read.
+        reading: Box<ReadOptions>,
     },
     /// `DeepRecommender`'s `MovieLens` rule: each user's first `train` share trains, the rest goes,
     /// a whole user at a time and by a fair coin, to validation or test; users with fewer than two
@@ -150,7 +152,7 @@ impl SplitRule {
         match self {
             Self::HoldOut { test } => format!("{}/{}", percent(1.0 - test), percent(*test)),
             Self::KFold { folds, fold } => format!("fold {} of {folds}", fold + 1),
-            Self::FoldFile { test } => format!(
+            Self::FoldFile { test, .. } => format!(
                 "fold file {}",
                 test.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned())
             ),
@@ -162,6 +164,35 @@ impl SplitRule {
             }
             Self::Window(window) => window.name().to_owned(),
             Self::Cut { test } => format!("last {} %", percent(*test)),
+        }
+    }
+
+    /// Checks what does not depend on the data: shares between 0 and 1, at least two folds, one row to test.
+    ///
+    /// # Errors
+    /// [`DataError::Setting`] naming what is out of range.
+    pub fn check(&self) -> Result<()> {
+        let share = |name: &str, share: f64| {
+            if share > 0.0 && share < 1.0 {
+                Ok(())
+            } else {
+                Err(DataError::Setting(format!("{name} share {share} is not between 0 and 1")))
+            }
+        };
+        match self {
+            Self::HoldOut { test } | Self::Cut { test } => share("test", *test),
+            Self::KFold { folds, .. } if *folds < 2 => {
+                Err(DataError::Setting(format!("{folds} folds: at least two are needed")))
+            }
+            Self::PerUserShare { train } => share("training", *train),
+            Self::LeaveLast { test: 0 } => {
+                Err(DataError::Setting("leave-last needs at least one row a user to test".into()))
+            }
+            Self::LastSession { gap } => IdleGaps::new(vec![*gap]).map(drop),
+            Self::HeldUsers { users, asked } => {
+                share("held-out", *users).and_then(|()| share("asked", *asked))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -185,32 +216,20 @@ impl SplitRule {
         if !(0.0..1.0).contains(&validation) {
             return Err(DataError::Setting(format!("validation share {validation} is not in [0, 1)")));
         }
-        let share = |name: &str, share: f64| {
-            if share > 0.0 && share < 1.0 {
-                Ok(share)
-            } else {
-                Err(DataError::Setting(format!("{name} share {share} is not between 0 and 1")))
-            }
-        };
+        self.check()?;
         if self.needs_times() {
             data.require_times(&format!("the split {}", self.name()))?;
         }
         let roles = match self {
-            Self::HoldOut { test } => random::hold_out(data.len(), share("test", *test)?, validation, seed),
+            Self::HoldOut { test } => random::hold_out(data.len(), *test, validation, seed),
             Self::KFold { folds, fold } => random::fold(data.len(), *folds, *fold, validation, seed)?,
-            Self::FoldFile { test } => random::fold_file(data, test, validation, seed)?,
-            Self::PerUserShare { train } => per_user::share(data, share("training", *train)?, seed),
+            Self::FoldFile { test, reading } => random::fold_file(data, test, reading, validation, seed)?,
+            Self::PerUserShare { train } => per_user::share(data, *train, seed),
             Self::LeaveLast { test } => per_user::leave_last(data, *test, validation)?,
             Self::LastSession { gap } => per_user::last_session(data, *gap, validation, seed)?,
-            Self::HeldUsers { users, asked } => per_user::held_users(
-                data,
-                share("held-out", *users)?,
-                share("asked", *asked)?,
-                validation,
-                seed,
-            ),
+            Self::HeldUsers { users, asked } => per_user::held_users(data, *users, *asked, validation, seed),
             Self::Window(window) => window.roles(data, seed)?,
-            Self::Cut { test } => future::cut(data, share("test", *test)?, validation),
+            Self::Cut { test } => future::cut(data, *test, validation),
         };
         let split = Split { rule: self.clone(), roles };
         for (role, name) in [(Role::Train, "training"), (Role::Test, "test")] {

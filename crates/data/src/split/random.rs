@@ -44,8 +44,14 @@ fn assign(rows: usize, test: &[u32], rest: &[u32], validation: f64) -> Vec<Role>
     roles
 }
 
-pub(super) fn fold_file(data: &Interactions, test: &Path, validation: f64, seed: u64) -> Result<Vec<Role>> {
-    let (fold, _) = crate::read(test, &ReadOptions::default())?;
+pub(super) fn fold_file(
+    data: &Interactions,
+    test: &Path,
+    reading: &ReadOptions,
+    validation: f64,
+    seed: u64,
+) -> Result<Vec<Role>> {
+    let (fold, _) = crate::read(test, reading)?;
     let mut wanted = HashSet::with_capacity(fold.len());
     for row in 0..fold.len() {
         let (user, item) = (fold.user_ids.name(fold.users[row]), fold.item_ids.name(fold.items[row]));

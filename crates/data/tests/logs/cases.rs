@@ -345,7 +345,8 @@ fn json() -> Vec<Log> {
         log(
             "JSON Lines",
             "log.jsonl",
-            "{\"user_id\": 1, \"item\": \"a\", \"rating\": 4.5, \"timestamp\": 1402129218250}\n\n{\"user_id\": \"2\", \
+            "{\"user_id\": 1, \"item\": \"a\", \"rating\": 4.5, \"timestamp\": \
+             1402129218250}\n\n{\"user_id\": \"2\", \
              \"item\": \"b\", \"rating\": null, \"timestamp\": 1402129219000}\n",
             "unit=ms",
             "1 a 4.5 1402129218.25; 2 b - 1402129219",

@@ -1,7 +1,7 @@
 //! Logs as people have them: each small log with how it is read, and what it must come to.
 //!
-//! A row is written `user item value time`, with `-` for what it lacks, fractions of a second behind the time,
-//! and the event type behind a slash. Rows come by user, then time.
+//! A row is written `user item value time`, with `-` for what it lacks, fractions of a second behind the
+//! time, and the event type behind a slash. Rows come by user, then time.
 
 mod cases;
 mod published;

@@ -22,7 +22,8 @@ pub fn logs() -> Vec<Log> {
         log(
             "Amazon reviews 2014, JSON Lines",
             "reviews_Books_5.json",
-            "{\"reviewerID\": \"A10\", \"asin\": \"000100039X\", \"reviewerName\": \"Adam\", \"helpful\": [0, 0], \
+            "{\"reviewerID\": \"A10\", \"asin\": \"000100039X\", \"reviewerName\": \"Adam\", \"helpful\": \
+             [0, 0], \
              \"overall\": 5.0, \"unixReviewTime\": 1355616000, \"reviewTime\": \"12 16, 2012\"}\n",
             "",
             "A10 000100039X 5 1355616000",
@@ -37,7 +38,8 @@ pub fn logs() -> Vec<Log> {
         log(
             "Amazon reviews 2023",
             "All_Beauty.csv",
-            "user_id,parent_asin,rating,timestamp\nAGKHLEW2SOWHNMFQIJGBECAF7INQ,B081TJ8YS3,4.0,1588615855070\n",
+            "user_id,parent_asin,rating,timestamp\nAGKHLEW2SOWHNMFQIJGBECAF7INQ,B081TJ8YS3,4.0,15886\
+             15855070\n",
             "unit=ms",
             "AGKHLEW2SOWHNMFQIJGBECAF7INQ B081TJ8YS3 4 1588615855.07",
         ),
@@ -53,18 +55,27 @@ pub fn logs() -> Vec<Log> {
         latin(
             "Book-Crossing",
             "BX-Book-Ratings.csv",
-            b"\"User-ID\";\"ISBN\";\"Book-Rating\"\r\n\"276725\";\"034545104X\";\"0\"\r\n\"276726\";\"M\xe9x\";\"5\"\r\n",
+            b"\"User-ID\";\"ISBN\";\"Book-Rating\"\r\n\"276725\";\"034545104X\";\"0\"\r\n\"276726\";\
+            \"M\xe9x\";\"5\"\r\n",
             "encoding=latin1",
             "276725 034545104X 0 -; 276726 Méx 5 -",
         ),
-        log("Goodbooks", "ratings.csv", "user_id,book_id,rating\n1,258,5\n2,4081,4\n", "", "1 258 5 -; 2 4081 4 -"),
+        log(
+            "Goodbooks",
+            "ratings.csv",
+            "user_id,book_id,rating\n1,258,5\n2,4081,4\n",
+            "",
+            "1 258 5 \
+        -; 2 4081 4 -",
+        ),
         log(
             "Steam-200k",
             "steam-200k.csv",
             "151603712,\"The Elder Scrolls V Skyrim\",purchase,1.0,0\n151603712,\"The Elder Scrolls V \
              Skyrim\",play,273.0,0\n",
             "user=1 item=2 event=3 value=4",
-            "151603712 The Elder Scrolls V Skyrim 1 -/purchase; 151603712 The Elder Scrolls V Skyrim 273 -/play",
+            "151603712 The Elder Scrolls V Skyrim 1 -/purchase; 151603712 The Elder Scrolls V Skyrim 273 \
+             -/play",
         ),
         log(
             "Last.fm 360K",
@@ -94,7 +105,14 @@ pub fn logs() -> Vec<Log> {
             "unit=ms",
             "75 3 1 1162160236",
         ),
-        log("Jester", "jester.csv", "user,joke,rating\n1,5,-8.79\n1,7,10\n", "item=joke", "1 5 -8.79 -; 1 7 10 -"),
+        log(
+            "Jester",
+            "jester.csv",
+            "user,joke,rating\n1,5,-8.79\n1,7,10\n",
+            "item=joke",
+            "1 5 -8.7\
+        9 -; 1 7 10 -",
+        ),
         log(
             "Yoochoose",
             "yoochoose-clicks.dat",
@@ -105,7 +123,8 @@ pub fn logs() -> Vec<Log> {
         log(
             "Diginetica",
             "train-item-views.csv",
-            "sessionId;userId;itemId;timeframe;eventdate\n1;NA;81766;526309;2016-05-09\n1;NA;31331;1031018;2016-05-09\n",
+            "sessionId;userId;itemId;timeframe;eventdate\n1;NA;81766;526309;2016-05-09\n1;NA;31331;1\
+             031018;2016-05-09\n",
             "user=sessionId time=timeframe unit=ms",
             "1 81766 - 526.309; 1 31331 - 1031.018",
         ),
@@ -133,16 +152,25 @@ pub fn logs() -> Vec<Log> {
         latin(
             "Foursquare",
             "dataset_TSMC2014_NYC.txt",
-            b"470\t49bbd6c0f964a520f4531fe3\t4bf58dd8\tCaf\xe9\t40.71\t-74.00\t-240\tTue Apr 03 18:00:09 +0000 2012\n",
+            b"470\t49bbd6c0f964a520f4531fe3\t4bf58dd8\tCaf\xe9\t40.71\t-74.00\t-240\tTue Apr 03 18:0\
+            0:09 +0000 2012\n",
             "encoding=latin1 user=1 item=2 time=8",
             "470 49bbd6c0f964a520f4531fe3 - 1333476009",
         ),
-        log("Epinions", "ratings_data.txt", "139431 139432 4\n1 100 5\n", "user=1 item=2 value=3", "1 100 5 -; 139431 139432 4 -"),
+        log(
+            "Epinions",
+            "ratings_data.txt",
+            "139431 139432 4\n1 100 5\n",
+            "user=1 item=2 value=3",
+            "\
+        1 100 5 -; 139431 139432 4 -",
+        ),
         log("FilmTrust", "ratings.txt", "1 1 2\n1 2 3.5\n", "user=1 item=2 value=3", "1 1 2 -; 1 2 3.5 -"),
         log(
             "KuaiRec",
             "big_matrix.csv",
-            "user_id,video_id,play_duration,video_duration,time,date,timestamp,watch_ratio\n0,3649,13838,10867,2020-07-05 \
+            "user_id,video_id,play_duration,video_duration,time,date,timestamp,watch_ratio\n0,3649,1\
+             3838,10867,2020-07-05 \
              00:08:23.438,20200705,1593878903.438,1.27\n",
             "",
             "0 3649 1.27 1593878903.438",
@@ -150,25 +178,20 @@ pub fn logs() -> Vec<Log> {
         log(
             "Criteo-like clicks",
             "criteo.tsv",
-            "timestamp\tuid\tcampaign\tconversion\tclick\n0\t20073966\t22589171\t0\t0\n2\t20073966\t22589172\t0\t1\n",
+            "timestamp\tuid\tcampaign\tconversion\tclick\n0\t20073966\t22589171\t0\t0\n2\t200739\
+             66\t22589172\t0\t1\n",
             "item=campaign value=click",
             "20073966 22589171 0 0; 20073966 22589172 1 2",
         ),
         log(
             "OTTO",
             "otto.jsonl",
-            "{\"session\":0,\"events\":[{\"aid\":1517085,\"ts\":1659304800025,\"type\":\"clicks\"},{\"aid\":1563459,\
-             \"ts\":1659304904511,\"type\":\"carts\"}]}\n",
+            "{\"session\":0,\"events\":[{\"aid\":1517085,\"ts\":1659304800025,\"type\":\"clicks\"},\
+             {\"aid\":1563459,\"ts\":1659304904511,\"type\":\"carts\"}]}\n",
             "unit=ms",
             "0 1517085 - 1659304800.025/clicks; 0 1563459 - 1659304904.511/carts",
         ),
-        log(
-            "Orange",
-            "ratings.tab",
-            "user\titem\trating\ntrain\titem\t5\n",
-            "",
-            "train item 5 -",
-        ),
+        log("Orange", "ratings.tab", "user\titem\trating\ntrain\titem\t5\n", "", "train item 5 -"),
         log(
             "RecBole",
             "ml-100k/ml-100k.inter",

@@ -73,7 +73,8 @@ pub fn open(address: &str) -> Result<Arc<dyn Journal>> {
     }
     #[cfg(feature = "sqlite")]
     return Ok(Arc::new(Sqlite::open(std::path::Path::new(
-        address.strip_prefix("sqlite://").unwrap_or(address),
+        // As SQLAlchemy and Optuna have it: behind three slashes the path is relative, behind four absolute.
+        address.strip_prefix("sqlite:///").or_else(|| address.strip_prefix("sqlite://")).unwrap_or(address),
     ))?));
     #[cfg(not(feature = "sqlite"))]
     Err(HpoError::Usage(format!("{address}: this build has no SQLite; build with the feature sqlite")))

@@ -1,8 +1,8 @@
 //! Ratings in standard units, for models whose settings assume a scale.
 //!
-//! Step sizes, penalties and initial deviations are chosen in stars of MovieLens 1M. A model that is sensitive
-//! to them is trained on ratings with that mean and deviation, whatever the log's scale, and its predictions
-//! are moved back: ratings `a r + b` give predictions `a p + b`.
+//! Step sizes, penalties and initial deviations are chosen in stars of MovieLens 1M. A model that is
+//! sensitive to them is trained on ratings with that mean and deviation, whatever the log's scale, and its
+//! predictions are moved back: ratings `a r + b` give predictions `a p + b`.
 
 use super::tensors::{NamedTensor, Tensors};
 use crate::model::{BoxedModel, RatingModel, Reading, Recommender, Trained};

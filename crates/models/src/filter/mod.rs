@@ -1,18 +1,20 @@
 //! Filters: which items may be recommended, in the syntax of Amazon Personalize.
 //!
 //! ```text
-//! filter     = ("INCLUDE" | "EXCLUDE") "ItemID" "WHERE" condition ["IF" condition]
+//! filter     = part { "|" part }                                   an item must pass every part
+//! part       = ("INCLUDE" | "EXCLUDE") "ItemID" "WHERE" condition ["IF" condition]
 //! condition  = clause { ("AND" | "OR") clause }                  AND binds closer than OR
 //! clause     = table "." field ( ["NOT"] "IN" "(" value { "," value } ")" | comparison value )
 //! comparison = "=" | "!=" | "<" | "<=" | ">" | ">="
-//! table      = "Items" | "Interactions" | "CurrentUser"
-//! value      = "text" | number | $parameter | "*"
+//! table      = "Items" | "Interactions" | "CurrentUser" | "CurrentItem"
+//! value      = "text" | number | $parameter | "*" | ("CurrentUser" | "CurrentItem") "." field
 //! ```
 //!
-//! Keywords, tables and fields are read without regard to case; text is compared exactly, numbers as numbers.
-//! A clause holds for an item (or user) if any of its values of that field does; `NOT IN` and `!=` hold if
-//! none does. `Interactions.EVENT_TYPE` is what the user did with the item (`IN ("*")`: anything). `IF`
-//! is about `CurrentUser` alone: if it does not hold, the filter keeps all items.
+//! Keywords, tables, fields and event types are read without regard to case; other text is compared exactly,
+//! numbers as numbers. A clause holds for an item (or user) if any of its values of that field does; `NOT IN`
+//! and `!=` hold if none does. `Interactions.EVENT_TYPE` is what the user did with the item (`IN ("*")`:
+//! anything). `IF` is about `CurrentUser` and `CurrentItem` (the item that similar ones are wanted for)
+//! alone: if it does not hold, its part keeps all items. Source: Amazon Personalize, *Filter expressions*.
 //!
 //! ```
 //! use foretaste_models::Filter;
@@ -26,12 +28,13 @@
 mod parse;
 
 use foretaste_data::Attributes;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 
 /// What is wrong with a filter, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("filter, column {}: {reason}\n  {text}\n  {}^", column(text, *position), " ".repeat(column(text,
+#[error("filter, column {}: {reason}\n  {text}\n  {}^", place(text, *position), " ".repeat(place(text,
     *position) - 1))]
 pub struct FilterError {
     /// The filter's text.
@@ -43,7 +46,7 @@ pub struct FilterError {
 }
 
 /// Column of a byte, from 1.
-fn column(text: &str, position: usize) -> usize {
+fn place(text: &str, position: usize) -> usize {
     text.get(..position).map_or(0, |before| before.chars().count()) + 1
 }
 
@@ -53,11 +56,20 @@ pub(crate) enum Table {
     Items,
     Interactions,
     CurrentUser,
+    CurrentItem,
 }
 
 impl Table {
-    const ALL: [(Self, &'static str); 3] =
-        [(Self::Items, "Items"), (Self::Interactions, "Interactions"), (Self::CurrentUser, "CurrentUser")];
+    const ALL: [Self; 4] = [Self::Items, Self::Interactions, Self::CurrentUser, Self::CurrentItem];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Items => "Items",
+            Self::Interactions => "Interactions",
+            Self::CurrentUser => "CurrentUser",
+            Self::CurrentItem => "CurrentItem",
+        }
+    }
 }
 
 /// How a field is compared.
@@ -90,6 +102,8 @@ pub(crate) enum Value {
     Text(String),
     Number(f64),
     Parameter(String),
+    /// A field of the current user or item.
+    Field(Table, String),
 }
 
 /// One comparison.
@@ -106,13 +120,19 @@ pub(crate) struct Clause {
 /// A disjunction of conjunctions of clauses.
 pub(crate) type Condition = Vec<Vec<Clause>>;
 
+/// One expression of a chain.
+#[derive(Debug, Clone, PartialEq)]
+struct Part {
+    include: bool,
+    condition: Condition,
+    only_if: Option<Condition>,
+}
+
 /// A parsed filter.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Filter {
     text: String,
-    include: bool,
-    condition: Condition,
-    only_if: Option<Condition>,
+    parts: Vec<Part>,
 }
 
 impl std::str::FromStr for Filter {
@@ -129,14 +149,14 @@ impl fmt::Display for Value {
             Self::Text(text) => write!(f, "\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")),
             Self::Number(number) => write!(f, "{number}"),
             Self::Parameter(name) => write!(f, "${name}"),
+            Self::Field(table, field) => write!(f, "{}.{field}", table.name()),
         }
     }
 }
 
 impl fmt::Display for Clause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let table = Table::ALL.iter().find(|(table, _)| *table == self.table).map_or("", |(_, name)| name);
-        write!(f, "{table}.{} ", self.field)?;
+        write!(f, "{}.{} ", self.table.name(), self.field)?;
         let list = || self.values.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         match self.test {
             Test::In => write!(f, "IN ({})", list()),
@@ -157,7 +177,7 @@ fn shown(condition: &Condition) -> String {
     condition.iter().map(all).collect::<Vec<_>>().join(" OR ")
 }
 
-impl fmt::Display for Filter {
+impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -169,32 +189,87 @@ impl fmt::Display for Filter {
     }
 }
 
-/// The attributes that filters can use.
+impl fmt::Display for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts: Vec<String> = self.parts.iter().map(ToString::to_string).collect();
+        f.write_str(&parts.join(" | "))
+    }
+}
+
+/// What filters can use.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Facts<'a> {
-    /// Of items.
+    /// Attributes of items.
     pub items: Option<&'a Attributes>,
-    /// Of users.
+    /// Attributes of users.
     pub users: Option<&'a Attributes>,
+    /// The log's event types, so that an unknown one is told.
+    pub events: &'a [&'a str],
 }
 
 /// A clause with resolved values.
 #[derive(Debug)]
 struct Ready {
     table: Table,
-    /// Attribute codes (or, of interactions, event types) for which the comparison holds.
+    test: Test,
+    /// Attribute codes for which the comparison holds, as far as it does not depend on the current user or
+    /// item.
     codes: Vec<bool>,
+    /// Event types of interactions.
     events: Vec<String>,
-    negated: bool,
+    /// Fields of the current user or item that the clause compares with: table and code by code whether it is
+    /// of that field; and the clause's own values, by code.
+    fields: Vec<(Table, Vec<bool>)>,
+    own: Vec<(u32, String)>,
+}
+
+/// A part with resolved values.
+#[derive(Debug)]
+struct ReadyPart {
+    include: bool,
+    condition: Vec<Vec<Ready>>,
+    only_if: Vec<Vec<Ready>>,
 }
 
 /// A filter prepared for a catalogue.
 #[derive(Debug)]
 pub struct Allowed<'a> {
     facts: Facts<'a>,
-    include: bool,
-    condition: Vec<Vec<Ready>>,
-    only_if: Vec<Vec<Ready>>,
+    parts: Vec<ReadyPart>,
+    unknown: Vec<String>,
+}
+
+/// Whom or what a filter is asked for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Asked<'a> {
+    /// The user; `None` where similar items are wanted for nobody in particular.
+    pub user: Option<u32>,
+    /// The item that similar ones are wanted for.
+    pub item: Option<u32>,
+    /// The user's items with the types of what the user did.
+    pub events: &'a [(u32, &'a str)],
+}
+
+/// Whether a field's value compares as asked with a value; `!=` and `NOT IN` are negated later.
+fn compares(test: Test, own: &str, value: &Value) -> bool {
+    let equality = matches!(test, Test::In | Test::NotIn | Test::Equal | Test::NotEqual);
+    match value {
+        Value::Text(text) if matches!(test, Test::In | Test::NotIn) && text == "*" => true,
+        Value::Text(text) if equality => own == text,
+        Value::Text(_) | Value::Parameter(_) | Value::Field(..) => false,
+        Value::Number(number) => own.parse::<f64>().is_ok_and(|own| match test {
+            Test::Less => own < *number,
+            Test::LessOrEqual => own <= *number,
+            Test::Greater => own > *number,
+            Test::GreaterOrEqual => own >= *number,
+            _ => own == *number,
+        }),
+    }
+}
+
+/// A value as written: a number where it is one.
+fn read(text: &str) -> Value {
+    text.parse().map_or_else(|_| Value::Text(text.to_owned()), Value::Number)
 }
 
 impl Filter {
@@ -207,14 +282,36 @@ impl Filter {
         facts: Facts<'a>,
         parameters: &HashMap<String, Vec<String>>,
     ) -> Result<Allowed<'a>, FilterError> {
-        let ready = |condition: &Condition| -> Result<Vec<Vec<Ready>>, FilterError> {
+        let mut unknown = Vec::new();
+        let mut ready = |condition: &Condition| -> Result<Vec<Vec<Ready>>, FilterError> {
             condition
                 .iter()
-                .map(|clauses| clauses.iter().map(|clause| self.ready(clause, facts, parameters)).collect())
+                .map(|clauses| {
+                    clauses.iter().map(|clause| self.ready(clause, facts, parameters, &mut unknown)).collect()
+                })
                 .collect()
         };
-        let only_if = self.only_if.as_ref().map_or(Ok(Vec::new()), ready)?;
-        Ok(Allowed { facts, include: self.include, condition: ready(&self.condition)?, only_if })
+        let mut parts = Vec::new();
+        for part in &self.parts {
+            let only_if = part.only_if.as_ref().map_or(Ok(Vec::new()), &mut ready)?;
+            parts.push(ReadyPart { include: part.include, condition: ready(&part.condition)?, only_if });
+        }
+        Ok(Allowed { facts, parts, unknown })
+    }
+
+    /// The names of its parameters, `$NAME`, in order of appearance.
+    #[must_use]
+    pub fn parameters(&self) -> Vec<&str> {
+        let conditions = self.parts.iter().flat_map(|part| part.only_if.iter().chain([&part.condition]));
+        let mut names = Vec::new();
+        for value in conditions.flatten().flatten().flat_map(|clause| &clause.values) {
+            if let Value::Parameter(name) = value
+                && !names.contains(&name.as_str())
+            {
+                names.push(name.as_str());
+            }
+        }
+        names
     }
 
     fn ready(
@@ -222,6 +319,7 @@ impl Filter {
         clause: &Clause,
         facts: Facts,
         parameters: &HashMap<String, Vec<String>>,
+        unknown: &mut Vec<String>,
     ) -> Result<Ready, FilterError> {
         let fail =
             |reason: String| FilterError { text: self.text.clone(), position: clause.position, reason };
@@ -232,98 +330,175 @@ impl Filter {
                     let given = parameters
                         .get(name)
                         .ok_or_else(|| fail(format!("no value was given for the parameter ${name}")))?;
-                    values.extend(given.iter().map(|value| {
-                        value.parse().map_or_else(|_| Value::Text(value.clone()), Value::Number)
-                    }));
+                    values.extend(given.iter().map(|value| read(value)));
                 }
                 value => values.push(value.clone()),
             }
         }
-        let any = |holds: &dyn Fn(&Value) -> bool| values.iter().any(holds);
-        // Whether a field's value compares as asked with any of the values; `!=` and `NOT IN` are
-        // negated later.
-        let holds = |own: &str| {
-            any(&|value| match (clause.test, value) {
-                (Test::In | Test::NotIn, Value::Text(text)) if text == "*" => true,
-                (Test::In | Test::NotIn | Test::Equal | Test::NotEqual, Value::Text(text)) => own == text,
-                (_, Value::Text(_) | Value::Parameter(_)) => false,
-                (test, Value::Number(number)) => own.parse::<f64>().is_ok_and(|own| match test {
-                    Test::In | Test::NotIn | Test::Equal | Test::NotEqual => own == *number,
-                    Test::Less => own < *number,
-                    Test::LessOrEqual => own <= *number,
-                    Test::Greater => own > *number,
-                    Test::GreaterOrEqual => own >= *number,
-                }),
-            })
-        };
-        let negated = matches!(clause.test, Test::NotIn | Test::NotEqual);
-        let attributes = match clause.table {
-            Table::Interactions if clause.field.eq_ignore_ascii_case("event_type") => {
-                let events = values
-                    .iter()
-                    .map(|value| if let Value::Text(text) = value { text.clone() } else { value.to_string() })
-                    .collect();
-                return Ok(Ready { table: clause.table, codes: Vec::new(), events, negated });
-            }
-            Table::Interactions => {
-                return Err(fail(format!(
-                    "interactions have no field {}; known is EVENT_TYPE",
-                    clause.field
-                )));
-            }
-            Table::Items => facts.items,
-            Table::CurrentUser => facts.users,
-        };
-        let name = if clause.table == Table::Items { "items" } else { "users" };
-        let attributes = attributes.ok_or_else(|| {
-            fail(format!("nothing is known of {name}: provide a table of their attributes"))
-        })?;
-        let parts: Vec<(&str, &str)> =
-            attributes.names().iter().filter_map(|name| name.split_once('=')).collect();
-        let mine = |column: &str| column.eq_ignore_ascii_case(&clause.field);
-        if !parts.iter().any(|(column, _)| mine(column)) {
-            let mut known: Vec<&str> = parts.iter().map(|(column, _)| *column).collect();
-            known.dedup();
-            return Err(fail(format!(
-                "{name} have no field {}; known are {}",
-                clause.field,
-                known.join(", ")
-            )));
+        if clause.table == Table::Interactions {
+            return events_of(clause, &values, facts, unknown).map_err(fail);
         }
+        let parts = column(clause.table, &clause.field, facts).map_err(fail)?;
+        let own: Vec<(u32, String)> = parts
+            .iter()
+            .filter_map(|(code, mine, value)| mine.then(|| (*code, (*value).to_owned())))
+            .collect();
+        let mut fields = Vec::new();
+        for value in &values {
+            if let Value::Field(table, field) = value {
+                let parts = column(*table, field, facts).map_err(fail)?;
+                fields.push((*table, parts.iter().map(|(_, mine, _)| *mine).collect()));
+            }
+        }
+        let equality = matches!(clause.test, Test::In | Test::NotIn | Test::Equal | Test::NotEqual);
+        for value in values.iter().filter(|value| equality && !matches!(value, Value::Field(..))) {
+            if !own.iter().any(|(_, own)| compares(clause.test, own, value)) {
+                let mut known: Vec<&str> = own.iter().map(|(_, value)| value.as_str()).take(12).collect();
+                if own.len() > 12 {
+                    known.push("...");
+                }
+                unknown.push(format!(
+                    "no {}.{} is {value}; known are {}",
+                    clause.table.name(),
+                    clause.field,
+                    known.join(", ")
+                ));
+            }
+        }
+        let holds = |own: &str| values.iter().any(|value| compares(clause.test, own, value));
         Ok(Ready {
             table: clause.table,
-            codes: parts.iter().map(|(column, value)| mine(column) && holds(value)).collect(),
+            test: clause.test,
+            codes: parts.iter().map(|(_, mine, value)| *mine && holds(value)).collect(),
             events: Vec::new(),
-            negated,
+            fields,
+            own,
         })
     }
 }
 
+/// A clause on interactions.
+fn events_of(
+    clause: &Clause,
+    values: &[Value],
+    facts: Facts,
+    unknown: &mut Vec<String>,
+) -> Result<Ready, String> {
+    if !clause.field.eq_ignore_ascii_case("event_type") {
+        return Err(format!("interactions have no field {}; known is EVENT_TYPE", clause.field));
+    }
+    let text = |value: &Value| if let Value::Text(text) = value { text.clone() } else { value.to_string() };
+    let events: Vec<String> = values.iter().map(text).collect();
+    let known = |event: &str| event == "*" || facts.events.iter().any(|e| e.eq_ignore_ascii_case(event));
+    for event in events.iter().filter(|event| !facts.events.is_empty() && !known(event)) {
+        unknown.push(format!(
+            "no Interactions.EVENT_TYPE is {event:?}; known are {}",
+            facts.events.iter().take(12).copied().collect::<Vec<_>>().join(", ")
+        ));
+    }
+    Ok(Ready {
+        table: Table::Interactions,
+        test: clause.test,
+        codes: Vec::new(),
+        events,
+        fields: Vec::new(),
+        own: Vec::new(),
+    })
+}
+
+/// The codes of a table's attributes: code, whether it is of the column `field`, value.
+fn column<'a>(table: Table, field: &str, facts: Facts<'a>) -> Result<Vec<(u32, bool, &'a str)>, String> {
+    let (name, attributes) = match table {
+        Table::CurrentUser => ("users", facts.users),
+        _ => ("items", facts.items),
+    };
+    let attributes = attributes
+        .ok_or_else(|| format!("nothing is known of {name}: provide a table of their attributes"))?;
+    let parts: Vec<(&str, &str)> =
+        attributes.names().iter().map(|name| name.split_once('=').unwrap_or((name, ""))).collect();
+    if !parts.iter().any(|(column, _)| column.eq_ignore_ascii_case(field)) {
+        let mut known: Vec<&str> = parts.iter().map(|(column, _)| *column).collect();
+        known.dedup();
+        return Err(format!("{name} have no field {field}; known are {}", known.join(", ")));
+    }
+    let part = |(code, (column, value)): (usize, &(&'a str, &'a str))| {
+        (code as u32, column.eq_ignore_ascii_case(field), *value)
+    };
+    Ok(parts.iter().enumerate().map(part).collect())
+}
+
 impl Allowed<'_> {
-    /// For each of `n_items` items whether `user` may be recommended it. `events` are the user's items with
-    /// the types of what the user did.
+    /// Values of the filter that the catalogue does not have, each in a sentence: such a clause matches
+    /// nothing.
     #[must_use]
-    pub fn items(&self, n_items: usize, user: u32, events: &[(u32, &str)]) -> Vec<bool> {
-        let of_user = self.facts.users.map_or(&[][..], |users| users.of(user));
-        let holds = |ready: &Ready, item: Option<u32>| {
+    pub fn unknown(&self) -> &[String] {
+        &self.unknown
+    }
+
+    /// For each of `n_items` items whether it may be recommended to whom or for what is asked.
+    #[must_use]
+    pub fn items(&self, n_items: usize, asked: &Asked) -> Vec<bool> {
+        let mut allowed = vec![true; n_items];
+        for part in &self.parts {
+            let (condition, only_if) = (self.now(&part.condition, asked), self.now(&part.only_if, asked));
+            if !only_if.is_empty() && !self.meets(&only_if, None, asked) {
+                continue;
+            }
+            for (item, allowed) in allowed.iter_mut().enumerate().filter(|(_, allowed)| **allowed) {
+                *allowed = self.meets(&condition, Some(item as u32), asked) == part.include;
+            }
+        }
+        allowed
+    }
+
+    /// The codes of the current user or item.
+    fn current(&self, table: Table, asked: &Asked) -> &[u32] {
+        match table {
+            Table::CurrentUser => {
+                asked.user.zip(self.facts.users).map_or(&[], |(user, users)| users.of(user))
+            }
+            _ => asked.item.zip(self.facts.items).map_or(&[], |(item, items)| items.of(item)),
+        }
+    }
+
+    /// The clauses with the codes that hold for this user and item.
+    fn now<'b>(&self, condition: &'b [Vec<Ready>], asked: &Asked) -> Vec<Vec<(&'b Ready, Cow<'b, [bool]>)>> {
+        let one = |ready: &'b Ready| {
+            if ready.fields.is_empty() {
+                return (ready, Cow::Borrowed(ready.codes.as_slice()));
+            }
+            let mut codes = ready.codes.clone();
+            for (table, of_field) in &ready.fields {
+                let attributes =
+                    if *table == Table::CurrentUser { self.facts.users } else { self.facts.items };
+                let values = self.current(*table, asked).iter().filter(|code| of_field[**code as usize]);
+                let values: Vec<Value> = values
+                    .filter_map(|code| attributes?.name(*code).split_once('='))
+                    .flat_map(|(_, value)| [read(value), Value::Text(value.to_owned())])
+                    .collect();
+                for (code, own) in &ready.own {
+                    codes[*code as usize] |= values.iter().any(|value| compares(ready.test, own, value));
+                }
+            }
+            (ready, Cow::Owned(codes))
+        };
+        condition.iter().map(|clauses| clauses.iter().map(one).collect()).collect()
+    }
+
+    fn meets(&self, condition: &[Vec<(&Ready, Cow<'_, [bool]>)>], item: Option<u32>, asked: &Asked) -> bool {
+        let holds = |(ready, codes): &(&Ready, Cow<'_, [bool]>)| {
+            let any = |own: &[u32]| own.iter().any(|code| codes[*code as usize]);
             let found = match ready.table {
-                Table::CurrentUser => of_user.iter().any(|code| ready.codes[*code as usize]),
-                Table::Items => item.zip(self.facts.items).is_some_and(|(item, items)| {
-                    items.of(item).iter().any(|code| ready.codes[*code as usize])
-                }),
-                Table::Interactions => events.iter().any(|(own, event)| {
-                    Some(*own) == item && ready.events.iter().any(|e| e == "*" || e == event)
+                Table::CurrentUser | Table::CurrentItem => any(self.current(ready.table, asked)),
+                Table::Items => item.zip(self.facts.items).is_some_and(|(item, items)| any(items.of(item))),
+                Table::Interactions => asked.events.iter().any(|(own, event)| {
+                    let is = |e: &String| e == "*" || e.eq_ignore_ascii_case(event);
+                    Some(*own) == item && ready.events.iter().any(is)
                 }),
             };
-            found != ready.negated
+            found != matches!(ready.test, Test::NotIn | Test::NotEqual)
         };
-        let meets = |condition: &[Vec<Ready>], item: Option<u32>| {
-            condition.iter().any(|all| all.iter().all(|ready| holds(ready, item)))
-        };
-        if !self.only_if.is_empty() && !meets(&self.only_if, None) {
-            return vec![true; n_items];
-        }
-        (0..n_items as u32).map(|item| meets(&self.condition, Some(item)) == self.include).collect()
+        condition.iter().any(|all| all.iter().all(holds))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The grammar of filters.
 
-use super::{Clause, Condition, Filter, FilterError, Table, Test, Value};
+use super::{Clause, Condition, Filter, FilterError, Part, Table, Test, Value};
 
 /// The rest of a text.
 struct Parser<'a> {
@@ -10,30 +10,38 @@ struct Parser<'a> {
 
 pub(super) fn filter(text: &str) -> Result<Filter, FilterError> {
     let mut parser = Parser { text, at: 0 };
-    let include = match parser.word().to_ascii_uppercase().as_str() {
-        "INCLUDE" => true,
-        "EXCLUDE" => false,
-        _ => return Err(parser.fail_before("a filter begins with INCLUDE or EXCLUDE")),
-    };
-    parser.keyword("ItemID")?;
-    parser.keyword("WHERE")?;
-    let condition = parser.condition()?;
-    let only_if = if parser.rest().is_empty() {
-        None
-    } else {
-        parser.keyword("IF").and_then(|()| parser.condition()).map(Some)?
-    };
-    if let Some(clause) = only_if.iter().flatten().flatten().find(|clause| clause.table != Table::CurrentUser)
-    {
-        return Err(parser.fail(clause.position, "after IF, conditions must be on CurrentUser alone"));
+    let mut parts = vec![parser.part()?];
+    while parser.rest().starts_with('|') {
+        parser.at += 1;
+        parts.push(parser.part()?);
     }
     if !parser.rest().is_empty() {
-        return Err(parser.fail(parser.at, "nothing may follow here"));
+        return Err(parser.fail(parser.at, "nothing may follow here but IF, or | and another filter"));
     }
-    Ok(Filter { text: text.to_owned(), include, condition, only_if })
+    Ok(Filter { text: text.to_owned(), parts })
 }
 
 impl<'a> Parser<'a> {
+    /// One expression of a chain.
+    fn part(&mut self) -> Result<Part, FilterError> {
+        let include = match self.word().to_ascii_uppercase().as_str() {
+            "INCLUDE" => true,
+            "EXCLUDE" => false,
+            _ => return Err(self.fail_before("a filter begins with INCLUDE or EXCLUDE")),
+        };
+        self.keyword("ItemID")?;
+        self.keyword("WHERE")?;
+        let condition = self.condition()?;
+        let only_if = if self.takes("IF") { Some(self.condition()?) } else { None };
+        let of_catalogue = |clause: &&Clause| matches!(clause.table, Table::Items | Table::Interactions);
+        if let Some(clause) = only_if.iter().flatten().flatten().find(of_catalogue) {
+            return Err(
+                self.fail(clause.position, "after IF, conditions are on CurrentUser or CurrentItem alone")
+            );
+        }
+        Ok(Part { include, condition, only_if })
+    }
+
     fn fail(&self, position: usize, reason: &str) -> FilterError {
         FilterError { text: self.text.to_owned(), position, reason: reason.to_owned() }
     }
@@ -106,9 +114,11 @@ impl<'a> Parser<'a> {
         self.rest();
         let position = self.at;
         let name = self.word();
-        let Some((table, _)) = Table::ALL.into_iter().find(|(_, known)| known.eq_ignore_ascii_case(name))
-        else {
-            return Err(self.fail(position, "a condition begins with Items., Interactions. or CurrentUser."));
+        let Some(table) = Table::ALL.into_iter().find(|table| table.name().eq_ignore_ascii_case(name)) else {
+            return Err(self.fail(
+                position,
+                "a condition begins with Items., Interactions., CurrentUser. or CurrentItem.",
+            ));
         };
         self.sign(".")?;
         let field = self.word().to_owned();
@@ -175,6 +185,18 @@ impl<'a> Parser<'a> {
                 Ok(Value::Parameter(name.to_owned()))
             };
         }
+        for table in [Table::CurrentUser, Table::CurrentItem] {
+            let before = self.at;
+            if self.takes(table.name()) && self.text[self.at..].starts_with('.') {
+                self.at += 1;
+                let field = self.word();
+                if field.is_empty() {
+                    return Err(self.fail(self.at, "the name of a field is expected here"));
+                }
+                return Ok(Value::Field(table, field.to_owned()));
+            }
+            self.at = before;
+        }
         let end = rest
             .find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+')))
             .unwrap_or(rest.len());
@@ -183,7 +205,11 @@ impl<'a> Parser<'a> {
                 self.at += end;
                 Ok(Value::Number(number))
             }
-            _ => Err(self.fail(self.at, "a value is expected here: \"text\", a number or $parameter")),
+            _ => Err(self.fail(
+                self.at,
+                "a value is expected here: \"text\", a number, $parameter, \
+                CurrentUser.FIELD or CurrentItem.FIELD",
+            )),
         }
     }
 }

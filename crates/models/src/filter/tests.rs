@@ -29,16 +29,20 @@ fn allowed(filter: &str, user: u32, events: &[(u32, &str)]) -> Vec<u32> {
             &["h", "Horror", "2000"],
         ],
     );
-    let users = attributes(&["id", "age"], &[&["u", "18"], &["v", "40"], &["w", "40"], &["x", "18"]]);
+    let users = attributes(
+        &["id", "age", "taste"],
+        &[&["u", "18", "War"], &["v", "40", "Drama"], &["w", "40", "War"], &["x", "18", "Drama"]],
+    );
     let parameters = HashMap::from([("genre".to_owned(), vec!["Drama".to_owned(), "War".to_owned()])]);
-    let facts = Facts { items: Some(&items), users: Some(&users) };
-    let mask = filter.parse::<Filter>().unwrap().with(facts, &parameters).unwrap().items(8, user, events);
+    let facts = Facts { items: Some(&items), users: Some(&users), events: &["watch", "click"] };
+    let ready = filter.parse::<Filter>().unwrap().with(facts, &parameters).unwrap();
+    let mask = ready.items(8, &Asked { user: Some(user), item: Some(1), events });
     (0..8).filter(|item| mask[*item as usize]).collect()
 }
 
 #[test]
 fn filters_by_hand() {
-    let cases: [(&str, &[u32]); 9] = [
+    let cases: [(&str, &[u32]); 15] = [
         (r#"EXCLUDE ItemID WHERE Items.genres IN ("Horror", "War")"#, &[1, 3, 4, 5]),
         (r#"include itemid where items.GENRES in ("Comedy") and Items.Year >= 2000"#, &[1]),
         (
@@ -51,11 +55,42 @@ fn filters_by_hand() {
         (r#"EXCLUDE ItemID WHERE Interactions.event_type IN ("watch")"#, &[0, 1, 2, 4, 5, 6, 7]),
         (r#"EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("*")"#, &[0, 1, 2, 4, 5, 6]),
         (r#"EXCLUDE ItemID WHERE Items.genres IN ("Horror") IF CurrentUser.age < 20"#, &[1, 2, 3, 4, 5, 6]),
+        (r#"EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("WATCH")"#, &[0, 1, 2, 4, 5, 6, 7]),
+        (
+            r#"INCLUDE ItemID WHERE Items.year = 2000 | EXCLUDE ItemID WHERE Items.genres IN ("War", "Drama")"#,
+            &[1, 7],
+        ),
+        (r"INCLUDE ItemID WHERE Items.genres IN (CurrentUser.taste)", &[0, 2, 6]),
+        (r"INCLUDE ItemID WHERE Items.genres IN (CurrentItem.genres)", &[1, 4]),
+        (r"INCLUDE ItemID WHERE Items.year < CurrentItem.year", &[0, 3, 4, 6]),
+        (r"EXCLUDE ItemID WHERE Items.year != 2000 IF CurrentItem.year = 2000", &[1, 2, 5, 7]),
     ];
     for (filter, expected) in cases {
         assert_eq!(allowed(filter, 0, &[(3, "watch"), (7, "click")]), expected, "{filter}");
     }
     assert_eq!(allowed(cases[8].0, 1, &[]).len(), 8, "the condition does not hold for this user");
+    assert_eq!(allowed(cases[11].0, 1, &[]), [3, 5], "the second user likes dramas");
+}
+
+#[test]
+fn unknown_values_are_told() {
+    let items = attributes(&["id", "genres"], &[&["a", "x"], &["b", "y"], &["c", "x"], &["d", "y"]]);
+    let facts = Facts { items: Some(&items), users: None, events: &["view"] };
+    let told = |filter: &str| {
+        let filter: Filter = filter.parse().unwrap();
+        filter.with(facts, &HashMap::new()).unwrap().unknown().to_vec()
+    };
+    assert_eq!(
+        told(r#"EXCLUDE ItemID WHERE Items.genres IN ("x", "z")"#),
+        ["no Items.genres is \"z\"; known are x, y"]
+    );
+    assert_eq!(
+        told(r#"EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("View", "buy")"#),
+        ["no Interactions.EVENT_TYPE is \"buy\"; known are view"]
+    );
+    assert!(told("EXCLUDE ItemID WHERE Items.genres < 3").is_empty());
+    let parameters: Filter = "EXCLUDE ItemID WHERE Items.a IN ($B, $c, $B)".parse().unwrap();
+    assert_eq!(parameters.parameters(), ["B", "c"]);
 }
 
 #[test]
@@ -63,13 +98,17 @@ fn errors_say_where() {
     let cases = [
         ("SHOW ItemID", 1, "INCLUDE or EXCLUDE"),
         ("EXCLUDE Item WHERE", 9, "ItemID is expected"),
-        ("EXCLUDE ItemID WHERE Films.genre IN (\"a\")", 22, "Items., Interactions. or CurrentUser."),
+        (
+            "EXCLUDE ItemID WHERE Films.genre IN (\"a\")",
+            22,
+            "Items., Interactions., CurrentUser. or CurrentItem.",
+        ),
         ("EXCLUDE ItemID WHERE Items.genre LIKE \"a\"", 34, "IN, NOT IN or a comparison"),
         ("EXCLUDE ItemID WHERE Items.genre IN (\"a\"", 41, ") is expected"),
         ("EXCLUDE ItemID WHERE Items.genre IN (\"a", 38, "has no end"),
         ("EXCLUDE ItemID WHERE Items.genre IN ($)", 39, "name of a parameter"),
-        ("EXCLUDE ItemID WHERE Items.year < 3 IF Items.year < 3", 40, "CurrentUser alone"),
-        ("EXCLUDE ItemID WHERE Items.year < 3 ;", 37, "IF is expected"),
+        ("EXCLUDE ItemID WHERE Items.year < 3 IF Items.year < 3", 40, "CurrentUser or CurrentItem alone"),
+        ("EXCLUDE ItemID WHERE Items.year < 3 ;", 37, "nothing may follow here but IF"),
     ];
     for (filter, at, reason) in cases {
         let error = filter.parse::<Filter>().unwrap_err().to_string();
@@ -80,7 +119,7 @@ fn errors_say_where() {
         filter
             .parse::<Filter>()
             .unwrap()
-            .with(Facts { items: Some(&items), users: None }, &HashMap::new())
+            .with(Facts { items: Some(&items), ..Facts::default() }, &HashMap::new())
             .err()
             .unwrap()
             .to_string()
