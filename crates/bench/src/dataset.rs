@@ -92,6 +92,24 @@ pub fn home() -> PathBuf {
         .unwrap_or_else(|| PathBuf::from("foretaste-data"))
 }
 
+/// What the options do to the embedded data set: rows are chosen, and there is no file to read.
+fn of_embedded(options: &ReadOptions, table: &mut Interactions) -> Result<Option<String>> {
+    let none = ReadOptions {
+        events: options.events.clone(),
+        min_value: options.min_value,
+        scale: options.scale,
+        ..ReadOptions::default()
+    };
+    if *options != none {
+        return Err(BenchError::Request(format!(
+            "{} is part of the program: options on how a file is read do nothing; leave them out, or name \
+             a file with --data",
+            embedded::NAME
+        )));
+    }
+    Ok(options.keep(table)?)
+}
+
 /// Loads `name`: a known data set (from `data` when given, else from [`home`], else compiled in), or
 /// the path of a file or folder.
 ///
@@ -114,7 +132,11 @@ pub fn load(name: &str, data: Option<&Path>, options: &ReadOptions, beside: &Bes
         Some(manifest) => {
             let place = home().join(name);
             let official = manifest.read_options()?;
-            let own = ReadOptions { format: official.format, scale: official.scale, ..options.clone() };
+            let own = ReadOptions {
+                format: official.format,
+                scale: options.scale.or(official.scale),
+                ..options.clone()
+            };
             match data {
                 // A file may have another format than its owner's.
                 Some(path) if path.is_file() => {
@@ -124,7 +146,8 @@ pub fn load(name: &str, data: Option<&Path>, options: &ReadOptions, beside: &Bes
                 }
                 Some(path) => foretaste_data::read(&manifest.locate(path)?, &own)?,
                 None if name == embedded::NAME => {
-                    let table = embedded::load()?;
+                    let mut table = embedded::load()?;
+                    remarks.extend(of_embedded(options, &mut table)?);
                     let report = LoadReport {
                         rows: table.len(),
                         users: table.n_users(),
@@ -156,7 +179,7 @@ pub fn load(name: &str, data: Option<&Path>, options: &ReadOptions, beside: &Bes
     if let Some(rejects) = &report.rejects {
         remarks.push(format!("{}; they are in {}", report.left_out(), rejects.display()));
     }
-    let scale = manifest.as_ref().map(|m| (m.scale.min, m.scale.max)).or(options.scale);
+    let scale = options.scale.or_else(|| manifest.as_ref().map(|m| (m.scale.min, m.scale.max)));
     let stem =
         Path::new(name).file_stem().map_or_else(|| name.to_owned(), |s| s.to_string_lossy().into_owned());
     let place = data.map(Path::to_path_buf).or_else(|| (!known).then(|| PathBuf::from(name)));

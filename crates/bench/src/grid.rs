@@ -82,7 +82,9 @@ pub enum Cause {
     Unserved,
     /// The system cannot be trained on these rows with its settings.
     Training,
-    /// The split, a search or a file failed.
+    /// The split cannot be made, or leaves nothing to train or test with: so for all of its systems.
+    Split,
+    /// A search or a file failed.
     Data,
     /// The program panicked.
     Fault,
@@ -184,13 +186,17 @@ impl Protocol<'_> {
         jobs: usize,
     ) -> Result<Result<Cell, Failure>> {
         // A panic is a fault of ours; it may cost its own cell and nothing else.
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.at(table, place, slot, jobs)));
+        let mut split = false;
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.at(table, place, slot, jobs, &mut split)));
         let (reason, cause) = match outcome {
             Ok(Ok(cell)) => return Ok(Ok(cell)),
             Ok(Err(error)) if error.ends_a_run() => return Err(error),
             Ok(Err(BenchError::Model(ModelError::Training { reason, .. }))) => (reason, Cause::Training),
             Ok(Err(BenchError::Model(ModelError::Unserved { reason, .. }))) => (reason, Cause::Unserved),
-            Ok(Err(error)) => (self.progress.words(error).replace("\n  help: ", "; "), Cause::Data),
+            Ok(Err(error)) => {
+                let cause = if split { Cause::Data } else { Cause::Split };
+                (self.progress.words(error).replace("\n  help: ", "; "), cause)
+            }
             Err(panic) => (format!("a fault of the program: {}", said(panic.as_ref())), Cause::Fault),
         };
         let system = &table.systems[place.system];
@@ -208,13 +214,15 @@ impl Protocol<'_> {
         Ok(Err(failure))
     }
 
-    fn at(&self, table: &Table, place: Place, slot: &Slot, jobs: usize) -> Result<Cell> {
+    /// A cell; `split` tells how far it came.
+    fn at(&self, table: &Table, place: Place, slot: &Slot, jobs: usize, split: &mut bool) -> Result<Cell> {
         if self.progress.cancelled() {
             return Err(BenchError::Interrupted);
         }
         let seed = table.seeds[place.seed];
         let kept = table.seeds.len() == 1 || table.data.table.len() * table.seeds.len() <= KEPT;
         let prepared = slot.get(|| self.prepare(table.data, table.rule, seed))?;
+        *split = true;
         let cell = self.cell_of(table.data, &prepared, &table.systems[place.system], seed, jobs);
         slot.leave(kept);
         cell

@@ -43,7 +43,7 @@ pub enum Command {
 /// How to read a log.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Reading {
-    /// Format: netflix, movielens-dat, movielens-csv, movielens-tab, recbole, csv, tsv, jsonl, parquet.
+    /// Format: netflix, movielens-dat, movielens-csv, movielens-tab, recbole, csv, tsv, jsonl, mind, parquet.
     #[arg(long)]
     pub format: Option<String>,
     /// The user column (delimited text, JSON Lines, Parquet): its name, or its number from 1.
@@ -79,6 +79,15 @@ pub struct Reading {
     /// Order of day and month in dates such as 6/7/2014: dmy, mdy.
     #[arg(long, value_name = "ORDER")]
     pub date_order: Option<String>,
+    /// Leave out columns that are no user, item, time, value or event.
+    #[arg(long)]
+    pub no_further_columns: bool,
+    /// Keep only rows of these event types, for example purchase,view.
+    #[arg(long, value_name = "TYPES", value_delimiter = ',')]
+    pub events: Option<Vec<String>>,
+    /// Keep only rows whose value is at least this.
+    #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
+    pub min_value: Option<f32>,
     /// A table of items (CSV, TSV, Parquet, `RecBole` .item): their categories serve filters and models. A
     /// table beside the log is found without it.
     #[arg(long, value_name = "FILE")]

@@ -76,6 +76,7 @@ fn flag(hint: Hint) -> String {
         Hint::DateOrder => "--date-order",
         Hint::TimeUnit => "--time-unit",
         Hint::SkipBadRows => "--skip-bad-rows",
+        Hint::NoFurther => "--no-further-columns",
         Hint::User => "--user-column",
         Hint::Item => "--item-column",
         Hint::Timestamp => "--time-column",

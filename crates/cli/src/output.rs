@@ -60,6 +60,30 @@ pub(crate) fn not_the_input(input: &Path, out: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Files that a run writes, and a reader could take for a log or a table.
+const RUN_FILES: [&str; 5] =
+    ["results.parquet", "results.json", "measured.json", "failures.json", "manifest.json"];
+
+/// Refuses a run's folder that is an input, or in which an input has the name of a file of the run, also
+/// through links.
+pub(crate) fn not_an_inputs_folder<'a>(
+    inputs: impl IntoIterator<Item = &'a Path>,
+    folder: &Path,
+) -> Result<()> {
+    let Ok(folder) = std::fs::canonicalize(folder) else { return Ok(()) };
+    for input in inputs {
+        let Ok(input) = std::fs::canonicalize(input) else { continue };
+        let written = RUN_FILES.iter().any(|name| input == folder.join(name));
+        if written || input == folder {
+            return Err(CliError::Usage(format!(
+                "{} is an input, and the run would write there\n  help: name another folder with --out",
+                input.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// The command as the user would type it.
 #[must_use]
 pub fn command_line() -> String {

@@ -3,13 +3,16 @@
 use crate::CliError;
 use crate::output::{note, raw};
 use crate::page::spread;
-use foretaste_bench::grid::Failure;
+use foretaste_bench::grid::{Cause, Failure};
 use foretaste_bench::ranking;
 use foretaste_bench::results::{Cell, Row};
 use foretaste_bench::{BenchError, RunProgress};
 use foretaste_models::{EpochReport, Progress, Reading};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 static STOP: AtomicBool = AtomicBool::new(false);
 
@@ -31,10 +34,17 @@ pub fn stopping() -> bool {
     STOP.load(Ordering::SeqCst)
 }
 
+/// How long a training may say nothing where there is no bar.
+const SILENCE: Duration = Duration::from_secs(30);
+
 /// Reports the progress of a run.
 pub struct Bars {
     bar: ProgressBar,
     json: bool,
+    /// The failures told.
+    told: Mutex<HashSet<String>>,
+    /// When the last line was written.
+    spoken: Mutex<Instant>,
 }
 
 impl Bars {
@@ -46,12 +56,13 @@ impl Bars {
         if let Ok(style) = ProgressStyle::with_template("{bar:24} {pos}/{len} cells  {elapsed}  {msg}") {
             bar.set_style(style);
         }
-        bar.enable_steady_tick(std::time::Duration::from_millis(200));
-        Self { bar, json }
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Self { bar, json, told: Mutex::default(), spoken: Mutex::new(Instant::now()) }
     }
 
     /// Prints a line that stays, above the bar if there is one.
     fn line(&self, text: &str) {
+        *locked(&self.spoken) = Instant::now();
         if self.bar.is_hidden() {
             note(text);
         } else {
@@ -88,7 +99,15 @@ impl RunProgress for Bars {
             raw(&serde_json::json!({ "event": "failed", "failure": failure }).to_string());
         } else {
             let Failure { dataset, regime, split, title, seed, reason, .. } = failure;
-            self.line(&format!("{dataset} · {regime} {split} · {title} · seed {seed}: failed: {reason}"));
+            let place = match failure.cause {
+                Cause::Split => format!("{dataset} · {regime} {split}"),
+                _ => format!("{dataset} · {regime} {split} · {title} · seed {seed}"),
+            };
+            let line = format!("{place}: failed: {reason}");
+            // A split fails for all of its systems and seeds; once is enough.
+            if locked(&self.told).insert(line.clone()) {
+                self.line(&line);
+            }
         }
     }
 
@@ -127,6 +146,9 @@ impl Progress for Bars {
             raw(&serde_json::json!({ "event": "epoch", "model": model, "report": report }).to_string());
         } else {
             tracing::debug!("{text}");
+            if self.bar.is_hidden() && locked(&self.spoken).elapsed() > SILENCE {
+                self.line(&text);
+            }
             self.bar.set_message(text);
         }
     }
@@ -134,4 +156,8 @@ impl Progress for Bars {
     fn cancelled(&self) -> bool {
         stopping()
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

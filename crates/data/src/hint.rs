@@ -21,6 +21,8 @@ pub enum Hint {
     TimeUnit,
     /// How many bad rows may be left out.
     SkipBadRows,
+    /// That further columns are left out.
+    NoFurther,
     /// The column of users.
     User,
     /// The column of items.
@@ -41,7 +43,7 @@ pub enum Hint {
 
 impl Hint {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Format,
         Self::Delimiter,
         Self::Quoting,
@@ -50,6 +52,7 @@ impl Hint {
         Self::DateOrder,
         Self::TimeUnit,
         Self::SkipBadRows,
+        Self::NoFurther,
         Self::User,
         Self::Item,
         Self::Timestamp,
@@ -71,6 +74,7 @@ impl Hint {
             Self::DateOrder => "<date_order>",
             Self::TimeUnit => "<time_unit>",
             Self::SkipBadRows => "<skip_bad_rows>",
+            Self::NoFurther => "<no_further>",
             Self::User => "<user>",
             Self::Item => "<item>",
             Self::Timestamp => "<timestamp>",
@@ -94,6 +98,7 @@ impl Hint {
             Self::DateOrder => "ReadOptions::date_order",
             Self::TimeUnit => "ReadOptions::time_unit",
             Self::SkipBadRows => "ReadOptions::skip_bad_rows",
+            Self::NoFurther => "ReadOptions::no_further",
             Self::User => "ColumnMapping::user",
             Self::Item => "ColumnMapping::item",
             Self::Timestamp => "ColumnMapping::timestamp",

@@ -177,6 +177,14 @@ impl Interactions {
         let kept: Vec<bool> = self.user_ids.iter().map(keep).collect();
         let rows: Vec<u32> =
             (0..self.len() as u32).filter(|row| kept[self.users[*row as usize] as usize]).collect();
+        self.of_rows(&rows)
+    }
+
+    /// These rows, in ascending order; users and items without rows lose their indices.
+    ///
+    /// # Errors
+    /// [`DataError::Setting`] when a further column cannot be cut.
+    pub fn of_rows(&self, rows: &[u32]) -> Result<Self> {
         // Names keep their order, so that new indices are ranks among what stays.
         let renumber = |column: &[u32], ids: &Vocabulary| {
             let mut there = vec![false; ids.len()];
@@ -195,11 +203,11 @@ impl Interactions {
         let event_types = self
             .event_types
             .as_ref()
-            .map(|types| EventTypes { codes: gather(&types.codes, &rows), names: types.names.clone() });
-        let (timestamps, values) = (self.timestamps.gathered(&rows), self.values.gathered(&rows));
+            .map(|types| EventTypes { codes: gather(&types.codes, rows), names: types.names.clone() });
+        let (timestamps, values) = (self.timestamps.gathered(rows), self.values.gathered(rows));
         let nanoseconds =
-            if self.nanoseconds.is_empty() { Vec::new() } else { gather(&self.nanoseconds, &rows) };
-        let rows = UInt32Array::from(rows);
+            if self.nanoseconds.is_empty() { Vec::new() } else { gather(&self.nanoseconds, rows) };
+        let rows = UInt32Array::from(rows.to_vec());
         let cut = |(name, column): &(String, ArrayRef)| match arrow_select::take::take(column, &rows, None) {
             Ok(column) => Ok((name.clone(), column)),
             Err(error) => Err(DataError::columns(name, error)),

@@ -23,13 +23,14 @@ fn convert(arguments: &Conversion, gaps: Option<&IdleGaps>, out: &Path) -> Resul
     let reading = &arguments.common.reading;
     if reading.items.is_some() || !reading.users.is_empty() {
         return Err(CliError::Usage(
-            "--items and --users: a conversion holds interactions alone; name the tables where models are trained"
+            "--items and --users: a conversion holds interactions alone; name the tables where models are \
+             trained"
                 .into(),
         ));
     }
     output::not_the_input(&arguments.input, out)?;
-    if let Some(rejects) = &reading.rejects {
-        output::not_the_input(&arguments.input, rejects)?;
+    if reading.rejects.as_deref() == Some(out) {
+        return Err(CliError::Usage("--out and --rejects name the same file".into()));
     }
     let options = reading.options()?;
     let input = Input::of(&arguments.input)?;

@@ -14,7 +14,7 @@ use crate::arguments::{Cli, Command, Reading};
 use crate::{CliError, Result};
 use foretaste_bench::dataset::Beside;
 use foretaste_data::{ColumnMapping, ReadOptions, TimeUnit};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Runs one command.
 ///
@@ -90,11 +90,20 @@ impl Reading {
         self.users.iter().find(|users| is_range(users))
     }
 
+    /// The files that hold tables of items and users.
+    pub fn tables(&self) -> impl Iterator<Item = &Path> {
+        let users = self.users.iter().filter(|users| !is_range(users)).map(Path::new);
+        self.items.as_deref().into_iter().chain(users)
+    }
+
     /// Validated reader options.
     ///
     /// # Errors
     /// [`CliError::Usage`] for an unknown format or a malformed scale.
     pub fn options(&self) -> Result<ReadOptions> {
+        if self.rejects.is_some() && self.skip_bad_rows == 0 {
+            return Err(CliError::Usage("--rejects without --skip-bad-rows N: no bad line is moved".into()));
+        }
         let scale = self.scale.as_ref().map(|text| {
             let ends = text.split_once(',').and_then(|(low, high)| {
                 Some((low.trim().parse::<f32>().ok()?, high.trim().parse::<f32>().ok()?))
@@ -126,6 +135,9 @@ impl Reading {
                 "ns" => TimeUnit::Ns,
                 _ => TimeUnit::S,
             },
+            no_further: self.no_further_columns,
+            events: self.events.clone(),
+            min_value: self.min_value,
             scale: scale.transpose()?,
             skip_bad_rows: self.skip_bad_rows,
             rejects: self.rejects.clone(),

@@ -31,8 +31,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let all = arguments.user.iter().any(|user| user == "all");
     if arguments.user.is_empty() && arguments.item.is_empty() && arguments.users_file.is_none() {
         return Err(CliError::Usage(
-            "for whom? --user ID recommends to a user (--user all to everyone), --item ID (with --model sims) \
-             names what goes with an item"
+            "for whom? --user ID recommends to a user (--user all to everyone), --item ID (with --model \
+             sims) names what goes with an item"
                 .into(),
         ));
     }
@@ -253,8 +253,8 @@ fn usage(error: impl std::fmt::Display) -> CliError {
     CliError::Usage(error.to_string())
 }
 
-/// Indices of ids. An argument is an id, or several with commas between them; unknown ones among known ones are
-/// told and left out.
+/// Indices of ids. An argument is an id, or several with commas between them; unknown ones among known ones
+/// are told and left out.
 fn indices(names: &[String], ids: &Vocabulary, what: &str, data: &Dataset) -> Result<Vec<u32>> {
     let (mut known, mut unknown) = (Vec::new(), Vec::new());
     for name in names {

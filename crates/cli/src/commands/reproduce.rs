@@ -54,6 +54,8 @@ pub(super) fn run(arguments: &Reproduce) -> Result<()> {
     let data = loaded(arguments, task)?;
     let folder =
         arguments.out.clone().unwrap_or_else(|| default_folder(arguments, &systems, &seeds, &data, &device));
+    let named = arguments.datasets.iter().map(Path::new).chain(arguments.data.as_deref());
+    output::not_an_inputs_folder(named.chain(arguments.common.reading.tables()), &folder)?;
     std::fs::create_dir_all(&folder).map_err(CliError::io(&folder, "create"))?;
 
     // A search adds its ensembles.
@@ -225,8 +227,8 @@ fn loaded(arguments: &Reproduce, task: Task) -> Result<Vec<Dataset>> {
                 arguments.data.as_ref().map_or_else(|| name.clone(), |path| path.display().to_string());
             if none {
                 return Err(CliError::Usage(format!(
-                    "{shown} has no ratings to predict\n  help: `{} reproduce ranking {shown}` ranks items for \
-                     clicks; or name the column of ratings with --value-column",
+                    "{shown} has no ratings to predict\n  help: `{} reproduce ranking {shown}` ranks items \
+                     for clicks; or name the column of ratings with --value-column",
                     output::program()
                 )));
             }

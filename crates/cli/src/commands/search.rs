@@ -79,6 +79,8 @@ impl Prepared {
         let folder = arguments.out.clone().unwrap_or_else(|| {
             PathBuf::from(format!("runs/{command}-{}-{}-{of}", self.data.name, self.rule.regime()))
         });
+        let named = std::iter::once(Path::new(&arguments.dataset)).chain(arguments.data.as_deref());
+        output::not_an_inputs_folder(named.chain(arguments.common.reading.tables()), &folder)?;
         std::fs::create_dir_all(&folder).map_err(CliError::io(&folder, "create"))?;
         Ok(folder)
     }

@@ -68,7 +68,7 @@ impl Layout {
         let further: Vec<String> = names
             .iter()
             .enumerate()
-            .filter(|(at, _)| !used.contains(at))
+            .filter(|(at, _)| !options.no_further && !used.contains(at))
             .map(|(_, name)| name.clone())
             .collect();
         let nested: Vec<&str> = object

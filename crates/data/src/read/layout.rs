@@ -25,6 +25,8 @@ pub enum Format {
     Delimited,
     /// A JSON object a line; columns by name.
     JsonLines,
+    /// MIND's `behaviors.tsv`: lines of items shown, clicked or not.
+    Mind,
     /// Parquet; columns by name.
     Parquet,
 }
@@ -41,11 +43,12 @@ impl std::str::FromStr for Format {
             "recbole" => Self::RecBole,
             "csv" | "tsv" | "delimited" => Self::Delimited,
             "jsonl" | "ndjson" | "json" => Self::JsonLines,
+            "mind" => Self::Mind,
             "parquet" => Self::Parquet,
             _ => {
                 return Err(format!(
                     "unknown format {name:?}; known are netflix, movielens-dat, movielens-csv, \
-                     movielens-tab, recbole, csv, tsv, jsonl, parquet"
+                     movielens-tab, recbole, csv, tsv, jsonl, mind, parquet"
                 ));
             }
         })
@@ -111,7 +114,7 @@ impl Format {
                 path.display(),
                 reason,
                 "set <format> (netflix, movielens-dat, movielens-csv, movielens-tab, recbole, csv, tsv, \
-                 jsonl, parquet) with the file itself",
+                 jsonl, mind, parquet) with the file itself",
             )
         })
     }
@@ -134,6 +137,8 @@ impl Format {
             Some(Self::Parquet)
         } else if ends(&[".jsonl", ".ndjson", ".json"]) {
             Some(Self::JsonLines)
+        } else if bare == "behaviors.tsv" {
+            Some(Self::Mind)
         } else if ends(&[".csv", ".tsv"]) && !BESIDE.contains(&bare) {
             Some(Self::Delimited)
         } else {
@@ -143,7 +148,7 @@ impl Format {
 }
 
 /// Tables that lie beside a log in its folder.
-const BESIDE: [&str; 11] = [
+const BESIDE: [&str; 12] = [
     "movies.csv",
     "tags.csv",
     "links.csv",
@@ -155,6 +160,7 @@ const BESIDE: [&str; 11] = [
     "users.tsv",
     "books.csv",
     "articles.csv",
+    "news.tsv",
 ];
 
 /// Whether a folder's or archive's member is the one that holds the ratings.
@@ -207,7 +213,7 @@ impl Layout {
             Format::MovieLensCsv | Format::RecBole | Format::Delimited => {
                 Self::from_sample(path, format, options)
             }
-            Format::Netflix | Format::Parquet | Format::JsonLines => {
+            Format::Netflix | Format::Parquet | Format::JsonLines | Format::Mind => {
                 Err(DataError::Setting("this format has no delimited layout".into()))
             }
         }
@@ -253,7 +259,8 @@ impl Layout {
         };
         let names = heading.names;
         let used = heading.positions.used();
-        let extra = names.iter().cloned().enumerate().filter(|(i, _)| !used.contains(i)).collect();
+        let further = |(at, _): &(usize, String)| !options.no_further && !used.contains(at);
+        let extra = names.iter().cloned().enumerate().filter(further).collect();
         let mut remarks = Vec::new();
         if *format == Format::Delimited {
             let plain = if tabs { b"\t" } else { b"," };

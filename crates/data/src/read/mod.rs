@@ -12,6 +12,7 @@ mod encoding;
 mod fields;
 mod json;
 mod layout;
+mod mind;
 mod netflix;
 mod parquet;
 mod plausible;
@@ -88,6 +89,12 @@ pub struct ReadOptions {
     pub date_order: Option<DateOrder>,
     /// Unit of the time stamps.
     pub time_unit: TimeUnit,
+    /// Whether further columns are left out. Models do not use them; files keep them.
+    pub no_further: bool,
+    /// The event types whose rows are kept, compared without case; `None` keeps all rows.
+    pub events: Option<Vec<String>>,
+    /// Rows with a smaller value, or without one, are left out.
+    pub min_value: Option<f32>,
     /// Smallest and largest rating allowed.
     pub scale: Option<(f32, f32)>,
     /// How many bad lines may go into the rejects file.
@@ -111,6 +118,60 @@ impl ReadOptions {
     }
 }
 
+impl ReadOptions {
+    /// Whether only some rows are kept.
+    fn keeps_some(&self) -> bool {
+        self.events.is_some() || self.min_value.is_some()
+    }
+
+    /// Keeps the rows of the [events](Self::events) and [values](Self::min_value) wanted. Returns a remark
+    /// that says how many they are.
+    ///
+    /// # Errors
+    /// [`DataError::Setting`] when the log has no event types, none of a name, or no such row.
+    pub fn keep(&self, table: &mut Interactions) -> Result<Option<String>> {
+        if !self.keeps_some() {
+            return Ok(None);
+        }
+        let types = table.event_types.as_ref();
+        let wanted = match (&self.events, types) {
+            (None, _) => None,
+            (Some(_), None) => {
+                return Err(DataError::Setting(format!(
+                    "events are chosen, and the log has no event types\n  help: name their column with {}",
+                    crate::Hint::EventType.token()
+                )));
+            }
+            (Some(events), Some(types)) => {
+                let is = |name: &str| events.iter().any(|event| event.eq_ignore_ascii_case(name));
+                let there: Vec<&str> = types.names.iter().collect();
+                if let Some(event) =
+                    events.iter().find(|event| there.iter().all(|name| !event.eq_ignore_ascii_case(name)))
+                {
+                    return Err(DataError::Setting(format!(
+                        "no row has the event type {event:?}; the log has {}",
+                        there.join(", ")
+                    )));
+                }
+                Some((there.iter().map(|name| is(name)).collect::<Vec<bool>>(), &types.codes))
+            }
+        };
+        let keeps = |row: usize| {
+            let event = wanted
+                .as_ref()
+                .is_none_or(|(wanted, codes)| wanted.get(codes[row] as usize).copied().unwrap_or(false));
+            event && self.min_value.is_none_or(|least| table.values[row] >= least)
+        };
+        let rows: Vec<u32> = (0..table.len()).filter(|row| keeps(*row)).map(|row| row as u32).collect();
+        if rows.is_empty() {
+            return Err(DataError::Setting("no row has the events and values that are to be kept".into()));
+        }
+        let all = table.len();
+        *table = table.of_rows(&rows)?;
+        Ok(Some(format!("{} of {all} rows are kept: those of the events and values asked for", rows.len())))
+    }
+}
+
 /// Reads a log of interactions: a file, an archive or a folder in any supported format.
 ///
 /// Rules: blank lines are skipped; a line that breaks the format or a rule is an error
@@ -121,6 +182,7 @@ impl ReadOptions {
 /// [`DataError::Io`] and [`DataError::File`] for errors of a file as a whole,
 /// [`DataError::Row`] for a bad line, [`DataError::Parquet`] for a broken Parquet file.
 pub fn read(path: &Path, options: &ReadOptions) -> Result<(Interactions, LoadReport)> {
+    rejects::apart(path, options)?;
     let RawRead { columns, rejects: bad, files, mut remarks } = match format_of(path, options)? {
         Format::Parquet => parquet::read(path, options, None)?,
         format => read_text(path, &format, options, None)?,
@@ -131,6 +193,7 @@ pub fn read(path: &Path, options: &ReadOptions) -> Result<(Interactions, LoadRep
     }
     let (mut table, duplicates, conflicting_duplicates) = Interactions::from_raw(columns)?;
     remarks.extend(plausible::settle(&mut table.timestamps, options.time_unit));
+    remarks.extend(options.keep(&mut table)?);
     let report = LoadReport {
         rows: table.len(),
         users: table.n_users(),
@@ -159,8 +222,14 @@ fn format_of(path: &Path, options: &ReadOptions) -> Result<Format> {
     options.format.clone().map_or_else(|| Format::detect(path), Ok)
 }
 
-/// Why a log cannot be read within a memory limit.
-const FURTHER: &str = "has further columns, which are not carried within a memory limit yet";
+/// A log with further columns cannot be read within a memory limit.
+fn further(file: impl std::fmt::Display) -> DataError {
+    let (reason, help) = (
+        "has further columns, which are not carried within a memory limit",
+        format!("leave them out with {}, or leave the memory limit out", crate::Hint::NoFurther.token()),
+    );
+    DataError::file(file, reason, &help)
+}
 
 /// What is left of a log whose rows were passed on as they arrived.
 pub(crate) struct Spilled {
@@ -172,13 +241,26 @@ pub(crate) struct Spilled {
 
 /// As [`read`], but passes rows to `spill` as they arrive.
 pub(crate) fn read_spilling(path: &Path, options: &ReadOptions, spill: &mut dyn Spill) -> Result<Spilled> {
+    rejects::apart(path, options)?;
+    if options.keeps_some() {
+        return Err(DataError::Setting(
+            "rows are chosen by event or value, which is not done within a memory limit\n  help: leave the \
+             memory limit out"
+                .into(),
+        ));
+    }
     let read = match format_of(path, options)? {
         Format::Parquet => parquet::read(path, options, Some(spill))?,
         format => {
-            if matches!(format, Format::MovieLensCsv | Format::RecBole | Format::Delimited)
-                && !layout::Layout::settle(path, &format, options)?.extra_names().is_empty()
-            {
-                return Err(DataError::file(path.display(), FURTHER, "leave the memory limit out"));
+            let extra = match format {
+                Format::MovieLensCsv | Format::RecBole | Format::Delimited => {
+                    layout::Layout::settle(path, &format, options)?.extra_names()
+                }
+                Format::JsonLines => json::Layout::settle(path, options)?.further,
+                _ => Vec::new(),
+            };
+            if !extra.is_empty() {
+                return Err(further(path.display()));
             }
             read_text(path, &format, options, Some(spill))?
         }
@@ -220,6 +302,11 @@ fn read_text(
         return collector.finish(Vec::new(), Vec::new());
     }
     let wanted = |name: &str| layout::is_member(format, name);
+    if matches!(format, Format::Mind) {
+        let parse = |block: &Block| mind::parse(block, limit);
+        blocks::parse_all(path, lines, wanted, parse, |_, chunk| collector.add(chunk))?;
+        return collector.finish(Vec::new(), vec![format!("{}: {}", path.display(), mind::REMARK)]);
+    }
     if matches!(format, Format::JsonLines) {
         let layout = json::Layout::settle(path, options)?;
         let parse = |block: &Block| json::parse(block, &layout, options, limit);

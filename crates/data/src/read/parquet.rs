@@ -36,11 +36,7 @@ pub(super) fn read(path: &Path, options: &ReadOptions, mut spill: Option<&mut dy
             None => {
                 let names: Vec<String> = part.further.iter().map(|i| part.names[*i].clone()).collect();
                 if spill.is_some() && !names.is_empty() {
-                    return Err(DataError::file(
-                        file.display(),
-                        super::FURTHER,
-                        "leave the memory limit out",
-                    ));
+                    return Err(super::further(file.display()));
                 }
                 pieces = vec![Vec::new(); names.len()];
                 remarks.append(&mut part.remarks);
@@ -148,7 +144,7 @@ impl Part {
         let used: Vec<usize> = at.used().into_iter().chain(nanoseconds).collect();
         // Session columns follow from the interactions and are built again when they are needed.
         let (nested, further): (Vec<usize>, Vec<usize>) = (0..names.len())
-            .filter(|i| !used.contains(i) && !is_session_column(&names[*i]))
+            .filter(|i| !options.no_further && !used.contains(i) && !is_session_column(&names[*i]))
             .partition(|i| schema.field(*i).data_type().is_nested());
         let mut remarks = Vec::new();
         if !nested.is_empty() {

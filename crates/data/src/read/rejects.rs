@@ -47,6 +47,24 @@ impl Rejects {
     }
 }
 
+/// Refuses a rejects file that is the input, or lies in the input's folder, also through links.
+pub(super) fn apart(input: &Path, options: &ReadOptions) -> Result<()> {
+    let (Some(rejects), Ok(input)) = (&options.rejects, std::fs::canonicalize(input)) else { return Ok(()) };
+    let folder = match rejects.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let file = std::fs::canonicalize(rejects).ok();
+    if file == Some(input.clone()) || std::fs::canonicalize(folder).is_ok_and(|folder| folder == input) {
+        return Err(DataError::file(
+            rejects.display(),
+            "is the input, or a file of its folder: bad lines cannot go there",
+            "name another <rejects> file",
+        ));
+    }
+    Ok(())
+}
+
 /// Writes the rejects file when there is anything to write; returns its path and the number of lines.
 pub(super) fn settle(
     input: &Path,

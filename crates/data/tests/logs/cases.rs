@@ -321,6 +321,41 @@ fn same_rows() -> Vec<Log> {
 fn columns() -> Vec<Log> {
     vec![
         log("a text file", "log.txt", "user,item\n1,2\n", "", "1 2 - -"),
+        log(
+            "rows of some events",
+            "log.csv",
+            "user,item,event\n1,2,view\n1,3,Buy\n2,2,\n3,4,buy\n",
+            "events=buy",
+            "1 3 - -/Buy; 3 4 - -/buy",
+        ),
+        log(
+            "events that no row has",
+            "log.csv",
+            "user,item,event\n1,2,view\n",
+            "events=buy",
+            "error: no row has the event type \"buy\"; the log has view",
+        ),
+        log(
+            "events of a log without event types",
+            "log.csv",
+            "user,item\n1,2\n",
+            "events=buy",
+            "error: no event types",
+        ),
+        log(
+            "rows from a value on",
+            "log.csv",
+            "user,item,rating\n1,2,3\n1,3,4\n2,3,\n2,4,5\n",
+            "min-value=4",
+            "1 3 4 -; 2 4 5 -",
+        ),
+        log(
+            "impressions of MIND without labels",
+            "behaviors.tsv",
+            "1\tU1\t11/15/2019 8:55:22 AM\t\tN1 N2\n",
+            "",
+            "error: behaviors.tsv:1: rating is not a finite number",
+        ),
         log("a table of tabs", "log.tab", "user\titem\n1\t2\n", "", "1 2 - -"),
         log(
             "Orange's three lines of header",

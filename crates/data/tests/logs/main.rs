@@ -59,6 +59,9 @@ pub fn options(words: &str) -> ReadOptions {
             "encoding" => options.encoding = Some(value.parse().unwrap()),
             "dates" => options.date_order = Some(value.parse().unwrap()),
             "format" => options.format = Some(value.parse().unwrap()),
+            "events" => options.events = Some(value.split(',').map(str::to_owned).collect()),
+            "min-value" => options.min_value = Some(value.parse().unwrap()),
+            "no-further" => options.no_further = true,
             "skip" => options.skip_bad_rows = value.parse().unwrap(),
             "unit" => {
                 options.time_unit = match value {
@@ -192,6 +195,56 @@ fn parquet_keeps_what_was_read() {
         .unwrap();
         assert!(std::fs::read(&bounded).unwrap() == std::fs::read(&parquet).unwrap(), "{text}");
     }
+}
+
+/// Further columns are refused within a memory limit, whatever the format, and can be left out.
+#[test]
+fn further_columns_within_a_memory_limit() {
+    let folder = tempfile::tempdir().unwrap();
+    let texts = [
+        ("log.csv", "user,item,mood\n1,2,good\n"),
+        ("log.jsonl", "{\"user\": 1, \"item\": 2, \"mood\": \"good\"}\n"),
+    ];
+    for (name, text) in texts {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        let bounded = folder.path().join(format!("{name}.parquet"));
+        let convert = |words: &str| {
+            let options = options(words);
+            let limit = foretaste_data::bounded::LEAST;
+            foretaste_data::bounded::convert(&path, &options, None, &bounded, limit, &mut |_| true)
+        };
+        let told = convert("").unwrap_err().to_string();
+        assert!(told.contains("further columns") && told.contains("no_further"), "{told}");
+        assert!(!bounded.exists());
+        convert("no-further").unwrap();
+        let (table, _) = read(&path, &options("no-further")).unwrap();
+        assert!(table.extra.is_empty());
+        let parquet = folder.path().join("whole.parquet");
+        foretaste_data::store::write_interactions(&table, &parquet).unwrap();
+        assert!(std::fs::read(&bounded).unwrap() == std::fs::read(&parquet).unwrap());
+    }
+}
+
+/// Bad lines never go where the log is, also through a link.
+#[test]
+fn the_rejects_file_is_no_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.csv");
+    std::fs::write(&path, "user,item\n1,2\n,3\n").unwrap();
+    let mut places = vec![path.clone()];
+    #[cfg(unix)]
+    {
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        places.push(link);
+    }
+    for place in places {
+        let options = ReadOptions { rejects: Some(place), ..options("skip=5") };
+        let told = read(&path, &options).unwrap_err().to_string();
+        assert!(told.contains("is the input"), "{told}");
+    }
+    assert_eq!(std::fs::read(&path).unwrap(), b"user,item\n1,2\n,3\n");
 }
 
 /// What needs times is refused by name for a log without; the rest works.

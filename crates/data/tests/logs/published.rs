@@ -23,8 +23,7 @@ pub fn logs() -> Vec<Log> {
             "Amazon reviews 2014, JSON Lines",
             "reviews_Books_5.json",
             "{\"reviewerID\": \"A10\", \"asin\": \"000100039X\", \"reviewerName\": \"Adam\", \"helpful\": \
-             [0, 0], \
-             \"overall\": 5.0, \"unixReviewTime\": 1355616000, \"reviewTime\": \"12 16, 2012\"}\n",
+            [0, 0], \"overall\": 5.0, \"unixReviewTime\": 1355616000, \"reviewTime\": \"12 16, 2012\"}\n",
             "",
             "A10 000100039X 5 1355616000",
         ),
@@ -38,25 +37,25 @@ pub fn logs() -> Vec<Log> {
         log(
             "Amazon reviews 2023",
             "All_Beauty.csv",
-            "user_id,parent_asin,rating,timestamp\nAGKHLEW2SOWHNMFQIJGBECAF7INQ,B081TJ8YS3,4.0,15886\
-             15855070\n",
+            "user_id,parent_asin,rating,timestamp\n\
+            AGKHLEW2SOWHNMFQIJGBECAF7INQ,B081TJ8YS3,4.0,1588615855070\n",
             "unit=ms",
             "AGKHLEW2SOWHNMFQIJGBECAF7INQ B081TJ8YS3 4 1588615855.07",
         ),
         log(
             "Amazon reviews 2023, JSON Lines",
             "All_Beauty.jsonl",
-            "{\"rating\": 5.0, \"title\": \"Such a lovely scent\", \"images\": [], \"asin\": \"B00YQ6X8EO\", \
-             \"parent_asin\": \"B00YQ6X8EO\", \"user_id\": \"AGKH\", \"timestamp\": 1588687728923, \
-             \"verified_purchase\": true}\n",
+            "{\"rating\": 5.0, \"title\": \"Such a lovely scent\", \"images\": [], \"asin\": \
+            \"B00YQ6X8EO\", \"parent_asin\": \"B00YQ6X8EO\", \"user_id\": \"AGKH\", \"timestamp\": \
+            1588687728923, \"verified_purchase\": true}\n",
             "unit=ms",
             "AGKH B00YQ6X8EO 5 1588687728.923",
         ),
         latin(
             "Book-Crossing",
             "BX-Book-Ratings.csv",
-            b"\"User-ID\";\"ISBN\";\"Book-Rating\"\r\n\"276725\";\"034545104X\";\"0\"\r\n\"276726\";\
-            \"M\xe9x\";\"5\"\r\n",
+            b"\"User-ID\";\"ISBN\";\"Book-Rating\"\r\n\"276725\";\"034545104X\";\"0\"\r\n\
+            \"276726\";\"M\xe9x\";\"5\"\r\n",
             "encoding=latin1",
             "276725 034545104X 0 -; 276726 Méx 5 -",
         ),
@@ -65,17 +64,16 @@ pub fn logs() -> Vec<Log> {
             "ratings.csv",
             "user_id,book_id,rating\n1,258,5\n2,4081,4\n",
             "",
-            "1 258 5 \
-        -; 2 4081 4 -",
+            "1 258 5 -; 2 4081 4 -",
         ),
         log(
             "Steam-200k",
             "steam-200k.csv",
-            "151603712,\"The Elder Scrolls V Skyrim\",purchase,1.0,0\n151603712,\"The Elder Scrolls V \
-             Skyrim\",play,273.0,0\n",
+            "151603712,\"The Elder Scrolls V Skyrim\",purchase,1.0,0\n\
+            151603712,\"The Elder Scrolls V Skyrim\",play,273.0,0\n",
             "user=1 item=2 event=3 value=4",
             "151603712 The Elder Scrolls V Skyrim 1 -/purchase; 151603712 The Elder Scrolls V Skyrim 273 \
-             -/play",
+            -/play",
         ),
         log(
             "Last.fm 360K",
@@ -87,9 +85,9 @@ pub fn logs() -> Vec<Log> {
         log(
             "Last.fm 1K",
             "userid-timestamp-artid-artname-traid-traname.tsv",
-            "user_000001\t2009-05-04T23:08:57Z\tf1b1cf71\tDeep Dish\t\tFuck Me Im Famous\n",
+            "user_000001\t2009-05-04T23:08:57Z\tf1b1cf71\tDeep Dish\t\tA Morning\n",
             "user=1 time=2 item=6",
-            "user_000001 Fuck Me Im Famous - 1241478537",
+            "user_000001 A Morning - 1241478537",
         ),
         log(
             "HetRec",
@@ -110,8 +108,7 @@ pub fn logs() -> Vec<Log> {
             "jester.csv",
             "user,joke,rating\n1,5,-8.79\n1,7,10\n",
             "item=joke",
-            "1 5 -8.7\
-        9 -; 1 7 10 -",
+            "1 5 -8.79 -; 1 7 10 -",
         ),
         log(
             "Yoochoose",
@@ -123,8 +120,8 @@ pub fn logs() -> Vec<Log> {
         log(
             "Diginetica",
             "train-item-views.csv",
-            "sessionId;userId;itemId;timeframe;eventdate\n1;NA;81766;526309;2016-05-09\n1;NA;31331;1\
-             031018;2016-05-09\n",
+            "sessionId;userId;itemId;timeframe;eventdate\n1;NA;81766;526309;2016-05-09\n\
+            1;NA;31331;1031018;2016-05-09\n",
             "user=sessionId time=timeframe unit=ms",
             "1 81766 - 526.309; 1 31331 - 1031.018",
         ),
@@ -152,8 +149,8 @@ pub fn logs() -> Vec<Log> {
         latin(
             "Foursquare",
             "dataset_TSMC2014_NYC.txt",
-            b"470\t49bbd6c0f964a520f4531fe3\t4bf58dd8\tCaf\xe9\t40.71\t-74.00\t-240\tTue Apr 03 18:0\
-            0:09 +0000 2012\n",
+            b"470\t49bbd6c0f964a520f4531fe3\t4bf58dd8\tCaf\xe9\t40.71\t-74.00\t-240\tTue Apr 03 18:00:09 \
+            +0000 2012\n",
             "encoding=latin1 user=1 item=2 time=8",
             "470 49bbd6c0f964a520f4531fe3 - 1333476009",
         ),
@@ -162,24 +159,22 @@ pub fn logs() -> Vec<Log> {
             "ratings_data.txt",
             "139431 139432 4\n1 100 5\n",
             "user=1 item=2 value=3",
-            "\
-        1 100 5 -; 139431 139432 4 -",
+            "1 100 5 -; 139431 139432 4 -",
         ),
         log("FilmTrust", "ratings.txt", "1 1 2\n1 2 3.5\n", "user=1 item=2 value=3", "1 1 2 -; 1 2 3.5 -"),
         log(
             "KuaiRec",
             "big_matrix.csv",
-            "user_id,video_id,play_duration,video_duration,time,date,timestamp,watch_ratio\n0,3649,1\
-             3838,10867,2020-07-05 \
-             00:08:23.438,20200705,1593878903.438,1.27\n",
+            "user_id,video_id,play_duration,video_duration,time,date,timestamp,watch_ratio\n\
+            0,3649,13838,10867,2020-07-05 00:08:23.438,20200705,1593878903.438,1.27\n",
             "",
             "0 3649 1.27 1593878903.438",
         ),
         log(
             "Criteo-like clicks",
             "criteo.tsv",
-            "timestamp\tuid\tcampaign\tconversion\tclick\n0\t20073966\t22589171\t0\t0\n2\t200739\
-             66\t22589172\t0\t1\n",
+            "timestamp\tuid\tcampaign\tconversion\tclick\n0\t20073966\t22589171\t0\t0\n\
+            2\t20073966\t22589172\t0\t1\n",
             "item=campaign value=click",
             "20073966 22589171 0 0; 20073966 22589172 1 2",
         ),
@@ -187,9 +182,16 @@ pub fn logs() -> Vec<Log> {
             "OTTO",
             "otto.jsonl",
             "{\"session\":0,\"events\":[{\"aid\":1517085,\"ts\":1659304800025,\"type\":\"clicks\"},\
-             {\"aid\":1563459,\"ts\":1659304904511,\"type\":\"carts\"}]}\n",
+            {\"aid\":1563459,\"ts\":1659304904511,\"type\":\"carts\"}]}\n",
             "unit=ms",
             "0 1517085 - 1659304800.025/clicks; 0 1563459 - 1659304904.511/carts",
+        ),
+        log(
+            "MIND",
+            "behaviors.tsv",
+            "1\tU13740\t11/15/2019 8:55:22 AM\tN55189 N42782\tN55689-1 N35729-0\n",
+            "",
+            "U13740 N55689 1 1573808122; U13740 N35729 0 1573808122",
         ),
         log("Orange", "ratings.tab", "user\titem\trating\ntrain\titem\t5\n", "", "train item 5 -"),
         log(
