@@ -70,7 +70,8 @@ pub struct Reading {
     /// Field delimiter; without, it is guessed from the first rows.
     #[arg(long)]
     pub delimiter: Option<String>,
-    /// How fields are quoted: none, double ("a ""b"""), backslash ("a \"b\""); without, it is guessed.
+    /// How fields are quoted: none, double ("a ""b"""), backslash ("a \"b\""), escaped (a backslash also in
+    /// fields without quotes, as Python's csv and `MySQL` write); without, it is guessed.
     #[arg(long, value_name = "HOW")]
     pub quote: Option<String>,
     /// Encoding of a text file: utf-8, latin1, utf-16le, ...

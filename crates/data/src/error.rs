@@ -230,7 +230,8 @@ impl BadRow {
             RowCase::AmbiguousDate => "set <date_order> to dmy or mdy; otherwise ",
             RowCase::NotUtf8 => "set <encoding>, for example to latin1; otherwise ",
             RowCase::OpenQuote | RowCase::TextBehindQuote => {
-                "if quotes are part of the text, set <quoting> to none; otherwise "
+                "if quotes are part of the text, set <quoting> to none; if backslashes stand before them, to \
+                 backslash; otherwise "
             }
             RowCase::MissingField | RowCase::ExtraField => {
                 "if the file has other columns or another delimiter, set <format> to csv, and <delimiter>; \

@@ -160,6 +160,10 @@ fn cut(
     }
 }
 
+/// The way on where quotes do not close.
+pub(super) const UNCLOSED: &str = "if quotes are part of the text, set <quoting> to none; if backslashes \
+    stand before them, to backslash";
+
 /// A record that does not end.
 fn endless(name: &str, text: &[u8]) -> DataError {
     if memchr::memchr(b'\n', text).is_some() {
@@ -167,7 +171,7 @@ fn endless(name: &str, text: &[u8]) -> DataError {
             "has a quote that is not closed within 16 MiB\n  text: {}",
             BadRow::show(&text[..memchr::memchr(b'\n', text).unwrap_or(text.len())])
         );
-        return DataError::file(name, reason, "if quotes are part of the text, set <quoting> to none");
+        return DataError::file(name, reason, UNCLOSED);
     }
     let help = "is this a text file? name its format with <format>";
     DataError::file(name, "has a line of more than 16 MiB", help)

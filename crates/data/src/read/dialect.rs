@@ -12,6 +12,8 @@ pub enum Quoting {
     Double,
     /// `"a \"b\" c"`: a quote within a quoted field follows a backslash, and so does a backslash.
     Backslash,
+    /// As `Backslash`, and so in fields without quotes, where a delimiter may follow a backslash, too.
+    Escaped,
 }
 
 impl std::str::FromStr for Quoting {
@@ -22,7 +24,8 @@ impl std::str::FromStr for Quoting {
             "none" => Ok(Self::None),
             "double" => Ok(Self::Double),
             "backslash" => Ok(Self::Backslash),
-            _ => Err(format!("unknown quoting {name:?}; known are none, double, backslash")),
+            "escaped" => Ok(Self::Escaped),
+            _ => Err(format!("unknown quoting {name:?}; known are none, double, backslash, escaped")),
         }
     }
 }
@@ -76,10 +79,15 @@ impl Dialect {
         self.quoting != Quoting::None && memchr::memchr(b'"', text).is_some()
     }
 
+    /// Whether a record's fields may differ from what stands there.
+    fn rewrites(&self, record: &[u8]) -> bool {
+        self.quotes(record) || self.quoting == Quoting::Escaped && memchr::memchr(b'\\', record).is_some()
+    }
+
     /// Cuts a record into fields.
     pub fn split(&self, record: &[u8], row: &mut Row) -> Result<(), BadQuotes> {
         row.ranges.clear();
-        row.quoted = self.quotes(record);
+        row.quoted = self.rewrites(record);
         if row.quoted {
             return self.split_quoted(record, row);
         }
@@ -117,8 +125,13 @@ impl Dialect {
                     continue;
                 }
             } else {
-                let end = memchr::memmem::find(rest, &self.delimiter).unwrap_or(rest.len());
-                row.unquoted.extend_from_slice(&rest[..end]);
+                let end = if self.quoting == Quoting::Escaped {
+                    self.escaped_field(rest, &mut row.unquoted)
+                } else {
+                    let end = memchr::memmem::find(rest, &self.delimiter).unwrap_or(rest.len());
+                    row.unquoted.extend_from_slice(&rest[..end]);
+                    end
+                };
                 rest = &rest[end..];
             }
             row.ranges.push((start, row.unquoted.len()));
@@ -141,7 +154,7 @@ impl Dialect {
         };
         loop {
             let next = match self.quoting {
-                Quoting::Backslash => memchr::memchr2(b'"', b'\\', &text[at..]),
+                Quoting::Backslash | Quoting::Escaped => memchr::memchr2(b'"', b'\\', &text[at..]),
                 _ => memchr::memchr(b'"', &text[at..]),
             };
             let end = at + next?;
@@ -163,6 +176,24 @@ impl Dialect {
                 _ => return Some(end + 1),
             }
         }
+    }
+
+    /// The length of a field without quotes in which a backslash stands before quotes, backslashes and
+    /// delimiters. Its text goes `into` a buffer.
+    fn escaped_field(&self, text: &[u8], into: &mut Vec<u8>) -> usize {
+        let mut at = 0;
+        while at < text.len() && !text[at..].starts_with(&self.delimiter) {
+            let behind = &text[at + 1..];
+            let escaped = match behind.first() {
+                _ if text[at] != b'\\' => 0,
+                Some(b'"' | b'\\') => 1,
+                _ if behind.starts_with(&self.delimiter) => self.delimiter.len(),
+                _ => 0,
+            };
+            into.extend_from_slice(if escaped == 0 { &text[at..=at] } else { &behind[..escaped] });
+            at += 1 + escaped;
+        }
+        at
     }
 
     /// The length of the record that `text` begins with, its line end included, and whether it is whole: a
@@ -240,6 +271,7 @@ impl Dialect {
             Quoting::None => "quotes are part of the text",
             Quoting::Double => "fields may be quoted",
             Quoting::Backslash => "fields may be quoted, with a backslash before a quote",
+            Quoting::Escaped => "fields may be quoted, a backslash is before quotes, backslashes, delimiters",
         };
         format!("fields are divided by {delimiter}, {quoting}")
     }
@@ -281,6 +313,32 @@ fn suits(dialect: &Dialect, sample: &[u8]) -> (bool, usize) {
     (even && fields >= 2, fields)
 }
 
+/// Whether `sample` itself speaks against a quoting that one odd quote in it would bring: one bad row must
+/// not change how all others are read.
+fn contradicted(dialect: &Dialect, sample: &[u8]) -> bool {
+    let has = |text: &[u8], part: &[u8]| memchr::memmem::find(text, part).is_some();
+    match dialect.quoting {
+        Quoting::Double | Quoting::Escaped => false,
+        // Pairs of backslashes would become one each.
+        Quoting::Backslash => has(sample, b"\\\\"),
+        // Fields that can only be quoted: they hold delimiters, line ends or doubled quotes.
+        Quoting::None => {
+            let double = Dialect { quoting: Quoting::Double, ..dialect.clone() };
+            let (mut row, mut quoted) = (Row::default(), false);
+            double.records(sample, |_, record| {
+                quoted |= double.split(record, &mut row).is_ok()
+                    && (0..row.ranges.len()).any(|at| {
+                        let text = row.field(record, at);
+                        has(text, &dialect.delimiter)
+                            || has(text, b"\n")
+                            || has(text, b"\"") && has(record, b"\"\"")
+                    });
+            });
+            quoted
+        }
+    }
+}
+
 /// The dialect of a file that begins with the whole records `sample`: the given delimiter and quoting, or
 /// those under which its records have equally many fields, or else those that its first line suggests.
 pub(crate) fn guess(sample: &[u8], delimiter: Option<&str>, quoting: Option<Quoting>, tabs: bool) -> Dialect {
@@ -290,11 +348,12 @@ pub(crate) fn guess(sample: &[u8], delimiter: Option<&str>, quoting: Option<Quot
     let candidates: Vec<&str> =
         delimiter.map_or_else(|| DELIMITERS.iter().copied().filter(there).collect(), |one| vec![one]);
     // The likelier quoting first: quotes that do not fit `Double` in the first rows fit it nowhere.
-    for quoting in &quotings {
+    for one in &quotings {
         let suiting = candidates.iter().filter_map(|delimiter| {
-            let dialect = Dialect::new(delimiter, *quoting);
+            let dialect = Dialect::new(delimiter, *one);
             let (even, fields) = suits(&dialect, sample);
-            even.then_some((dialect, fields))
+            let fits = even && (quoting.is_some() || !contradicted(&dialect, sample));
+            fits.then_some((dialect, fields))
         });
         // Lists within fields have bars, and texts blanks: these divide where nothing else does.
         let usual = |dialect: &Dialect| matches!(dialect.delimiter.as_slice(), b"\t" | b"," | b";");
@@ -372,6 +431,9 @@ mod tests {
         assert_eq!(of("id,genres\n1,a|b\n2,a|b|c\n"), Dialect::new(",", Quoting::Double));
         assert_eq!(of("u;i;r\n1;2;3,5\n"), Dialect::new(";", Quoting::Double));
         assert_eq!(of("1::2::3\n"), Dialect::new("::", Quoting::Double));
+        // One odd quote among fields that are quoted for sure is an odd quote.
+        assert_eq!(of("u,i\n1,\"a\"\"b\"\n2,\"a\"b\n"), Dialect::new(",", Quoting::Double));
+        assert_eq!(of("u,i\n1,\"a\\\\b,\"\n2,\"a\\\",b\"\n"), Dialect::new(",", Quoting::Double));
     }
 
     proptest! {

@@ -241,11 +241,7 @@ impl Layout {
         };
         if !whole {
             let reason = format!("has a first line whose quotes do not close\n  text: {}", shown(&header));
-            return Err(DataError::file(
-                file,
-                reason,
-                "if quotes are part of the text, set <quoting> to none",
-            ));
+            return Err(DataError::file(file, reason, super::blocks::UNCLOSED));
         }
         let heading = Heading::settle(&file, format, &texts, options)?;
         let orange = |line: usize, belongs: &dyn Fn(&str) -> bool| {

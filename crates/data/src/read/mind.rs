@@ -11,8 +11,8 @@ use crate::{BadRow, RowCase};
 const EXPECTED: &str = "number<TAB>user<TAB>11/15/2019 8:55:22 AM<TAB>history<TAB>N1-1 N2-0";
 
 /// What the reader says of a file.
-pub(super) const REMARK: &str = "impressions of MIND: a row for each item shown, 1 clicked, 0 not; their histories, which are clicks \
-     without times, are left out";
+pub(super) const REMARK: &str = "impressions of MIND: a row for each item shown, 1 clicked, 0 not; their \
+    histories, which are clicks without times, are left out";
 
 /// Parses a block: a row for each item shown.
 pub(super) fn parse(block: &Block, limit: i64) -> Chunk {

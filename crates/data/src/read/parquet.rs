@@ -20,11 +20,20 @@ use arrow_schema::{DataType, SchemaRef, TimeUnit as ArrowUnit};
 use arrow_select::concat::concat;
 use arrow_select::take::take;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Reads a file, or a folder of part files as engines write them; rows go to `spill` where there is one.
-pub(super) fn read(path: &Path, options: &ReadOptions, mut spill: Option<&mut dyn Spill>) -> Result<RawRead> {
+pub(super) fn read(path: &Path, options: &ReadOptions, spill: Option<&mut dyn Spill>) -> Result<RawRead> {
+    // The decoder panics on some damaged files.
+    catch_unwind(AssertUnwindSafe(|| read_files(path, options, spill))).unwrap_or_else(|_| {
+        let help = "write the file again";
+        Err(DataError::file(path.display(), "is damaged: its pages cannot be decoded", help))
+    })
+}
+
+fn read_files(path: &Path, options: &ReadOptions, mut spill: Option<&mut dyn Spill>) -> Result<RawRead> {
     let files = parts(path)?;
     let mut raw = RawColumns::of_all();
     let mut rejects = Rejects::new(options.skip_bad_rows);
