@@ -64,6 +64,15 @@ impl Tables {
         (of(&self.users, &table.user_ids), of(&self.items, &table.item_ids))
     }
 
+    /// What a filter may ask of the log's users and items.
+    #[must_use]
+    pub fn facts(&self, table: &Interactions) -> (Option<Attributes>, Option<Attributes>) {
+        let of = |rows: &Option<RecordBatch>, ids: &Vocabulary| {
+            rows.as_ref().and_then(|rows| Attributes::of_all_columns(rows, ids))
+        };
+        (of(&self.users, &table.user_ids), of(&self.items, &table.item_ids))
+    }
+
     /// An item's title, if the table of items has one.
     #[must_use]
     pub fn titles(&self) -> Option<HashMap<&str, &str>> {

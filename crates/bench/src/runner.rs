@@ -18,7 +18,7 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 /// Incremented whenever a change affects results, so that old cells are not reused.
-const RESULTS_VERSION: u32 = 11;
+const RESULTS_VERSION: u32 = 12;
 
 /// What trained models must predict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -87,7 +87,8 @@ impl Leaderboard {
                     .map(|kept| interval(&kept.predictions, validation)),
                 default: entrant.trials.first().and_then(|t| t.value),
                 trials: (ended(State::Complete), ended(State::Pruned)),
-                seconds: entrant.trials.iter().map(|t| t.seconds).sum(),
+                // A sum of nothing is -0.0.
+                seconds: entrant.trials.iter().fold(0.0, |sum, trial| sum + trial.seconds),
                 train_seconds: best.map(|kept| kept.seconds),
                 stopped: entrant.stopped.clone(),
                 shortened: entrant.shortened,

@@ -9,9 +9,10 @@ use foretaste_bench::results::{Cell, Row};
 use foretaste_bench::{BenchError, RunProgress};
 use foretaste_models::{EpochReport, Progress, Reading};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 static STOP: AtomicBool = AtomicBool::new(false);
@@ -34,8 +35,10 @@ pub fn stopping() -> bool {
     STOP.load(Ordering::SeqCst)
 }
 
-/// How long a training may say nothing where there is no bar.
-const SILENCE: Duration = Duration::from_secs(30);
+/// How long a run may say nothing where there is no bar.
+const SILENCE: Duration = Duration::from_secs(60);
+/// A training that may take longer is announced.
+const LONG: Duration = Duration::from_secs(300);
 
 /// Reports the progress of a run.
 pub struct Bars {
@@ -43,8 +46,12 @@ pub struct Bars {
     json: bool,
     /// The failures told.
     told: Mutex<HashSet<String>>,
-    /// When the last line was written.
-    spoken: Mutex<Instant>,
+    /// The last epoch of each model, and when it ended.
+    pace: Mutex<HashMap<&'static str, (usize, Instant)>>,
+    /// When the last line was written, and what is being done.
+    now: Arc<Mutex<(Instant, String)>>,
+    /// Ends the thread that breaks a silence.
+    _alive: Option<Sender<()>>,
 }
 
 impl Bars {
@@ -57,16 +64,41 @@ impl Bars {
             bar.set_style(style);
         }
         bar.enable_steady_tick(Duration::from_millis(200));
-        Self { bar, json, told: Mutex::default(), spoken: Mutex::new(Instant::now()) }
+        let now = Arc::new(Mutex::new((Instant::now(), String::new())));
+        let alive = (bar.is_hidden() && !json).then(|| break_silences(now.clone()));
+        Self { bar, json, told: Mutex::default(), pace: Mutex::default(), now, _alive: alive }
     }
 
     /// Prints a line that stays, above the bar if there is one.
     fn line(&self, text: &str) {
-        *locked(&self.spoken) = Instant::now();
+        locked(&self.now).0 = Instant::now();
         if self.bar.is_hidden() {
             note(text);
         } else {
             self.bar.println(text);
+        }
+    }
+
+    /// Says what is being done: in the bar, or to be told after a long silence.
+    fn doing(&self, text: String) {
+        locked(&self.now).1.clone_from(&text);
+        self.bar.set_message(text);
+    }
+
+    /// Announces a training whose epochs may take long.
+    fn expect(&self, model: &'static str, report: &EpochReport) {
+        let ended = Instant::now();
+        let Some((epoch, began)) = locked(&self.pace).insert(model, (report.epoch, ended)) else { return };
+        let each = ended - began;
+        let whole = each * u32::try_from(report.epochs).unwrap_or(u32::MAX);
+        if epoch + 1 == report.epoch && whole > LONG && locked(&self.told).insert(model.to_owned()) {
+            self.line(&format!(
+                "{model}: {:.0} s an epoch, {} epochs at most: a training may take {:.0} min (most end \
+                 early, when the validation error no longer falls; --models chooses among systems)",
+                each.as_secs_f64(),
+                report.epochs,
+                whole.as_secs_f64() / 60.0
+            ));
         }
     }
 
@@ -78,7 +110,7 @@ impl Bars {
 
 impl RunProgress for Bars {
     fn begin(&self, cell: &str) {
-        self.bar.set_message(cell.to_owned());
+        self.doing(cell.to_owned());
         if self.json {
             raw(&serde_json::json!({ "event": "cell", "cell": cell }).to_string());
         }
@@ -146,16 +178,29 @@ impl Progress for Bars {
             raw(&serde_json::json!({ "event": "epoch", "model": model, "report": report }).to_string());
         } else {
             tracing::debug!("{text}");
-            if self.bar.is_hidden() && locked(&self.spoken).elapsed() > SILENCE {
-                self.line(&text);
-            }
-            self.bar.set_message(text);
+            self.expect(model, report);
+            self.doing(text);
         }
     }
 
     fn cancelled(&self) -> bool {
         stopping()
     }
+}
+
+/// Tells what is being done whenever nothing was said for long, until the sender is dropped.
+fn break_silences(now: Arc<Mutex<(Instant, String)>>) -> Sender<()> {
+    let (alive, dropped) = channel();
+    std::thread::spawn(move || {
+        while dropped.recv_timeout(Duration::from_secs(5)) == Err(RecvTimeoutError::Timeout) {
+            let mut now = locked(&now);
+            if now.0.elapsed() > SILENCE && !now.1.is_empty() {
+                now.0 = Instant::now();
+                note(&format!("... {}", now.1));
+            }
+        }
+    });
+    alive
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -1,8 +1,10 @@
 //! Atomic file writes: a file is written under a temporary name in its folder, then renamed.
 
 use crate::{DataError, Result};
+use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
 
 /// Writes `path` through `fill`; the file appears under its name only when `fill` succeeded and its bytes are
 /// on the disk, so that neither a kill nor a power cut leaves half of it. On any failure nothing is left
@@ -11,52 +13,84 @@ use std::path::Path;
 ///
 /// # Errors
 /// Whatever `fill` returns; [`DataError::Io`] when the folder cannot be written or is full.
-pub fn write_with<T>(
-    path: &Path,
-    fill: impl FnOnce(&mut BufWriter<&mut std::fs::File>) -> Result<T>,
-) -> Result<T> {
-    if path.is_dir() {
-        return Err(DataError::file(path.display(), "is a folder, not a file", "name a file to write"));
-    }
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    std::fs::create_dir_all(folder).map_err(|e| DataError::io(folder, "create", e))?;
-    let prefix = format!(".writing-{}-", path.file_name().unwrap_or_default().to_string_lossy());
-    clear(folder, &prefix);
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(&prefix);
-    // As any new file: temporary files are private otherwise.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut temporary = builder.tempfile_in(folder).map_err(|e| DataError::io(path, "create", e))?;
-    // Locked while it is written, so that nobody takes it for a leftover. Where files cannot be locked,
-    // no leftover is removed.
-    let _ = temporary.as_file().lock();
+pub fn write_with<T>(path: &Path, fill: impl FnOnce(&mut BufWriter<&mut File>) -> Result<T>) -> Result<T> {
+    let mut draft = Draft::new(path)?;
     let value = {
-        let mut writer = BufWriter::with_capacity(1 << 16, temporary.as_file_mut());
+        let mut writer = BufWriter::with_capacity(1 << 16, draft.file());
         let value = fill(&mut writer)?;
         writer.flush().map_err(|e| DataError::io(path, "write", e))?;
         value
     };
-    #[cfg(unix)]
-    if let Ok(older) = std::fs::metadata(path) {
-        temporary
-            .as_file()
-            .set_permissions(older.permissions())
-            .map_err(|e| DataError::io(path, "write", e))?;
-    }
-    temporary.as_file().sync_all().map_err(|e| DataError::io(path, "write", e))?;
-    temporary.persist(path).map_err(|e| DataError::io(path, "rename into place", e.error))?;
-    sync_folder(folder);
+    draft.keep()?;
     Ok(value)
+}
+
+/// A file in writing, under a temporary name in its folder. Dropped before it is [kept](Self::keep), it
+/// leaves nothing behind.
+pub struct Draft {
+    path: PathBuf,
+    temporary: NamedTempFile,
+}
+
+impl Draft {
+    /// A draft of the file `path`.
+    ///
+    /// # Errors
+    /// [`DataError::File`] when `path` is a folder; [`DataError::Io`] when its folder cannot be written.
+    pub fn new(path: &Path) -> Result<Self> {
+        if path.is_dir() {
+            return Err(DataError::file(path.display(), "is a folder, not a file", "name a file to write"));
+        }
+        let folder = folder_of(path);
+        std::fs::create_dir_all(folder).map_err(|e| DataError::io(folder, "create", e))?;
+        let prefix = format!(".writing-{}-", path.file_name().unwrap_or_default().to_string_lossy());
+        clear(folder, &prefix);
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(&prefix);
+        // As any new file: temporary files are private otherwise.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let temporary = builder.tempfile_in(folder).map_err(|e| DataError::io(path, "create", e))?;
+        // Locked while it is written, so that nobody takes it for a leftover. Where files cannot be locked,
+        // no leftover is removed.
+        let _ = temporary.as_file().lock();
+        Ok(Self { path: path.to_owned(), temporary })
+    }
+
+    /// Where it is written.
+    pub fn file(&mut self) -> &mut File {
+        self.temporary.as_file_mut()
+    }
+
+    /// Puts it under its name, its bytes on the disk.
+    ///
+    /// # Errors
+    /// [`DataError::Io`] when the disk is full.
+    pub fn keep(self) -> Result<()> {
+        let Self { path, temporary } = self;
+        #[cfg(unix)]
+        if let Ok(older) = std::fs::metadata(&path) {
+            temporary
+                .as_file()
+                .set_permissions(older.permissions())
+                .map_err(|e| DataError::io(&path, "write", e))?;
+        }
+        temporary.as_file().sync_all().map_err(|e| DataError::io(&path, "write", e))?;
+        temporary.persist(&path).map_err(|e| DataError::io(&path, "rename into place", e.error))?;
+        sync_folder(folder_of(&path));
+        Ok(())
+    }
+}
+
+/// The folder of a file.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Puts a folder's names on the disk, where the system can.
 pub fn sync_folder(folder: &Path) {
     // Systems that cannot open a folder keep its names by themselves.
-    let _ = std::fs::File::open(folder).and_then(|folder| folder.sync_all());
+    let _ = File::open(folder).and_then(|folder| folder.sync_all());
 }
 
 /// Removes leftovers of killed writers: files and folders in `folder` whose names begin with `prefix`, that
@@ -68,7 +102,7 @@ pub fn clear(folder: &Path, prefix: &str) {
             .metadata()
             .and_then(|m| m.modified())
             .is_ok_and(|time| time.elapsed().is_ok_and(|age| age.as_secs() >= 60));
-        if old && std::fs::File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
+        if old && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
             let path = entry.path();
             let _ = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
         }

@@ -27,6 +27,21 @@ impl Attributes {
     /// Never: the columns of a catalogue table are text.
     #[must_use]
     pub fn from_table(table: &RecordBatch, ids: &Vocabulary) -> Option<Self> {
+        let categories = |values: usize| (2..=MOST_CATEGORIES.min(table.num_rows() / 2)).contains(&values);
+        Self::of_columns(table, ids, &categories)
+    }
+
+    /// All columns of a table, names and numbers among them, as filters ask for.
+    ///
+    /// # Panics
+    /// Never: the columns of a catalogue table are text.
+    #[must_use]
+    pub fn of_all_columns(table: &RecordBatch, ids: &Vocabulary) -> Option<Self> {
+        Self::of_columns(table, ids, &|values| values > 0)
+    }
+
+    /// The columns whose number of distinct values is `wanted`.
+    fn of_columns(table: &RecordBatch, ids: &Vocabulary, wanted: &dyn Fn(usize) -> bool) -> Option<Self> {
         let text = |column: usize| {
             table
                 .column(column)
@@ -45,10 +60,7 @@ impl Attributes {
             for part in values.iter().flatten().flat_map(|field| field.split('|')).filter(|p| !p.is_empty()) {
                 categories.insert(part, 0);
             }
-            if categories.len() < 2
-                || categories.len() > MOST_CATEGORIES
-                || 2 * categories.len() > table.num_rows()
-            {
+            if !wanted(categories.len()) {
                 continue;
             }
             let place = columns.iter().copied().max().map_or(0, |c: u32| c + 1);
@@ -137,6 +149,7 @@ mod tests {
         let ids: Vocabulary = ["3", "7", "8"].into_iter().collect();
         let attributes = Attributes::from_table(&table, &ids).unwrap();
         assert_eq!(attributes.n_codes(), 2, "titles are names, not categories");
+        assert_eq!(Attributes::of_all_columns(&table, &ids).unwrap().n_codes(), 6, "filters ask for titles");
         assert_eq!(attributes.of(0), [1]);
         assert_eq!(attributes.of(1), [0, 1]);
         assert!(attributes.of(2).is_empty() && attributes.of(9).is_empty());

@@ -66,11 +66,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let histories = data.table.histories();
     let event_names: Vec<&str> =
         data.table.event_types.as_ref().map(|types| types.names.iter().collect()).unwrap_or_default();
-    let facts = Facts {
-        items: data.item_attributes.as_ref(),
-        users: data.user_attributes.as_ref(),
-        events: &event_names,
-    };
+    let (of_users, of_items) =
+        if filter.is_some() { data.tables.facts(&data.table) } else { Default::default() };
+    let facts = Facts { items: of_items.as_ref(), users: of_users.as_ref(), events: &event_names };
     let allowed = filter.map(|filter| filter.with(facts, &values)).transpose().map_err(usage)?;
     if let Some(allowed) = &allowed {
         allowed.unknown().iter().for_each(|value| note(&format!("filter: {value}")));

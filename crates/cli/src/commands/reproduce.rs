@@ -43,6 +43,9 @@ pub(super) fn run(arguments: &Reproduce) -> Result<()> {
             "--data names the place of one data set; give one data set with it".into(),
         ));
     }
+    if arguments.jobs == Some(0) {
+        return Err(CliError::Usage("--jobs 0: at least one training at a time is needed".into()));
+    }
     if !(0.0..1.0).contains(&arguments.validation) {
         return Err(CliError::Usage(format!(
             "--validation {}: a share from 0 to below 1 is needed",
@@ -81,7 +84,7 @@ pub(super) fn run(arguments: &Reproduce) -> Result<()> {
         device: &device,
         progress: &progress,
     });
-    let jobs = jobs(arguments, &data, &device)?;
+    let jobs = jobs(arguments, &data, &device);
     let splits: Vec<(&Dataset, &SplitRule)> =
         data.iter().flat_map(|data| rules.iter().map(move |rule| (data, rule))).collect();
     let (mut run, searched) = match &tuned {
@@ -244,15 +247,10 @@ fn loaded(arguments: &Reproduce, task: Task) -> Result<Vec<Dataset>> {
 }
 
 /// How many cells run side by side.
-fn jobs(arguments: &Reproduce, data: &[Dataset], device: &Device) -> Result<usize> {
-    match arguments.jobs {
-        Some(0) => Err(CliError::Usage("--jobs 0: at least one training at a time is needed".into())),
-        Some(jobs) => Ok(jobs),
-        None => {
-            let rows = data.iter().map(|d| d.table.len());
-            Ok(grid::side_by_side(rows, rayon::current_num_threads(), device.name() == "flex"))
-        }
-    }
+fn jobs(arguments: &Reproduce, data: &[Dataset], device: &Device) -> usize {
+    let rows = data.iter().map(|data| data.table.len());
+    let usual = || grid::side_by_side(rows, rayon::current_num_threads(), device.name() == "flex");
+    arguments.jobs.unwrap_or_else(usual)
 }
 
 /// Systems with settings tuned on the training rows of a data set, regime and seed.

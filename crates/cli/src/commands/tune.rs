@@ -19,6 +19,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     progress::stop_on_ctrl_c();
     let search = &arguments.search;
+    if arguments.trials == Some(0) {
+        return Err(CliError::Usage("--trials 0: at least one trial is needed".into()));
+    }
+    if arguments.jobs == 0 {
+        return Err(CliError::Usage("--jobs 0: at least one trial at a time is needed".into()));
+    }
+    let time = arguments.budget.as_deref().map(searching::duration).transpose()?;
     use_threads(search.common.threads)?;
     let system =
         systems::select(std::slice::from_ref(&arguments.model), systems::DEFAULT, &search.set)?.remove(0);
@@ -37,6 +44,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let reading = if search.streaming { Reading::Streaming } else { Reading::Frozen };
     let name = arguments.metric.clone().unwrap_or_else(|| Metric::usual(&candidate.settings));
     let metric = Metric::named(&name, reading)?;
+    let sampler: Box<dyn sampler::Sampler> = match arguments.grid_points {
+        Some(points) => Box::new(sampler::Grid { points }),
+        None => arguments.sampler.parse()?,
+    };
+    let pruner = arguments.pruner.parse()?;
     let prepared = Prepared::new(search, &metric)?;
     let task = prepared.task(search, metric)?;
     let folder = prepared.folder(search, "tune", &format!("{}-{}", candidate.name, task.metric.name))?;
@@ -55,19 +67,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         task: task.data.task(&task.metric, &candidate),
         direction: task.metric.direction,
         seed: search.seed,
-        sampler: match arguments.grid_points {
-            Some(points) => Box::new(sampler::Grid { points }),
-            None => arguments.sampler.parse()?,
-        },
-        pruner: arguments.pruner.parse()?,
+        sampler,
+        pruner,
         ..StudySettings::default()
     };
-    if arguments.trials == Some(0) {
-        return Err(CliError::Usage("--trials 0: at least one trial is needed".into()));
-    }
-    if arguments.jobs == 0 {
-        return Err(CliError::Usage("--jobs 0: at least one trial at a time is needed".into()));
-    }
     let address =
         arguments.storage.clone().unwrap_or_else(|| folder.join("study.sqlite").display().to_string());
     let journal = storage::open(&address)?;
@@ -84,7 +87,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         trials: arguments
             .trials
             .or((arguments.budget.is_none() && arguments.grid_points.is_none()).then_some(40)),
-        time: arguments.budget.as_deref().map(searching::duration).transpose()?,
+        time,
         stop: Some(Arc::new(progress::stopping)),
     };
     let reporter = Reporter::new(search.common.json, &task.metric, budget.trials);

@@ -140,7 +140,8 @@ fn files_of_other_writers_are_read_as_they_were_written() {
     }
 }
 
-/// Changes single bytes of a log of text: each time it is refused, or only the row that holds the byte differs.
+/// Changes single bytes of a log of text: each time it is refused, or only the row that holds the byte
+/// differs.
 fn one_byte_changed(path: &Path, words: &str, before: &[String], random: &mut impl RngExt) -> Vec<String> {
     let whole = std::fs::read(path).unwrap();
     let mut wrong = Vec::new();

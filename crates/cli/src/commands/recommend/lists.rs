@@ -4,11 +4,13 @@ use crate::{CliError, Result, output};
 use arrow_array::builder::{Float32Builder, StringBuilder, UInt32Builder};
 use arrow_array::{ArrayRef, RecordBatch};
 use foretaste_bench::dataset::Dataset;
+use foretaste_data::atomic::Draft;
 use foretaste_data::{Attributes, Vocabulary};
 use foretaste_models::Recommended;
 use parquet::arrow::ArrowWriter;
 use serde_json::json;
 use std::collections::HashMap;
+use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -37,7 +39,7 @@ pub(super) struct List<'a> {
 enum Sink {
     Terminal,
     Json,
-    File { path: PathBuf, file: tempfile::NamedTempFile, kind: Kind },
+    File { path: PathBuf, draft: Draft, file: BufWriter<File>, kind: Kind },
 }
 
 /// The format of a file.
@@ -76,9 +78,9 @@ impl<'a> Lists<'a> {
                         )));
                     }
                 };
-                let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-                let file = tempfile::NamedTempFile::new_in(folder).map_err(CliError::io(path, "create"))?;
-                Sink::File { path: path.to_owned(), file, kind }
+                let mut draft = Draft::new(path)?;
+                let file = draft.file().try_clone().map_err(CliError::io(path, "write"))?;
+                Sink::File { path: path.to_owned(), draft, file: BufWriter::new(file), kind }
             }
         };
         let mut lists = Self {
@@ -138,11 +140,11 @@ impl<'a> Lists<'a> {
                 }
                 if text.is_empty() { Ok(()) } else { self.line(text.trim_end()) }
             }
-            Sink::File { path, file, kind: Kind::Parquet(columns) } => {
+            Sink::File { path, file, kind: Kind::Parquet(columns), .. } => {
                 for (rank, best) in list.items.iter().enumerate() {
                     columns.push(of, rank as u32 + 1, ids.name(best.item), best.score);
                 }
-                if columns.rows >= ROWS { columns.write(path, file) } else { Ok(()) }
+                if columns.rows >= ROWS { columns.write(path, file.get_ref()) } else { Ok(()) }
             }
         }
     }
@@ -201,15 +203,15 @@ impl<'a> Lists<'a> {
 
     /// Puts a file in its place.
     pub fn finish(self) -> Result<()> {
-        let Sink::File { path, mut file, kind } = self.sink else { return Ok(()) };
+        let Sink::File { path, draft, mut file, kind } = self.sink else { return Ok(()) };
         if let Kind::Parquet(mut columns) = kind {
-            columns.write(&path, &mut file)?;
+            columns.write(&path, file.get_ref())?;
             if let Some(writer) = columns.writer {
                 writer.close().map_err(|e| failed(&path, &e))?;
             }
         }
-        file.as_file().sync_all().map_err(CliError::io(&path, "write"))?;
-        file.persist(&path).map_err(|e| e.error).map_err(CliError::io(&path, "write"))?;
+        file.flush().map_err(CliError::io(&path, "write"))?;
+        draft.keep()?;
         output::print(&format!("{}: {} lists", path.display(), self.taken));
         Ok(())
     }
@@ -236,7 +238,7 @@ struct Columns {
     item: StringBuilder,
     score: Float32Builder,
     rows: usize,
-    writer: Option<ArrowWriter<BufWriter<std::fs::File>>>,
+    writer: Option<ArrowWriter<BufWriter<File>>>,
 }
 
 impl Columns {
@@ -248,7 +250,7 @@ impl Columns {
         self.rows += 1;
     }
 
-    fn write(&mut self, path: &Path, file: &mut tempfile::NamedTempFile) -> Result<()> {
+    fn write(&mut self, path: &Path, file: &File) -> Result<()> {
         let columns: [(&str, ArrayRef); 4] = [
             ("of", Arc::new(self.of.finish())),
             ("rank", Arc::new(self.rank.finish())),
@@ -260,7 +262,7 @@ impl Columns {
         let writer = match &mut self.writer {
             Some(writer) => writer,
             none => {
-                let file = BufWriter::new(file.reopen().map_err(CliError::io(path, "write"))?);
+                let file = BufWriter::new(file.try_clone().map_err(CliError::io(path, "write"))?);
                 none.insert(ArrowWriter::try_new(file, batch.schema(), None).map_err(|e| failed(path, &e))?)
             }
         };

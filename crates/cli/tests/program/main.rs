@@ -1,5 +1,7 @@
 //! The `foretaste` program as its users run it.
 
+mod own_logs;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::path::{Path, PathBuf};
