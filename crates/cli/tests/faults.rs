@@ -239,15 +239,24 @@ fn a_part_that_fails_costs_nothing_else() {
     assert_eq!(outcomes("one").len(), 2);
     assert!(!folder.join("one/failures.json").exists());
 
-    // A seed whose fold file is missing, and a regime in which no row trains.
+    // A seed whose fold file is missing, a window without test rows, and that system.
     let rows = std::fs::read_to_string(folder.join("ratings.csv")).unwrap();
     std::fs::write(folder.join("f1.csv"), rows.lines().take(40).collect::<Vec<_>>().join("\n")).unwrap();
-    let words = "reproduce ./ratings.csv --regime random,last-session --session-gap 10000000000 --fold-file \
-                 f{}.csv --seeds 2 --models biases,rolling-average --out two";
-    let output = run(folder, words);
+    let words = "reproduce ./ratings.csv --regime random,future --fold-file f{}.csv --seeds 2 --models \
+                 biases,rolling-average,fm-sgd --out two";
+    let output = run(folder, &format!("{words} --window netflix-full"));
     let shown = text(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{shown}");
     assert_eq!(outcomes("two").len(), 2, "{shown}");
     assert!(shown.contains("Biases: seed 1 failed: f2.csv: does not exist; check the path"), "{shown}");
-    assert!(shown.contains("last session") && shown.contains("Biases: failed: "), "{shown}");
+    assert!(shown.contains("netflix-full") && shown.contains("Biases: failed: "), "{shown}");
+    let report = std::fs::read_to_string(folder.join("two/report.html")).unwrap();
+    assert!(report.contains("f2.csv: does not exist") && report.contains("failed: user_attributes are set"));
+    // One cause after the other is mended; what is done is not done again.
+    std::fs::copy(folder.join("f1.csv"), folder.join("f2.csv")).unwrap();
+    let output = run(folder, &format!("{words} --window netflix-full --resume"));
+    assert_eq!((output.status.code(), outcomes("two").len()), (Some(1), 4));
+    let set = "--set fm-sgd.user_attributes=false --set fm-sgd.item_attributes=false";
+    succeed(folder, &format!("{words} --resume {set}"));
+    assert!(outcomes("two").len() == 12 && !folder.join("two/failures.json").exists());
 }

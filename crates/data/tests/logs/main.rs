@@ -184,6 +184,31 @@ fn the_rejects_file_is_no_input() {
     assert_eq!(std::fs::read(&path).unwrap(), b"user,item\n1,2\n,3\n");
 }
 
+/// A log is what it says, in whatever order its lines stand and whatever unit its times have.
+#[test]
+fn shuffled_lines_and_other_units_are_the_same_log() {
+    use rand::SeedableRng;
+    use rand::seq::SliceRandom;
+    let folder = tempfile::tempdir().unwrap();
+    let hash = |lines: &[String], words: &str| {
+        let path = folder.path().join("log.csv");
+        std::fs::write(&path, format!("user,item,rating,timestamp\n{}\n", lines.join("\n"))).unwrap();
+        read(&path, &options(words)).unwrap().0.content_hash()
+    };
+    let lines = |per_second: i64| -> Vec<String> {
+        let line = |row: i64| {
+            format!("{},{},{},{}", row % 23, row % 31, row % 5, (1_400_000_000 + row) * per_second)
+        };
+        (0..2000).map(line).collect()
+    };
+    let told = hash(&lines(1), "");
+    assert_eq!(hash(&lines(1000), "unit=ms"), told);
+    assert_eq!(hash(&lines(1_000_000_000), "unit=ns"), told);
+    let mut shuffled = lines(1);
+    shuffled.shuffle(&mut rand_chacha::ChaCha8Rng::seed_from_u64(1));
+    assert_eq!(hash(&shuffled, ""), told);
+}
+
 /// What needs times is refused by name for a log without; the rest works.
 #[test]
 fn splits_without_times() {
