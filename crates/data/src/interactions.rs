@@ -131,6 +131,15 @@ impl Interactions {
         self.timestamps.iter().any(|time| time != 0)
     }
 
+    /// The first and the last time, in Unix seconds; `None` without rows.
+    #[must_use]
+    pub fn span(&self) -> Option<(i64, i64)> {
+        let ends = |ends: Option<(i64, i64)>, time: i64| {
+            Some(ends.map_or((time, time), |(first, last)| (first.min(time), last.max(time))))
+        };
+        self.timestamps.iter().fold(None, ends)
+    }
+
     /// Checks that the log has times, which `what` needs.
     ///
     /// # Errors

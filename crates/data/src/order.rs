@@ -154,13 +154,15 @@ fn grouped_rows(users: &[u32], offsets: &[usize]) -> Vec<u32> {
 }
 
 /// Sorts a user's rows, which are in order of arrival, by time.
-fn by_time(rows: &mut [u32], timestamps: &Timestamps, fractions: &[u32], timed: &mut Vec<(i64, u32, u32)>) {
+fn by_time(rows: &mut [u32], timestamps: &Timestamps, fractions: &[u32], timed: &mut Vec<(i64, u64)>) {
     timed.clear();
-    let fraction = |row: usize| fractions.get(row).copied().unwrap_or(0);
-    timed.extend(rows.iter().map(|row| (timestamps.at(*row as usize), fraction(*row as usize), *row)));
+    // Nanoseconds and the row share a number: one comparison.
+    let fraction =
+        |row: u32| fractions.get(row as usize).map_or(0, |nanoseconds| u64::from(*nanoseconds) << 32);
+    timed.extend(rows.iter().map(|row| (timestamps.at(*row as usize), fraction(*row) | u64::from(*row))));
     if !timed.is_sorted() {
         timed.sort_unstable();
-        rows.iter_mut().zip(timed).for_each(|(row, (_, _, sorted))| *row = *sorted);
+        rows.iter_mut().zip(timed).for_each(|(row, (_, sorted))| *row = *sorted as u32);
     }
 }
 

@@ -52,7 +52,7 @@ fn convert(arguments: &Conversion, gaps: Option<&IdleGaps>, out: &Path) -> Resul
                 store::write_sessions(&table, gaps, out)?;
             }
         }
-        (report, table.timestamps.iter().min().zip(table.timestamps.iter().max()))
+        (report, table.span())
     };
     let seconds = clock.elapsed().as_secs_f64();
     output::print(&if arguments.common.json {

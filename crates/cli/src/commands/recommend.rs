@@ -188,7 +188,7 @@ fn for_users(
     let Source { data, histories, allowed, why } = source;
     let table = &data.table;
     // "Now" is the moment after the log's last row.
-    let now = table.timestamps.iter().max().map_or(0, |newest| newest + 1);
+    let now = table.span().map_or(0, |(_, newest)| newest + 1);
     let rates = model.as_rating().is_some() && model.as_recommender().is_none();
     let known = table.values.iter().filter(|v| v.is_finite());
     let ends = known.fold((f32::MAX, f32::MIN), |(low, high), v| (low.min(*v), high.max(*v)));

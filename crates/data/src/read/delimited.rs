@@ -1,7 +1,7 @@
 //! Lines of delimited text into columns.
 
 use super::blocks::{Block, Chunk, push_fraction};
-use super::dialect::{BadQuotes, Row};
+use super::dialect::{BadQuotes, Dialect, Row};
 use super::fields;
 use super::layout::Layout;
 use crate::time::{DateOrder, Moment, NoDate};
@@ -35,7 +35,8 @@ pub(super) fn parse(block: &Block, rules: &Rules) -> Chunk {
     let (bad, extra) = (&mut chunk.bad, &mut chunk.extra);
     // Lines of a header are the first that are not blank.
     let mut heading = if block.first && layout.header.is_some() { 1 + layout.header_rest } else { 0 };
-    chunk.lines = layout.dialect.records(&block.text, |number, line| {
+    let cut = Cut { dialect: layout.dialect.within(&block.text), plain: is_plain(&block.text) };
+    chunk.lines = cut.dialect.records(&block.text, |number, line| {
         if heading > 0 {
             let header = layout.header.as_ref().filter(|_| heading == 1 + layout.header_rest);
             heading -= 1;
@@ -44,7 +45,7 @@ pub(super) fn parse(block: &Block, rules: &Rules) -> Chunk {
             }
             return;
         }
-        match row_of(line, rules, &mut row) {
+        match row_of(line, rules, &cut, &mut row) {
             Ok((value, (time, nanoseconds))) => {
                 let at = &layout.positions;
                 push_fraction(&mut columns.fractions, columns.users.len(), nanoseconds);
@@ -87,16 +88,28 @@ fn other_header(file: &str, line: &[u8], header: &str) -> DataError {
     DataError::file(file, reason, "read files with different columns one by one")
 }
 
-fn row_of(line: &[u8], rules: &Rules, row: &mut Row) -> Result<(f32, Moment), Refusal> {
+/// How a block's records are cut.
+struct Cut {
+    dialect: Dialect,
+    /// Whether the whole block is plain.
+    plain: bool,
+}
+
+/// Whether a text is ASCII without NUL bytes.
+fn is_plain(text: &[u8]) -> bool {
+    text.is_ascii() && memchr::memchr(0, text).is_none()
+}
+
+fn row_of(line: &[u8], rules: &Rules, cut: &Cut, row: &mut Row) -> Result<(f32, Moment), Refusal> {
     let layout = rules.layout;
     let fail = |case, what: &str| Err((case, what.to_owned()));
-    if !line.is_ascii() && std::str::from_utf8(line).is_err() {
+    if !cut.plain && !line.is_ascii() && std::str::from_utf8(line).is_err() {
         return fail(RowCase::NotUtf8, "UTF-8 text");
     }
-    if memchr::memchr(0, line).is_some() {
+    if !cut.plain && memchr::memchr(0, line).is_some() {
         return fail(RowCase::NulByte, &layout.expected);
     }
-    match layout.dialect.split(line, row) {
+    match cut.dialect.split(line, row) {
         Ok(()) => {}
         // A quote that opens by mistake may swallow rows.
         Err(_) if memchr::memchr(b'\n', line).is_some() => {

@@ -28,6 +28,7 @@ pub use source::open_text;
 use crate::interactions::RawColumns;
 use crate::time::DateOrder;
 use crate::{DataError, Interactions, LoadReport, Result};
+use arrow_array::ArrayRef;
 use blocks::{Block, Collector, Cutting};
 
 pub(crate) use blocks::Spill;
@@ -193,6 +194,7 @@ pub fn read(path: &Path, options: &ReadOptions) -> Result<(Interactions, LoadRep
     }
     let (mut table, duplicates, conflicting_duplicates) = Interactions::from_raw(columns)?;
     remarks.extend(plausible::settle(&mut table.timestamps, options.time_unit));
+    remarks.extend(name_apart(&mut table.extra));
     remarks.extend(options.keep(&mut table)?);
     let report = LoadReport {
         rows: table.len(),
@@ -207,6 +209,22 @@ pub fn read(path: &Path, options: &ReadOptions) -> Result<(Interactions, LoadRep
         remarks,
     };
     Ok((table, report))
+}
+
+/// Gives further columns names that no other column of the log has, ours among them; says which.
+fn name_apart(extra: &mut [(String, ArrayRef)]) -> Vec<String> {
+    let mut remarks = Vec::new();
+    for at in 0..extra.len() {
+        let taken =
+            |name: &str| crate::store::has_column(name) || extra[..at].iter().any(|(other, _)| other == name);
+        let name = extra[at].0.clone();
+        if taken(&name) {
+            let free = (2..).map(|number| format!("{name}_{number}")).find(|name| !taken(name));
+            extra[at].0 = free.unwrap_or(name.clone());
+            remarks.push(format!("the further column {name} is called {}: its name is taken", extra[at].0));
+        }
+    }
+    remarks
 }
 
 /// What a reader collected.

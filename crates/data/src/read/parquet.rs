@@ -153,7 +153,7 @@ impl Part {
         let used: Vec<usize> = at.used().into_iter().chain(nanoseconds).collect();
         // Session columns follow from the interactions and are built again when they are needed.
         let (nested, further): (Vec<usize>, Vec<usize>) = (0..names.len())
-            .filter(|i| !options.no_further && !used.contains(i) && !is_session_column(&names[*i]))
+            .filter(|i| !options.no_further && !used.contains(i) && !store::is_session_column(&names[*i]))
             .partition(|i| schema.field(*i).data_type().is_nested());
         let mut remarks = Vec::new();
         if !nested.is_empty() {
@@ -269,13 +269,6 @@ impl Part {
         };
         self.further.iter().map(take).collect::<Result<_>>().map(Some)
     }
-}
-
-/// Whether a column is one that the session schema derives: `session_<level>` or `new_session_<level>`.
-fn is_session_column(name: &str) -> bool {
-    let name = name.strip_prefix("new_").unwrap_or(name);
-    name.strip_prefix("session_")
-        .is_some_and(|level| !level.is_empty() && level.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// Casts a column strictly; a value that does not fit is an error, and so is a list, which would be read as

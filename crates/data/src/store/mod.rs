@@ -328,6 +328,18 @@ fn interactions_fields() -> Vec<Field> {
     ]
 }
 
+/// Whether a column is one that the session schema derives: `session_<level>` or `new_session_<level>`.
+pub(crate) fn is_session_column(name: &str) -> bool {
+    let name = name.strip_prefix("new_").unwrap_or(name);
+    name.strip_prefix("session_")
+        .is_some_and(|level| !level.is_empty() && level.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// Whether a column of ours has this name in a file of interactions or sessions.
+pub(crate) fn has_column(name: &str) -> bool {
+    name == NANOSECOND || is_session_column(name) || interactions_fields().iter().any(|f| f.name() == name)
+}
+
 /// The interactions schema without columns of a log's own.
 pub(crate) fn interactions_schema() -> Schema {
     Schema::new(interactions_fields())

@@ -101,6 +101,8 @@ fn guesses_and_losses_are_told() {
     assert!(report.remarks[0].contains("years"), "{:?}", report.remarks);
     let report = told("user,item,rating,timestamp\n1,2,3,978300760\n", "e.csv", "");
     assert!(report.remarks.is_empty(), "{:?}", report.remarks);
+    let report = told("user_id,session_id,item\n1,2,3\n", "f.csv", "user=session_id");
+    assert_eq!(report.remarks[1], "the further column user_id is called user_id_2: its name is taken");
 }
 
 /// Fractions of a second, event types and rows without times survive Parquet, within a memory limit, too.
