@@ -138,41 +138,7 @@ pub fn load(name: &str, data: Option<&Path>, options: &ReadOptions, beside: &Bes
     let mut remarks = Vec::new();
     let (table, report) = match &manifest {
         None => foretaste_data::read(Path::new(name), options)?,
-        Some(manifest) => {
-            let place = home().join(name);
-            let official = manifest.read_options()?;
-            let own = ReadOptions {
-                format: official.format,
-                scale: options.scale.or(official.scale),
-                ..options.clone()
-            };
-            match data {
-                // A file may have another format than its owner's.
-                Some(path) if path.is_file() => {
-                    let zip = path.extension().is_some_and(|e| e == "zip");
-                    let format = options.format.clone().or(if zip { own.format.clone() } else { None });
-                    foretaste_data::read(path, &ReadOptions { format, ..own })?
-                }
-                Some(path) => foretaste_data::read(&manifest.locate(path)?, &own)?,
-                None if name == embedded::NAME => {
-                    let mut table = embedded::load()?;
-                    remarks.extend(of_embedded(options, &mut table)?);
-                    let report = LoadReport {
-                        rows: table.len(),
-                        users: table.n_users(),
-                        items: table.n_items(),
-                        files: 1,
-                        ..LoadReport::default()
-                    };
-                    (table, report)
-                }
-                None if place.join(FETCHED).is_file() => foretaste_data::read(&place.join(FETCHED), options)?,
-                None if place.is_dir() => foretaste_data::read(&manifest.locate(&place)?, &own)?,
-                None => {
-                    return Err(BenchError::Absent { name: name.to_owned(), place });
-                }
-            }
-        }
+        Some(manifest) => of_known(manifest, data, options, &mut remarks)?,
     };
     if let Some(manifest) = &manifest {
         remarks.extend(manifest.differences(&table));
@@ -220,6 +186,43 @@ pub fn load(name: &str, data: Option<&Path>, options: &ReadOptions, beside: &Bes
         tables,
         truth,
         remarks,
+    })
+}
+
+/// The rows of a known data set, from `data` or from where it is kept.
+fn of_known(
+    manifest: &Manifest,
+    data: Option<&Path>,
+    options: &ReadOptions,
+    remarks: &mut Vec<String>,
+) -> Result<(Interactions, LoadReport)> {
+    let place = home().join(&manifest.name);
+    let official = manifest.read_options()?;
+    let own =
+        ReadOptions { format: official.format, scale: options.scale.or(official.scale), ..options.clone() };
+    Ok(match data {
+        // A file may have another format than its owner's.
+        Some(path) if path.is_file() => {
+            let zip = path.extension().is_some_and(|e| e == "zip");
+            let format = options.format.clone().or(if zip { own.format.clone() } else { None });
+            foretaste_data::read(path, &ReadOptions { format, ..own })?
+        }
+        Some(path) => foretaste_data::read(&manifest.locate(path)?, &own)?,
+        None if manifest.name == embedded::NAME => {
+            let mut table = embedded::load()?;
+            remarks.extend(of_embedded(options, &mut table)?);
+            let report = LoadReport {
+                rows: table.len(),
+                users: table.n_users(),
+                items: table.n_items(),
+                files: 1,
+                ..LoadReport::default()
+            };
+            (table, report)
+        }
+        None if place.join(FETCHED).is_file() => foretaste_data::read(&place.join(FETCHED), options)?,
+        None if place.is_dir() => foretaste_data::read(&manifest.locate(&place)?, &own)?,
+        None => return Err(BenchError::Absent { name: manifest.name.clone(), place }),
     })
 }
 

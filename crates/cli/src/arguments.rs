@@ -71,7 +71,7 @@ pub struct Reading {
     #[arg(long)]
     pub delimiter: Option<String>,
     /// How fields are quoted: none, double ("a ""b"""), backslash ("a \"b\""), escaped (a backslash also in
-    /// fields without quotes, as Python's csv and `MySQL` write); without, it is guessed.
+    /// fields without quotes, as Python's csv and MySQL write); without, it is guessed.
     #[arg(long, value_name = "HOW")]
     pub quote: Option<String>,
     /// Encoding of a text file: utf-8, latin1, utf-16le, ...
@@ -89,7 +89,7 @@ pub struct Reading {
     /// Keep only rows whose value is at least this.
     #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
     pub min_value: Option<f32>,
-    /// A table of items (CSV, TSV, Parquet, `RecBole` .item): their categories serve filters and models. A
+    /// A table of items (CSV, TSV, Parquet, RecBole .item): their categories serve filters and models. A
     /// table beside the log is found without it.
     #[arg(long, value_name = "FILE")]
     pub items: Option<PathBuf>,

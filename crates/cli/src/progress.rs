@@ -36,9 +36,9 @@ pub fn stopping() -> bool {
 }
 
 /// How long a run may say nothing where there is no bar.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 /// A training that may take longer is announced.
-const LONG: Duration = Duration::from_secs(300);
+const LONG: Duration = Duration::from_mins(5);
 
 /// Reports the progress of a run.
 pub struct Bars {

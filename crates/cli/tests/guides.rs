@@ -8,17 +8,17 @@ use std::process::Command;
 
 /// A made-up log in a public format, as the tests of the readers have it.
 #[allow(dead_code)] // Options and rows are the readers' own tests' business.
-pub struct Log {
+pub(crate) struct Log {
     /// The data set.
-    pub what: &'static str,
+    pub(crate) what: &'static str,
     /// Name of the file.
-    pub file: &'static str,
+    pub(crate) file: &'static str,
     /// Its bytes.
-    pub bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
     /// The readers' options.
-    pub options: &'static str,
+    pub(crate) options: &'static str,
     /// The rows.
-    pub expected: &'static str,
+    pub(crate) expected: &'static str,
 }
 
 /// A log of text.

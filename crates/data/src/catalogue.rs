@@ -214,7 +214,9 @@ fn headed(path: &Path, bytes: &[u8], name: &str, encoding: Option<Encoding>) -> 
 fn parquet(path: &Path) -> Result<RecordBatch> {
     let file = std::fs::File::open(path).map_err(|e| DataError::io(path, "open", e))?;
     let fail = |e: parquet::errors::ParquetError| DataError::parquet(path, e);
-    let batches = ParquetRecordBatchReaderBuilder::try_new(file).and_then(|b| b.build()).map_err(fail)?;
+    let batches = ParquetRecordBatchReaderBuilder::try_new(file)
+        .and_then(ParquetRecordBatchReaderBuilder::build)
+        .map_err(fail)?;
     let (mut names, mut columns): (Vec<String>, Vec<Vec<String>>) = (Vec::new(), Vec::new());
     for batch in batches {
         let batch = batch.map_err(|e| fail(e.into()))?;

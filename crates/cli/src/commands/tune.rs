@@ -19,13 +19,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     progress::stop_on_ctrl_c();
     let search = &arguments.search;
-    if arguments.trials == Some(0) {
-        return Err(CliError::Usage("--trials 0: at least one trial is needed".into()));
-    }
-    if arguments.jobs == 0 {
-        return Err(CliError::Usage("--jobs 0: at least one trial at a time is needed".into()));
-    }
-    let time = arguments.budget.as_deref().map(searching::duration).transpose()?;
+    let (sampler, budget) = asked(arguments)?;
+    let pruner = arguments.pruner.parse()?;
     use_threads(search.common.threads)?;
     let system =
         systems::select(std::slice::from_ref(&arguments.model), systems::DEFAULT, &search.set)?.remove(0);
@@ -44,11 +39,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let reading = if search.streaming { Reading::Streaming } else { Reading::Frozen };
     let name = arguments.metric.clone().unwrap_or_else(|| Metric::usual(&candidate.settings));
     let metric = Metric::named(&name, reading)?;
-    let sampler: Box<dyn sampler::Sampler> = match arguments.grid_points {
-        Some(points) => Box::new(sampler::Grid { points }),
-        None => arguments.sampler.parse()?,
-    };
-    let pruner = arguments.pruner.parse()?;
     let prepared = Prepared::new(search, &metric)?;
     let task = prepared.task(search, metric)?;
     let folder = prepared.folder(search, "tune", &format!("{}-{}", candidate.name, task.metric.name))?;
@@ -82,14 +72,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         )));
     }
     let study = Study::open(journal, space, settings)?;
-    let budget = Budget {
-        // A time alone is a budget; without either, forty trials.
-        trials: arguments
-            .trials
-            .or((arguments.budget.is_none() && arguments.grid_points.is_none()).then_some(40)),
-        time,
-        stop: Some(Arc::new(progress::stopping)),
-    };
     let reporter = Reporter::new(search.common.json, &task.metric, budget.trials);
     let objective = Objective { data: &task.data, metric: &task.metric, candidate: &candidate };
     let tuning = Tuning {
@@ -104,6 +86,29 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     // Empty, unless a training was interrupted.
     let _ = std::fs::remove_dir(folder.join("checkpoints"));
     finish(arguments, &task, &candidate, &study, &folder)
+}
+
+/// How trials are proposed, and how many.
+fn asked(arguments: &Arguments) -> Result<(Box<dyn sampler::Sampler>, Budget)> {
+    if arguments.trials == Some(0) {
+        return Err(CliError::Usage("--trials 0: at least one trial is needed".into()));
+    }
+    if arguments.jobs == 0 {
+        return Err(CliError::Usage("--jobs 0: at least one trial at a time is needed".into()));
+    }
+    let sampler: Box<dyn sampler::Sampler> = match arguments.grid_points {
+        Some(points) => Box::new(sampler::Grid { points }),
+        None => arguments.sampler.parse()?,
+    };
+    let budget = Budget {
+        // A time alone is a budget; without either, forty trials.
+        trials: arguments
+            .trials
+            .or((arguments.budget.is_none() && arguments.grid_points.is_none()).then_some(40)),
+        time: arguments.budget.as_deref().map(searching::duration).transpose()?,
+        stop: Some(Arc::new(progress::stopping)),
+    };
+    Ok((sampler, budget))
 }
 
 /// Why the last trial failed, where all that ended did.

@@ -219,8 +219,9 @@ fn name_apart(extra: &mut [(String, ArrayRef)]) -> Vec<String> {
             |name: &str| crate::store::has_column(name) || extra[..at].iter().any(|(other, _)| other == name);
         let name = extra[at].0.clone();
         if taken(&name) {
-            let free = (2..).map(|number| format!("{name}_{number}")).find(|name| !taken(name));
-            extra[at].0 = free.unwrap_or(name.clone());
+            let mut candidates = (2..=extra.len() + 2).map(|number| format!("{name}_{number}"));
+            let free = candidates.find(|name| !taken(name));
+            extra[at].0 = free.unwrap_or_else(|| name.clone());
             remarks.push(format!("the further column {name} is called {}: its name is taken", extra[at].0));
         }
     }

@@ -12,21 +12,21 @@ use std::path::Path;
 use words::{options, rows};
 
 /// A log and what it must come to.
-pub struct Log {
+pub(crate) struct Log {
     /// What is particular about it.
-    pub what: &'static str,
+    pub(crate) what: &'static str,
     /// Name of the file.
-    pub file: &'static str,
+    pub(crate) file: &'static str,
     /// Its bytes.
-    pub bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
     /// Options, as `user=1 item=2 quote=none`.
-    pub options: &'static str,
+    pub(crate) options: &'static str,
     /// The rows, or `error: ` and a part of the message.
-    pub expected: &'static str,
+    pub(crate) expected: &'static str,
 }
 
 /// A log of text.
-pub fn log(
+pub(crate) fn log(
     what: &'static str,
     file: &'static str,
     text: &str,
@@ -37,7 +37,7 @@ pub fn log(
 }
 
 /// Reads a log from a folder of its own.
-pub fn outcome(log: &Log, folder: &Path) -> Result<(Interactions, LoadReport), String> {
+pub(crate) fn outcome(log: &Log, folder: &Path) -> Result<(Interactions, LoadReport), String> {
     let path = folder.join(log.file);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(&path, &log.bytes).unwrap();

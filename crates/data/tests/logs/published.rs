@@ -3,14 +3,22 @@
 use super::{Log, log};
 
 /// A layout each.
-pub fn logs() -> Vec<Log> {
-    let latin = |what, file, bytes: &[u8], options, expected| Log {
-        what,
-        file,
-        bytes: bytes.to_vec(),
-        options,
-        expected,
-    };
+pub(crate) fn logs() -> Vec<Log> {
+    [reviews(), media(), shops(), places_and_opinions(), feeds_and_tools()].into_iter().flatten().collect()
+}
+
+/// A log whose text is Latin-1.
+fn latin(
+    what: &'static str,
+    file: &'static str,
+    bytes: &[u8],
+    options: &'static str,
+    expected: &'static str,
+) -> Log {
+    Log { what, file, bytes: bytes.to_vec(), options, expected }
+}
+
+fn reviews() -> Vec<Log> {
     vec![
         log(
             "Amazon reviews 2014",
@@ -51,6 +59,11 @@ pub fn logs() -> Vec<Log> {
             "unit=ms",
             "AGKH B00YQ6X8EO 5 1588687728.923",
         ),
+    ]
+}
+
+fn media() -> Vec<Log> {
+    vec![
         latin(
             "Book-Crossing",
             "BX-Book-Ratings.csv",
@@ -110,6 +123,11 @@ pub fn logs() -> Vec<Log> {
             "item=joke",
             "1 5 -8.79 -; 1 7 10 -",
         ),
+    ]
+}
+
+fn shops() -> Vec<Log> {
+    vec![
         log(
             "Yoochoose",
             "yoochoose-clicks.dat",
@@ -139,6 +157,11 @@ pub fn logs() -> Vec<Log> {
             "",
             "000058a1 0663713001 - 1537401600",
         ),
+    ]
+}
+
+fn places_and_opinions() -> Vec<Log> {
+    vec![
         log(
             "Gowalla",
             "loc-gowalla_totalCheckins.txt",
@@ -162,6 +185,11 @@ pub fn logs() -> Vec<Log> {
             "1 100 5 -; 139431 139432 4 -",
         ),
         log("FilmTrust", "ratings.txt", "1 1 2\n1 2 3.5\n", "user=1 item=2 value=3", "1 1 2 -; 1 2 3.5 -"),
+    ]
+}
+
+fn feeds_and_tools() -> Vec<Log> {
+    vec![
         log(
             "KuaiRec",
             "big_matrix.csv",

@@ -6,7 +6,7 @@ use foretaste_data::{ColumnMapping, EventTypes, Interactions, ReadOptions, TimeU
 const NOW: i64 = 1_767_225_600;
 
 /// Options from their words.
-pub fn options(words: &str) -> ReadOptions {
+pub(crate) fn options(words: &str) -> ReadOptions {
     let mut options = ReadOptions { now: Some(NOW), ..ReadOptions::default() };
     let columns = &mut options.columns;
     let mut mapping = ColumnMapping::default();
@@ -47,12 +47,12 @@ pub fn options(words: &str) -> ReadOptions {
 
 /// A log's rows in the notation of the tables.
 #[allow(dead_code)] // Not all tests write a whole log.
-pub fn rows(table: &Interactions) -> String {
+pub(crate) fn rows(table: &Interactions) -> String {
     (0..table.len()).map(|at| row(table, at)).collect::<Vec<_>>().join("; ")
 }
 
 /// A row: user, item, value and time, with `-` for what it lacks, and the event type behind a slash.
-pub fn row(table: &Interactions, row: usize) -> String {
+pub(crate) fn row(table: &Interactions, row: usize) -> String {
     let value = table.values[row];
     let value = if value.is_nan() { "-".to_owned() } else { value.to_string() };
     let time = table.timestamps.at(row);

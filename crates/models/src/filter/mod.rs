@@ -341,7 +341,8 @@ impl Filter {
         let parts = column(clause.table, &clause.field, facts).map_err(fail)?;
         let own: Vec<(u32, String)> = parts
             .iter()
-            .filter_map(|(code, mine, value)| mine.then(|| (*code, (*value).to_owned())))
+            .filter(|(_, mine, _)| *mine)
+            .map(|(code, _, value)| (*code, (*value).to_owned()))
             .collect();
         let mut fields = Vec::new();
         for value in &values {
@@ -427,6 +428,9 @@ fn column<'a>(table: Table, field: &str, facts: Facts<'a>) -> Result<Vec<(u32, b
     Ok(parts.iter().enumerate().map(part).collect())
 }
 
+/// A clause, and for each code whether it holds for one user and item.
+type Now<'a> = (&'a Ready, Cow<'a, [bool]>);
+
 impl Allowed<'_> {
     /// Values of the filter that the catalogue does not have, each in a sentence: such a clause matches
     /// nothing.
@@ -462,7 +466,7 @@ impl Allowed<'_> {
     }
 
     /// The clauses with the codes that hold for this user and item.
-    fn now<'b>(&self, condition: &'b [Vec<Ready>], asked: &Asked) -> Vec<Vec<(&'b Ready, Cow<'b, [bool]>)>> {
+    fn now<'b>(&self, condition: &'b [Vec<Ready>], asked: &Asked) -> Vec<Vec<Now<'b>>> {
         let one = |ready: &'b Ready| {
             if ready.fields.is_empty() {
                 return (ready, Cow::Borrowed(ready.codes.as_slice()));
@@ -485,8 +489,8 @@ impl Allowed<'_> {
         condition.iter().map(|clauses| clauses.iter().map(one).collect()).collect()
     }
 
-    fn meets(&self, condition: &[Vec<(&Ready, Cow<'_, [bool]>)>], item: Option<u32>, asked: &Asked) -> bool {
-        let holds = |(ready, codes): &(&Ready, Cow<'_, [bool]>)| {
+    fn meets(&self, condition: &[Vec<Now>], item: Option<u32>, asked: &Asked) -> bool {
+        let holds = |(ready, codes): &Now| {
             let any = |own: &[u32]| own.iter().any(|code| codes[*code as usize]);
             let found = match ready.table {
                 Table::CurrentUser | Table::CurrentItem => any(self.current(ready.table, asked)),

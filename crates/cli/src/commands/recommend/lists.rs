@@ -39,14 +39,22 @@ pub(super) struct List<'a> {
 enum Sink {
     Terminal,
     Json,
-    File { path: PathBuf, draft: Draft, file: BufWriter<File>, kind: Kind },
+    File(Box<Written>),
+}
+
+/// A file in writing.
+struct Written {
+    path: PathBuf,
+    draft: Draft,
+    file: BufWriter<File>,
+    kind: Kind,
 }
 
 /// The format of a file.
 enum Kind {
     JsonLines,
     Csv,
-    Parquet(Columns),
+    Parquet(Box<Columns>),
 }
 
 /// Takes lists one after the other; a file is there whole, or not at all.
@@ -70,7 +78,7 @@ impl<'a> Lists<'a> {
                 let kind = match ending.as_str() {
                     "jsonl" | "ndjson" | "json" => Kind::JsonLines,
                     "csv" => Kind::Csv,
-                    "parquet" => Kind::Parquet(Columns::default()),
+                    "parquet" => Kind::Parquet(Box::default()),
                     _ => {
                         return Err(CliError::Usage(format!(
                             "--out {}: name a file that ends in .jsonl, .csv or .parquet",
@@ -80,7 +88,8 @@ impl<'a> Lists<'a> {
                 };
                 let mut draft = Draft::new(path)?;
                 let file = draft.file().try_clone().map_err(CliError::io(path, "write"))?;
-                Sink::File { path: path.to_owned(), draft, file: BufWriter::new(file), kind }
+                let file = BufWriter::new(file);
+                Sink::File(Box::new(Written { path: path.to_owned(), draft, file, kind }))
             }
         };
         let mut lists = Self {
@@ -91,7 +100,7 @@ impl<'a> Lists<'a> {
             sink,
             taken: 0,
         };
-        if matches!(&lists.sink, Sink::File { kind: Kind::Csv, .. }) {
+        if matches!(&lists.sink, Sink::File(written) if matches!(written.kind, Kind::Csv)) {
             lists.line("of,rank,item,score")?;
         }
         Ok(lists)
@@ -105,13 +114,12 @@ impl<'a> Lists<'a> {
     }
 
     fn line(&mut self, text: &str) -> Result<()> {
-        match &mut self.sink {
-            Sink::File { path, file, .. } => writeln!(file, "{text}").map_err(CliError::io(path, "write")),
-            _ => {
-                output::print(text);
-                Ok(())
-            }
+        if let Sink::File(written) = &mut self.sink {
+            let told = writeln!(written.file, "{text}");
+            return told.map_err(CliError::io(&written.path, "write"));
         }
+        output::print(text);
+        Ok(())
     }
 
     /// Takes the next list.
@@ -122,17 +130,21 @@ impl<'a> Lists<'a> {
             Of::Item(item) => ("item", self.items.name(item)),
         };
         let ids = self.items;
-        match &mut self.sink {
+        let written = match &mut self.sink {
             Sink::Terminal => {
                 let text = self.told(what, of, list);
                 output::print(&text);
-                Ok(())
+                return Ok(());
             }
-            Sink::Json | Sink::File { kind: Kind::JsonLines, .. } => {
+            Sink::Json => None,
+            Sink::File(written) => Some(written),
+        };
+        match written.map(|written| (&written.path, written.file.get_ref(), &mut written.kind)) {
+            None | Some((.., Kind::JsonLines)) => {
                 let text = self.json(what, of, list);
                 self.line(&text)
             }
-            Sink::File { kind: Kind::Csv, .. } => {
+            Some((.., Kind::Csv)) => {
                 let (of, mut text) = (quoted(of), String::new());
                 for (rank, best) in list.items.iter().enumerate() {
                     let item = quoted(ids.name(best.item));
@@ -140,11 +152,11 @@ impl<'a> Lists<'a> {
                 }
                 if text.is_empty() { Ok(()) } else { self.line(text.trim_end()) }
             }
-            Sink::File { path, file, kind: Kind::Parquet(columns), .. } => {
+            Some((path, file, Kind::Parquet(columns))) => {
                 for (rank, best) in list.items.iter().enumerate() {
                     columns.push(of, rank as u32 + 1, ids.name(best.item), best.score);
                 }
-                if columns.rows >= ROWS { columns.write(path, file.get_ref()) } else { Ok(()) }
+                if columns.rows >= ROWS { columns.write(path, file) } else { Ok(()) }
             }
         }
     }
@@ -203,7 +215,8 @@ impl<'a> Lists<'a> {
 
     /// Puts a file in its place.
     pub fn finish(self) -> Result<()> {
-        let Sink::File { path, draft, mut file, kind } = self.sink else { return Ok(()) };
+        let Sink::File(written) = self.sink else { return Ok(()) };
+        let Written { path, draft, mut file, kind } = *written;
         if let Kind::Parquet(mut columns) = kind {
             columns.write(&path, file.get_ref())?;
             if let Some(writer) = columns.writer {
