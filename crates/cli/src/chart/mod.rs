@@ -77,7 +77,9 @@ fn draw_bars(view: &View, area: &Area) -> Result<(), String> {
         .fold((f64::MAX, f64::MIN), |(l, h), f| (l.min(*f), h.max(*f)));
     let spread = (high - low).max(0.02);
     // A cut axis, as in the talk: differences are a few hundredths; the axis' label says so.
-    let (bottom, top) = (((low - 0.35 * spread) * 50.0).floor() / 50.0, high + 0.22 * spread);
+    let bottom = (((low - 0.35 * spread) * 50.0).floor() / 50.0).max(0.0);
+    let top = high + 0.22 * spread;
+    let cut = if bottom > 0.0 { format!(" (axis begins at {bottom:.2})") } else { String::new() };
     let systems = view.rows.len() as f64;
     let mut chart = ChartBuilder::on(area)
         .caption(&view.heading, (FONT, 22).into_font().color(&INK))
@@ -96,7 +98,7 @@ fn draw_bars(view: &View, area: &Area) -> Result<(), String> {
         .axis_style(INK)
         .label_style((FONT, 14).into_font().color(&INK))
         .y_label_formatter(&|v| format!("{v:.2}"))
-        .y_desc(format!("test RMSE (axis begins at {bottom:.2}); lower is better"))
+        .y_desc(format!("test RMSE{cut}; lower is better"))
         .draw()
         .map_err(said)?;
     for (column, row) in view.rows.iter().enumerate() {
