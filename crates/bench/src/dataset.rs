@@ -44,6 +44,8 @@ pub struct Tables {
     pub users: Option<RecordBatch>,
     /// Items.
     pub items: Option<RecordBatch>,
+    /// The files they were read from.
+    pub files: Vec<PathBuf>,
 }
 
 /// Files of users and items that are named rather than found.
@@ -132,7 +134,14 @@ pub fn load(name: &str, data: Option<&Path>, options: &ReadOptions, beside: &Bes
     let manifest = if known { Some(Manifest::find(name)?) } else { None };
     if manifest.is_none() && data.is_some() {
         return Err(BenchError::Request(format!(
-            "{name} is a path already; a place is named for known data sets only"
+            "{name} is a path itself: only a known data set has its place named beside it"
+        )));
+    }
+    let found = beside.or_found(manifest.as_ref(), data, (!known).then(|| Path::new(name)));
+    if let Some(rejects) = options.rejects.as_ref().filter(|rejects| found.holds(rejects)) {
+        return Err(BenchError::Request(format!(
+            "{} is a table that is read; name another file for bad lines",
+            rejects.display()
         )));
     }
     let mut remarks = Vec::new();
@@ -145,9 +154,13 @@ pub fn load(name: &str, data: Option<&Path>, options: &ReadOptions, beside: &Bes
     }
     let manifest_counts = remarks.is_empty();
     if report.duplicates > 0 {
+        let (key, were) = if table.is_timed() {
+            ("user, item, event type and time stamp", "")
+        } else {
+            ("user, item and event type", " (the log has no times to tell them apart)")
+        };
         remarks.push(format!(
-            "{} rows were dropped: a later row has the same user, item, event type and time stamp ({} \
-             of them with another value)",
+            "{} rows were dropped: a later row has the same {key}{were}; {} of them had another value",
             report.duplicates, report.conflicting_duplicates
         ));
     }
@@ -160,7 +173,6 @@ pub fn load(name: &str, data: Option<&Path>, options: &ReadOptions, beside: &Bes
     let place = data.map(Path::to_path_buf).or_else(|| (!known).then(|| PathBuf::from(name)));
     let hash = table.content_hash();
     let truth = truth(place.as_deref(), &table)?;
-    let found = beside.or_found(manifest.as_ref(), data, (!known).then(|| Path::new(name)));
     let embedded = manifest.as_ref().is_some_and(|m| m.name == embedded::NAME) && data.is_none();
     let tables = found.tables(&table, options, embedded && beside.items.is_none())?;
     let (user_attributes, item_attributes) = tables.attributes(&table);
@@ -391,6 +403,17 @@ impl Beside {
         }
     }
 
+    /// The files.
+    fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.users.iter().chain(&self.items)
+    }
+
+    /// Whether a path is one of the files, also through links.
+    fn holds(&self, path: &Path) -> bool {
+        let real = |path: &Path| std::fs::canonicalize(path).ok();
+        real(path).is_some_and(|path| self.files().any(|file| real(file).as_ref() == Some(&path)))
+    }
+
     /// The tables, read; `embedded` for the compiled-in table of items.
     fn tables(&self, log: &Interactions, options: &ReadOptions, embedded: bool) -> Result<Tables> {
         let read = |path: &Option<PathBuf>, ids: &Vocabulary, what: &str| -> Result<Option<RecordBatch>> {
@@ -412,6 +435,7 @@ impl Beside {
             Ok(Some(rows))
         };
         Ok(Tables {
+            files: self.files().cloned().collect(),
             users: read(&self.users, &log.user_ids, "user")?,
             items: if embedded {
                 Some(embedded::items()?)

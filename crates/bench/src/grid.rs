@@ -122,6 +122,7 @@ impl Protocol<'_> {
                 (0..tables[table].seeds.len()).map(move |seed| Place { table, system, seed })
             })
             .collect();
+        let jobs = jobs.min(places.len());
         let done: Mutex<Vec<Option<Result<Cell, Failure>>>> =
             Mutex::new((0..places.len()).map(|_| None).collect());
         let (next, stopped) = (AtomicUsize::new(0), Mutex::new(None));
@@ -156,7 +157,7 @@ impl Protocol<'_> {
                     .build()
                     .map_err(|e| BenchError::Request(format!("no threads: {e}")))
             };
-            let pools = (0..jobs.min(places.len())).map(|_| pool()).collect::<Result<Vec<_>>>()?;
+            let pools = (0..jobs).map(|_| pool()).collect::<Result<Vec<_>>>()?;
             std::thread::scope(|scope| {
                 pools.iter().for_each(|pool| drop(scope.spawn(|| pool.install(work))));
             });

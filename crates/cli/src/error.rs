@@ -3,7 +3,7 @@
 use crate::output::program;
 use foretaste_automl::AutomlError;
 use foretaste_bench::BenchError;
-use foretaste_data::{DataError, Hint};
+use foretaste_data::{DataError, Hint, Manifest};
 use foretaste_hpo::HpoError;
 use foretaste_models::ModelError;
 use std::path::Path;
@@ -76,6 +76,7 @@ fn flag(hint: Hint) -> String {
         Hint::DateOrder => "--date-order",
         Hint::TimeUnit => "--time-unit",
         Hint::SkipBadRows => "--skip-bad-rows",
+        Hint::Columns => "--columns",
         Hint::NoFurther => "--no-further-columns",
         Hint::User => "--user-column",
         Hint::Item => "--item-column",
@@ -107,6 +108,9 @@ impl From<BenchError> for CliError {
             BenchError::Io { path, action, source } => Self::Io { path, action, source },
             BenchError::Change { change, reason } => Self::Usage(format!("--set {change}: {reason}")),
             BenchError::Users { range, reason } => Self::Usage(format!("--users {range}: {reason}")),
+            BenchError::Absent { ref name, .. } if !fetchable(name) => {
+                Self::Usage(format!("{error}\n  help: nobody serves it; give its folder with --data"))
+            }
             BenchError::Absent { ref name, .. } => Self::Usage(format!(
                 "{error}\n  help: `{} fetch {name}` brings it (or --accept-licence here), or give its folder \
                  with --data",
@@ -115,6 +119,11 @@ impl From<BenchError> for CliError {
             other => Self::Usage(other.to_string()),
         }
     }
+}
+
+/// Whether somebody serves a data set.
+fn fetchable(name: &str) -> bool {
+    Manifest::find(name).is_ok_and(|manifest| manifest.archive.is_some() || manifest.package.is_some())
 }
 
 impl From<AutomlError> for CliError {

@@ -29,6 +29,7 @@ pub fn error(text: &str) {
 }
 
 fn tell(event: &str, text: &str) {
+    let text = &crate::input::as_people_call_it(text);
     let line = match (JSON.load(Ordering::Relaxed), event) {
         (true, _) => serde_json::json!({ "event": event, "text": text }).to_string(),
         (false, "error") => format!("error: {text}"),

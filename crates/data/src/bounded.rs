@@ -105,7 +105,7 @@ fn by_ranges(
     let event_ids = (event_names.len() > 0).then(|| event_names.finish());
 
     let ranges = Ranges::new(&arrived.counts, &user_rank, sizes.in_range);
-    tell(go_on, &format!("{} rows read; {} ranges of users", arrived.rows, ranges.len()))?;
+    tell(go_on, &format!("{} rows read; users in {} range(s)", arrived.rows, ranges.len()))?;
     let dealer = Dealer { folder: &folder.0, ranges: &ranges, buffer: sizes.buffer };
     let (timed, fine) = (arrived.timed, arrived.fine);
     if gaps.is_some() && !timed {

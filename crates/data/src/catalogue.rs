@@ -176,6 +176,7 @@ fn headed(path: &Path, bytes: &[u8], name: &str, encoding: Option<Encoding>) -> 
             || records.first().is_some_and(|(_, first): &(u64, Vec<String>)| first.len() != row.ranges.len())
         {
             failed.get_or_insert_with(|| (number + 1, BadRow::show(record)));
+            return;
         }
         records.push((number, row.texts(record)));
     });

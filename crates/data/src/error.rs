@@ -165,6 +165,8 @@ pub enum RowCase {
     SwallowsLines,
     /// A line is no JSON object.
     BadJson,
+    /// A field holds a list where a single value is needed.
+    Nested,
     /// A Netflix movie or user id is not a whole number.
     BadId,
     /// A Netflix rating line comes before the first `movie:` line.
@@ -189,6 +191,7 @@ impl fmt::Display for RowCase {
             Self::TextBehindQuote => "text behind a closing quote",
             Self::SwallowsLines => "a quote that may swallow rows",
             Self::BadJson => "line is no JSON object",
+            Self::Nested => "a list where a single value is needed",
             Self::BadId => "id is not a whole number",
             Self::NoMovie => "rating before the first movie line",
         })
@@ -208,12 +211,25 @@ pub struct BadRow {
     pub text: String,
     /// What was expected.
     pub expected: String,
+    /// The whole line, as it goes into the rejects file.
+    pub whole: String,
 }
 
 impl BadRow {
+    /// A bad line.
+    pub(crate) fn new(file: &str, line: u64, (case, expected): (RowCase, String), text: &[u8]) -> Self {
+        let whole = String::from_utf8_lossy(text).replace('\n', "\\n").replace('\r', "\\r");
+        Self { file: file.to_owned(), line, case, text: Self::show(text), expected, whole }
+    }
+
     /// Escapes and shortens `line` to what a terminal can show.
     pub(crate) fn show(line: &[u8]) -> String {
-        let shown: String = String::from_utf8_lossy(&line[..line.len().min(120)]).escape_debug().collect();
+        let escaped = |c: char| match c {
+            '"' | '\'' | '\\' => c.to_string(),
+            c => c.escape_debug().to_string(),
+        };
+        let shown: String =
+            String::from_utf8_lossy(&line[..line.len().min(120)]).chars().map(escaped).collect();
         if line.len() > 120 { format!("{shown}…") } else { shown }
     }
 
@@ -225,7 +241,8 @@ impl BadRow {
         }
         let hint = match self.case {
             RowCase::TimeInFuture => {
-                "are the time stamps in milliseconds? then <time_unit> is ms; otherwise "
+                "of today, time stamps of 13 digits are in milliseconds, of 16 in microseconds, of 19 in \
+                 nanoseconds: set <time_unit> to ms, us or ns; otherwise "
             }
             RowCase::AmbiguousDate => "set <date_order> to dmy or mdy; otherwise ",
             RowCase::NotUtf8 => "set <encoding>, for example to latin1; otherwise ",

@@ -21,6 +21,8 @@ pub enum Hint {
     TimeUnit,
     /// How many bad rows may be left out.
     SkipBadRows,
+    /// Names of the columns of a file without a header.
+    Columns,
     /// That further columns are left out.
     NoFurther,
     /// The column of users.
@@ -43,7 +45,7 @@ pub enum Hint {
 
 impl Hint {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Format,
         Self::Delimiter,
         Self::Quoting,
@@ -52,6 +54,7 @@ impl Hint {
         Self::DateOrder,
         Self::TimeUnit,
         Self::SkipBadRows,
+        Self::Columns,
         Self::NoFurther,
         Self::User,
         Self::Item,
@@ -74,6 +77,7 @@ impl Hint {
             Self::DateOrder => "<date_order>",
             Self::TimeUnit => "<time_unit>",
             Self::SkipBadRows => "<skip_bad_rows>",
+            Self::Columns => "<names>",
             Self::NoFurther => "<no_further>",
             Self::User => "<user>",
             Self::Item => "<item>",
@@ -98,6 +102,7 @@ impl Hint {
             Self::DateOrder => "ReadOptions::date_order",
             Self::TimeUnit => "ReadOptions::time_unit",
             Self::SkipBadRows => "ReadOptions::skip_bad_rows",
+            Self::Columns => "ReadOptions::names",
             Self::NoFurther => "ReadOptions::no_further",
             Self::User => "ColumnMapping::user",
             Self::Item => "ColumnMapping::item",

@@ -81,7 +81,8 @@ impl LoadReport {
     pub fn left_out(&self) -> String {
         let reasons: Vec<String> =
             self.rejected_by.iter().map(|(reason, count)| format!("{count}: {reason}")).collect();
-        format!("{} bad lines were left out ({})", self.rejected, reasons.join("; "))
+        let lines = if self.rejected == 1 { "line was" } else { "lines were" };
+        format!("{} bad {lines} left out ({})", self.rejected, reasons.join("; "))
     }
 }
 

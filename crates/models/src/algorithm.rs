@@ -68,6 +68,12 @@ pub trait Algorithm:
         false
     }
 
+    /// Whether the model means nothing without times. Where a log has none, rows have the order of their
+    /// lines, which is enough for models of sequences.
+    fn needs_times(&self) -> bool {
+        false
+    }
+
     /// Shortens training to this share of its length, but to at least one pass.
     fn shorten(&mut self, share: f64) {
         if let Some(epochs) = self.epochs() {
@@ -90,6 +96,7 @@ trait AnyAlgorithm: Any + erased_serde::Serialize + Debug + Send + Sync {
     fn predicts_ratings(&self) -> bool;
     fn is_transductive(&self) -> bool;
     fn in_standard_units(&self) -> bool;
+    fn needs_times(&self) -> bool;
     fn with_epochs(&self, epochs: usize) -> ModelSettings;
     fn shortened(&self, share: f64) -> ModelSettings;
     fn equals(&self, other: &dyn Any) -> bool;
@@ -124,6 +131,10 @@ impl<A: Algorithm> AnyAlgorithm for A {
 
     fn in_standard_units(&self) -> bool {
         Algorithm::in_standard_units(self)
+    }
+
+    fn needs_times(&self) -> bool {
+        Algorithm::needs_times(self)
     }
 
     fn with_epochs(&self, epochs: usize) -> ModelSettings {
@@ -201,7 +212,8 @@ impl ModelSettings {
     /// weights of the best epoch are kept.
     ///
     /// # Errors
-    /// [`ModelError::Setting`] before anything is trained, [`ModelError::Training`] when the rows cannot
+    /// [`ModelError::Setting`] before anything is trained, [`ModelError::Unserved`] where the data lack what
+    /// the settings need, [`ModelError::Training`] when the rows cannot
     /// train the model, [`ModelError::Interrupted`] when asked to stop, [`ModelError::Device`] when the
     /// device fails.
     pub fn fit(
@@ -211,6 +223,10 @@ impl ModelSettings {
         context: &FitContext,
     ) -> Result<Fitted> {
         self.check()?;
+        if self.0.needs_times() && !train.is_empty() && train.timestamps().iter().all(|time| time == 0) {
+            let reason = "needs times, and the log has none".into();
+            return Err(ModelError::Unserved { model: self.kind().name(), reason });
+        }
         let fit = |train: &Histories, validation: Option<&Histories>, context: &FitContext| {
             context.device.guard(|| self.0.fit(train, validation, context))
         };

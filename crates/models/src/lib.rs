@@ -34,7 +34,7 @@ pub use algorithm::{Algorithm, ModelSettings};
 pub use engine::device::Device;
 pub use engine::tensors::{NamedTensor, Tensors};
 pub use error::{ModelError, Result, within};
-pub use filter::{Allowed, Asked, Facts, Filter, FilterError};
+pub use filter::{Allowed, Asked, Facts, Filter, FilterError, Subjects};
 pub use fit::{EpochReport, FitContext, Fitted, NoProgress, Progress};
 pub use kind::{Kind, register};
 pub use model::{BoxedModel, Predictor, RatingModel, Reading, Recommender, Trained};

@@ -5,7 +5,7 @@ use crate::engine::tensors::NamedTensor;
 use crate::ranking::InnerProducts;
 use crate::state::UserState;
 use crate::{ModelError, ModelSettings, Result};
-use foretaste_data::{Histories, History};
+use foretaste_data::{Histories, History, Timestamps, Values};
 use rayon::prelude::*;
 
 /// How test rows are predicted.
@@ -199,11 +199,17 @@ impl<M: Predictor> Trained for M {
     }
 
     fn start(&self, user: u32, known: History<'_>) -> UserState {
+        // A rating model learns nothing from a row without rating.
+        if self.rates() && known.values.iter().any(|value| value.is_nan()) {
+            return UserState::new(Predictor::start(self, user, rated(known).user(0)));
+        }
         UserState::new(Predictor::start(self, user, known))
     }
 
     fn update(&self, state: &mut UserState, item: u32, value: f32, timestamp: i64) {
-        Predictor::update(self, state.get_mut(), item, value, timestamp);
+        if !(self.rates() && value.is_nan()) {
+            Predictor::update(self, state.get_mut(), item, value, timestamp);
+        }
     }
 
     fn scores(&self, state: &UserState, timestamp: i64, out: &mut [f32]) {
@@ -223,6 +229,18 @@ impl<M: Predictor> Trained for M {
         })?;
         Ok(UserState::new(state))
     }
+}
+
+/// The rows with a rating, as the history of user 0.
+fn rated(known: History<'_>) -> Histories {
+    let rows: Vec<usize> = (0..known.len()).filter(|row| !known.values[*row].is_nan()).collect();
+    let items: Vec<u32> = rows.iter().map(|row| known.items[*row]).collect();
+    let n_items = items.iter().max().map_or(0, |item| *item as usize + 1);
+    let values: Vec<f32> = rows.iter().map(|row| known.values[*row]).collect();
+    let timestamps: Vec<i64> = rows.iter().map(|row| known.timestamps.at(*row)).collect();
+    let (values, timestamps): (Values, Timestamps) =
+        (values.into_iter().collect(), timestamps.into_iter().collect());
+    Histories::new(vec![0, rows.len()], items, values, timestamps, n_items)
 }
 
 impl dyn Trained + '_ {

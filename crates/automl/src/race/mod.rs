@@ -110,6 +110,9 @@ struct Remembered {
     #[serde(default)]
     budget: f64,
     moments: Vec<Moment>,
+    /// The systems that moments count.
+    #[serde(default)]
+    names: Vec<String>,
     stopped: BTreeMap<String, Stopped>,
     #[serde(default)]
     shortened: BTreeMap<String, f64>,
@@ -233,7 +236,7 @@ impl Race<'_> {
 
     /// Restores the results of an earlier run; returns the seconds it took.
     fn recalled(&self, standing: &mut Standing, remembered: Remembered) -> Result<f64> {
-        let Remembered { seconds, budget, moments, mut stopped, .. } = remembered;
+        let Remembered { seconds, budget, moments, names, mut stopped, .. } = remembered;
         // More time may suffice for what took too long, and another try for what failed; who was behind on a
         // sample would be again.
         let more = self.budget.as_secs_f64() > budget;
@@ -242,7 +245,13 @@ impl Race<'_> {
             Stopped::TooSlow(_) | Stopped::Failed(_) => !more,
             Stopped::Behind(_) => true,
         };
-        standing.moments = moments;
+        // Systems may be others now, or in another order.
+        let now = |moment: Moment| {
+            let name = names.get(moment.entrant)?;
+            let entrant = standing.entrants.iter().position(|e| e.candidate.name == *name)?;
+            Some(Moment { entrant, ..moment })
+        };
+        standing.moments = moments.into_iter().filter_map(now).collect();
         for entrant in &mut standing.entrants {
             // An entrant that had nothing left may have trials left if more are allowed now.
             entrant.stopped = stopped.remove(&entrant.candidate.name).filter(stays);
@@ -283,8 +292,9 @@ impl Race<'_> {
         let shortened =
             standing.entrants.iter().filter_map(|e| Some((e.candidate.name.clone(), e.shortened?))).collect();
         let budget = self.budget.as_secs_f64();
+        let names = standing.entrants.iter().map(|entrant| entrant.candidate.name.clone()).collect();
         let remembered =
-            Remembered { seconds, budget, moments: standing.moments.clone(), stopped, shortened };
+            Remembered { seconds, budget, moments: standing.moments.clone(), names, stopped, shortened };
         let text = serde_json::to_vec(&remembered).map_err(|e| AutomlError::Nothing(e.to_string()))?;
         Ok(atomic::write(&self.folder.join(REMEMBERED), &text)?)
     }

@@ -29,6 +29,13 @@ fn convert(arguments: &Conversion, gaps: Option<&IdleGaps>, out: &Path) -> Resul
         ));
     }
     output::not_the_input(&arguments.input, out)?;
+    let ending = out.extension().map(|end| end.to_string_lossy().to_lowercase()).unwrap_or_default();
+    if ["csv", "tsv", "txt", "json", "jsonl", "gz", "zst", "zip"].contains(&ending.as_str()) {
+        return Err(CliError::Usage(format!(
+            "--out {}: Parquet is written; name a file that ends in .parquet",
+            out.display()
+        )));
+    }
     if reading.rejects.as_deref() == Some(out) {
         return Err(CliError::Usage("--out and --rejects name the same file".into()));
     }

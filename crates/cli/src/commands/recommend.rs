@@ -36,11 +36,22 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
                 .into(),
         ));
     }
-    if let Some(out) = &arguments.out {
-        output::not_the_input(Path::new(&arguments.dataset), out)?;
-    }
+    contradictions(arguments, filter.as_ref())?;
     let mut data = search::load(&arguments.dataset, arguments.data.as_deref(), reading, false)?;
-    let saved = arguments.from.as_deref().map(|folder| load(&model_folder(folder))).transpose()?;
+    if let Some(out) = &arguments.out {
+        let log = arguments.data.as_deref().unwrap_or(Path::new(&arguments.dataset));
+        let tables = data.tables.files.iter().map(PathBuf::as_path);
+        [log]
+            .into_iter()
+            .chain(arguments.users_file.as_deref())
+            .chain(tables)
+            .try_for_each(|input| output::not_the_input(input, out))?;
+    }
+    let saved = arguments
+        .from
+        .as_deref()
+        .map(|folder| Ok::<_, CliError>(load(&model_folder(folder)?)?))
+        .transpose()?;
     if let Some(saved) = &saved {
         data = dataset::in_terms_of(data, saved)?;
     }
@@ -50,8 +61,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     } else {
         let mut names = arguments.user.clone();
         if let Some(file) = &arguments.users_file {
-            let text = std::fs::read_to_string(file).map_err(CliError::io(file, "read"))?;
-            names.extend(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned));
+            names.extend(listed_users(file)?);
         }
         indices(&names, &data.table.user_ids, "user", &data)?
     };
@@ -98,10 +108,63 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// The folder of a saved model: the one named, or `model` in it, where a run keeps its winner.
-fn model_folder(folder: &Path) -> PathBuf {
-    let inner = folder.join("model");
+fn model_folder(folder: &Path) -> Result<PathBuf> {
     let is_model = |folder: &Path| folder.join("weights.safetensors").is_file();
-    if !is_model(folder) && is_model(&inner) { inner } else { folder.to_owned() }
+    let inner = folder.join("model");
+    if is_model(folder) || !is_model(&inner) && !folder.join("models").is_dir() {
+        return Ok(folder.to_owned());
+    }
+    if is_model(&inner) {
+        return Ok(inner);
+    }
+    // `reproduce --save-models` keeps one of each system and seed.
+    let entries = std::fs::read_dir(folder.join("models")).map_err(CliError::io(folder, "list"))?;
+    let mut names: Vec<String> = entries.flatten().map(|e| e.path().display().to_string()).collect();
+    names.sort();
+    Err(CliError::Usage(format!(
+        "{} holds several models\n  help: name one with --from: {}",
+        folder.display(),
+        names.iter().take(12).map(String::as_str).collect::<Vec<_>>().join(", ")
+    )))
+}
+
+/// Refuses what would do nothing, or what no list can answer.
+fn contradictions(arguments: &Arguments, filter: Option<&Filter>) -> Result<()> {
+    let (users, items) =
+        (!arguments.user.is_empty() || arguments.users_file.is_some(), !arguments.item.is_empty());
+    let asks = filter.map(Filter::asks_for).unwrap_or_default();
+    let table = arguments
+        .out
+        .as_ref()
+        .is_some_and(|out| out.extension().is_some_and(|end| end == "csv" || end == "parquet"));
+    let rules = [
+        (items && arguments.seen, "--seen is about what a user has; --item asks about an item"),
+        (items && arguments.why, "--why names items of a user's history; --item asks about an item"),
+        (table && arguments.why, "--why is told on the terminal, with --json, and in files of JSON Lines"),
+        (table && users && items, "one table for --user and --item: write one file for each"),
+        (items && (asks.user || asks.interactions), "the filter asks for a user, and --item has none"),
+        (users && asks.item, "the filter asks for CurrentItem, and --user has none"),
+    ];
+    match rules.iter().find(|(broken, _)| *broken) {
+        Some((_, told)) => Err(CliError::Usage((*told).into())),
+        None => Ok(()),
+    }
+}
+
+/// The ids of a file, one a line, with or without quotes.
+fn listed_users(file: &Path) -> Result<Vec<String>> {
+    let text = std::fs::read_to_string(file).map_err(CliError::io(file, "read"))?;
+    let unquoted = |line: &str| match line.strip_prefix('"').and_then(|line| line.strip_suffix('"')) {
+        Some(inner) => inner.replace("\"\"", "\""),
+        None => line.to_owned(),
+    };
+    let text = text.trim_start_matches('\u{feff}');
+    let names: Vec<String> =
+        text.lines().map(str::trim).filter(|line| !line.is_empty()).map(unquoted).collect();
+    if names.is_empty() {
+        return Err(CliError::Usage(format!("--users-file {}: it names nobody", file.display())));
+    }
+    Ok(names)
 }
 
 /// Values of a filter's parameters, as `GENRE="Horror","War"`.
@@ -264,6 +327,9 @@ fn indices(names: &[String], ids: &Vocabulary, what: &str, data: &Dataset) -> Re
             }
         }
     }
+    // A list each, however often somebody is named.
+    let mut once = std::collections::HashSet::new();
+    known.retain(|index| once.insert(*index));
     if unknown.is_empty() {
         return Ok(known);
     }

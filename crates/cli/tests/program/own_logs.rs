@@ -121,6 +121,13 @@ fn tables_beside_a_log_serve_titles_and_filters() {
     assert_eq!(of(bought, &[], "ann").0, ["cake", "milk"]);
     let (items, told) = of("EXCLUDE ItemID WHERE Items.GENRES IN (\"luke\")", &[], "ann");
     assert!(items.len() == 4 && told.contains("luke"), "{told}");
+    // What a list has none of is refused.
+    let asked = ["--item", "tea", "--filter", by_user];
+    let refusal = with(folder, "recommend ./interactions.csv --device flex", &asked);
+    assert!(text(&refusal.stderr).contains("--item has none"), "{}", text(&refusal.stderr));
+    let asked =
+        ["--user", "ann", "--filter", "INCLUDE ItemID WHERE Items.PRICE > $P", "--filter-value", "P=abc"];
+    assert!(text(&with(folder, POPULAR, &asked).stderr).contains("is no number"));
     // A table elsewhere is named; one about other items is refused.
     std::fs::rename(folder.join("items.csv"), folder.join("drinks.csv")).unwrap();
     let titled = with(folder, POPULAR, &["--user", "ann", "--seen", "--items", "drinks.csv"]);
@@ -149,6 +156,35 @@ fn a_log_may_come_from_standard_input() {
     assert!(bytes("piped.parquet") == bytes("named.parquet"));
 }
 
+/// Rows without rating neither spoil nor stop a rating model's list.
+#[test]
+fn a_missing_rating_spoils_no_list() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path();
+    ratings(folder);
+    succeed(
+        folder,
+        "reproduce ./ratings.csv --models biases --seeds 1 --regime random --save-models --out run",
+    );
+    std::fs::write(folder.join("new.csv"), "user,item,rating\nnew,1,\nnew,2,4\n").unwrap();
+    let several = refused(folder, "recommend ./new.csv --from run --user new --device flex");
+    let model = several.split(": ").last().unwrap().trim().to_owned();
+    let shown =
+        succeed(folder, &format!("recommend ./new.csv --from {model} --user new --top 3 --device flex"));
+    assert_eq!(shown.lines().count(), 4, "{shown}");
+}
+
+/// A table in another encoding is told, and no row of it read.
+#[test]
+fn a_table_in_another_encoding_is_told() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path();
+    drinks(folder);
+    std::fs::write(folder.join("latin.csv"), b"item_id,title\ntea,Th\xe9\n").unwrap();
+    let told = with(folder, POPULAR, &["--user", "ann", "--items", "latin.csv"]);
+    assert!(text(&told.stderr).contains("latin.csv:2") && text(&told.stderr).contains("--encoding"));
+}
+
 /// No input is written over, by its name or through a link.
 #[test]
 fn the_output_is_never_an_input() {
@@ -170,6 +206,8 @@ fn the_output_is_never_an_input() {
         "import ratings.csv --rejects x --skip-bad-rows 1 --out x",
         "recommend ./interactions.csv --model popular --user ann --out interactions.csv",
         "reproduce ./results.parquet --models biases --seeds 1 --device flex --out .",
+        "recommend ./interactions.csv --model popular --user ann --out items.csv",
+        "recommend ./interactions.csv --model popular --users-file users.csv --out users.csv",
         "tune biases ./results.parquet --trials 1 --device flex --out .",
         "automl ./results.parquet --budget 1s --device flex --out .",
     ] {
@@ -202,6 +240,9 @@ fn options_that_would_do_nothing_are_refused() {
         ("tune biases ./ratings.csv --users 1-5", "--users"),
         ("recommend ./ratings.csv --user 1 --filter-value G=x", "--filter"),
         ("recommend ./ratings.csv --user 1 --events view", "no event types"),
+        ("recommend ./ratings.csv --item 1 --seen", "--seen"),
+        ("recommend ./ratings.csv --user 1 --why --out lists.csv", "--why"),
+        ("import ratings.csv --out ratings.tsv", "Parquet is written"),
     ] {
         let told = refused(folder, command);
         assert!(told.contains(part), "{command}: {told}");

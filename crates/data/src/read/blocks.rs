@@ -31,9 +31,7 @@ pub(super) struct Block {
 /// A parsed block: columns with indices of its own vocabularies.
 #[derive(Default)]
 pub(super) struct Chunk {
-    pub file: Option<Arc<str>>,
     pub lines: u64,
-    pub first: bool,
     pub columns: RawColumns,
     /// One text column for each further column of the layout.
     pub extra: Vec<Vec<Option<String>>>,
@@ -56,12 +54,12 @@ pub(super) struct Cutting<'a> {
 
 /// Reads every member of `path` that `wanted` names, parses blocks in parallel, passes chunks to
 /// `take` in file order; while some are taken the next are parsed.
-pub(super) fn parse_all(
+pub(super) fn parse_all<C: Send>(
     path: &Path,
     cutting: Cutting,
     wanted: impl Fn(&str) -> bool + Send,
-    parse: impl Fn(&Block) -> Chunk + Sync,
-    mut take: impl FnMut(&Block, Chunk) -> Result<()> + Send,
+    parse: impl Fn(&Block) -> C + Sync,
+    mut take: impl FnMut(&Block, C) -> Result<()> + Send,
 ) -> Result<()> {
     // Twice as many blocks as threads keep all threads busy when lines differ in cost.
     let batch = rayon::current_num_threads() * 2;
@@ -87,7 +85,7 @@ pub(super) fn parse_all(
             Ok(())
         });
         let mut outcome = Ok(());
-        let mut parsed: Vec<(Block, Chunk)> = Vec::new();
+        let mut parsed: Vec<(Block, C)> = Vec::new();
         // An empty list follows the last blocks, so that the blocks before it are taken too.
         for blocks in receiver.iter().chain([Vec::new()]) {
             let one = |mut block: Block| {
@@ -96,13 +94,7 @@ pub(super) fn parse_all(
                 (block, chunk)
             };
             let next = || blocks.into_par_iter().map(one).collect();
-            let taken = || {
-                parsed.drain(..).try_for_each(|(block, mut chunk)| {
-                    chunk.file = Some(block.file.clone());
-                    chunk.first = block.first;
-                    take(&block, chunk)
-                })
-            };
+            let taken = || parsed.drain(..).try_for_each(|(block, chunk)| take(&block, chunk));
             let (chunks, result) = rayon::join(next, taken);
             (parsed, outcome) = (chunks, result);
             if outcome.is_err() {
@@ -249,11 +241,11 @@ impl<'a> Collector<'a> {
         }
     }
 
-    pub fn add(&mut self, mut chunk: Chunk) -> Result<()> {
+    pub fn add(&mut self, block: &Block, mut chunk: Chunk) -> Result<()> {
         if let Some(fatal) = chunk.fatal {
             return Err(fatal);
         }
-        if chunk.first {
+        if block.first {
             self.line = 1;
             self.files += 1;
         }

@@ -66,13 +66,7 @@ pub(super) fn parse(block: &Block, rules: &Rules) -> Chunk {
                     texts.push((!text.is_empty()).then(|| String::from_utf8_lossy(text).into_owned()));
                 }
             }
-            Err((case, expected)) => bad.push(BadRow {
-                file: block.file.to_string(),
-                line: number,
-                case,
-                text: BadRow::show(line),
-                expected,
-            }),
+            Err(refusal) => bad.push(BadRow::new(&block.file, number, refusal, line)),
         }
     });
     chunk.fatal = fatal;

@@ -31,13 +31,23 @@ pub(crate) enum Text<'a> {
 impl<'a> Text<'a> {
     /// The stream's text under `encoding`; without, UTF-16 is known by its byte order mark.
     pub fn new(reader: &'a mut dyn Read, encoding: Option<Encoding>) -> Result<Self> {
-        let mut mark = Vec::with_capacity(2);
-        Read::take(&mut *reader, 2).read_to_end(&mut mark)?;
+        let mut mark = Vec::with_capacity(3);
+        Read::take(&mut *reader, 3).read_to_end(&mut mark)?;
         let marked = match mark.as_slice() {
-            b"\xff\xfe" => Some(Encoding(encoding_rs::UTF_16LE)),
-            b"\xfe\xff" => Some(Encoding(encoding_rs::UTF_16BE)),
+            [0xff, 0xfe, ..] => Some(Encoding(encoding_rs::UTF_16LE)),
+            [0xfe, 0xff, ..] => Some(Encoding(encoding_rs::UTF_16BE)),
+            [0xef, 0xbb, 0xbf] => Some(Encoding(encoding_rs::UTF_8)),
             _ => None,
         };
+        if let (Some(marked), Some(encoding)) = (marked, encoding)
+            && marked.0 != encoding.0
+        {
+            let (marked, encoding) = (marked.0.name(), encoding.0.name());
+            return Err(Error::new(
+                ErrorKind::InvalidData,
+                format!("it begins with the mark of {marked}, and {encoding} was asked for"),
+            ));
+        }
         let bytes = Cursor::new(mark).chain(reader);
         Ok(match marked.or(encoding).filter(|encoding| encoding.0 != encoding_rs::UTF_8) {
             None => Self::Plain(bytes),

@@ -87,9 +87,13 @@ impl Format {
             names = archive
                 .file_names()
                 .flatten()
+                .filter(|name| !source::is_left_by_a_system(name))
                 .map(|n| n.rsplit('/').next().unwrap_or(&n).to_owned())
                 .collect();
             names.sort();
+        }
+        if path.is_file() && source::begins_with(path, b"PAR1") {
+            return Ok(Self::Parquet);
         }
         if path.is_file() && names.len() == 1 && Self::by_name(&names[0]).is_none() {
             let name = names[0].to_lowercase();
@@ -101,26 +105,60 @@ impl Format {
                 return Ok(Self::Delimited);
             }
         }
-        // A format of its own goes before any CSV: ml-25m holds genome-scores.csv beside ratings.csv.
-        let mut formats: Vec<Self> = names.iter().filter_map(|name| Self::by_name(name)).collect();
-        formats.sort_by_key(|format| *format == Self::Delimited);
-        formats.into_iter().next().ok_or_else(|| {
-            let reason = if path.is_dir() {
-                "is a folder without a known file of ratings"
-            } else {
-                "is of no known format"
-            };
-            DataError::file(
+        Self::of_names(path, &names)
+    }
+
+    /// The format of a folder's or archive's files. A format of its own goes before any table: ml-25m holds
+    /// genome-scores.csv beside ratings.csv; tables of several formats are of no one log.
+    fn of_names(path: &Path, names: &[String]) -> Result<Self> {
+        let known: Vec<(&String, Self)> =
+            names.iter().filter_map(|name| Some((name, Self::by_name(name)?))).collect();
+        let weak = |name: &str| name.to_lowercase().ends_with(".json");
+        let strong = known.iter().any(|(name, _)| !weak(name));
+        let table = |format: &Self| matches!(format, Self::Delimited | Self::JsonLines | Self::Parquet);
+        let own = known.iter().any(|(_, format)| !table(format));
+        let mut found: Vec<&(&String, Self)> =
+            known.iter().filter(|(name, format)| !(strong && weak(name) || own && table(format))).collect();
+        found.dedup_by(|a, b| a.1 == b.1);
+        match found.as_slice() {
+            [(_, format)] => Ok(format.clone()),
+            [(one, _), .., (other, _)] => Err(DataError::file(
                 path.display(),
-                reason,
-                "set <format> (netflix, movielens-dat, movielens-csv, movielens-tab, recbole, csv, tsv, \
-                 jsonl, mind, parquet) with the file itself",
-            )
-        })
+                format!("holds files of several formats, {one} and {other} among them"),
+                "name one file, or set <format> to read those of one format",
+            )),
+            [] => {
+                let reason = if path.is_dir() {
+                    "is a folder without a known file of ratings"
+                } else {
+                    "is of no known format"
+                };
+                Err(DataError::file(
+                    path.display(),
+                    reason,
+                    "set <format> (netflix, movielens-dat, movielens-csv, movielens-tab, recbole, csv, tsv, \
+                     jsonl, mind, parquet) with the file itself",
+                ))
+            }
+        }
+    }
+
+    /// Files of a folder that could be a log and are none of this format.
+    pub(super) fn others(&self, path: &Path) -> Vec<String> {
+        let Ok(entries) = std::fs::read_dir(path) else { return Vec::new() };
+        let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let other = |name: &String| Self::by_name(name).is_some_and(|format| format != *self);
+        let mut others: Vec<String> = names.filter(other).collect();
+        others.sort();
+        others
     }
 
     fn by_name(name: &str) -> Option<Self> {
         let name = name.to_lowercase();
+        // What systems leave beside files is not theirs.
+        if name.starts_with('.') {
+            return None;
+        }
         let bare = name.trim_end_matches(".gz").trim_end_matches(".zst");
         let ends = |ends: &[&str]| ends.iter().any(|end| bare.ends_with(end));
         if netflix::is_member(bare) || ends(&[".tar"]) || bare.ends_with(".tgz") {
@@ -133,7 +171,7 @@ impl Format {
             Some(Self::MovieLensTab)
         } else if ends(&[".inter"]) {
             Some(Self::RecBole)
-        } else if ends(&[".parquet"]) {
+        } else if ends(&[".parquet"]) && !BESIDE.contains(&bare) {
             Some(Self::Parquet)
         } else if ends(&[".jsonl", ".ndjson", ".json"]) {
             Some(Self::JsonLines)
@@ -148,7 +186,7 @@ impl Format {
 }
 
 /// Tables that lie beside a log in its folder.
-const BESIDE: [&str; 12] = [
+pub(super) const BESIDE: [&str; 15] = [
     "movies.csv",
     "tags.csv",
     "links.csv",
@@ -161,6 +199,9 @@ const BESIDE: [&str; 12] = [
     "books.csv",
     "articles.csv",
     "news.tsv",
+    "items.parquet",
+    "users.parquet",
+    "truth.parquet",
 ];
 
 /// Whether a folder's or archive's member is the one that holds the ratings.
@@ -221,6 +262,15 @@ impl Layout {
 
     fn from_sample(path: &Path, format: &Format, options: &ReadOptions) -> Result<Self> {
         let (file, sample) = sample(path, format, options)?;
+        let (nuls, ends) = (memchr::memchr_iter(0, &sample).count(), memchr::memchr2(b'\n', b'\r', &sample));
+        if 4 * nuls > sample.len() {
+            let help = "set <encoding> to utf-16le or utf-16be";
+            return Err(DataError::file(file, "is full of NUL bytes: it seems to be UTF-16", help));
+        }
+        if ends.is_some_and(|at| sample[at] == b'\r') && memchr::memchr(b'\n', &sample).is_none() {
+            let help = "write line feeds (as `tr '\\r' '\\n'` does)";
+            return Err(DataError::file(file, "has lines that end in a carriage return alone", help));
+        }
         let tabs = file.to_lowercase().contains(".tsv") || file.to_lowercase().contains(".tab");
         let given =
             options.delimiter.as_ref().map(|text| text.replace("\\t", "\t")).filter(|d| !d.is_empty());
@@ -267,7 +317,10 @@ impl Layout {
             }
         }
         remarks.extend(heading.positions.timestamp.is_none().then(|| {
-            format!("{file}: no column of times; rows keep no order, and what needs times is refused")
+            format!(
+                "{file}: no column of times; rows have the order of their lines, and what needs times is \
+                refused"
+            )
         }));
         Ok(Self {
             expected: names.join(&String::from_utf8_lossy(&dialect.delimiter).replace('\t', "<TAB>")),

@@ -30,13 +30,7 @@ pub(super) fn parse(block: &Block, limit: i64) -> Chunk {
                 columns.values.push(f32::from(clicked));
             }
         }
-        Err((case, expected)) => bad.push(BadRow {
-            file: block.file.to_string(),
-            line: number,
-            case,
-            text: BadRow::show(line),
-            expected,
-        }),
+        Err(refusal) => bad.push(BadRow::new(&block.file, number, refusal, line)),
     });
     chunk
 }

@@ -120,6 +120,31 @@ impl ReadOptions {
 }
 
 impl ReadOptions {
+    /// Refuses options that say nothing of a format.
+    fn fit(&self, format: &Format) -> Result<()> {
+        use crate::Hint;
+        let table = matches!(format, Format::Delimited | Format::MovieLensCsv | Format::RecBole);
+        let of_text = [
+            (self.delimiter.is_some(), Hint::Delimiter),
+            (self.quoting.is_some(), Hint::Quoting),
+            (self.no_header, Hint::NoHeader),
+            (self.names.is_some(), Hint::Columns),
+        ];
+        let idle = of_text.iter().find(|(given, _)| *given && !table).map(|(_, hint)| *hint);
+        let binary = *format == Format::Parquet && self.encoding.is_some();
+        match idle.or(binary.then_some(Hint::Encoding)) {
+            Some(hint) => Err(DataError::Setting(format!(
+                "{} says nothing of this format ({format:?})\n  help: leave it out, or set {}",
+                hint.token(),
+                Hint::Format.token()
+            ))),
+            None if self.delimiter.as_deref() == Some("") => {
+                Err(DataError::Setting(format!("{} is empty", Hint::Delimiter.token())))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Whether only some rows are kept.
     fn keeps_some(&self) -> bool {
         self.events.is_some() || self.min_value.is_some()
@@ -184,16 +209,19 @@ impl ReadOptions {
 /// [`DataError::Row`] for a bad line, [`DataError::Parquet`] for a broken Parquet file.
 pub fn read(path: &Path, options: &ReadOptions) -> Result<(Interactions, LoadReport)> {
     rejects::apart(path, options)?;
-    let RawRead { columns, rejects: bad, files, mut remarks } = match format_of(path, options)? {
+    let format = format_of(path, options)?;
+    options.fit(&format)?;
+    let RawRead { columns, rejects: bad, files, mut remarks } = match &format {
         Format::Parquet => parquet::read(path, options, None)?,
-        format => read_text(path, &format, options, None)?,
+        format => read_text(path, format, options, None)?,
     };
     let rejects = rejects::settle(path, &bad, options)?;
     if columns.users.is_empty() {
-        return Err(DataError::file(path.display(), "holds no interactions", "is this the right file?"));
+        return Err(empty(path, &bad, rejects));
     }
     let (mut table, duplicates, conflicting_duplicates) = Interactions::from_raw(columns)?;
-    remarks.extend(plausible::settle(&mut table.timestamps, options.time_unit));
+    remarks.extend(plausible::settle(&mut table.timestamps, options.time_unit)?);
+    remarks.extend(left_out(path, &format));
     remarks.extend(name_apart(&mut table.extra));
     remarks.extend(options.keep(&mut table)?);
     let report = LoadReport {
@@ -209,6 +237,26 @@ pub fn read(path: &Path, options: &ReadOptions) -> Result<(Interactions, LoadRep
         remarks,
     };
     Ok((table, report))
+}
+
+/// A log without a good row.
+fn empty(path: &Path, bad: &rejects::Rejects, rejects: Option<(PathBuf, usize)>) -> DataError {
+    let Some((rejects, count)) = rejects else {
+        return DataError::file(path.display(), "holds no interactions", "is this the right file?");
+    };
+    let reasons: Vec<String> =
+        bad.by_reason().into_iter().map(|(reason, n)| format!("{n}: {reason}")).collect();
+    DataError::file(
+        path.display(),
+        format!("holds no good row: all {count} are bad ({})", reasons.join("; ")),
+        format!("{} has them", rejects.display()),
+    )
+}
+
+/// Files of a folder that are not read, in words.
+fn left_out(path: &Path, format: &Format) -> Option<String> {
+    let others = format.others(path);
+    (!others.is_empty()).then(|| format!("{}: left out: {}", path.display(), others.join(", ")))
 }
 
 /// Gives further columns names that no other column of the log has, ours among them; says which.
@@ -268,7 +316,10 @@ pub(crate) fn read_spilling(path: &Path, options: &ReadOptions, spill: &mut dyn 
                 .into(),
         ));
     }
-    let read = match format_of(path, options)? {
+    let format = format_of(path, options)?;
+    options.fit(&format)?;
+    let left_out = left_out(path, &format);
+    let read = match format {
         Format::Parquet => parquet::read(path, options, Some(spill))?,
         format => {
             let extra = match format {
@@ -290,7 +341,7 @@ pub(crate) fn read_spilling(path: &Path, options: &ReadOptions, spill: &mut dyn 
         rejected_by: read.rejects.by_reason(),
         rejects: rejects.map(|r| r.0),
         files: read.files,
-        remarks: read.remarks,
+        remarks: read.remarks.into_iter().chain(left_out).collect(),
         ..LoadReport::default()
     };
     Ok(Spilled { columns: read.columns, report })
@@ -315,7 +366,7 @@ fn read_text(
             |block: &Block| netflix::parse(block, &rules),
             |block, chunk| {
                 let chunk = movie.settle(block, chunk);
-                collector.add(chunk)
+                collector.add(block, chunk)
             },
         )?;
         return collector.finish(Vec::new(), Vec::new());
@@ -323,13 +374,13 @@ fn read_text(
     let wanted = |name: &str| layout::is_member(format, name);
     if matches!(format, Format::Mind) {
         let parse = |block: &Block| mind::parse(block, limit);
-        blocks::parse_all(path, lines, wanted, parse, |_, chunk| collector.add(chunk))?;
+        blocks::parse_all(path, lines, wanted, parse, |block, chunk| collector.add(block, chunk))?;
         return collector.finish(Vec::new(), vec![format!("{}: {}", path.display(), mind::REMARK)]);
     }
     if matches!(format, Format::JsonLines) {
         let layout = json::Layout::settle(path, options)?;
         let parse = |block: &Block| json::parse(block, &layout, options, limit);
-        blocks::parse_all(path, lines, wanted, parse, |_, chunk| collector.add(chunk))?;
+        blocks::parse_all(path, lines, wanted, parse, |block, chunk| collector.add(block, chunk))?;
         return collector.finish(layout.further, layout.remarks);
     }
     let layout = layout::Layout::settle(path, format, options)?;
@@ -345,7 +396,7 @@ fn read_text(
         Cutting { dialect: Some(&layout.dialect), ..lines },
         wanted,
         |block: &Block| delimited::parse(block, &rules),
-        |_, chunk| collector.add(chunk),
+        |block, chunk| collector.add(block, chunk),
     )?;
     collector.finish(layout.extra_names(), layout.remarks)
 }

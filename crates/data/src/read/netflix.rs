@@ -65,13 +65,7 @@ pub(super) fn parse(block: &Block, rules: &Rules) -> Chunk {
                 columns.values.push(value);
                 columns.timestamps.push(time);
             }
-            Err((case, expected)) => bad.push(BadRow {
-                file: block.file.to_string(),
-                line: number,
-                case,
-                text: BadRow::show(line),
-                expected,
-            }),
+            Err(refusal) => bad.push(BadRow::new(&block.file, number, refusal, line)),
         }
     });
     chunk.last_movie = last_movie.map(<[u8]>::to_vec);

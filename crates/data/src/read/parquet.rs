@@ -105,7 +105,10 @@ fn parts(path: &Path) -> Result<Vec<PathBuf>> {
     }
     let wanted = |name: &Path| {
         name.file_name().is_some_and(|n| {
-            !n.to_string_lossy().starts_with(['.', '_']) && name.extension().is_some_and(|e| e == "parquet")
+            let n = n.to_string_lossy();
+            !n.starts_with(['.', '_'])
+                && name.extension().is_some_and(|e| e == "parquet")
+                && !super::layout::BESIDE.contains(&n.to_lowercase().as_str())
         })
     };
     names.retain(|name| wanted(name));
@@ -163,7 +166,8 @@ impl Part {
         }
         if at.timestamp.is_none() {
             remarks.push(format!(
-                "{shown}: no column of times; rows keep no order, and what needs times is refused"
+                "{shown}: no column of times; rows have the order of their lines, and what needs times is \
+                 refused"
             ));
         }
         let batches = builder.with_batch_size(1 << 16).build().map_err(|e| DataError::parquet(path, e))?;
@@ -210,28 +214,27 @@ impl Part {
                 }
             }
         }
-        let values = at.value.map(|i| column(i, &DataType::Float32)).transpose()?;
-        let values: Option<&Float32Array> = values.as_ref().map(AsArray::as_primitive::<Float32Type>);
+        let values = at.value.map(|i| ratings(shown, &self.names[i], batch.column(i))).transpose()?;
         let events = at.event_type.map(|i| column(i, &DataType::Utf8)).transpose()?;
         let events: Option<&StringArray> = events.as_ref().map(AsArray::as_string);
 
         let mut kept = Vec::with_capacity(batch.num_rows());
         for (row, moment) in moments.into_iter().enumerate() {
-            let value = values.filter(|v| v.is_valid(row)).map_or(f32::NAN, |v| v.value(row));
+            let value = values.as_ref().map_or(Some(f32::NAN), |values| values[row]);
             let id =
                 |ids: &StringArray| ids.is_valid(row) && !fields::missing(ids.value(row).trim().as_bytes());
             let outcome = match moment {
                 _ if !id(users) || !id(items) => {
                     Err((RowCase::EmptyId, "a user id and an item id".to_owned()))
                 }
-                _ if value.is_infinite() => Err((RowCase::BadValue, "a finite number".to_owned())),
                 Err(refusal) => Err(refusal),
-                Ok((time, fraction)) => delimited::on_scale(value, options.scale)
-                    .and_then(|()| delimited::in_time(time, limit))
-                    .map(|()| (time, fraction)),
+                Ok((time, fraction)) => value
+                    .ok_or_else(|| (RowCase::BadValue, "a finite number".to_owned()))
+                    .and_then(|value| delimited::on_scale(value, options.scale).map(|()| value))
+                    .and_then(|value| delimited::in_time(time, limit).map(|()| (value, time, fraction))),
             };
             match outcome {
-                Ok((time, fraction)) => {
+                Ok((value, time, fraction)) => {
                     push_fraction(&mut raw.fractions, raw.users.len(), fraction);
                     raw.users.push(raw.user_names.intern(users.value(row).trim().as_bytes()));
                     raw.items.push(raw.item_names.intern(items.value(row).trim().as_bytes()));
@@ -247,18 +250,15 @@ impl Part {
                     }
                     kept.push(row as u32);
                 }
-                Err((case, expected)) => {
-                    let show = |ids: &StringArray| {
-                        if ids.is_valid(row) { ids.value(row).to_owned() } else { "null".into() }
-                    };
-                    let text = format!("{}, {}, {value}", show(users), show(items));
-                    rejects.push(BadRow {
-                        file: shown.clone(),
-                        line: self.row + row as u64,
-                        case,
-                        text,
-                        expected,
-                    })?;
+                Err(refusal) => {
+                    let text: Vec<String> =
+                        at.used().iter().map(|at| shown_cell(batch.column(*at), row)).collect();
+                    rejects.push(BadRow::new(
+                        shown,
+                        self.row + row as u64,
+                        refusal,
+                        text.join(", ").as_bytes(),
+                    ))?;
                 }
             }
         }
@@ -268,6 +268,33 @@ impl Part {
             take(batch.column(*index), &kept, None).map_err(|e| DataError::columns("rows", e))
         };
         self.further.iter().map(take).collect::<Result<_>>().map(Some)
+    }
+}
+
+/// Values, NaN where there is none; `None` for what is no finite number. A column of text follows the rules
+/// of text files.
+fn ratings(file: &str, name: &str, column: &ArrayRef) -> Result<Vec<Option<f32>>> {
+    let finite = |value: f32| (!value.is_infinite()).then_some(value);
+    if matches!(column.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View) {
+        let texts = typed(file, name, column, &DataType::Utf8)?;
+        let value = |text: Option<&str>| match text.map(|text| text.trim().as_bytes()) {
+            Some(text) if !fields::missing(text) => fields::value(text),
+            _ => Some(f32::NAN),
+        };
+        return Ok(texts.as_string::<i32>().iter().map(value).collect());
+    }
+    let numbers = typed(file, name, column, &DataType::Float32)?;
+    let numbers: &Float32Array = numbers.as_primitive::<Float32Type>();
+    Ok(numbers.iter().map(|value| finite(value.unwrap_or(f32::NAN))).collect())
+}
+
+/// A cell as text, for a message.
+fn shown_cell(column: &ArrayRef, row: usize) -> String {
+    let cell = cast_with_options(&column.slice(row, 1), &DataType::Utf8, &CastOptions::default());
+    match cell {
+        Ok(cell) if cell.is_valid(0) => cell.as_string::<i32>().value(0).to_owned(),
+        Ok(_) => "null".into(),
+        Err(_) => "?".into(),
     }
 }
 

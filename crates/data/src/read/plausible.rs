@@ -1,22 +1,47 @@
 //! Times that are none: years, dates written as numbers, counters.
 
 use super::TimeUnit;
-use crate::{Timestamps, days_from_civil, format_date};
+use crate::{DataError, Result, Timestamps, days_from_civil, format_date};
 
 /// 1990-01-01.
 const EARLIEST: i64 = 631_152_000;
 
 /// Reads times that are dates written as numbers (20140304) or years as what they are, and says so; remarks
 /// on times that all lie before 1990. Order and distinctness of rows stay what they were.
-pub(super) fn settle(times: &mut Timestamps, unit: TimeUnit) -> Option<String> {
-    let (first, last) = (times.iter().min()?, times.iter().max()?);
-    if last == 0 || last >= EARLIEST || unit != TimeUnit::S {
-        return None;
-    }
-    let civil = |date: i64| {
-        let (month, day) = (date / 100 % 100, date % 100);
-        days_from_civil(date / 10_000, u32::try_from(month).ok()?, u32::try_from(day).ok()?)
+///
+/// # Errors
+/// [`DataError::Setting`] where such a number stands beside Unix seconds: one of both is misread.
+pub(super) fn settle(times: &mut Timestamps, unit: TimeUnit) -> Result<Option<String>> {
+    let Some(last) = times.iter().max().filter(|last| *last > 0 && unit == TimeUnit::S) else {
+        return Ok(None);
     };
+    if last < EARLIEST {
+        return Ok(of_early(times));
+    }
+    let odd = |time: &i64| {
+        (1900..=2100).contains(time) || (19_000_101..=21_001_231).contains(time) && civil(*time).is_some()
+    };
+    match times.iter().find(odd) {
+        None => Ok(None),
+        Some(odd) => Err(DataError::Setting(format!(
+            "{odd} stands among Unix seconds up to {last} ({}): as seconds it would be in {}\n  help: write \
+             all \
+             times in one way",
+            format_date(last),
+            format_date(odd)
+        ))),
+    }
+}
+
+/// The day of a date written as a number.
+fn civil(date: i64) -> Option<i64> {
+    let (month, day) = (date / 100 % 100, date % 100);
+    days_from_civil(date / 10_000, u32::try_from(month).ok()?, u32::try_from(day).ok()?)
+}
+
+/// Times that all lie before 1990.
+fn of_early(times: &mut Timestamps) -> Option<String> {
+    let (first, last) = (times.iter().min()?, times.iter().max()?);
     let as_dates = || -> Option<Timestamps> {
         (first >= 19_000_101 && last <= 21_001_231).then_some(())?;
         times
@@ -54,7 +79,7 @@ mod tests {
 
     fn settled(times: &[i64]) -> (Vec<i64>, Option<String>) {
         let mut times: Timestamps = times.to_vec().into();
-        let remark = settle(&mut times, TimeUnit::S);
+        let remark = settle(&mut times, TimeUnit::S).unwrap();
         (times.iter().collect(), remark)
     }
 
@@ -72,5 +97,9 @@ mod tests {
         assert!(settled(&[20_140_304, 20_141_304]).1.unwrap().contains("order"));
         assert_eq!(settled(&[0, 0]), (vec![0, 0], None));
         assert_eq!(settled(&[5, 978_300_760]).1, None);
+        for odd in [2014, 20_140_304] {
+            let mut times: Timestamps = vec![odd, 978_300_760].into();
+            assert!(settle(&mut times, TimeUnit::S).is_err());
+        }
     }
 }

@@ -59,7 +59,7 @@ pub(super) fn apart(input: &Path, options: &ReadOptions) -> Result<()> {
         return Err(DataError::file(
             rejects.display(),
             "is the input, or a file of its folder: bad lines cannot go there",
-            "name another <rejects> file",
+            "name another file for bad lines",
         ));
     }
     Ok(())
@@ -80,7 +80,7 @@ pub(super) fn settle(
     });
     let mut text = String::new();
     for row in &rejects.rows {
-        let _ = writeln!(text, "{}:{}\t{}\t{}", row.file, row.line, row.case, row.text);
+        let _ = writeln!(text, "{}:{}\t{}\t{}", row.file, row.line, row.case, row.whole);
     }
     atomic::write(&path, text.as_bytes())?;
     Ok(Some((path, rejects.rows.len())))

@@ -56,13 +56,32 @@ fn open(path: &Path) -> Result<Box<dyn Read + Send>> {
     let file = File::open(path).map_err(|e| DataError::io(path, "open", e))?;
     let left = file.metadata().map_err(|e| DataError::io(path, "open", e))?.len();
     let file = Whole { file, left };
-    Ok(match suffix(path).as_str() {
+    // What is compressed says so in its first bytes, whatever its name says.
+    let packed = if begins_with(path, b"\x1f\x8b") {
+        "gz".to_owned()
+    } else if begins_with(path, b"\x28\xb5\x2f\xfd") {
+        "zst".to_owned()
+    } else {
+        suffix(path)
+    };
+    Ok(match packed.as_str() {
         "gz" | "tgz" => {
             Box::new(flate2::bufread::MultiGzDecoder::new(BufReader::with_capacity(1 << 16, file)))
         }
         "zst" => Box::new(zstd::Decoder::new(file).map_err(|e| DataError::io(path, "read", e))?),
         _ => Box::new(file),
     })
+}
+
+/// Whether a file begins with these bytes.
+pub(super) fn begins_with(path: &Path, bytes: &[u8]) -> bool {
+    let mut head = vec![0; bytes.len()];
+    File::open(path).and_then(|mut file| file.read_exact(&mut head)).is_ok() && head == bytes
+}
+
+/// Whether an archive's member is one that a system adds by itself (macOS's `__MACOSX/._name`).
+pub(super) fn is_left_by_a_system(name: &str) -> bool {
+    name.contains("__MACOSX/") || last_part(name).starts_with('.')
 }
 
 /// A file that must not end before the length it had when it was opened.
@@ -142,11 +161,11 @@ fn visit_zip(path: &Path, wanted: &dyn Fn(&str) -> bool, visit: &mut Visitor) ->
     };
     let mut archive = zip::ZipArchive::new(BufReader::new(file)).map_err(broken)?;
     // An archive with a single file is that file, whatever its name.
-    let only = archive.len() == 1;
+    let only = archive.file_names().flatten().filter(|name| !is_left_by_a_system(name)).count() == 1;
     for index in 0..archive.len() {
         let mut member = archive.by_index(index).map_err(broken)?;
         let name = member.name().map_err(broken)?.into_owned();
-        if member.is_file() && (only || wanted(last_part(&name))) {
+        if member.is_file() && !is_left_by_a_system(&name) && (only || wanted(last_part(&name))) {
             visit(&format!("{}:{name}", path.display()), &mut member)?;
         }
     }

@@ -165,6 +165,62 @@ fn further_columns_within_a_memory_limit() {
     }
 }
 
+/// A folder's tables of one format are read; what is left out is said, and two formats are of no one log.
+#[test]
+fn folders_of_several_formats() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("a.csv", "user,item\n1,2\n");
+    write("b.csv", "user,item\n1,3\n");
+    write("._a.csv", "left by a system");
+    write("about.json", "{\"title\": \"clicks\"}\n");
+    let (table, report) = read(folder.path(), &options("")).unwrap();
+    assert_eq!(table.len(), 2);
+    assert!(
+        report.remarks.iter().any(|remark| remark.ends_with("left out: about.json")),
+        "{:?}",
+        report.remarks
+    );
+    write("c.jsonl", "{\"user\": 1, \"item\": 4}\n");
+    let told = read(folder.path(), &options("")).unwrap_err().to_string();
+    assert!(told.contains("several formats") && told.contains("c.jsonl"), "{told}");
+    let (table, report) = read(folder.path(), &options("format=csv")).unwrap();
+    assert_eq!(table.len(), 2);
+    assert!(report.remarks.iter().any(|remark| remark.ends_with("left out: about.json, c.jsonl")));
+}
+
+/// A bad line goes whole into the rejects file, so that it can be mended.
+#[test]
+fn rejects_are_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let long = "x".repeat(500);
+    let text = format!("user,item,note\n1,2,\n,\"3\",\"{long}\"\n");
+    let log = Log { what: "", file: "log.csv", bytes: text.into_bytes(), options: "skip=1", expected: "" };
+    let report = outcome(&log, folder.path()).unwrap().1;
+    let rejects = std::fs::read_to_string(report.rejects.unwrap()).unwrap();
+    assert!(rejects.ends_with(&format!("\tempty id\t,\"3\",\"{long}\"\n")), "{rejects}");
+}
+
+/// Compressed and archived logs are known by their bytes, and what macOS adds to an archive is not read.
+#[test]
+fn packed_logs() {
+    use std::io::Write;
+    let folder = tempfile::tempdir().unwrap();
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(b"user,item\n1,2\n").unwrap();
+    let path = folder.path().join("clicks.csv");
+    std::fs::write(&path, packed.finish().unwrap()).unwrap();
+    assert_eq!(read(&path, &options("")).unwrap().0.len(), 1);
+    let path = folder.path().join("clicks.zip");
+    let mut archive = zip::ZipWriter::new(std::fs::File::create(&path).unwrap());
+    for (name, text) in [("__MACOSX/._clicks.csv", "\0\x05"), ("clicks.csv", "user,item\n1,2\n")] {
+        archive.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
+        archive.write_all(text.as_bytes()).unwrap();
+    }
+    archive.finish().unwrap();
+    assert_eq!(read(&path, &options("")).unwrap().0.len(), 1);
+}
+
 /// Bad lines never go where the log is, also through a link.
 #[test]
 fn the_rejects_file_is_no_input() {

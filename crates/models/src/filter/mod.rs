@@ -314,6 +314,29 @@ impl Filter {
         names
     }
 
+    /// Which of the current user's and the current item's fields, and of the user's interactions, it asks
+    /// for.
+    #[must_use]
+    pub fn asks_for(&self) -> Subjects {
+        let mut subjects = Subjects::default();
+        let mut ask = |table: Table| match table {
+            Table::CurrentUser => subjects.user = true,
+            Table::Interactions => subjects.interactions = true,
+            Table::CurrentItem => subjects.item = true,
+            Table::Items => {}
+        };
+        let conditions = self.parts.iter().flat_map(|part| part.only_if.iter().chain([&part.condition]));
+        for clause in conditions.flatten().flatten() {
+            ask(clause.table);
+            clause.values.iter().for_each(|value| {
+                if let Value::Field(table, _) = value {
+                    ask(*table);
+                }
+            });
+        }
+        subjects
+    }
+
     fn ready(
         &self,
         clause: &Clause,
@@ -333,6 +356,11 @@ impl Filter {
                     values.extend(given.iter().map(|value| read(value)));
                 }
                 value => values.push(value.clone()),
+            }
+            let compares =
+                matches!(clause.test, Test::Less | Test::LessOrEqual | Test::Greater | Test::GreaterOrEqual);
+            if let Some(Value::Text(text)) = values.iter().find(|v| compares && matches!(v, Value::Text(_))) {
+                return Err(fail(format!("{text:?} is no number, and this comparison needs one")));
             }
         }
         if clause.table == Table::Interactions {
@@ -426,6 +454,17 @@ fn column<'a>(table: Table, field: &str, facts: Facts<'a>) -> Result<Vec<(u32, b
         (code as u32, column.eq_ignore_ascii_case(field), *value)
     };
     Ok(parts.iter().enumerate().map(part).collect())
+}
+
+/// What a filter asks for besides items.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Subjects {
+    /// The user that a list is for.
+    pub user: bool,
+    /// What that user did.
+    pub interactions: bool,
+    /// The item that a list is about.
+    pub item: bool,
 }
 
 /// A clause, and for each code whether it holds for one user and item.

@@ -63,6 +63,10 @@ impl Algorithm for Settings {
         Ok(Box::new(Model::restore(self.clone(), tensors)?))
     }
 
+    fn needs_times(&self) -> bool {
+        true
+    }
+
     fn predicts_ratings(&self) -> bool {
         false
     }

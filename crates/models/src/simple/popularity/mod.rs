@@ -69,6 +69,10 @@ impl Algorithm for Settings {
     fn predicts_ratings(&self) -> bool {
         false
     }
+
+    fn needs_times(&self) -> bool {
+        self.half_life > 0.0 || self.by == By::Session
+    }
 }
 
 /// Each item's share of the rows.
