@@ -28,7 +28,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let values = filter_values(filter.as_ref(), &arguments.filter_value)?;
     let system =
         systems::select(std::slice::from_ref(&arguments.model), systems::DEFAULT, &arguments.set)?.remove(0);
-    let all = arguments.user.iter().any(|user| user == "all");
     if arguments.user.is_empty() && arguments.item.is_empty() && arguments.users_file.is_none() {
         return Err(CliError::Usage(
             "for whom? --user ID recommends to a user (--user all to everyone), --item ID (with --model \
@@ -56,15 +55,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         data = dataset::in_terms_of(data, saved)?;
     }
     data.remarks.iter().for_each(|remark| note(remark));
-    let users = if all {
-        (0..data.table.n_users() as u32).collect()
-    } else {
-        let mut names = arguments.user.clone();
-        if let Some(file) = &arguments.users_file {
-            names.extend(listed_users(file)?);
-        }
-        indices(&names, &data.table.user_ids, "user", &data)?
-    };
+    let users = users_asked(arguments, &data)?;
     let items = indices(&arguments.item, &data.table.item_ids, "item", &data)?;
 
     let device = Device::open(&arguments.device)?;
@@ -105,6 +96,18 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         )?;
     }
     lists.finish()
+}
+
+/// Indices of the users that lists are asked for.
+fn users_asked(arguments: &Arguments, data: &Dataset) -> Result<Vec<u32>> {
+    if arguments.user.iter().any(|user| user == "all") {
+        return Ok((0..data.table.n_users() as u32).collect());
+    }
+    let mut names = arguments.user.clone();
+    if let Some(file) = &arguments.users_file {
+        names.extend(listed_users(file)?);
+    }
+    indices(&names, &data.table.user_ids, "user", data)
 }
 
 /// The folder of a saved model: the one named, or `model` in it, where a run keeps its winner.

@@ -14,7 +14,18 @@ fn timed(what: &'static str, time: &str, options: &'static str, expected: &'stat
 
 /// All of them.
 pub(crate) fn logs() -> Vec<Log> {
-    [dialects(), headers(), encodings(), values(), times(), same_rows(), columns(), json()].concat()
+    [
+        dialects(),
+        headers(),
+        encodings(),
+        values(),
+        times(),
+        same_rows(),
+        columns(),
+        choices_and_refusals(),
+        json(),
+    ]
+    .concat()
 }
 
 impl Clone for Log {
@@ -321,6 +332,27 @@ fn columns() -> Vec<Log> {
     vec![
         log("nothing", "log.csv", "", "", "error: is empty"),
         log("a text file", "log.txt", "user,item\n1,2\n", "", "1 2 - -"),
+        log("a table of tabs", "log.tab", "user\titem\n1\t2\n", "", "1 2 - -"),
+        log(
+            "Orange's three lines of header",
+            "log.tab",
+            "user\titem\trating\nd\ts\tcontinuous\n\t\tclass\n1\t2\t3\n",
+            "",
+            "1 2 3 -",
+        ),
+        log("a format by name", "log.dump", "user,item\n1,2\n", "format=csv", "1 2 - -"),
+        log(
+            "ids with commas and leading zeros",
+            "log.csv",
+            "user,item\n007,\"a,b\"\n7,c\n",
+            "",
+            "7 c - -; 007 a,b - -",
+        ),
+    ]
+}
+
+fn choices_and_refusals() -> Vec<Log> {
+    vec![
         log(
             "rows of some events",
             "log.csv",
@@ -386,22 +418,6 @@ fn columns() -> Vec<Log> {
             "quote=none",
             "error: says nothing of this",
         ),
-        log("a table of tabs", "log.tab", "user\titem\n1\t2\n", "", "1 2 - -"),
-        log(
-            "Orange's three lines of header",
-            "log.tab",
-            "user\titem\trating\nd\ts\tcontinuous\n\t\tclass\n1\t2\t3\n",
-            "",
-            "1 2 3 -",
-        ),
-        log("a format by name", "log.dump", "user,item\n1,2\n", "format=csv", "1 2 - -"),
-        log(
-            "ids with commas and leading zeros",
-            "log.csv",
-            "user,item\n007,\"a,b\"\n7,c\n",
-            "",
-            "7 c - -; 007 a,b - -",
-        ),
     ]
 }
 
@@ -457,7 +473,8 @@ fn json() -> Vec<Log> {
         log(
             "fields by number, in the order of lines",
             "log.jsonl",
-            "{\"who\":\"b\",\"what\":\"x\",\"event\":\"view\"}\n{\"who\":\"a\",\"what\":\"y\",\"event\":\"buy\"}\n",
+            "{\"who\":\"b\",\"what\":\"x\",\"event\":\"view\"}\n\
+            {\"who\":\"a\",\"what\":\"y\",\"event\":\"buy\"}\n",
             "user=1 item=2",
             "a y - -/buy; b x - -/view",
         ),
