@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Writes `text` and a line end to standard output. A closed pipe (`| head`) is not an error.
 pub fn print(text: &str) {
+    let text = crate::input::as_people_call_it(text);
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }

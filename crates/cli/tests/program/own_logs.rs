@@ -151,9 +151,19 @@ fn a_log_may_come_from_standard_input() {
     child.stdin.take().unwrap().write_all(&std::fs::read(&path).unwrap()).unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
+    // A compressed log, and one that is told by its first byte; neither has a name.
+    let mut packed = std::process::Command::new("sh");
+    packed.arg("-c").arg(
+        "printf '{\"user\": 1, \"item\": 2}\\n' | \"$FORETASTE\" import - --out json.parquet && \
+         gzip -c ratings.csv | \"$FORETASTE\" import - --out packed.parquet",
+    );
+    let told = packed.env("FORETASTE", env!("CARGO_BIN_EXE_foretaste")).current_dir(folder).output().unwrap();
+    assert!(told.status.success(), "{}", text(&told.stderr));
+    assert!(text(&told.stdout).contains("standard input: no field of times"), "{}", text(&told.stdout));
     succeed(folder, "import ratings.csv --out named.parquet");
     let bytes = |name: &str| std::fs::read(folder.join(name)).unwrap();
     assert!(bytes("piped.parquet") == bytes("named.parquet"));
+    assert!(bytes("packed.parquet") == bytes("named.parquet"));
 }
 
 /// Rows without rating neither spoil nor stop a rating model's list.
