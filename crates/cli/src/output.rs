@@ -53,9 +53,13 @@ pub fn program() -> String {
 /// Refuses an output that is the input, also through links.
 pub(crate) fn not_the_input(input: &Path, out: &Path) -> Result<()> {
     let real = |path: &Path| std::fs::canonicalize(path).ok();
-    if real(input).is_some_and(|input| real(out) == Some(input)) {
+    // A file in a folder that is read would be read next time, if it does not replace one that was.
+    let folder =
+        out.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent });
+    let within = input.is_dir() && folder.and_then(real).is_some_and(|folder| real(input) == Some(folder));
+    if within || real(input).is_some_and(|input| real(out) == Some(input)) {
         return Err(CliError::Usage(format!(
-            "{} is the input; write to another file\n  help: name it with --out",
+            "{} is the input, or in its folder; write to another place\n  help: name it with --out",
             out.display()
         )));
     }

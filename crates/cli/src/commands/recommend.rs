@@ -40,8 +40,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(out) = &arguments.out {
         let log = arguments.data.as_deref().unwrap_or(Path::new(&arguments.dataset));
         let tables = data.tables.files.iter().map(PathBuf::as_path);
+        if arguments.common.reading.rejects.as_deref() == Some(out) {
+            return Err(CliError::Usage("--out and --rejects name the same file".into()));
+        }
         [log]
             .into_iter()
+            .chain(arguments.from.as_deref())
             .chain(arguments.users_file.as_deref())
             .chain(tables)
             .try_for_each(|input| output::not_the_input(input, out))?;
@@ -56,7 +60,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     }
     data.remarks.iter().for_each(|remark| note(remark));
     let users = users_asked(arguments, &data)?;
-    let items = indices(&arguments.item, &data.table.item_ids, "item", &data)?;
+    let items = parts(&arguments.item, &data.table.item_ids);
+    let items = indices(&items, &data.table.item_ids, "item", &data)?;
 
     let device = Device::open(&arguments.device)?;
     let context = FitContext {
@@ -103,7 +108,7 @@ fn users_asked(arguments: &Arguments, data: &Dataset) -> Result<Vec<u32>> {
     if arguments.user.iter().any(|user| user == "all") {
         return Ok((0..data.table.n_users() as u32).collect());
     }
-    let mut names = arguments.user.clone();
+    let mut names = parts(&arguments.user, &data.table.user_ids);
     if let Some(file) = &arguments.users_file {
         names.extend(listed_users(file)?);
     }
@@ -317,17 +322,22 @@ fn usage(error: impl std::fmt::Display) -> CliError {
     CliError::Usage(error.to_string())
 }
 
-/// Indices of ids. An argument is an id, or several with commas between them; unknown ones among known ones
-/// are told and left out.
+/// The ids of arguments: each is an id, or several with commas between them.
+fn parts(arguments: &[String], ids: &Vocabulary) -> Vec<String> {
+    let of = |name: &String| match ids.index(name) {
+        Some(_) => vec![name.clone()],
+        None => name.split(',').map(|part| part.trim().to_owned()).collect(),
+    };
+    arguments.iter().flat_map(of).collect()
+}
+
+/// Indices of ids; unknown ones among known ones are told and left out.
 fn indices(names: &[String], ids: &Vocabulary, what: &str, data: &Dataset) -> Result<Vec<u32>> {
     let (mut known, mut unknown) = (Vec::new(), Vec::new());
     for name in names {
-        let parts = if ids.index(name).is_some() { vec![name.as_str()] } else { name.split(',').collect() };
-        for part in parts {
-            match ids.index(part.trim()) {
-                Some(index) => known.push(index),
-                None => unknown.push(part.trim().to_owned()),
-            }
+        match ids.index(name) {
+            Some(index) => known.push(index),
+            None => unknown.push(name.clone()),
         }
     }
     // A list each, however often somebody is named.

@@ -207,8 +207,14 @@ fn the_output_is_never_an_input() {
     std::os::unix::fs::symlink("ratings.csv", folder.join("link.csv")).unwrap();
     #[cfg(not(unix))]
     std::fs::hard_link(folder.join("ratings.csv"), folder.join("link.csv")).unwrap();
-    let before: Vec<Vec<u8>> =
-        list(folder).iter().map(|name| std::fs::read(folder.join(name)).unwrap()).collect();
+    std::fs::create_dir(folder.join("parts")).unwrap();
+    std::fs::copy(folder.join("ratings.csv"), folder.join("parts/a.csv")).unwrap();
+    std::fs::write(folder.join("some.txt"), "ann\n").unwrap();
+    let files = |folder: &Path| -> Vec<Vec<u8>> {
+        let all = list(folder).into_iter().chain(["parts/a.csv".to_owned()]);
+        all.filter_map(|name| std::fs::read(folder.join(name)).ok()).collect()
+    };
+    let before = files(folder);
     for command in [
         "import ratings.csv --out ratings.csv",
         "import ratings.csv --out ./link.csv",
@@ -218,15 +224,23 @@ fn the_output_is_never_an_input() {
         "reproduce ./results.parquet --models biases --seeds 1 --device flex --out .",
         "recommend ./interactions.csv --model popular --user ann --out items.csv",
         "recommend ./interactions.csv --model popular --users-file users.csv --out users.csv",
+        "import parts --out parts/a.csv.parquet",
+        "sessions parts --gaps 1h --out parts/b.parquet",
+        "recommend ./parts --model popular --user 1 --out parts/lists.csv",
         "tune biases ./results.parquet --trials 1 --device flex --out .",
         "automl ./results.parquet --budget 1s --device flex --out .",
     ] {
         let told = refused(folder, command);
         assert!(told.contains("input") || told.contains("the same file"), "{command}: {told}");
     }
-    let after: Vec<Vec<u8>> =
-        list(folder).iter().map(|name| std::fs::read(folder.join(name)).unwrap()).collect();
-    assert!(before == after);
+    for command in [
+        "import ratings.csv --skip-bad-rows 1 --rejects some.txt --out x.parquet",
+        "import ratings.csv --skip-bad-rows 1 --rejects items.csv --out x.parquet",
+    ] {
+        let output = run(folder, command);
+        assert!(text(&output.stderr).contains("holds no rejects"), "{command}: {}", text(&output.stderr));
+    }
+    assert!(before == files(folder));
 }
 
 /// What an option belongs to is said where it would do nothing.

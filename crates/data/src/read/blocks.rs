@@ -172,6 +172,13 @@ fn endless(name: &str, text: &[u8]) -> DataError {
 /// A read error of a compressed or archived stream, with a hint for a fix.
 pub(super) fn truncated(name: &str, error: std::io::Error) -> DataError {
     use std::io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
+    // The decoder's own words.
+    let told = error.to_string();
+    if error.kind() == InvalidData
+        && (told.contains("the mark of") || told.starts_with("it holds bytes that"))
+    {
+        return DataError::file(name, told, "leave <encoding> out, or set the one that the file has");
+    }
     if matches!(error.kind(), UnexpectedEof | InvalidData | InvalidInput | Other) {
         return DataError::file(name, format!("is damaged or ends early ({error})"), "fetch the file again");
     }

@@ -7,7 +7,7 @@
 
 use super::ReadOptions;
 use super::blocks::{Block, Chunk, Cutting, lines, parse_all, push_fraction};
-use super::columns::{Positions, shown};
+use super::columns::{ITEM, Positions, plain_name, shown};
 use super::delimited::{in_time, moment, on_scale};
 use super::fields::{self, missing};
 use super::layout::{Format, is_member};
@@ -73,16 +73,32 @@ fn events_of(value: &Value) -> Option<Vec<Fields>> {
     value.as_array()?.iter().map(event).collect()
 }
 
-/// Names in the order in which they first appear.
+/// Names in the order in which they first appear, and how many lines have them.
 #[derive(Default)]
-struct Names(Vec<String>);
+struct Names(Vec<(String, usize)>);
 
 impl Names {
-    fn add(&mut self, name: &str) {
-        if !self.0.iter().any(|other| other == name) {
-            self.0.push(name.to_owned());
+    fn add(&mut self, name: &str, lines: usize) {
+        match self.0.iter_mut().find(|(other, _)| other == name) {
+            Some((_, count)) => *count += lines,
+            None => self.0.push((name.to_owned(), lines)),
         }
     }
+
+    fn join(&mut self, others: &Self) {
+        others.0.iter().for_each(|(name, lines)| self.add(name, *lines));
+    }
+
+    fn list(&self) -> Vec<String> {
+        self.0.iter().map(|(name, _)| name.clone()).collect()
+    }
+}
+
+/// A list of objects, and the fields of these.
+struct List {
+    name: String,
+    lines: usize,
+    fields: Names,
 }
 
 /// What fields lines have.
@@ -90,9 +106,7 @@ impl Names {
 struct Seen {
     single: Names,
     lists: Names,
-    /// Lists of objects, and the fields of these.
-    events: Names,
-    in_events: Names,
+    of_objects: Vec<List>,
     /// A first line, if no line is an object.
     no_object: Option<String>,
     any: bool,
@@ -116,14 +130,13 @@ impl Seen {
         for (name, value) in &fields.0 {
             match events_of(value).filter(|events| !events.is_empty()) {
                 Some(events) => {
-                    self.events.add(name);
+                    let mut fields = Names::default();
                     let of_all = events.iter().flat_map(|event| &event.0);
-                    of_all
-                        .filter(|(_, value)| !value.is_array())
-                        .for_each(|(name, _)| self.in_events.add(name));
+                    of_all.filter(|(_, value)| !value.is_array()).for_each(|(name, _)| fields.add(name, 1));
+                    self.objects(name, 1, &fields);
                 }
-                None if value.is_array() => self.lists.add(name),
-                None => self.single.add(name),
+                None if value.is_array() => self.lists.add(name, 1),
+                None => self.single.add(name, 1),
             }
         }
     }
@@ -131,13 +144,34 @@ impl Seen {
     fn join(&mut self, other: &Self) {
         self.any |= other.any;
         self.no_object = self.no_object.take().or_else(|| other.no_object.clone());
-        let pairs = [
-            (&mut self.single, &other.single),
-            (&mut self.lists, &other.lists),
-            (&mut self.events, &other.events),
-            (&mut self.in_events, &other.in_events),
-        ];
-        pairs.into_iter().for_each(|(own, others)| others.0.iter().for_each(|name| own.add(name)));
+        self.single.join(&other.single);
+        self.lists.join(&other.lists);
+        other.of_objects.iter().for_each(|list| self.objects(&list.name, list.lines, &list.fields));
+    }
+
+    fn objects(&mut self, name: &str, lines: usize, fields: &Names) {
+        if let Some(list) = self.of_objects.iter_mut().find(|list| list.name == name) {
+            list.lines += lines;
+            list.fields.join(fields);
+            return;
+        }
+        let mut own = Names::default();
+        own.join(fields);
+        self.of_objects.push(List { name: name.to_owned(), lines, fields: own });
+    }
+
+    /// The list whose objects are the events: the one whose fields name items, if as many lines have it as
+    /// name an item themselves.
+    fn events(&self, options: &ReadOptions) -> Option<&List> {
+        let wanted = options.columns.item.as_deref();
+        let is_item = |name: &str| {
+            wanted.map_or_else(|| ITEM.contains(&plain_name(name).as_str()), |wanted| wanted == name)
+        };
+        let item =
+            |names: &Names| names.0.iter().filter(|(name, _)| is_item(name)).map(|(_, lines)| *lines).max();
+        let named = self.of_objects.iter().filter(|list| item(&list.fields).is_some());
+        let most = named.max_by_key(|list| list.lines)?;
+        (most.lines >= item(&self.single).unwrap_or(0)).then_some(most)
     }
 }
 
@@ -175,16 +209,16 @@ impl Layout {
             let reason = format!("begins with no JSON object {text}");
             return Err(DataError::file(file, reason, "write one object a line (JSON Lines)"));
         }
-        let find = |names: &[String]| options.columns.find(&file, names);
-        let mut names = seen.single.0;
-        // A list of objects is one of events only where the line itself is no event.
-        let events = seen.events.0.first().cloned().filter(|_| find(&names).is_err());
-        if events.is_some() {
-            names.extend(
-                seen.in_events.0.into_iter().filter(|name| !names.contains(name)).collect::<Vec<_>>(),
-            );
+        let events = seen.events(options);
+        let mut names = seen.single.list();
+        if let Some(events) = events {
+            names.retain(|name| *name != events.name);
+            let new: Vec<String> =
+                events.fields.list().into_iter().filter(|name| !names.contains(name)).collect();
+            names.extend(new);
         }
-        let positions = find(&names)?;
+        let events = events.map(|list| list.name.clone());
+        let positions = options.columns.find(&file, &names)?;
         let used = positions.used();
         let further: Vec<String> = names
             .iter()
@@ -192,9 +226,11 @@ impl Layout {
             .filter(|(at, _)| !options.no_further && !used.contains(at))
             .map(|(_, name)| name.clone())
             .collect();
-        let lists =
-            seen.lists.0.into_iter().chain(seen.events.0).filter(|name| events.as_ref() != Some(name));
-        let lists: Vec<String> = lists.filter(|name| !names.contains(name)).collect();
+        let mut lists = seen.lists.list();
+        lists.extend(seen.of_objects.iter().map(|list| list.name.clone()));
+        lists.retain(|name| events.as_ref() != Some(name) && !names.contains(name));
+        lists.sort();
+        lists.dedup();
         let mut remarks = Vec::new();
         if !lists.is_empty() {
             remarks.push(format!("{file}: fields that hold lists are left out: {}", lists.join(", ")));
@@ -232,15 +268,26 @@ pub(super) fn parse(block: &Block, layout: &Layout, options: &ReadOptions, limit
         };
         let events = match &layout.events {
             None => vec![Fields::default()],
-            Some(name) => match object.get(name).and_then(events_of) {
-                Some(events) => events,
-                None => return reject((RowCase::MissingField, format!("a list of objects {name}"))),
+            Some(name) => match object.get(name) {
+                Some(Value::Null) => Vec::new(),
+                Some(list) => match events_of(list) {
+                    Some(events) => events,
+                    None => return reject((RowCase::Nested, format!("a list of objects as {name}"))),
+                },
+                // A line may be an event itself.
+                None => vec![Fields::default()],
             },
         };
         for event in events {
             let cell = |name: &String| event.get(name).or_else(|| object.get(name));
             let at = &layout.positions;
             let used = at.used();
+            // A number that floating point cannot hold would be another's.
+            let inexact = |at: usize| matches!(cell(&layout.names[at]), Some(Value::Number(n)) if n.is_f64());
+            if [at.user, at.item].into_iter().any(inexact) {
+                reject((RowCase::BadId, "ids as texts, or as whole numbers below 2^64".into()));
+                continue;
+            }
             if let Some(at) = used.iter().find(|at| text(cell(&layout.names[**at])).is_none()) {
                 reject((RowCase::Nested, format!("a single value as {}", layout.names[*at])));
                 continue;

@@ -147,7 +147,18 @@ impl Format {
     pub(super) fn others(&self, path: &Path) -> Vec<String> {
         let Ok(entries) = std::fs::read_dir(path) else { return Vec::new() };
         let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
-        let other = |name: &String| Self::by_name(name).is_some_and(|format| format != *self);
+        let table = matches!(self, Self::Delimited | Self::JsonLines | Self::Parquet);
+        let text = |name: &str| {
+            let name = name.to_lowercase();
+            [".txt", ".dat", ".data", ".log", ".tab"].iter().any(|end| name.ends_with(end))
+                && !name.starts_with("readme")
+                && !name.starts_with("licen")
+        };
+        let folder = |name: &str| !name.starts_with(['.', '_']) && path.join(name).is_dir();
+        let other = |name: &String| match Self::by_name(name) {
+            Some(format) => format != *self,
+            None => table && (text(name) || folder(name)),
+        };
         let mut others: Vec<String> = names.filter(other).collect();
         others.sort();
         others

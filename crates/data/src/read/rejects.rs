@@ -62,6 +62,18 @@ pub(super) fn apart(input: &Path, options: &ReadOptions) -> Result<()> {
             "name another file for bad lines",
         ));
     }
+    // What is there and is no rejects file is somebody's.
+    let first = std::fs::read(rejects).unwrap_or_default();
+    let first =
+        String::from_utf8_lossy(first.split(|byte| *byte == b'\n').next().unwrap_or_default()).into_owned();
+    let line = first.split('\t').next().and_then(|place| place.rsplit(':').next());
+    if !first.is_empty() && !line.is_some_and(|line| line.parse::<u64>().is_ok() && first.contains('\t')) {
+        return Err(DataError::file(
+            rejects.display(),
+            "is there already, and holds no rejects",
+            "name another file for bad lines",
+        ));
+    }
     Ok(())
 }
 

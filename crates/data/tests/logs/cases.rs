@@ -24,6 +24,7 @@ pub(crate) fn logs() -> Vec<Log> {
         columns(),
         choices_and_refusals(),
         json(),
+        json_by_line(),
     ]
     .concat()
 }
@@ -470,6 +471,11 @@ fn json() -> Vec<Log> {
             "",
             "a x - 1400000001/-; a x 5 1400000001/buy",
         ),
+    ]
+}
+
+fn json_by_line() -> Vec<Log> {
+    vec![
         log(
             "fields by number, in the order of lines",
             "log.jsonl",
@@ -484,6 +490,28 @@ fn json() -> Vec<Log> {
             "{\"user\":{\"id\":\"a\"},\"item\":1}\n{\"user\":{\"id\":\"b\"},\"item\":2}\n",
             "user=user.id",
             "a 1 - -; b 2 - -",
+        ),
+        log(
+            "sessions with no events, and an event of its own",
+            "log.jsonl",
+            "{\"session\":1,\"events\":[{\"aid\":5,\"ts\":1400000000}]}\n{\"session\":2,\"events\":null}\n\
+             {\"session\":3,\"events\":[]}\n{\"session\":4,\"aid\":7,\"ts\":1400000001}\n",
+            "",
+            "1 5 - 1400000000; 4 7 - 1400000001",
+        ),
+        log(
+            "the list that holds items, of two",
+            "log.jsonl",
+            "{\"user\":\"a\",\"tags\":[{\"name\":\"t\"}],\"events\":[{\"item\":\"x\"}]}\n",
+            "",
+            "a x - -",
+        ),
+        log(
+            "an id too large for a number",
+            "log.jsonl",
+            "{\"user\":12345678901234567890123,\"item\":1}\n",
+            "",
+            "error: ids as texts",
         ),
         log(
             "a list as an id",
