@@ -160,8 +160,8 @@ impl Seen {
         self.of_objects.push(List { name: name.to_owned(), lines, fields: own });
     }
 
-    /// The list whose objects are the events: the one whose fields name items, if as many lines have it as
-    /// name an item themselves.
+    /// The list whose objects are the events: the one whose fields name items, if more lines have it than name
+    /// an item themselves. A line that does is an event, whatever it lists.
     fn events(&self, options: &ReadOptions) -> Option<&List> {
         let wanted = options.columns.item.as_deref();
         let is_item = |name: &str| {
@@ -171,7 +171,7 @@ impl Seen {
             |names: &Names| names.0.iter().filter(|(name, _)| is_item(name)).map(|(_, lines)| *lines).max();
         let named = self.of_objects.iter().filter(|list| item(&list.fields).is_some());
         let most = named.max_by_key(|list| list.lines)?;
-        (most.lines >= item(&self.single).unwrap_or(0)).then_some(most)
+        (most.lines > item(&self.single).unwrap_or(0)).then_some(most)
     }
 }
 

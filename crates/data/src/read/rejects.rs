@@ -3,6 +3,8 @@
 use super::ReadOptions;
 use crate::{BadRow, DataError, Result, atomic};
 use std::fmt::Write;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 /// The bad lines found so far.
@@ -63,11 +65,14 @@ pub(super) fn apart(input: &Path, options: &ReadOptions) -> Result<()> {
         ));
     }
     // What is there and is no rejects file is somebody's.
-    let first = std::fs::read(rejects).unwrap_or_default();
-    let first =
-        String::from_utf8_lossy(first.split(|byte| *byte == b'\n').next().unwrap_or_default()).into_owned();
-    let line = first.split('\t').next().and_then(|place| place.rsplit(':').next());
-    if !first.is_empty() && !line.is_some_and(|line| line.parse::<u64>().is_ok() && first.contains('\t')) {
+    let mut first = Vec::new();
+    if let Ok(there) = File::open(rejects) {
+        let mut there = BufReader::new(there.take(1 << 16));
+        there.read_until(b'\n', &mut first).map_err(|e| DataError::io(rejects, "read", e))?;
+    }
+    let first = String::from_utf8_lossy(&first);
+    let line = first.split_once('\t').and_then(|(place, _)| place.rsplit(':').next());
+    if !first.is_empty() && !line.is_some_and(|line| line.parse::<u64>().is_ok()) {
         return Err(DataError::file(
             rejects.display(),
             "is there already, and holds no rejects",

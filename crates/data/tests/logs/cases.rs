@@ -495,9 +495,17 @@ fn json_by_line() -> Vec<Log> {
             "sessions with no events, and an event of its own",
             "log.jsonl",
             "{\"session\":1,\"events\":[{\"aid\":5,\"ts\":1400000000}]}\n{\"session\":2,\"events\":null}\n\
+             {\"session\":5,\"events\":[{\"aid\":6,\"ts\":1400000002}]}\n\
              {\"session\":3,\"events\":[]}\n{\"session\":4,\"aid\":7,\"ts\":1400000001}\n",
             "",
-            "1 5 - 1400000000; 4 7 - 1400000001",
+            "1 5 - 1400000000; 4 7 - 1400000001; 5 6 - 1400000002",
+        ),
+        log(
+            "events that list further items",
+            "log.jsonl",
+            "{\"user\":\"a\",\"asin\":\"x\",\"related\":[{\"asin\":\"y\"},{\"asin\":\"z\"}]}\n",
+            "",
+            "a x - -",
         ),
         log(
             "the list that holds items, of two",
