@@ -160,8 +160,8 @@ impl Seen {
         self.of_objects.push(List { name: name.to_owned(), lines, fields: own });
     }
 
-    /// The list whose objects are the events: the one whose fields name items, if more lines have it than name
-    /// an item themselves. A line that does is an event, whatever it lists.
+    /// The list whose objects are the events: the one whose fields name items, if more lines have it than
+    /// name an item themselves. A line that does is an event, whatever it lists.
     fn events(&self, options: &ReadOptions) -> Option<&List> {
         let wanted = options.columns.item.as_deref();
         let is_item = |name: &str| {

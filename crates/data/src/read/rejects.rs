@@ -72,7 +72,7 @@ pub(super) fn apart(input: &Path, options: &ReadOptions) -> Result<()> {
     }
     let first = String::from_utf8_lossy(&first);
     let line = first.split_once('\t').and_then(|(place, _)| place.rsplit(':').next());
-    if !first.is_empty() && !line.is_some_and(|line| line.parse::<u64>().is_ok()) {
+    if !first.is_empty() && line.is_none_or(|line| line.parse::<u64>().is_err()) {
         return Err(DataError::file(
             rejects.display(),
             "is there already, and holds no rejects",
