@@ -112,7 +112,8 @@ fn models(c: &mut Criterion) {
         ("i-autorec, 1 epoch", settings(Kind::AUTOREC, "epochs = 1")),
         ("deepfm, 1 epoch", settings(Kind::DEEPFM, "epochs = 1")),
         ("rnn, 1 epoch", settings(Kind::RNN, "epochs = 1")),
-        ("hrnn alone, 1 epoch", settings(Kind::HRNN, "epochs = 1\nstationary = \"factors\"")),
+        ("hrnn, 1 epoch", settings(Kind::HRNN, "epochs = 1")),
+        ("hrnn-gru alone, 1 epoch", settings(Kind::HRNN_GRU, "epochs = 1\nstationary = \"factors\"")),
     ] {
         let context = FitContext::new(0, &device);
         group.throughput(Throughput::Elements(parts.train.len() as u64));

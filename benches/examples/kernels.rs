@@ -13,8 +13,8 @@ use std::hint::black_box;
 use std::path::Path;
 
 /// The kernels.
-const KERNELS: [&str; 10] =
-    ["nothing", "read", "sessions", "batches", "pmf", "t-svd", "fm", "hrnn", "lists", "tpe"];
+const KERNELS: [&str; 11] =
+    ["nothing", "read", "sessions", "batches", "pmf", "t-svd", "fm", "hrnn", "hrnn-gru", "lists", "tpe"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let name = std::env::args().nth(1).unwrap_or_default();
@@ -37,9 +37,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         "pmf" => trained(&parts, Kind::PMF, "epochs = 5")?,
         "t-svd" => trained(&parts, Kind::TSVD, "epochs = 1")?,
         "fm" => trained(&parts, Kind::FM, "iterations = 3\nburn_in = 1\nkept = 1\nfactors = 8")?,
-        "hrnn" => {
-            trained(&parts, Kind::HRNN, "epochs = 1\nstationary = \"factors\"\nsize = 16\nitem_factors = 8")?;
-        }
+        "hrnn" => trained(&parts, Kind::HRNN, "epochs = 1")?,
+        "hrnn-gru" => trained(
+            &parts,
+            Kind::HRNN_GRU,
+            "epochs = 1\nstationary = \"factors\"\nsize = 16\nitem_factors = 8",
+        )?,
         "lists" => {
             let model =
                 Kind::SIMS.defaults().fit(&parts.train, None, &FitContext::new(0, &Device::flex()))?.model;

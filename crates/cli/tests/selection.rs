@@ -200,7 +200,7 @@ fn a_search_of_failures_fails() {
     let folder = temporary.path();
     let rows: String = (0..12).map(|row| format!("ann,item{row},{},{}\n", 1 + row % 5, 1000 + row)).collect();
     std::fs::write(folder.join("one.csv"), format!("user,item,rating,timestamp\n{rows}")).unwrap();
-    let output = run(folder, "tune hrnn-short ./one.csv --trials 2 --device flex --out found");
+    let output = run(folder, "tune hrnn-machines-short ./one.csv --trials 2 --device flex --out found");
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("all 2 trials failed") && said.contains("one user alone"), "{said}");

@@ -7,7 +7,7 @@
 
 use foretaste_data::Histories;
 use foretaste_data::simulate::Simulation;
-use foretaste_models::{Device, EpochReport, FitContext, ModelSettings, Progress, hrnn};
+use foretaste_models::{Device, EpochReport, FitContext, ModelSettings, Progress, hrnn_gru};
 use std::io::Write;
 use std::sync::Mutex;
 use std::time::Instant;
@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if words.get(6).is_some_and(|word| word == "csv") {
         return write(&histories, words.get(7).ok_or(usage)?);
     }
-    let settings = hrnn::Settings {
+    let settings = hrnn_gru::Settings {
         size,
         item_factors: size,
         bptt: window,
@@ -46,14 +46,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         height: 0,
         gate: false,
         metadata: false,
-        stationary: hrnn::Stationary::Biases,
+        stationary: hrnn_gru::Stationary::Biases,
         memories: false,
         dropout: 0.0,
         input_dropout: 0.0,
         weight_decay: 0.0,
         recency_mask: false,
         max_user_history_length_percentile: 1.0,
-        ..hrnn::Settings::default()
+        ..hrnn_gru::Settings::default()
     };
     let device = Device::flex();
     let clock = Clock(Mutex::new(vec![Instant::now()]));

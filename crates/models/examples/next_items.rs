@@ -36,7 +36,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Two levels of sessions, half an hour and a day of idleness apart; next items as the objective.
     let settings =
         "objective = \"next-item\"\nheight = 2\nsessions = [1800, 86400]\nsize = 64\nitem_factors = 64";
-    let settings = Kind::HRNN.settings(settings.parse()?)?.with_epochs(epochs);
+    let settings = Kind::HRNN_GRU.settings(settings.parse()?)?.with_epochs(epochs);
     let histories = table.histories();
     let device = Device::open("auto")?;
     let fitted =

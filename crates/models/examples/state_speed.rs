@@ -16,8 +16,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let train = Simulation { users: 500, items, events: 20_000 }.run(1);
     let device = Device::flex();
     let models = [
-        ("HRNN", Kind::HRNN, "epochs = 1\nsize = 64"),
-        ("HRNN without stationary machines", Kind::HRNN, "epochs = 1\nsize = 64\nstationary = \"factors\""),
+        ("HRNN", Kind::HRNN, "epochs = 1"),
+        ("HRNN with machines", Kind::HRNN_GRU, "epochs = 1\nsize = 64"),
+        ("HRNN, GRU alone", Kind::HRNN_GRU, "epochs = 1\nsize = 64\nstationary = \"factors\""),
         ("RNN", Kind::RNN, "epochs = 1\nsize = 64"),
         ("PMF", Kind::PMF, "epochs = 1\nfactors = 64"),
         ("iALS", Kind::IALS, "epochs = 1\nfactors = 64"),

@@ -3,7 +3,7 @@
 use crate::algorithm::parse;
 use crate::{Algorithm, ModelError, ModelSettings, Result};
 use crate::{
-    autorec, biases, deepfm, deeprec, ease, ensemble, fm, hrnn, ials, pmf, popularity, rnn, rolling_average,
+    autorec, biases, deepfm, deeprec, ease, ensemble, fm, hrnn, hrnn_gru, ials, pmf, popularity, rnn, rolling_average,
     rrn, sessionknn, sims, tsvd, userknn,
 };
 use std::hash::{Hash, Hasher};
@@ -62,6 +62,7 @@ built_in! {
     DEEPFM, deepfm;
     RRN, rrn;
     RNN, rnn;
+    HRNN_GRU, hrnn_gru;
     HRNN, hrnn;
     POPULARITY, popularity;
     SIMS, sims;

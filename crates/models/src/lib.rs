@@ -27,7 +27,7 @@ pub use autoencoder::{autorec, deeprec};
 pub use factorization::{fm, ials, pmf, tsvd};
 pub use fields::deepfm;
 pub use neighbours::{ease, sessionknn, sims, userknn};
-pub use sequential::{hrnn, rnn, rrn};
+pub use sequential::{hrnn, hrnn_gru, rnn, rrn};
 pub use simple::{biases, popularity, rolling_average};
 
 pub use algorithm::{Algorithm, ModelSettings};

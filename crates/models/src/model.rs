@@ -78,6 +78,13 @@ pub trait Predictor: Send + Sync + 'static {
         f32::NAN
     }
 
+    /// The variance of the rating of `item` at `timestamp` about what is expected: of the noise and of what
+    /// is not known of the user, in squared units of the ratings; `None` for a model that does not know it.
+    fn variance(&self, state: &Self::State, item: u32, timestamp: i64) -> Option<f32> {
+        let _ = (state, item, timestamp);
+        None
+    }
+
     /// Writes a score for each item, from item 0 on: the higher, the sooner the user is expected to take it
     /// at `timestamp` (Unix seconds). The model defines the meaning of a score; by default it is the expected
     /// rating. Scores depend on no interaction at or after `timestamp`, only on the time itself.
@@ -264,6 +271,12 @@ pub trait RatingModel: Trained {
     /// Where the state is of a model of another kind.
     fn expected(&self, state: &UserState, item: u32, timestamp: i64) -> f32;
 
+    /// The variance of the rating of `item`: as [`Predictor::variance`].
+    ///
+    /// # Panics
+    /// Where the state is of a model of another kind.
+    fn variance(&self, state: &UserState, item: u32, timestamp: i64) -> Option<f32>;
+
     /// Predicts the rows `asked` of one user: as [`Predictor::predict_user`].
     fn predict_user(
         &self,
@@ -278,6 +291,10 @@ pub trait RatingModel: Trained {
 impl<M: Predictor> RatingModel for M {
     fn expected(&self, state: &UserState, item: u32, timestamp: i64) -> f32 {
         Predictor::predict(self, state.get(), item, timestamp)
+    }
+
+    fn variance(&self, state: &UserState, item: u32, timestamp: i64) -> Option<f32> {
+        Predictor::variance(self, state.get(), item, timestamp)
     }
 
     fn predict_user(

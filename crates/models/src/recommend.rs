@@ -172,7 +172,7 @@ mod tests {
         );
         let device = Device::flex();
         for settings in ["factors = 8", "objective = \"next-item\"\nepochs = 1\nsize = 6"] {
-            let kind = if settings.starts_with("factors") { Kind::IALS } else { Kind::HRNN };
+            let kind = if settings.starts_with("factors") { Kind::IALS } else { Kind::HRNN_GRU };
             let model = kind
                 .settings(settings.parse().unwrap())
                 .unwrap()

@@ -137,6 +137,28 @@ mod ratings {
 
         rating_contract!(|| case(
             Kind::HRNN,
+            "size = 6\nraters = 6\nbag = 6\nepochs = 4\nsteps = 16",
+            "height = 5",
+            true
+        ));
+    }
+
+    mod hrnn_with_free_vectors {
+        use super::*;
+
+        rating_contract!(|| case(
+            Kind::HRNN,
+            "items = \"free\"\nsize = 6\nbag = 6\nepochs = 4\nsteps = 16",
+            "gaps = [60, 5]",
+            true
+        ));
+    }
+
+    mod hrnn_gru {
+        use super::*;
+
+        rating_contract!(|| case(
+            Kind::HRNN_GRU,
             "size = 12\nitem_factors = 6\nepochs = 3\nrows = 16\nbptt = 16\nfm_factors = 4\nfm_iterations = \
              24\nfm_folds = 2",
             "height = 4",
@@ -197,11 +219,11 @@ recent = 5"#,
         ));
     }
 
-    mod hrnn {
+    mod hrnn_gru {
         use super::*;
 
         ranking_contract!(|| case(
-            Kind::HRNN,
+            Kind::HRNN_GRU,
             r#"objective = "next-item"
 size = 12
 item_factors = 12

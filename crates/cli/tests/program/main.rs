@@ -106,7 +106,7 @@ fn the_netflix_chart_on_files_in_its_format() {
     let small = "--set t-svd.factors=4 --set t-svd.epochs=3 --set pmf.factors=4 --set pmf.epochs=3 --set \
         rrn.size=6 --set rrn.epochs=2 --set rrn.user_days=60 --set rrn.item_days=60 --set \
         deeprec.layers=[8,6] --set deeprec.epochs=3 --set fm-sgd.iterations=3 --set fm-sgd.factors=4 --set \
-        hrnn-alone.size=6 --set hrnn-alone.rows=8 --set hrnn-alone.epochs=2";
+        hrnn.size=6 --set hrnn.steps=4 --set hrnn.epochs=2";
     let shown = succeed(
         folder,
         &format!("reproduce netflix --data {} --seeds 2 --device flex --out run {small}", data.display()),

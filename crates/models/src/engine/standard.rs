@@ -167,6 +167,11 @@ impl RatingModel for Standardized {
         self.unit.value(self.rating().expected(state, item, timestamp))
     }
 
+    fn variance(&self, state: &UserState, item: u32, timestamp: i64) -> Option<f32> {
+        let variance = self.rating().variance(state, item, timestamp)?;
+        Some((f64::from(variance) * self.unit.scale * self.unit.scale) as f32)
+    }
+
     fn predict_user(
         &self,
         user: u32,

@@ -35,7 +35,7 @@ pub(super) fn sigmoid(x: f32) -> f32 {
 
 #[inline(always)]
 #[allow(clippy::inline_always)] // As exp.
-pub(super) fn tanh(x: f32) -> f32 {
+pub(crate) fn tanh(x: f32) -> f32 {
     2.0 / (1.0 + exp(-2.0 * x)) - 1.0
 }
 

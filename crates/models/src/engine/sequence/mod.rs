@@ -17,7 +17,7 @@
 
 mod convolution;
 mod hierarchy;
-mod kernels;
+pub(crate) mod kernels;
 
 use crate::engine::kernels::{Matrix, add, product_into as product};
 use crate::engine::recurrent::{Cell, accumulate};

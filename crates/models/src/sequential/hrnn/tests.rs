@@ -1,480 +1,218 @@
-use super::batch::{Prepared, Preparer, Recency};
-use super::gradients::{Gradients, Moments};
-use super::native::Native;
-use super::negatives::Negatives;
-#[cfg(feature = "burn")]
-use super::network::Network;
-use super::noise::Noise;
-use super::weights::USER;
-use super::*;
+//! The network against finite differences, its forms against each other, and its variance against rows.
+
+use super::filter::{forward, predictions};
+use super::lanes::Group;
+use super::train::{Training, train_model};
+use super::{Items, Settings};
 use crate::engine::codes::Codes;
-use crate::{Device, FitContext, RatingModel, Trained, UserState};
-use foretaste_data::Histories;
-use foretaste_data::batch::Batches;
+use crate::{Device, FitContext, Predictor, Reading};
+use foretaste_data::{Histories, History, rng};
+use rand::RngExt;
 
-const QUIET: Noise = Noise { input: 0.0, state: 0.0, seed: 1 };
+/// Histories in which users have levels, items have levels, and the first session differs from the rest.
+pub(super) fn histories(users: usize, items: usize, longest: usize) -> Histories {
+    let random = &mut rng(7, "hrnn tests");
+    let (mut offsets, mut columns) = (vec![0], (Vec::new(), Vec::new(), Vec::new()));
+    for user in 0..users {
+        let mut time = 1_000_000_000 + random.random_range(0..1_000_000_i64);
+        let level = random.random::<f32>() * 2.0 - 1.0;
+        for _ in 0..random.random_range(2..longest) {
+            let item = random.random_range(0..items as u32);
+            let noise = 1.6 * ((0..3).map(|_| random.random::<f32>()).sum::<f32>() - 1.5);
+            let value = 3.5 + level + 0.5 * ((item % 7) as f32 - 3.0) / 3.0 * (user % 3) as f32 + noise;
+            columns.0.push(item);
+            columns.1.push(value);
+            columns.2.push(time);
+            time += [1, 30, 4000, 90_000, 3_000_000][random.random_range(0..5)];
+        }
+        offsets.push(columns.0.len());
+    }
+    Histories::new(offsets, columns.0, columns.1, columns.2, items)
+}
 
-/// Three users over five items, lengths 7, 4 and 2, and a batch of two rows and six steps that holds
-/// a user's start in the middle of a row, a user's end, and padding.
-fn tiny() -> (Settings, Histories) {
-    let settings = Settings {
+pub(super) fn small() -> Settings {
+    Settings {
         size: 3,
-        depth: 2,
-        item_factors: 2,
         height: 2,
-        rows: 2,
-        bptt: 6,
-        stationary: Stationary::Factors,
-        recency_mask: false,
+        raters: 4,
+        bag: 3,
+        steps: 1,
+        items: Items::Raters,
+        epochs: 3,
         ..Settings::default()
+    }
+}
+
+/// The groups of the first step, drawn.
+pub(super) fn drawn(training: &Training) -> Vec<Group> {
+    let plans = training.batches(0).remove(0);
+    let lay = |plan| {
+        let mut group = Group::default();
+        group.lay(training.train, training.sizes.shape, plan);
+        training.draw(&mut group, "test");
+        group
     };
-    let items = vec![0, 1, 2, 3, 1, 0, 2, 3, 0, 1, 2, 4, 0];
-    let values = vec![5.0, 3.0, 4.0, 1.0, 2.0, 4.0, 3.0, 5.0, 2.0, 1.0, 4.0, 3.0, 5.0];
-    let times = vec![0, 10, 500, 510, 90_000, 90_005, 90_010, 3, 9, 2_000, 2_001, 7, 8];
-    (settings, Histories::new(vec![0, 7, 11, 13], items, values, times, 5))
+    plans.iter().map(lay).collect()
 }
 
-const SCALE: Scale = Scale { mean: 3.2, deviation: 1.3 };
-
-/// Draws every weight again, so that none is 0 or 1 and no gradient vanishes.
-fn network(settings: &Settings) -> Model {
-    use rand::RngExt;
-    let when = When::new(settings).unwrap();
-    let codes = Codes { offsets: vec![0, 1, 3, 3, 4, 5], ids: vec![0, 0, 1, 1, 0], n: 2 };
-    let users = if settings.stationary == Stationary::Factors { 3 } else { 0 };
-    let biases: &[f32] = &[0.3, -0.1, 0.2, 0.0, -0.4];
-    let mut weights = Weights::first(Sizes::new(settings, when.len()), users, [biases, biases], codes, 3);
-    let mut random = foretaste_data::rng(4, "hrnn test");
-    let Weights { dense, tables, .. } = &mut weights;
-    for values in dense.tensors_mut().into_iter().chain(tables.iter_mut().map(Vec::as_mut_slice)) {
-        values.iter_mut().for_each(|v| *v += random.random_range(-0.3..0.3));
+/// The loss whose gradient [`Training::step`] is, in double precision where sums are long.
+fn loss(training: &mut Training) -> f64 {
+    let dense = training.layout.dense(&training.values, training.range);
+    training.refresh();
+    let (mut sum, mut rows) = (0.0, 0);
+    for mut group in drawn(training) {
+        training.gather(&mut group);
+        let mut tape = Vec::new();
+        forward(training.sizes.shape, &dense, &mut group, &mut tape);
+        for (entry, expected, variance) in predictions(training.sizes.shape, &group, &tape) {
+            let error = f64::from(group.values[entry] - expected);
+            sum += 0.5 * (error * error / f64::from(variance) + f64::from(variance).ln());
+            rows += 1;
+        }
     }
-    Model::new(settings.clone().into(), settings, (SCALE, when), weights, Arc::default())
+    let (layout, values) = (&training.layout, &training.values);
+    let mut priors = 0.0;
+    for (range, weight) in layout.penalties(training.settings) {
+        let squares: f64 = values[range].iter().map(|v| f64::from(*v).powi(2)).sum();
+        priors += 0.5 * f64::from(weight) * squares;
+    }
+    let deviation = f64::from(values[layout.log_bias_deviation.start]);
+    for item in 0..training.sizes.items {
+        let bias = f64::from(values[layout.bias.start + item]);
+        let variance = f64::from(values[layout.log_bias_variance.start + item]);
+        let squares = bias * bias + variance.exp();
+        priors += 0.5 * (squares * (-2.0 * deviation).exp() + 2.0 * deviation - variance - 1.0);
+    }
+    sum / f64::from(rows) + f64::from(training.settings.prior) / training.train.len() as f64 * priors
 }
 
-fn batches(model: &Model, settings: &Settings, histories: &Histories) -> Vec<Prepared> {
-    let mut walk = Batches::new(histories, settings.rows, settings.bptt, 1, 0);
-    let mut all = Vec::new();
-    let mut prepared = Prepared::default();
-    let recency = Recency::new(histories, settings.recency_mask.then_some(40_000.0));
-    let mut preparer = Preparer::new(&model.when, model.scale, histories, &[], recency, settings.rows);
-    let users: Vec<u32> = (0..histories.n_users() as u32).collect();
-    let negatives = Negatives::new(settings, histories, &users);
-    preparer.scope = settings.scope;
-    preparer.negatives = model.weights.sizes.ranks.then_some((&negatives, 7));
-    while walk.next_into(&mut prepared.batch) {
-        preparer.prepare(&mut prepared);
-        all.push(prepared.clone());
-    }
-    all
-}
-
-/// The goal's loss over the histories, one interaction at a time, by code that shares the equations alone.
-/// Next items are compared with the same sampled negatives as in `all`.
-fn loss_by_replay(model: &Model, settings: &Settings, histories: &Histories, all: &[Prepared]) -> f64 {
-    let (goal, rows) = (Goal::new(settings, SCALE), histories.len() as f64);
-    let nothing =
-        Histories::new(vec![0; histories.n_users() + 1], vec![], vec![], vec![], histories.n_items());
-    let mut sum = 0.0;
-    if let Some(ratings) = model.as_rating() {
-        let predictions = ratings.predict(&nothing, histories, Reading::Streaming);
-        let squares: f64 =
-            predictions.iter().zip(histories.values()).map(|(p, v)| f64::from(p - v).powi(2)).sum();
-        sum += squares * f64::from(goal.rating_share);
-    }
-    if let Some(recommender) = model.as_recommender() {
-        let mut states: Vec<_> =
-            (0..histories.n_users() as u32).map(|user| recommender.start(user, nothing.user(user))).collect();
-        let mut scores = vec![0.0; histories.n_items()];
-        // Batches hold each user's rows in order.
-        for prepared in all {
-            let batch = &prepared.batch;
-            for row in 0..settings.rows {
-                for at in (row..batch.items.len()).step_by(settings.rows).filter(|at| batch.mask[*at] > 0.0) {
-                    let (user, item) = (batch.users[at] as usize, batch.items[at]);
-                    let from = histories.range(user as u32).start + batch.positions[at] as usize;
-                    recommender.scores(&states[user], histories.timestamps().at(from), &mut scores);
-                    let correct = |item: u32, by: f32| scores[item as usize] - by;
-                    let own = correct(item, prepared.own_corrections[at]);
-                    let samples = prepared.samples.iter().zip(&prepared.corrections);
-                    let mut others: Vec<f32> = samples
-                        .filter(|(sample, _)| **sample != item)
-                        .map(|(sample, by)| correct(*sample, *by))
-                        .collect();
-                    let (loss, _) = losses::loss(goal.loss, goal.penalty, own, &mut others, &mut Vec::new());
-                    sum += f64::from(loss) * f64::from(1.0 - goal.rating_share);
-                    recommender.update(
-                        &mut states[user],
-                        item,
-                        histories.values()[from],
-                        histories.timestamps().at(from),
-                    );
+/// Every parameter's gradient is that of finite differences, for both kinds of items' vectors, with rows that
+/// are not taken in and users of whom none is.
+#[test]
+fn gradients_are_those_of_finite_differences() {
+    for items in [Items::Raters, Items::Free] {
+        let train = histories(60, 25, 30);
+        let settings = Settings { items, blind: 0.2, ..small() };
+        let codes = Codes { offsets: (0..=60).collect(), ids: (0..60).map(|user| user % 4).collect(), n: 4 };
+        let mut training = Training::with_codes(&settings, &train, codes, 3).unwrap();
+        let random = &mut rng(5, "away from zero");
+        training.values.iter_mut().for_each(|v| *v += 0.2 * (random.random::<f32>() - 0.5));
+        training.step(&mut drawn(&training));
+        let gradient = training.gradient.clone();
+        let layout = training.layout.clone();
+        let ranges = [
+            ("mean", layout.mean),
+            ("bias", layout.bias),
+            ("log_bias_variance", layout.log_bias_variance),
+            ("log_bias_deviation", layout.log_bias_deviation),
+            ("rater", layout.rater),
+            ("rater_out", layout.rater_out),
+            ("rating", layout.rating),
+            ("rating_out", layout.rating_out),
+            ("free", layout.free),
+            ("bag", layout.bag),
+            ("bag_out", layout.bag_out),
+            ("empty", layout.empty),
+            ("log_kappa", layout.log_kappa),
+            ("log_noise", layout.log_noise),
+            ("item_noise", layout.item_noise),
+            ("log_n0", layout.log_n0),
+            ("drift", layout.drift),
+            ("log_variances", layout.log_variances),
+            ("hidden", layout.hidden),
+            ("hidden_bias", layout.hidden_bias),
+            ("hidden_out", layout.hidden_out),
+            ("codes", layout.codes),
+        ];
+        for (name, range) in ranges {
+            // Along the gradient itself, where the slope is its length.
+            let length = range.clone().map(|at| f64::from(gradient[at]).powi(2)).sum::<f64>().sqrt();
+            if range.is_empty() {
+                assert!((items == Items::Free) == name.starts_with("rat") || name == "free", "{name}");
+                continue;
+            }
+            assert!(length > 1e-7, "{name} has no gradient");
+            let step = (3e-4 / length).clamp(1e-3, 0.3);
+            let kept = training.values.clone();
+            let mut at = |sign: f64| {
+                for place in range.clone() {
+                    let move_ = sign * step * f64::from(gradient[place]) / length;
+                    training.values[place] = (f64::from(kept[place]) + move_) as f32;
                 }
-            }
+                let loss = loss(&mut training);
+                training.values.copy_from_slice(&kept);
+                loss
+            };
+            let slope = (at(1.0) - at(-1.0)) / (2.0 * step);
+            let off = (slope - length).abs();
+            assert!(off < 0.02 * length + 4e-6, "{items:?} {name}: {slope} by differences, {length}");
         }
     }
-    sum / rows
 }
 
-/// All shapes the network can take.
-fn variants() -> Vec<Settings> {
-    let (base, _) = tiny();
-    vec![
-        base.clone(),
-        Settings { cell: Cell::Lstm, ..base.clone() },
-        Settings { cell: Cell::Convolution, depth: 3, ..base.clone() },
-        Settings { form: Form::Init, depth: 1, ..base.clone() },
-        Settings { form: Form::All, depth: 1, height: 2, sessions: vec![60, 400], ..base.clone() },
-        Settings {
-            depth: 1,
-            height: 0,
-            gate: false,
-            stationary: Stationary::Biases,
-            ratings: false,
-            gaps: false,
-            ..base.clone()
-        },
-        Settings { objective: Objective::NextItem, negatives: 3, ..base.clone() },
-        Settings {
-            objective: Objective::NextItem,
-            negatives: 9,
-            scope: Scope::Session,
-            height: 1,
-            ..base.clone()
-        },
-        Settings {
-            objective: Objective::NextItem,
-            negatives: 4,
-            loss: Loss::Top1Max,
-            form: Form::Init,
-            depth: 1,
-            ..base.clone()
-        },
-        Settings {
-            objective: Objective::Both,
-            negatives: 4,
-            loss: Loss::BprMax,
-            rating_share: 0.3,
-            ..base.clone()
-        },
-        Settings {
-            objective: Objective::Both,
-            negatives: 4,
-            loss: Loss::Softmax,
-            form: Form::All,
-            depth: 1,
-            ..base
-        },
-    ]
-}
-
-/// Windows with carried states and resets predict what the replay predicts.
+/// Intervals of the predicted variance hold the share of new ratings that a normal distribution says.
 #[test]
-fn windows_equal_the_replay() {
-    let (_, histories) = tiny();
-    for settings in variants() {
-        let model = network(&settings);
-        let mut native = Native::new(model.weights.sizes, settings.rows);
-        let mut gradients = Gradients::new(&model.weights);
-        let all = batches(&model, &settings, &histories);
-        assert!(all.len() > 1, "states must be carried for this test to mean anything");
-        let goal = Goal::new(&settings, SCALE);
-        let share = f64::from(goal.rating_share);
-        let errors =
-            all.iter().map(|batch| native.window(&model.weights, batch, goal, QUIET, &mut gradients));
-        let loss = errors.map(|errors| share * errors.squares + (1.0 - share) * errors.losses).sum::<f64>()
-            / histories.len() as f64;
-        let expected = loss_by_replay(&model, &settings, &histories, &all);
-        assert!((loss - expected).abs() < 1e-4 * expected, "{settings:?}: {loss} {expected}");
-    }
-}
-
-/// The gradients of every weight agree with central differences of the replay's loss.
-#[test]
-fn gradients_equal_finite_differences() {
-    let (_, histories) = tiny();
-    for settings in variants() {
-        // One window holds every history whole, so that no gradient is cut off.
-        let settings = Settings { bptt: 13, rows: 1, ..settings };
-        let mut model = network(&settings);
-        let all = batches(&model, &settings, &histories);
-        assert_eq!(all.len(), 1);
-        let mut gradients = Gradients::new(&model.weights);
-        let goal = Goal::new(&settings, SCALE);
-        Native::new(model.weights.sizes, 1).window(&model.weights, &all[0], goal, QUIET, &mut gradients);
-        let dense = gradients.dense.tensors().len();
-        let exact: Vec<Vec<f32>> = gradients
-            .dense
-            .tensors()
-            .into_iter()
-            .map(<[f32]>::to_vec)
-            .chain(gradients.tables.clone())
-            .collect();
-        let mut checked = 0;
-        for (place, exact) in exact.iter().enumerate() {
-            for (i, exact) in exact.iter().enumerate() {
-                let mut loss = |by: f32| {
-                    let Weights { dense: weights, tables, .. } = &mut model.weights;
-                    let values = if place < dense {
-                        weights.tensors_mut().swap_remove(place)
-                    } else {
-                        tables[place - dense].as_mut_slice()
-                    };
-                    values[i] += by;
-                    model.catalogue.take();
-                    loss_by_replay(&model, &settings, &histories, &all)
-                };
-                let step = 4e-3_f32;
-                let up = loss(step);
-                let down = loss(-2.0 * step);
-                loss(step);
-                let numeric = (up - down) / (2.0 * f64::from(step));
-                assert!(
-                    (numeric - f64::from(*exact)).abs() < 2e-3 + 0.01 * numeric.abs(),
-                    "tensor {place}[{i}]: {numeric} {exact}"
-                );
-                checked += usize::from(*exact != 0.0);
-            }
+fn variances_cover() {
+    let train = histories(400, 40, 60);
+    let device = Device::flex();
+    let settings = Settings { epochs: 12, steps: 12, ..small() };
+    let model = train_model(&settings, &train, &FitContext::new(0, &device)).unwrap();
+    let fresh = histories(600, 40, 60);
+    let (mut within, mut rows) = (0, 0);
+    for user in 400..600 {
+        let history = fresh.user(user);
+        let mut state = model.start(user, History::default());
+        for n in 0..history.len() {
+            let (item, value, time) = (history.items[n], history.values[n], history.timestamps.at(n));
+            let expected = model.predict(&state, item, time);
+            let deviation = model.variance(&state, item, time).unwrap().sqrt();
+            // 80 % of a normal distribution.
+            within += u32::from((value - expected).abs() < 1.2816 * deviation);
+            rows += 1;
+            model.update(&mut state, item, value, time);
         }
-        assert!(checked > 60, "most gradients are not zero: {checked}");
     }
+    let share = f64::from(within) / f64::from(rows);
+    assert!((0.72..0.88).contains(&share), "{share}");
 }
 
-/// The backward pass drops what the forward pass dropped: a step along the gradient lowers the same
-/// loss.
+/// The variance of a rating falls with each rating of the user, and grows again with time.
 #[test]
-fn a_step_along_the_gradient_lowers_the_loss() {
-    let (settings, histories) = tiny();
-    let mut model = network(&settings);
-    let batch = &batches(&model, &settings, &histories)[0];
-    let noise = Noise { input: 0.4, state: 0.4, seed: 9 };
-    let mut gradients = Gradients::new(&model.weights);
-    let loss = |weights: &Weights, gradients: &mut Gradients| {
-        Native::new(weights.sizes, 2)
-            .window(weights, batch, Goal::new(&settings, SCALE), noise, gradients)
-            .squares
-    };
-    let before = loss(&model.weights, &mut gradients);
-    let length: f64 =
-        gradients.dense.tensors().iter().flat_map(|t| t.iter()).map(|g| f64::from(*g).powi(2)).sum();
-    let step = 1e-3_f32;
-    for (value, gradient) in
-        model.weights.dense.tensors_mut().into_iter().zip(gradients.dense.clone().tensors())
-    {
-        value.iter_mut().zip(gradient).for_each(|(v, g)| *v -= step * g);
+fn what_is_not_known_falls_with_ratings_and_grows_with_time() {
+    let train = histories(200, 20, 40);
+    let device = Device::flex();
+    let model = train_model(&small(), &train, &FitContext::new(0, &device)).unwrap();
+    let mut state = model.start(u32::MAX, History::default());
+    let of = |state: &super::User, time: i64| model.variance(state, 3, time).unwrap();
+    let before = of(&state, 1000);
+    for n in 0..20 {
+        let value = model.predict(&state, n % 10, 1000);
+        model.update(&mut state, n % 10, value, 1000);
     }
-    let fallen = (before - loss(&model.weights, &mut gradients)) / 12.0;
-    let expected = f64::from(step) * length;
-    assert!((fallen - expected).abs() < 0.05 * expected, "{fallen} {expected}");
+    let after = of(&state, 1000);
+    assert!(after < before, "{after} {before}");
+    assert!(of(&state, 1000 + 400 * 86_400) > after);
+    assert!(of(&state, i64::MAX).is_finite());
 }
 
-/// The state never sees the rating it predicts: changing one rating moves later predictions only.
+/// A user's own rating does not reach the user's own prediction through the item's vector.
 #[test]
-fn a_prediction_does_not_see_its_own_rating() {
-    let (settings, histories) = tiny();
-    let model = network(&settings);
-    let nothing = Histories::new(vec![0; 4], vec![], vec![], vec![], 5);
-    let predict =
-        |histories: &Histories| (&model as &dyn RatingModel).predict(&nothing, histories, Reading::Streaming);
-    let before = predict(&histories);
-    let mut changed = histories.clone();
-    changed.change_values(|row, value| if row == 3 { 5.0 } else { value });
-    let after = predict(&changed);
-    assert_eq!(before[..4], after[..4]);
-    assert_ne!(before[4..7], after[4..7]);
-    assert_eq!(before[7..], after[7..], "other users stay");
-}
-
-/// Rows that a batch does not touch stay as they are, whatever their moments; a touched one moves.
-#[test]
-fn steps_touch_the_batch_alone() {
-    let (settings, histories) = tiny();
-    let mut model = network(&settings);
-    let (mut moments, mut gradients) = (Moments::new(&model.weights), Gradients::new(&model.weights));
-    // The last user alone: items 4 and 0.
-    let lone = Histories::new(vec![0, 0, 0, 2], vec![4, 0], vec![3.0, 5.0], vec![7, 8], histories.n_items());
-    let before = model.weights.clone();
-    let batch = &batches(&model, &settings, &lone)[0];
-    Native::new(model.weights.sizes, 2).window(
-        &model.weights,
-        batch,
-        Goal::new(&settings, SCALE),
-        QUIET,
-        &mut gradients,
-    );
-    moments.step(&mut model.weights, &gradients, batch, 0.01, [0.1; 7]);
-    for user in 0..3 {
-        assert_eq!(model.weights.row(USER, user) == before.row(USER, user), user != 2, "user {user}");
-    }
-    for item in 0..5 {
-        assert_eq!(model.weights.row(0, item) == before.row(0, item), ![0, 4].contains(&item), "item {item}");
-    }
-}
-
-/// A state continues from its bytes, and bytes that are too few or of other sizes are rejected.
-#[test]
-fn a_state_is_handed_on() {
-    let (settings, histories) = tiny();
-    let smaller = network(&Settings { size: settings.size - 1, ..settings.clone() });
-    for settings in [
-        settings.clone(),
-        Settings { cell: Cell::Lstm, ..settings.clone() },
-        Settings { cell: Cell::Convolution, ..settings },
-    ] {
-        let model = network(&settings);
-        let model: &dyn Trained = &model;
-        let ratings = model.ratings().unwrap();
-        let history = histories.user(0);
-        let mut state = model.start(0, History::default());
-        let take = |state: &mut UserState, row: usize| {
-            model.update(state, history.items[row], history.values[row], history.timestamps.at(row));
+fn own_ratings_are_left_out() {
+    let train = histories(80, 12, 20);
+    let device = Device::flex();
+    let model = train_model(&small(), &train, &FitContext::new(0, &device)).unwrap();
+    let predict = |reading| {
+        let mut out = vec![0.0; 3];
+        let asked = train.user(5);
+        let asked = History {
+            items: &asked.items[..1].repeat(3),
+            values: (&[3.0_f32; 3][..]).into(),
+            timestamps: (&[2_000_000_000_i64; 3][..]).into(),
         };
-        (0..4).for_each(|row| take(&mut state, row));
-        let bytes = model.state_to_bytes(&state);
-        let mut taken = model.state_from_bytes(&bytes).unwrap();
-        for row in 4..7 {
-            let (item, time) = (history.items[row], history.timestamps.at(row));
-            assert_eq!(ratings.expected(&taken, item, time), ratings.expected(&state, item, time));
-            take(&mut state, row);
-            take(&mut taken, row);
-        }
-        assert!(model.state_from_bytes(&bytes[..bytes.len() - 1]).is_err());
-        let refused = (&smaller as &dyn Trained).state_from_bytes(&bytes).unwrap_err().to_string();
-        assert!(refused.contains("another shape"), "{refused}");
-    }
-}
-
-/// Burn on `device` and the native code agree in loss, every gradient and ten steps, dropout included.
-#[cfg(feature = "burn")]
-fn agree(device: &Device, (settings, histories): (Settings, &Histories)) {
-    let noise = Noise { input: 0.3, state: 0.3, seed: 2 };
-    let model = network(&settings);
-    let all = batches(&model, &settings, histories);
-    let goal = Goal::new(&settings, SCALE);
-    let run = |window: &mut dyn FnMut(&Weights, &Prepared, &mut Gradients) -> Errors| {
-        let mut weights = model.weights.clone();
-        let (mut moments, mut gradients) = (Moments::new(&weights), Gradients::new(&weights));
-        let mut losses = Vec::new();
-        let mut first = Vec::new();
-        for step in 0..10 {
-            let batch = &all[step % all.len()];
-            let errors = window(&weights, batch, &mut gradients);
-            losses.extend([errors.squares, errors.losses]);
-            if step == 0 {
-                first = gradients
-                    .dense
-                    .tensors()
-                    .into_iter()
-                    .map(<[f32]>::to_vec)
-                    .chain(gradients.tables.clone())
-                    .collect();
-            }
-            moments.step(&mut weights, &gradients, batch, 0.01, [0.01; 7]);
-        }
-        let last: Vec<Vec<f32>> =
-            weights.dense.tensors().into_iter().map(<[f32]>::to_vec).chain(weights.tables).collect();
-        (losses, first, last)
+        model.predict_user(5, train.user(5), asked, reading, &mut out);
+        out
     };
-    let mut native = Native::new(model.weights.sizes, settings.rows);
-    let mut other = Network::new(model.weights.sizes, settings.rows, device);
-    let ours = run(&mut |weights, batch, gradients| native.window(weights, batch, goal, noise, gradients));
-    let theirs =
-        run(&mut |weights, batch, gradients| other.window(weights, batch, goal, noise, gradients).unwrap());
-    for (a, b) in ours.0.iter().zip(&theirs.0) {
-        assert!((a - b).abs() <= 1e-3 * a.abs(), "loss {a} {b}");
-    }
-    for (place, (a, b)) in ours.1.iter().chain(&ours.2).zip(theirs.1.iter().chain(&theirs.2)).enumerate() {
-        assert_eq!(a.len(), b.len(), "tensor {place}");
-        for (x, y) in a.iter().zip(b) {
-            assert!((x - y).abs() < 1e-4 + 2e-3 * x.abs(), "tensor {place}: {x} {y}");
-        }
-    }
-}
-
-/// The native code agrees with burn's autodiff.
-#[cfg(feature = "burn")]
-#[test]
-fn native_equals_burn() {
-    let (_, histories) = tiny();
-    let recent = Settings { recency_mask: true, ..variants().swap_remove(0) };
-    variants()
-        .into_iter()
-        .chain([recent])
-        .for_each(|settings| agree(&Device::flex(), (settings, &histories)));
-}
-
-/// The same against the wgpu backend. Runs where an adapter is there: CI brings a software Vulkan
-/// driver and names it in `FORETASTE_PARITY_DEVICE`.
-#[cfg(feature = "wgpu")]
-#[test]
-fn wgpu_parity() {
-    let Some(device) = Device::for_parity() else { return };
-    let (_, histories) = tiny();
-    variants().into_iter().for_each(|settings| agree(&device, (settings, &histories)));
-}
-
-/// With machines, the prediction of a training row depends on no rating of its user from that row on,
-/// and on no rating of the user in any machine that predicts it.
-#[test]
-fn stationary_predictions_are_cross_fitted() {
-    let settings =
-        Settings { stationary: Stationary::Fm, fm_folds: 2, fm_factors: 2, fm_iterations: 8, ..tiny().0 };
-    let users: u32 = 12;
-    let rows: u32 = 6;
-    let items: Vec<u32> = (0..users * rows).map(|r| (r * 7 + r / rows) % 9).collect();
-    let values: Vec<f32> = (0..users * rows).map(|r| ((r * 5) % 5 + 1) as f32).collect();
-    let times: Vec<i64> = (0..users * rows).map(|r| i64::from(r % rows) * 100).collect();
-    let offsets = (0..=users).map(|u| (u * rows) as usize).collect();
-    let train = Histories::new(offsets, items, values, times, 9);
-    let device = Device::flex();
-    let predict = |train: &Histories| Machines::fit(&settings, train, &FitContext::new(0, &device)).unwrap();
-    let (machines, before) = predict(&train);
-    assert_eq!(machines.start().len(), 2);
-    let mut changed = train.clone();
-    let row = 3 * rows as usize + 2;
-    changed.change_values(|at, value| if at == row { 6.0 - value } else { value });
-    let (_, after) = predict(&changed);
-    let own = 3 * rows as usize..4 * rows as usize;
-    assert_eq!(
-        before[own.start..=row],
-        after[own.start..=row],
-        "what comes before the rating, and its own prediction, stay"
-    );
-    assert_ne!(before[row + 1..own.end], after[row + 1..own.end], "what comes after it moves");
-    assert_ne!(
-        before,
-        after
-            .iter()
-            .enumerate()
-            .map(|(at, p)| if own.contains(&at) { before[at] } else { *p })
-            .collect::<Vec<_>>(),
-        "other folds' users move"
-    );
-}
-
-/// A model with machines is fully restored from its tensors, and starts new users alike.
-#[test]
-fn machines_are_saved_with_the_model() {
-    let (settings, histories) = tiny();
-    let settings = Settings {
-        stationary: Stationary::Fm,
-        fm_folds: 2,
-        fm_factors: 2,
-        fm_iterations: 4,
-        epochs: 1,
-        ..settings
-    };
-    let device = Device::flex();
-    let model = fit(&settings, &histories, None, &FitContext::new(1, &device)).unwrap().model;
-    let file = tempfile::NamedTempFile::new().unwrap();
-    crate::engine::tensors::write_file(&model.tensors(), file.path()).unwrap();
-    let loaded = Model::restore(settings, &crate::engine::tensors::read(file.path()).unwrap()).unwrap();
-    assert_eq!(Predictor::parameters(&loaded), model.parameters());
-    let loaded: &dyn RatingModel = &loaded;
-    for reading in Reading::ALL {
-        assert_eq!(
-            loaded.predict(&histories, &histories, reading),
-            model.ratings().unwrap().predict(&histories, &histories, reading)
-        );
-    }
+    let (frozen, streaming) = (predict(Reading::Frozen), predict(Reading::Streaming));
+    assert!(frozen.iter().all(|p| *p == frozen[0]), "frozen states do not move");
+    assert!(streaming[0] == frozen[0] && streaming[1] != frozen[1]);
 }

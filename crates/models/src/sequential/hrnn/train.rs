@@ -1,301 +1,490 @@
-//! Training over user-parallel windows with carried states (truncated backpropagation through time).
+//! Training: whole histories in groups of lanes, Adam over all parameters.
 
-use super::batch::{Prepared, Preparer, Recency};
-use super::gradients::{Gradients, Moments};
-use super::inputs::{Scale, When};
-use super::native::Native;
-use super::negatives::Negatives;
-#[cfg(feature = "burn")]
-use super::network::Network;
-use super::noise::Noise;
-use super::stationary::Machines;
-use super::weights::{Sizes, USER, Weights};
-use super::{Errors, Goal, Model, Objective, Settings, Stationary};
+use super::backward::backward;
+use super::filter::forward;
+use super::items::{LeftOut, Raters, Vectors, encoder_back, outer, through};
+use super::lanes::{Group, Lane, Plan, deal, rows_of};
+use super::model::Model;
+use super::parameters::{Layout, Sizes};
+use super::{Dense, NAME, Settings, Shape};
 use crate::engine::codes::Codes;
 use crate::engine::epochs::{self, Trainer};
+use crate::engine::kernels::adam;
+use crate::engine::optimizer::{AdamStep, steps_of, steps_tensor};
 use crate::engine::tensors::{NamedTensor, Tensors};
 use crate::model::training_mean;
-use crate::{
-    FitContext, Fitted, ModelError, ModelSettings, Reading, Result, Trained, biases, mean_reciprocal_rank,
-};
-use foretaste_data::batch::Batches;
-use foretaste_data::{Histories, stream_seed};
+use crate::{FitContext, Fitted, RatingModel, Reading, Result};
+use foretaste_data::{Histories, rng};
 use foretaste_metrics::rmse;
-use std::sync::Arc;
+use rand::RngExt;
+use rand::seq::SliceRandom;
+use rand_distr::{Distribution, StandardNormal};
+use rayon::prelude::*;
+use std::sync::Mutex;
 
-/// Trains the HRNN on `train`.
+/// Rows of a lane of short histories.
+const HEIGHT: usize = 384;
+
+/// Share of the highest step size that is left at the end.
+const LAST_RATE: f32 = 0.05;
+
+/// Trains an HRNN.
 ///
 /// # Errors
-/// [`ModelError::Training`] without training rows or, where ratings are predicted, with a row without value,
-/// [`ModelError::Interrupted`] when asked to stop.
+/// Those of [`crate::Algorithm::fit`].
 pub fn fit(
     settings: &Settings,
     train: &Histories,
     validation: Option<&Histories>,
     context: &FitContext,
 ) -> Result<Fitted> {
-    fit_as(&settings.clone().into(), settings, train, validation, context)
+    let trainer = Training::new(settings, train, context)?;
+    // Validation rows stop nothing: the step size has its way to go.
+    let limits = (settings.epochs, settings.epochs);
+    epochs::train(trainer, &settings.clone().into(), limits, train, validation, context)
 }
 
-/// Trains the network for a model that is one of its forms, with the name `named`.
-pub(crate) fn fit_as(
-    named: &ModelSettings,
-    settings: &Settings,
-    train: &Histories,
-    validation: Option<&Histories>,
-    context: &FitContext,
-) -> Result<Fitted> {
-    let name = named.kind().name();
-    let rates = settings.objective != Objective::NextItem;
-    // Events without values still have an order.
-    let mean = if rates { training_mean(name, train)? } else { mean_of_known(train) };
-    if train.is_empty() {
-        return Err(ModelError::Training { model: name, reason: "there are no training rows".into() });
-    }
-    let (machines, base) = Machines::fit(settings, train, context)?;
-    let left = train
-        .values()
-        .iter()
-        .enumerate()
-        .map(|(row, value)| f64::from(value - base.get(row).copied().unwrap_or(mean)).powi(2));
-    let (squares, known) =
-        left.filter(|square| square.is_finite()).fold((0.0, 0), |(sum, n), square| (sum + square, n + 1));
-    let scale = Scale { mean, deviation: ((squares / f64::from(known.max(1))).sqrt() as f32).max(1e-3) };
-    let when = When::new(settings)?;
-    let chosen = chosen(settings, train);
-    let mut counts = vec![0_u32; train.n_items()];
-    chosen.iter().flat_map(|user| train.user(*user).items).for_each(|item| counts[*item as usize] += 1);
-    let codes = Codes::new(context.item_attributes.filter(|_| settings.metadata), train.n_items());
-    let sizes = Sizes::new(settings, when.len());
-    let users = if settings.stationary == Stationary::Factors { train.n_users() } else { 0 };
-    let item_biases = if rates && base.is_empty() {
-        biases::estimate(&biases::Settings::default(), train)?.items
-    } else {
-        vec![0.0; train.n_items()]
-    };
-    let total: f64 = counts.iter().map(|n| f64::from(*n) + 1.0).sum();
-    let popularity: Vec<f32> =
-        counts.iter().map(|n| ((f64::from(*n) + 1.0) / total * train.n_items() as f64).ln() as f32).collect();
-    let weights = Weights::first(sizes, users, [&item_biases, &popularity], codes, context.seed);
-    let trainer = Training {
-        named,
-        settings,
-        scale,
-        when,
-        trained: counts.iter().map(|n| *n > 0).collect(),
-        negatives: sizes.ranks.then(|| Negatives::new(settings, train, &chosen)),
-        train,
-        machines: Arc::new(machines),
-        base,
-        recency: Recency::new(
-            train,
-            settings.recency_mask.then(|| f64::from(settings.recency_half_life) * 86_400.0),
-        ),
-        users: chosen,
-        moments: Moments::new(&weights),
-        gradients: Gradients::new(&weights),
-        engine: if context.device.is_flex() {
-            Engine::Native(Native::new(sizes, settings.rows))
-        } else {
-            #[cfg(not(feature = "burn"))]
-            unreachable!("a device but the CPU comes with the feature burn");
-            #[cfg(feature = "burn")]
-            Engine::Device(Network::new(sizes, settings.rows, context.device))
-        },
-        weights,
-        seed: context.seed,
-    };
-    epochs::train(trainer, named, (settings.epochs, settings.patience), train, validation, context)
-}
-
-/// Mean of the known values; 0 without any.
-fn mean_of_known(train: &Histories) -> f32 {
-    let (sum, n) = train
-        .values()
-        .iter()
-        .filter(|v| v.is_finite())
-        .fold((0.0, 0_u32), |(sum, n), v| (sum + f64::from(*v), n + 1));
-    (sum / f64::from(n.max(1))) as f32
-}
-
-/// Users whose history's length lies between the settings' percentiles.
-fn chosen(settings: &Settings, train: &Histories) -> Vec<u32> {
-    let length = |user: &u32| train.range(*user).len();
-    let mut users: Vec<u32> = (0..train.n_users() as u32).filter(|u| length(u) > 0).collect();
-    let mut lengths: Vec<usize> = users.iter().map(length).collect();
-    lengths.sort_unstable();
-    let at = |percentile: f32| lengths[((lengths.len() - 1) as f64 * f64::from(percentile)).round() as usize];
-    let (low, high) =
-        (at(settings.min_user_history_length_percentile), at(settings.max_user_history_length_percentile));
-    users.retain(|u| (low..=high).contains(&length(u)));
-    users
-}
-
-/// Computes windows: native code on the CPU, burn elsewhere.
-enum Engine {
-    Native(Native),
-    #[cfg(feature = "burn")]
-    Device(Network),
-}
-
-impl Engine {
-    fn reset(&mut self) {
-        match self {
-            Self::Native(native) => native.reset(),
-            #[cfg(feature = "burn")]
-            Self::Device(network) => network.reset(),
-        }
-    }
-
-    fn window(
-        &mut self,
-        weights: &Weights,
-        batch: &Prepared,
-        goal: Goal,
-        noise: Noise,
-        gradients: &mut Gradients,
-    ) -> Result<Errors> {
-        match self {
-            Self::Native(native) => Ok(native.window(weights, batch, goal, noise, gradients)),
-            #[cfg(feature = "burn")]
-            Self::Device(network) => network.window(weights, batch, goal, noise, gradients),
-        }
-    }
-}
-
-struct Training<'a> {
-    named: &'a ModelSettings,
-    settings: &'a Settings,
-    scale: Scale,
-    when: When,
-    /// Which items the network was trained on.
-    trained: Vec<bool>,
-    negatives: Option<Negatives>,
-    train: &'a Histories,
-    machines: Arc<Machines>,
-    base: Vec<f32>,
-    recency: Recency,
-    users: Vec<u32>,
-    weights: Weights,
-    moments: Moments,
-    gradients: Gradients,
-    engine: Engine,
+/// An HRNN in training.
+pub(super) struct Training<'a> {
+    pub settings: &'a Settings,
+    pub sizes: Sizes,
+    pub layout: Layout,
+    pub train: &'a Histories,
+    pub counts: Vec<u32>,
+    pub raters: Raters,
+    pub codes: Codes,
+    pub range: (f32, f32),
+    pub values: Vec<f32>,
+    pub gradient: Vec<f32>,
+    pub vectors: Vectors,
+    first: Vec<f32>,
+    second: Vec<f32>,
     seed: u64,
+    steps: u64,
+    /// Steps of the whole training, by the first pass.
+    total: u64,
+    tapes: Vec<Mutex<Vec<Lane>>>,
 }
 
-/// The step size of the step after `steps` of them.
-fn rate(settings: &Settings, epoch: usize, steps: u64) -> f32 {
-    let warm = (steps + 1) as f32 / settings.warm_up as f32;
-    settings.learning_rate * settings.decay.powi(epoch as i32) * warm.min(1.0)
+impl<'a> Training<'a> {
+    pub fn new(settings: &'a Settings, train: &'a Histories, context: &FitContext) -> Result<Self> {
+        let codes = Codes::new(context.user_attributes.filter(|_| settings.metadata), train.n_users());
+        Self::with_codes(settings, train, codes, context.seed)
+    }
+
+    /// With these attribute codes of users.
+    pub fn with_codes(settings: &'a Settings, train: &'a Histories, codes: Codes, seed: u64) -> Result<Self> {
+        let mean = training_mean(NAME, train)?;
+        let mut counts = vec![0_u32; train.n_items()];
+        train.items().iter().for_each(|item| counts[*item as usize] += 1);
+        let sizes = Sizes {
+            shape: Shape::new(settings),
+            users: train.n_users(),
+            items: train.n_items(),
+            raters: settings.width(train.len()),
+            bag: settings.bag,
+            codes: codes.n,
+        };
+        let (layout, n) = Layout::new(sizes);
+        let values = layout.first(sizes, settings, mean, &counts, seed);
+        let exact = train.mean().unwrap_or_default();
+        let of = |pick: fn(f32, f32) -> f32, begin: f32| train.values().iter().copied().fold(begin, pick);
+        let mut training = Self {
+            settings,
+            sizes,
+            layout,
+            train,
+            raters: if sizes.raters > 0 { Raters::new(train, &counts, exact) } else { Raters::none() },
+            counts,
+            codes,
+            range: (of(f32::min, f32::INFINITY), of(f32::max, f32::NEG_INFINITY)),
+            values,
+            gradient: vec![0.0; n],
+            vectors: Vectors::default(),
+            first: vec![0.0; n],
+            second: vec![0.0; n],
+            seed,
+            steps: 0,
+            total: 0,
+            tapes: (0..rayon::current_num_threads()).map(|_| Mutex::default()).collect(),
+        };
+        training.total = (training.batches(0).len() * settings.epochs) as u64;
+        Ok(training)
+    }
+
+    /// The groups of each step of an epoch.
+    pub fn batches(&self, epoch: usize) -> Vec<Vec<Plan>> {
+        let mut users: Vec<u32> =
+            (0..self.train.n_users() as u32).filter(|user| !self.train.range(*user).is_empty()).collect();
+        let random = &mut rng(self.seed, &format!("hrnn epoch {epoch}"));
+        users.shuffle(random);
+        let most = self.settings.rows(self.train.len());
+        let mut plans = deal(self.train, &users, HEIGHT.min(most / 4).max(16), most);
+        plans.shuffle(random);
+        let mut batches: Vec<Vec<Plan>> = Vec::new();
+        let mut rows = usize::MAX;
+        for plan in plans {
+            if rows >= most {
+                batches.push(Vec::new());
+                rows = 0;
+            }
+            rows += rows_of(&plan);
+            batches.last_mut().unwrap_or_else(|| unreachable!("one was pushed")).push(plan);
+        }
+        batches
+    }
+
+    /// Draws which ratings are taken in and the noise of the biases, and fills in the gaps between ratings
+    /// that are taken in.
+    pub fn draw(&self, group: &mut Group, stream: &str) {
+        let random = &mut rng(self.seed, stream);
+        let times = self.train.timestamps();
+        for piece in std::mem::take(&mut group.pieces) {
+            let blind = random.random::<f32>() < self.settings.blind;
+            let share = self.settings.update_dropout * random.random::<f32>();
+            let mut last = 0;
+            for n in 0..piece.len {
+                let entry = piece.entry(n);
+                let take = !blind && random.random::<f32>() >= share;
+                group.take[entry] = f32::from(u8::from(take));
+                group.draws[entry] = StandardNormal.sample(random);
+                let time = times.at(piece.from + n);
+                if n > 0 {
+                    group.gaps[entry] = self.settings.gap(time - last);
+                }
+                if take || n == 0 {
+                    last = time;
+                }
+            }
+            group.pieces.push(piece);
+        }
+    }
+
+    /// Fills in what depends on parameters.
+    pub fn gather(&self, group: &mut Group) {
+        let (layout, values, k) = (&self.layout, &self.values, self.sizes.shape.item());
+        let (mean, log_noise) = (values[layout.mean.start], values[layout.log_noise.start]);
+        let of = |table: &std::ops::Range<usize>, item: usize| values[table.start + item];
+        for piece in std::mem::take(&mut group.pieces) {
+            let first = piece.entry(0);
+            for code in self.codes.of(piece.user as usize) {
+                let at = layout.codes.start + *code as usize * k;
+                let prior = &mut group.priors[first * k..(first + 1) * k];
+                prior.iter_mut().zip(&values[at..at + k]).for_each(|(p, v)| *p += v);
+            }
+            for n in 0..piece.len {
+                let entry = piece.entry(n);
+                let item = group.items[entry] as usize;
+                let deviation = (0.5 * of(&layout.log_bias_variance, item)).exp();
+                group.base[entry] = mean + of(&layout.bias, item) + group.draws[entry] * deviation;
+                group.noise[entry] = (log_noise + of(&layout.item_noise, item)).exp();
+                let vector = &mut group.vectors[entry * k..(entry + 1) * k];
+                vector.copy_from_slice(&self.vectors.items[item * k..(item + 1) * k]);
+                if self.sizes.raters > 0 {
+                    let residual = group.values[entry] - self.raters.means[piece.user as usize];
+                    self.vectors.own.leave_out(piece.user, self.raters.scales[item], residual, vector);
+                }
+                group.bags[entry * k..(entry + 1) * k]
+                    .copy_from_slice(&self.vectors.bags[item * k..(item + 1) * k]);
+            }
+            group.pieces.push(piece);
+        }
+    }
+
+    /// Works out what rows read of items anew.
+    pub fn refresh(&mut self) {
+        self.vectors.refresh(self.sizes, &self.layout, &self.values, &self.raters, &self.counts);
+    }
+
+    /// The gradient of the loss over `groups` (laid out and drawn), into `self.gradient`; returns the sum of
+    /// squared errors.
+    pub fn step(&mut self, groups: &mut [Group]) -> f64 {
+        let rows = groups.iter().map(|group| rows_of(&group.pieces)).sum::<usize>();
+        self.refresh();
+        let dense = self.layout.dense(&self.values, self.range);
+        let found: Vec<Dense> = groups
+            .par_iter_mut()
+            .map(|group| {
+                self.gather(group);
+                for piece in &group.pieces {
+                    (0..piece.len).for_each(|n| group.weights[piece.entry(n)] = 1.0 / rows as f32);
+                }
+                let tape = &self.tapes[rayon::current_thread_index().unwrap_or(0) % self.tapes.len()];
+                let mut tape = tape.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                forward(self.sizes.shape, &dense, group, &mut tape);
+                backward(self.sizes.shape, &dense, group, &tape)
+            })
+            .collect();
+        self.gradient.fill(0.0);
+        found.iter().for_each(|dense| self.layout.add_dense(dense, &mut self.gradient));
+        let touched = Touched::new(groups, self.sizes);
+        self.items_back(&touched);
+        self.users_back(groups);
+        if self.sizes.raters > 0 {
+            let left_out = self.left_out(groups);
+            let k = self.sizes.shape.item();
+            encoder_back(
+                (self.sizes, &self.layout, &self.values),
+                (self.train, &self.raters, &self.vectors),
+                |item| touched.of(item).map(|sums| &sums[..k]),
+                &left_out,
+                &mut self.gradient,
+            );
+        }
+        self.penalize();
+        groups.iter().map(|group| group.squares).sum::<f64>() * rows as f64
+    }
+
+    /// Gradients of what each item has of its own.
+    fn items_back(&mut self, touched: &Touched) {
+        let (layout, k, gradient) = (&self.layout, self.sizes.shape.item(), &mut self.gradient);
+        let (mut mean, mut log_noise) = (0.0, 0.0);
+        let bag_out = &self.values[layout.bag_out.clone()];
+        let mut by_bag_out = vec![0.0; bag_out.len()];
+        for (item, sums) in touched.items.iter().zip(touched.sums.chunks_exact(touched.width)) {
+            let item = *item as usize;
+            let (vector, rest) = sums.split_at(k);
+            let (add, rest) = rest.split_at(k);
+            mean += vector[0];
+            log_noise += rest[1];
+            gradient[layout.bias.start + item] = vector[0];
+            gradient[layout.log_bias_variance.start + item] =
+                rest[0] * 0.5 * (0.5 * self.values[layout.log_bias_variance.start + item]).exp();
+            gradient[layout.item_noise.start + item] = rest[1];
+            if self.sizes.raters == 0 {
+                let at = layout.free.start + item * (k - 1);
+                gradient[at..at + k - 1].copy_from_slice(&vector[1..]);
+            }
+            let at = layout.bag.start + item * self.sizes.bag;
+            let of = at..at + self.sizes.bag;
+            outer(&self.values[of.clone()], add, &mut by_bag_out);
+            for (by, weights) in gradient[of].iter_mut().zip(bag_out.chunks_exact(k)) {
+                *by = weights.iter().zip(add).map(|(w, v)| w * v).sum();
+            }
+        }
+        gradient[layout.bag_out.clone()].copy_from_slice(&by_bag_out);
+        gradient[layout.mean.start] = mean;
+        gradient[layout.log_noise.start] = log_noise;
+    }
+
+    /// Gradients of the users' attributes.
+    fn users_back(&mut self, groups: &[Group]) {
+        let k = self.sizes.shape.item();
+        for (group, piece) in groups.iter().flat_map(|group| group.pieces.iter().map(move |p| (group, p))) {
+            let entry = piece.entry(0);
+            for code in self.codes.of(piece.user as usize) {
+                let at = self.layout.codes.start + *code as usize * k;
+                let from = &group.priors[entry * k..(entry + 1) * k];
+                self.gradient[at..at + k].iter_mut().zip(from).for_each(|(by, from)| *by += from);
+            }
+        }
+    }
+
+    /// Gradients of what users left out of the vectors of the items they rated.
+    fn left_out(&self, groups: &[Group]) -> Vec<LeftOut> {
+        let k = self.sizes.shape.item();
+        let pieces: Vec<_> =
+            groups.iter().flat_map(|group| group.pieces.iter().map(move |piece| (group, piece))).collect();
+        let of = |(group, piece): &(&Group, &super::lanes::Piece)| {
+            let mut gradients = vec![0.0; 2 * k];
+            let (own, own_ratings) = gradients.split_at_mut(k);
+            for n in 0..piece.len {
+                let entry = piece.entry(n);
+                let scale = self.raters.scales[group.items[entry] as usize];
+                let by_rating = scale * (group.values[entry] - self.raters.means[piece.user as usize]);
+                let from = &group.vectors[entry * k..(entry + 1) * k];
+                for ((own, rating), from) in own.iter_mut().zip(own_ratings.iter_mut()).zip(from) {
+                    *own -= scale * from;
+                    *rating -= by_rating * from;
+                }
+            }
+            LeftOut { user: piece.user, gradients }
+        };
+        pieces.par_iter().with_min_len(16).map(of).collect()
+    }
+
+    /// Adds the gradients of the priors: `prior / rows` times the divergence of the biases' distribution from
+    /// its prior and half the weighted squares.
+    fn penalize(&mut self) {
+        let (layout, values, gradient) = (&self.layout, &self.values, &mut self.gradient);
+        let share = self.settings.prior / self.train.len() as f32;
+        for (range, weight) in layout.penalties(self.settings) {
+            let weight = weight * share;
+            gradient[range.clone()].iter_mut().zip(&values[range]).for_each(|(by, v)| *by += weight * v);
+        }
+        let precision = (-2.0 * values[layout.log_bias_deviation.start]).exp();
+        let mut by_deviation = 0.0;
+        for item in 0..self.sizes.items {
+            let bias = values[layout.bias.start + item];
+            let variance = values[layout.log_bias_variance.start + item].exp();
+            gradient[layout.bias.start + item] += share * bias * precision;
+            gradient[layout.log_bias_variance.start + item] += share * 0.5 * (variance * precision - 1.0);
+            by_deviation += 1.0 - (bias * bias + variance) * precision;
+        }
+        gradient[layout.log_bias_deviation.start] = share * by_deviation;
+    }
+
+    /// The step size of step `n`, from 1.
+    fn rate(&self, n: u64) -> f32 {
+        let done = (n as f32 / self.total as f32).min(1.0);
+        let cosine = 0.5 * (1.0 + (std::f32::consts::PI * done).cos());
+        let warm = (n as f32 / self.settings.warm_up as f32).min(1.0);
+        self.settings.learning_rate * (LAST_RATE + (1.0 - LAST_RATE) * cosine) * warm
+    }
+
+    fn update(&mut self) {
+        /// Values per task.
+        const TASK: usize = 1 << 14;
+        self.steps += 1;
+        let rate = self.rate(self.steps);
+        let corrections = AdamStep { rate, weight_decay: 0.0, number: self.steps }.corrections();
+        let moments = self.first.par_chunks_mut(TASK).zip(self.second.par_chunks_mut(TASK));
+        let tasks = self.values.par_chunks_mut(TASK).zip(moments).zip(self.gradient.par_chunks(TASK));
+        tasks.for_each(|((value, (first, second)), gradient)| {
+            adam(value, first, second, gradient, rate, corrections);
+        });
+    }
+
+    /// What attributes say of each user, `[users, 1 + tastes]`; empty without attributes.
+    fn priors(&self) -> Vec<f32> {
+        let k = self.sizes.shape.item();
+        let mut priors = vec![0.0; if self.codes.n > 0 { self.sizes.users * k } else { 0 }];
+        for (user, prior) in priors.chunks_exact_mut(k).enumerate() {
+            for code in self.codes.of(user) {
+                let at = self.layout.codes.start + *code as usize * k;
+                through(&[1.0], &self.values[at..at + k], prior);
+            }
+        }
+        priors
+    }
+}
+
+/// Gradients summed over the rows of each item that has some in a step, always in the same order.
+struct Touched {
+    items: Vec<u32>,
+    /// Place of each item in `items`, or `u32::MAX`.
+    places: Vec<u32>,
+    /// By `(c, q)`, by what it adds to the bag, by its drawn bias' deviation, by its noise.
+    sums: Vec<f32>,
+    width: usize,
+}
+
+impl Touched {
+    fn new(groups: &[Group], sizes: Sizes) -> Self {
+        let k = sizes.shape.item();
+        let width = 2 * k + 2;
+        let entries = || {
+            groups.iter().enumerate().flat_map(|(at, group)| {
+                let pieces = group.pieces.iter();
+                pieces.flat_map(move |piece| (0..piece.len).map(move |n| (at, piece.entry(n))))
+            })
+        };
+        let mut ends = vec![0_u32; sizes.items];
+        entries().for_each(|(group, entry)| ends[groups[group].items[entry] as usize] += 1);
+        let items: Vec<u32> = (0..sizes.items as u32).filter(|item| ends[*item as usize] > 0).collect();
+        let mut places = vec![u32::MAX; sizes.items];
+        items.iter().enumerate().for_each(|(place, item)| places[*item as usize] = place as u32);
+        let mut end = 0;
+        let mut starts = Vec::with_capacity(items.len() + 1);
+        for item in &items {
+            starts.push(end as usize);
+            let n = std::mem::replace(&mut ends[*item as usize], end);
+            end += n;
+        }
+        starts.push(end as usize);
+        let mut sorted = vec![(0_u32, 0_u32); end as usize];
+        for (group, entry) in entries() {
+            let next = &mut ends[groups[group].items[entry] as usize];
+            sorted[*next as usize] = (group as u32, entry as u32);
+            *next += 1;
+        }
+        let mut sums = vec![0.0_f32; items.len() * width];
+        sums.par_chunks_mut(width).enumerate().with_min_len(32).for_each(|(place, sums)| {
+            for (group, entry) in &sorted[starts[place]..starts[place + 1]] {
+                let (group, entry) = (&groups[*group as usize], *entry as usize);
+                let (vector, rest) = sums.split_at_mut(k);
+                let (add, rest) = rest.split_at_mut(k);
+                let from = &group.vectors[entry * k..(entry + 1) * k];
+                vector.iter_mut().zip(from).for_each(|(sum, from)| *sum += from);
+                let bag = &group.bags[entry * k..(entry + 1) * k];
+                add.iter_mut().zip(bag).for_each(|(sum, from)| *sum += from);
+                rest[0] += from[0] * group.draws[entry];
+                rest[1] += group.noise_gradient[entry];
+            }
+        });
+        Self { items, places, sums, width }
+    }
+
+    fn of(&self, item: usize) -> Option<&[f32]> {
+        let place = self.places[item] as usize;
+        (place < self.items.len()).then(|| &self.sums[place * self.width..(place + 1) * self.width])
+    }
 }
 
 impl Trainer for Training<'_> {
     type Model = Model;
 
-    /// Of ratings, read streaming; of next items; or the mean of both errors.
+    /// Read streaming.
     fn validate(&self, model: &Model, train: &Histories, validation: &Histories) -> f64 {
-        let ratings = model
-            .as_rating()
-            .map(|model| rmse(&model.predict(train, validation, Reading::Streaming), validation.values()));
-        let items = model.as_recommender().map(|_| 1.0 - mean_reciprocal_rank(model, train, validation));
-        let both = [ratings, items].into_iter().flatten();
-        both.clone().sum::<f64>() / both.count() as f64
-    }
-
-    /// Of ratings where they are predicted, else the mean loss.
-    fn error(&self, mean: f64) -> f64 {
-        if self.weights.sizes.rates { mean.sqrt() } else { mean }
+        let model: &dyn RatingModel = model;
+        rmse(&model.predict(train, validation, Reading::Streaming), validation.values())
     }
 
     fn epoch(&mut self, epoch: usize, context: &FitContext) -> Result<f64> {
-        let settings = self.settings;
-        let mut batches = Batches::of_users(
-            self.train,
-            self.users.clone(),
-            settings.rows,
-            settings.bptt,
-            context.seed,
-            epoch as u64,
-        );
-        self.engine.reset();
-        let (mut ready, mut next) = (Prepared::default(), Prepared::default());
-        let scale = self.scale;
-        let mut preparer =
-            Preparer::new(&self.when, scale, self.train, &self.base, self.recency, settings.rows);
-        preparer.scope = settings.scope;
-        preparer.negatives = self
-            .negatives
-            .as_ref()
-            .map(|negatives| (negatives, stream_seed(self.seed, &format!("hrnn negatives {epoch}"))));
-        let goal = Goal::new(settings, scale);
-        let mut prepare = |prepared: &mut Prepared| {
-            let more = batches.next_into(&mut prepared.batch);
-            if more {
-                preparer.prepare(prepared);
-            }
-            more
-        };
-        let mut more = prepare(&mut ready);
-        let (mut sum, mut events) = (0.0, 0);
-        while more {
+        let mut squares = 0.0;
+        let mut spare: Vec<Group> = Vec::new();
+        for plans in self.batches(epoch) {
             context.go_on()?;
-            let rate = rate(settings, epoch, self.moments.steps());
-            let noise = Noise {
-                input: settings.input_dropout,
-                state: settings.dropout,
-                seed: stream_seed(self.seed, &format!("hrnn noise {}", self.moments.steps())),
-            };
-            let (weights, moments, gradients, engine) =
-                (&mut self.weights, &mut self.moments, &mut self.gradients, &mut self.engine);
-            let step = || -> Result<f64> {
-                let errors = engine.window(weights, &ready, goal, noise, gradients)?;
-                if settings.clip > 0.0 {
-                    gradients.clip(settings.clip);
-                }
-                let mut decay = weights.tables.each_ref().map(|_| settings.weight_decay);
-                decay[USER] = settings.user_decay;
-                moments.step(weights, gradients, &ready, rate, decay);
-                Ok(if weights.sizes.rates { errors.squares } else { errors.losses })
-            };
-            // The next batch is prepared while this one computes.
-            let (found, another) = rayon::join(step, || prepare(&mut next));
-            sum += found?;
-            events += ready.batch.events;
-            more = another;
-            std::mem::swap(&mut ready, &mut next);
+            spare.resize_with(spare.len().max(plans.len()), Group::default);
+            let groups = &mut spare[..plans.len()];
+            groups.par_iter_mut().zip(&plans).enumerate().for_each(|(at, (group, plan))| {
+                group.lay(self.train, self.sizes.shape, plan);
+                self.draw(group, &format!("hrnn step {} group {at}", self.steps));
+            });
+            squares += self.step(groups);
+            self.update();
         }
-        // As if all training rows had been used: percentiles may leave users out.
-        Ok(sum * self.train.len() as f64 / events.max(1) as f64)
+        Ok(squares)
     }
 
     fn model(&self, _: f64) -> Result<Model> {
-        let mut weights = self.weights.clone();
-        weights.wipe_untrained(&self.trained);
-        Ok(Model::new(
-            self.named.clone(),
-            self.settings,
-            (self.scale, self.when.clone()),
-            weights,
-            self.machines.clone(),
-        ))
+        let mut vectors = Vectors::default();
+        vectors.refresh(self.sizes, &self.layout, &self.values, &self.raters, &self.counts);
+        Ok(Model::trained(self, vectors, self.priors()))
     }
 
     fn state(&self) -> Result<Vec<NamedTensor>> {
-        let mut state = self.weights.named(
-            "now.",
-            &self.weights.dense,
-            self.weights.tables.each_ref().map(Vec::as_slice),
-        );
-        state.extend(self.moments.tensors(&self.weights));
-        Ok(state)
+        let of = |name: &str, values: &Vec<f32>| NamedTensor::new(name, &[values.len()], values.clone());
+        Ok(vec![
+            of("now.values", &self.values),
+            of("now.first", &self.first),
+            of("now.second", &self.second),
+            steps_tensor("now.steps", self.steps),
+        ])
     }
 
     fn restore(&mut self, state: &Tensors) -> Result<()> {
-        (self.weights.dense, self.weights.tables) = Weights::read(&self.weights.sizes, "now.", state)?;
-        self.moments.restore(&self.weights, state)
+        let of = |name: &str| state.values(name, &[Some(self.values.len())]);
+        (self.values, self.first, self.second) = (of("now.values")?, of("now.first")?, of("now.second")?);
+        self.steps = steps_of(state, "now.steps")?;
+        Ok(())
     }
 
     fn saved(&self, tensors: &Tensors) -> Result<Model> {
-        Model::restore_as(self.named.clone(), self.settings, tensors)
+        Model::restore(self.settings.clone(), tensors)
     }
 }
+
+/// The settings' model trained on `train`, with its type.
+#[cfg(test)]
+pub(super) fn train_model(settings: &Settings, train: &Histories, context: &FitContext) -> Result<Model> {
+    let trainer = Training::new(settings, train, context)?;
+    let limits = (settings.epochs, settings.epochs);
+    Ok(epochs::train_model(trainer, &settings.clone().into(), limits, train, None, context)?.0)
+}
+
+/// The number of trained parameters.
+pub(super) fn parameters(sizes: Sizes) -> usize {
+    Layout::new(sizes).1
+}
+

@@ -1,6 +1,6 @@
 //! RNN: a recurrent cell (GRU or LSTM) over a user's past, predicting the next rating of a given item.
 //!
-//! The flat sequence model of the talk's `MovieLens` chart: [`crate::hrnn`]'s network without sessions,
+//! The flat sequence model of the talk's `MovieLens` chart: [`crate::hrnn_gru`]'s network without sessions,
 //! gate, attributes, memories of residuals and users' factors,
 //!
 //! ```text
@@ -14,7 +14,7 @@
 
 use crate::engine::tensors::Tensors;
 use crate::error::within;
-use crate::hrnn::{self, Stationary};
+use crate::hrnn_gru::{self, Stationary};
 use crate::{Algorithm, BoxedModel, FitContext, Fitted, Result};
 use foretaste_data::Histories;
 
@@ -66,9 +66,9 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The same network as [`hrnn`] settings.
-    fn network(&self) -> hrnn::Settings {
-        hrnn::Settings {
+    /// The same network as [`hrnn_gru`] settings.
+    fn network(&self) -> hrnn_gru::Settings {
+        hrnn_gru::Settings {
             cell: self.cell,
             depth: 1,
             size: self.size,
@@ -92,7 +92,7 @@ impl Settings {
             min_user_history_length_percentile: 0.0,
             max_user_history_length_percentile: 1.0,
             patience: self.patience,
-            ..hrnn::Settings::default()
+            ..hrnn_gru::Settings::default()
         }
     }
 }
@@ -143,15 +143,15 @@ pub fn fit(
     validation: Option<&Histories>,
     context: &FitContext,
 ) -> Result<Fitted> {
-    hrnn::fit_as(&settings.clone().into(), &settings.network(), train, validation, context)
+    hrnn_gru::fit_as(&settings.clone().into(), &settings.network(), train, validation, context)
 }
 
-/// A trained RNN: an [`hrnn::Model`].
+/// A trained RNN: an [`hrnn_gru::Model`].
 pub struct Model;
 
 impl Model {
-    pub(crate) fn restore(settings: Settings, tensors: &Tensors) -> Result<hrnn::Model> {
+    pub(crate) fn restore(settings: Settings, tensors: &Tensors) -> Result<hrnn_gru::Model> {
         let network = settings.network();
-        hrnn::Model::restore_as(settings.into(), &network, tensors)
+        hrnn_gru::Model::restore_as(settings.into(), &network, tensors)
     }
 }

@@ -1,0 +1,254 @@
+//! Items' vectors from who rated them: sums over raters, and back.
+//!
+//! With `R_i` the users who rated item `i`, `n_i` their number, and `r'_iv` the rating less the mean and the
+//! user's own mean, a row of user `u` reads
+//!
+//! ```text
+//! (c, q) = W' (n_i + 1)^-1/2 sum_{v in R_i, v != u} x_v  +  V' (n_i + 1)^-1/2 sum_{v in R_i, v != u} r'_iv y_v
+//! ```
+//!
+//! The sums over all raters are worked out once a step; what `u` added to them is taken away row by row, so
+//! that no row sees its own rating in its item's vector.
+
+use super::parameters::Layout;
+use super::parameters::Sizes;
+use foretaste_data::{Histories, History};
+use multiversion::multiversion;
+use rayon::prelude::*;
+
+/// Ratings by which a user's mean is drawn to the mean of all.
+const SHRINKAGE: f64 = 5.0;
+
+/// A user's mean rating, less that of all, drawn to it.
+fn own_mean(history: History<'_>, mean: f64) -> f32 {
+    let sum: f64 = history.values.iter().map(|value| f64::from(*value) - mean).sum();
+    (sum / (history.len() as f64 + SHRINKAGE)) as f32
+}
+
+/// `(n_i + 1)^-1/2`.
+fn scale(count: u32) -> f32 {
+    1.0 / (count as f32 + 1.0).sqrt()
+}
+
+/// The training rows as items see them.
+pub(super) struct Raters {
+    /// First rating of each item, and the total; empty without an encoder.
+    offsets: Vec<usize>,
+    users: Vec<u32>,
+    residuals: Vec<f32>,
+    /// Each user's mean rating, that of all included.
+    pub means: Vec<f32>,
+    pub scales: Vec<f32>,
+}
+
+impl Raters {
+    /// For free vectors.
+    pub fn none() -> Self {
+        Self { offsets: vec![], users: vec![], residuals: vec![], means: vec![], scales: vec![] }
+    }
+
+    pub fn new(train: &Histories, counts: &[u32], mean: f64) -> Self {
+        let mut offsets = vec![0];
+        counts.iter().for_each(|n| offsets.push(offsets[offsets.len() - 1] + *n as usize));
+        let mut next = offsets.clone();
+        let (mut users, mut residuals) = (vec![0; train.len()], vec![0.0; train.len()]);
+        let mut means = Vec::with_capacity(train.n_users());
+        for user in 0..train.n_users() as u32 {
+            let history = train.user(user);
+            let own = mean as f32 + own_mean(history, mean);
+            means.push(own);
+            for (item, value) in history.items.iter().zip(history.values.iter()) {
+                let place = &mut next[*item as usize];
+                (users[*place], residuals[*place]) = (user, value - own);
+                *place += 1;
+            }
+        }
+        Self { offsets, users, residuals, means, scales: counts.iter().map(|n| scale(*n)).collect() }
+    }
+}
+
+/// What rows read of items and users, worked out from the parameters once a step.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Vectors {
+    /// `(c, q)` of each item by all its raters, `[items, 1 + tastes]`.
+    pub items: Vec<f32>,
+    /// What each item adds to a bag, `[items, 1 + tastes]`.
+    pub bags: Vec<f32>,
+    pub own: Own,
+    /// The sums over raters, scaled, `[items, raters]` each.
+    sums: Vec<f32>,
+    rating_sums: Vec<f32>,
+}
+
+/// What each user adds to the items' vectors: `W' x_u` and `V' y_u`, `[users, 1 + tastes]` each.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Own {
+    pub raters: Vec<f32>,
+    pub ratings: Vec<f32>,
+}
+
+impl Own {
+    /// Takes from `vector` what user `user` added to it by a rating of this scale and residual.
+    pub fn leave_out(&self, user: u32, scale: f32, residual: f32, vector: &mut [f32]) {
+        let at = user as usize * vector.len();
+        let by_rating = scale * residual;
+        let own = self.raters[at..].iter().zip(&self.ratings[at..]);
+        vector.iter_mut().zip(own).for_each(|(v, (x, y))| *v -= scale * x + by_rating * y);
+    }
+}
+
+/// `out += x W`.
+pub(super) fn through(x: &[f32], weights: &[f32], out: &mut [f32]) {
+    for (x, row) in x.iter().zip(weights.chunks_exact(out.len())) {
+        out.iter_mut().zip(row).for_each(|(out, w)| *out += x * w);
+    }
+}
+
+impl Vectors {
+    /// Works all out anew. Items without training rows have vectors of 0.
+    pub fn refresh(&mut self, sizes: Sizes, layout: &Layout, values: &[f32], raters: &Raters, counts: &[u32]) {
+        let (k, width) = (sizes.shape.item(), sizes.raters);
+        let of = |range: &std::ops::Range<usize>| &values[range.clone()];
+        self.items.resize(sizes.items * k, 0.0);
+        self.bags.resize(sizes.items * k, 0.0);
+        let (x, y) = (of(&layout.rater), of(&layout.rating));
+        let (out, rating_out) = (of(&layout.rater_out), of(&layout.rating_out));
+        if width > 0 {
+            self.sums.resize(sizes.items * width, 0.0);
+            self.rating_sums.resize(sizes.items * width, 0.0);
+            for (own, x, weights) in [(&mut self.own.raters, x, out), (&mut self.own.ratings, y, rating_out)] {
+                own.resize(sizes.users * k, 0.0);
+                own.par_chunks_mut(k).zip(x.par_chunks(width)).with_min_len(64).for_each(|(own, x)| {
+                    own.fill(0.0);
+                    through(x, weights, own);
+                });
+            }
+            let sums = self.sums.par_chunks_mut(width).zip(self.rating_sums.par_chunks_mut(width));
+            sums.enumerate().with_max_len(16).for_each(|(item, sums)| {
+                let rows = raters.offsets[item]..raters.offsets[item + 1];
+                let of = (&raters.users[rows.clone()], &raters.residuals[rows]);
+                sum_raters((x, y), of, raters.scales[item], sums);
+            });
+        }
+        let (free, bag, bag_out) = (of(&layout.free), of(&layout.bag), of(&layout.bag_out));
+        let (sums, rating_sums) = (&self.sums, &self.rating_sums);
+        let rows = self.items.par_chunks_mut(k).zip(self.bags.par_chunks_mut(k)).enumerate();
+        rows.with_min_len(64).for_each(|(item, (vector, add))| {
+            vector.fill(0.0);
+            add.fill(0.0);
+            if counts[item] == 0 {
+                return;
+            }
+            if width > 0 {
+                through(&sums[item * width..(item + 1) * width], out, vector);
+                through(&rating_sums[item * width..(item + 1) * width], rating_out, vector);
+            } else {
+                vector[1..].copy_from_slice(&free[item * (k - 1)..(item + 1) * (k - 1)]);
+            }
+            through(&bag[item * sizes.bag..(item + 1) * sizes.bag], bag_out, add);
+        });
+    }
+}
+
+/// `sums = scale sum_v (x_v, r'_v y_v)`.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx2", "x86_64+avx2", "aarch64+neon"))]
+fn sum_raters(
+    (x, y): (&[f32], &[f32]),
+    (users, residuals): (&[u32], &[f32]),
+    scale: f32,
+    (sums, rating_sums): (&mut [f32], &mut [f32]),
+) {
+    let width = sums.len();
+    sums.fill(0.0);
+    rating_sums.fill(0.0);
+    for (user, residual) in users.iter().zip(residuals) {
+        let at = *user as usize * width..(*user as usize + 1) * width;
+        let rows = x[at.clone()].iter().zip(&y[at]);
+        for ((sum, rating_sum), (x, y)) in sums.iter_mut().zip(rating_sums.iter_mut()).zip(rows) {
+            *sum += x;
+            *rating_sum += residual * y;
+        }
+    }
+    sums.iter_mut().chain(rating_sums).for_each(|sum| *sum *= scale);
+}
+
+/// What rows of a user left out: gradients by `W' x_u` and `V' y_u`.
+pub(super) struct LeftOut {
+    pub user: u32,
+    /// `[1 + tastes]` twice.
+    pub gradients: Vec<f32>,
+}
+
+/// From gradients of items' vectors (`of(item)`, `None` where there is none) to those of the encoder's
+/// parameters.
+pub(super) fn encoder_back<'a>(
+    (sizes, layout, values): (Sizes, &Layout, &[f32]),
+    (train, raters, vectors): (&Histories, &Raters, &Vectors),
+    of: impl Fn(usize) -> Option<&'a [f32]> + Sync,
+    left_out: &[LeftOut],
+    gradient: &mut [f32],
+) {
+    let (k, width) = (sizes.shape.item(), sizes.raters);
+    let (out, rating_out) = (&values[layout.rater_out.clone()], &values[layout.rating_out.clone()]);
+    // By the sums, their scale included.
+    let mut by_sums = vec![0.0_f32; sizes.items * 2 * width];
+    by_sums.par_chunks_mut(2 * width).enumerate().with_min_len(64).for_each(|(item, by)| {
+        if let Some(vector) = of(item) {
+            let (by, by_ratings) = by.split_at_mut(width);
+            for (by, weights) in [(by, out), (by_ratings, rating_out)] {
+                for (by, weights) in by.iter_mut().zip(weights.chunks_exact(k)) {
+                    let product: f32 = weights.iter().zip(vector).map(|(w, v)| w * v).sum();
+                    *by = product * raters.scales[item];
+                }
+            }
+        }
+    });
+    let (mut by_out, mut by_rating_out) = (vec![0.0; width * k], vec![0.0; width * k]);
+    for item in 0..sizes.items {
+        if let Some(vector) = of(item) {
+            outer(&vectors.sums[item * width..(item + 1) * width], vector, &mut by_out);
+            outer(&vectors.rating_sums[item * width..(item + 1) * width], vector, &mut by_rating_out);
+        }
+    }
+    let (left, right) = gradient.split_at_mut(layout.rating.start);
+    let (by_raters, by_ratings) = (&mut left[layout.rater.clone()], &mut right[..layout.rating.len()]);
+    let users = by_raters.par_chunks_mut(width).zip(by_ratings.par_chunks_mut(width)).enumerate();
+    users.with_max_len(16).for_each(|(user, by)| {
+        let history = train.user(user as u32);
+        for (item, value) in history.items.iter().zip(history.values.iter()) {
+            let from = &by_sums[*item as usize * 2 * width..(*item as usize + 1) * 2 * width];
+            add_sums(from, value - raters.means[user], (by.0, by.1));
+        }
+    });
+    for LeftOut { user, gradients } in left_out {
+        let user = *user as usize;
+        let halves = gradients.split_at(k);
+        for (range, weights, by_weights, from) in [
+            (&layout.rater, out, &mut by_out, halves.0),
+            (&layout.rating, rating_out, &mut by_rating_out, halves.1),
+        ] {
+            let at = range.start + user * width..range.start + (user + 1) * width;
+            outer(&values[at.clone()], from, by_weights);
+            for (by, weights) in gradient[at].iter_mut().zip(weights.chunks_exact(k)) {
+                *by += weights.iter().zip(from).map(|(w, v)| w * v).sum::<f32>();
+            }
+        }
+    }
+    gradient[layout.rater_out.clone()].copy_from_slice(&by_out);
+    gradient[layout.rating_out.clone()].copy_from_slice(&by_rating_out);
+}
+
+/// `out += x y'`.
+pub(super) fn outer(x: &[f32], y: &[f32], out: &mut [f32]) {
+    for (x, row) in x.iter().zip(out.chunks_exact_mut(y.len())) {
+        row.iter_mut().zip(y).for_each(|(out, y)| *out += x * y);
+    }
+}
+
+/// Adds the gradients of a rated item's sums to those of its rater.
+#[inline]
+fn add_sums(from: &[f32], residual: f32, (by_rater, by_rating): (&mut [f32], &mut [f32])) {
+    let (sums, rating_sums) = from.split_at(by_rater.len());
+    by_rater.iter_mut().zip(sums).for_each(|(by, from)| *by += from);
+    by_rating.iter_mut().zip(rating_sums).for_each(|(by, from)| *by += residual * from);
+}

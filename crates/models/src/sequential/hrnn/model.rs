@@ -1,0 +1,430 @@
+//! A trained HRNN, and users' states: the filter's equations, one rating at a time.
+
+use super::items::{Own, Vectors};
+use super::parameters::Sizes;
+use super::train::{Training, parameters};
+use super::{Dense, Settings, Shape, correction};
+use crate::engine::tensors::{NamedTensor, Tensors};
+use crate::{ModelError, ModelSettings, Predictor, Result, state};
+use foretaste_data::History;
+
+/// A trained HRNN.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Model {
+    settings: Settings,
+    sizes: Sizes,
+    dense: Dense,
+    /// `(c, q)` of each item, and what it adds to a bag: `[items, 1 + tastes]` each.
+    vectors: Vec<f32>,
+    bags: Vec<f32>,
+    /// `mu + beta`, `omega`, and the noise' variance, an item each; at the end, of an item not known.
+    base: Vec<f32>,
+    extra: Vec<f32>,
+    noise: Vec<f32>,
+    /// What each user added to the vectors of the items they rated in training: by the rating's being there
+    /// and by its residual, `[users, 1 + tastes]` each, the items' scales, and the users' means.
+    own: Own,
+    scales: Vec<f32>,
+    means: Vec<f32>,
+    /// What attributes say of each user, `[users, 1 + tastes]`; empty without.
+    priors: Vec<f32>,
+}
+
+/// A user's state.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct User {
+    /// Mean and packed covariance after the last rating.
+    mean: Vec<f32>,
+    covariance: Vec<f32>,
+    bag: Vec<f32>,
+    prior: Vec<f32>,
+    count: f32,
+    surprise: f32,
+    /// Time of the last rating, if there is one.
+    last: Option<i64>,
+}
+
+impl Model {
+    /// The model that training has come to.
+    pub(super) fn trained(training: &Training, vectors: Vectors, priors: Vec<f32>) -> Self {
+        let (layout, values, sizes) = (&training.layout, &training.values, training.sizes);
+        let mean = values[layout.mean.start];
+        let log_noise = values[layout.log_noise.start];
+        let prior = (2.0 * values[layout.log_bias_deviation.start]).exp();
+        let known = |item: usize| training.counts[item] > 0;
+        let column = |of: &dyn Fn(usize) -> f32, unknown: f32| -> Vec<f32> {
+            let items = (0..sizes.items).map(|item| if known(item) { of(item) } else { unknown });
+            items.chain([unknown]).collect()
+        };
+        let at = |range: &std::ops::Range<usize>, item: usize| values[range.start + item];
+        let k = sizes.shape.item();
+        let mut own = vectors.own;
+        for (user, rows) in own.raters.chunks_exact_mut(k).zip(own.ratings.chunks_exact_mut(k)).enumerate() {
+            if training.train.range(user as u32).is_empty() {
+                rows.0.fill(0.0);
+                rows.1.fill(0.0);
+            }
+        }
+        Self {
+            settings: training.settings.clone(),
+            sizes,
+            dense: layout.dense(values, training.range),
+            vectors: vectors.items,
+            bags: vectors.bags,
+            base: column(&|item| mean + at(&layout.bias, item), mean),
+            extra: column(&|item| at(&layout.log_bias_variance, item).exp(), prior),
+            noise: column(&|item| (log_noise + at(&layout.item_noise, item)).exp(), log_noise.exp()),
+            own,
+            scales: training.raters.scales.clone(),
+            means: training.raters.means.clone(),
+            priors,
+        }
+    }
+
+    /// A saved model.
+    ///
+    /// # Errors
+    /// [`ModelError::Saved`] for missing tensors or shapes that do not fit the settings.
+    pub(super) fn restore(settings: Settings, tensors: &Tensors) -> Result<Self> {
+        let shape = Shape::new(&settings);
+        let found = tensors.integers("sizes")?;
+        let [users, items, raters, bag, codes] = found[..] else {
+            let reason = "tensor \"sizes\" has not five numbers".into();
+            return Err(ModelError::Saved { path: tensors.path().into(), reason });
+        };
+        let n = |x: i64| usize::try_from(x).unwrap_or(0);
+        let sizes = Sizes {
+            shape,
+            users: n(users),
+            items: n(items),
+            raters: n(raters),
+            bag: n(bag),
+            codes: n(codes),
+        };
+        let k = shape.item();
+        let of = |name: &str, shape: &[usize]| {
+            tensors.values(name, &shape.iter().map(|n| Some(*n)).collect::<Vec<_>>())
+        };
+        let encoded = if sizes.raters > 0 { sizes.users } else { 0 };
+        let described = if sizes.codes > 0 { sizes.users } else { 0 };
+        let column = |name: &str| of(name, &[sizes.items + 1]);
+        let scalars = of("scalars", &[4])?;
+        let dense = Dense {
+            drift: of("drift", &[shape.gaps, shape.levels + 1])?,
+            variances: of("variances", &[shape.levels])?,
+            n0: scalars[0],
+            kappa: scalars[1],
+            empty: of("empty", &[k])?,
+            hidden: of("hidden", &[correction::INPUTS, shape.hidden])?,
+            hidden_bias: of("hidden_bias", &[shape.hidden])?,
+            hidden_out: of("hidden_out", &[shape.hidden])?,
+            range: (scalars[2], scalars[3]),
+        };
+        Ok(Self {
+            settings,
+            sizes,
+            dense,
+            vectors: of("items", &[sizes.items, k])?,
+            bags: of("bags", &[sizes.items, k])?,
+            base: column("base")?,
+            extra: column("extra")?,
+            noise: column("noise")?,
+            own: Own { raters: of("own", &[encoded, k])?, ratings: of("own_ratings", &[encoded, k])? },
+            scales: of("scales", &[if sizes.raters > 0 { sizes.items } else { 0 }])?,
+            means: of("means", &[encoded])?,
+            priors: of("priors", &[described, k])?,
+        })
+    }
+
+    /// Place of an item's numbers; the last one for an item that is not known.
+    fn place(&self, item: u32) -> usize {
+        (item as usize).min(self.sizes.items)
+    }
+
+    /// `(c, q)`; zeros for an item that is not known.
+    fn vector(&self, item: u32) -> Option<&[f32]> {
+        let k = self.sizes.shape.item();
+        self.vectors.get(item as usize * k..(item as usize + 1) * k)
+    }
+
+    /// The same without what a trained user added to it by a rating.
+    fn without<'a>(&'a self, user: u32, item: u32, value: f32, space: &'a mut Vec<f32>) -> Option<&'a [f32]> {
+        let (vector, mean) = (self.vector(item)?, self.means.get(user as usize));
+        let Some(mean) = mean else { return Some(vector) };
+        space.clear();
+        space.extend_from_slice(vector);
+        self.own.leave_out(user, self.scales[item as usize], value - mean, space);
+        Some(space)
+    }
+
+    /// What a gap leaves of each level, and of tastes.
+    fn drift(&self, user: &User, timestamp: i64) -> &[f32] {
+        let gap = user.last.map_or(0, |last| timestamp.saturating_sub(last));
+        let width = self.sizes.shape.levels + 1;
+        let class = usize::from(self.settings.gap(gap));
+        &self.dense.drift[class * width..(class + 1) * width]
+    }
+
+    /// The state of a user of whom nothing is known but attributes.
+    fn begin(&self, user: u32) -> User {
+        let (shape, k) = (self.sizes.shape, self.sizes.shape.item());
+        let mut covariance = Vec::with_capacity(shape.packed());
+        for i in 0..shape.state() {
+            covariance.extend(std::iter::repeat_n(0.0, i));
+            covariance.push(if i < shape.levels { self.dense.variances[i] } else { 1.0 });
+        }
+        let at = user as usize * k;
+        User {
+            mean: vec![0.0; shape.state()],
+            covariance,
+            bag: self.dense.empty.clone(),
+            prior: self.priors.get(at..at + k).map_or_else(|| vec![0.0; k], <[f32]>::to_vec),
+            count: 0.0,
+            surprise: 0.0,
+            last: None,
+        }
+    }
+
+    /// What is expected of the user at `timestamp` whatever the item, and the weights of `(c, q)` with it.
+    fn query(&self, user: &User, timestamp: i64) -> (f32, Vec<f32>) {
+        let (levels, a) = (self.sizes.shape.levels, self.drift(user, timestamp));
+        let root = 1.0 / (user.count + self.dense.kappa).sqrt();
+        let level: f32 = user.mean[..levels].iter().zip(a).map(|(s, a)| s * a).sum();
+        let weights = user.mean[levels..].iter().zip(&user.prior[1..]).zip(&user.bag[1..]);
+        let weights = weights.map(|((mean, prior), bag)| a[levels] * mean + prior + bag * root);
+        (level + user.prior[0] + user.bag[0] * root, std::iter::once(1.0).chain(weights).collect())
+    }
+
+    /// The expected rating of an item with the vector `vector`.
+    fn expected(&self, place: usize, vector: Option<&[f32]>, level: f32, weights: &[f32]) -> f32 {
+        let match_ = vector.map_or(0.0, |v| v.iter().zip(weights).map(|(v, w)| v * w).sum());
+        self.base[place] + level + match_
+    }
+
+    /// Drifts a state to `timestamp`.
+    fn move_to(&self, user: &mut User, timestamp: i64) {
+        let (shape, a) = (self.sizes.shape, self.drift(user, timestamp));
+        let of = |entry: usize| a[entry.min(shape.levels)];
+        let mut row = 0;
+        for i in 0..shape.state() {
+            let ai = of(i);
+            user.mean[i] *= ai;
+            for j in 0..i {
+                user.covariance[row + j] *= ai * of(j);
+            }
+            let prior = if i < shape.levels { self.dense.variances[i] } else { 1.0 };
+            let own = &mut user.covariance[row + i];
+            *own = *own * (ai * ai) + (1.0 - ai * ai) * prior;
+            row += i + 1;
+        }
+    }
+
+    /// `u = P h` and `h'u` of a state that has drifted.
+    fn gain(&self, user: &User, vector: Option<&[f32]>) -> (Vec<f32>, f32) {
+        let shape = self.sizes.shape;
+        let mut h = vec![1.0; shape.state()];
+        match vector {
+            Some(vector) => h[shape.levels..].copy_from_slice(&vector[1..]),
+            None => h[shape.levels..].fill(0.0),
+        }
+        let mut u = vec![0.0; shape.state()];
+        let mut row = 0;
+        for i in 0..shape.state() {
+            let (hi, p) = (h[i], &user.covariance[row..=row + i]);
+            let mut sum = p[i] * hi;
+            for j in 0..i {
+                sum += p[j] * h[j];
+                u[j] += p[j] * hi;
+            }
+            u[i] += sum;
+            row += i + 1;
+        }
+        let variance = u.iter().zip(&h).map(|(u, h)| u * h).sum();
+        (u, variance)
+    }
+
+    /// The user's share of the noise.
+    fn user_noise(&self, user: &User) -> f32 {
+        (self.dense.n0 + user.surprise) / (self.dense.n0 + user.count)
+    }
+
+    /// Takes a rating of an item with the vector `vector` in.
+    fn take(&self, user: &mut User, item: u32, vector: Option<&[f32]>, value: f32, timestamp: i64) {
+        let place = self.place(item);
+        let (level, weights) = self.query(user, timestamp);
+        let expected = self.expected(place, vector, level, &weights);
+        self.move_to(user, timestamp);
+        let (u, spread) = self.gain(user, vector);
+        let noise = self.user_noise(user);
+        let variance = spread + self.noise[place] * noise + self.extra[place];
+        let error = value - expected;
+        let warped = correction::warped_one(self.sizes.shape, &self.dense, [expected, error, variance, value]);
+        let mut row = 0;
+        for i in 0..u.len() {
+            let share = u[i] / variance;
+            user.mean[i] += share * warped;
+            user.covariance[row..=row + i].iter_mut().zip(&u).for_each(|(p, u)| *p -= share * u);
+            row += i + 1;
+        }
+        let k = self.sizes.shape.item();
+        if let Some(add) = self.bags.get(item as usize * k..(item as usize + 1) * k) {
+            user.bag.iter_mut().zip(add).for_each(|(bag, add)| *bag += add);
+        }
+        user.count += 1.0;
+        user.surprise += noise * error * error / variance;
+        user.last = Some(timestamp);
+    }
+}
+
+impl Predictor for Model {
+    type State = User;
+
+    fn settings(&self) -> ModelSettings {
+        self.settings.clone().into()
+    }
+
+    fn parameters(&self) -> usize {
+        parameters(self.sizes)
+    }
+
+    fn tensors(&self) -> Vec<NamedTensor> {
+        let (shape, sizes, dense) = (self.sizes.shape, self.sizes, &self.dense);
+        let k = shape.item();
+        let table = |name: &str, width: usize, values: &[f32]| {
+            NamedTensor::new(name, &[values.len() / width.max(1), width], values.to_vec())
+        };
+        let list = |name: &str, values: &[f32]| NamedTensor::new(name, &[values.len()], values.to_vec());
+        let counts = [sizes.users, sizes.items, sizes.raters, sizes.bag, sizes.codes];
+        let hidden = [correction::INPUTS, shape.hidden];
+        vec![
+            NamedTensor::integers("sizes", counts.into_iter().map(|n| n as i64)),
+            list("scalars", &[dense.n0, dense.kappa, dense.range.0, dense.range.1]),
+            table("drift", shape.levels + 1, &dense.drift),
+            list("variances", &dense.variances),
+            list("empty", &dense.empty),
+            NamedTensor::new("hidden", &hidden, dense.hidden.clone()),
+            list("hidden_bias", &dense.hidden_bias),
+            list("hidden_out", &dense.hidden_out),
+            table("items", k, &self.vectors),
+            table("bags", k, &self.bags),
+            list("base", &self.base),
+            list("extra", &self.extra),
+            list("noise", &self.noise),
+            table("own", k, &self.own.raters),
+            table("own_ratings", k, &self.own.ratings),
+            list("scales", &self.scales),
+            list("means", &self.means),
+            table("priors", k, &self.priors),
+        ]
+    }
+
+    /// A new user is the prior. Of a trained user's rows, what the user added to the items' vectors is left
+    /// out, as in training.
+    fn start(&self, user: u32, known: History<'_>) -> User {
+        let mut state = self.begin(user);
+        let mut space = Vec::new();
+        for row in 0..known.len() {
+            let (item, value, timestamp) = (known.items[row], known.values[row], known.timestamps.at(row));
+            let vector = self.without(user, item, value, &mut space);
+            self.take(&mut state, item, vector, value, timestamp);
+        }
+        state
+    }
+
+    fn update(&self, user: &mut User, item: u32, value: f32, timestamp: i64) {
+        self.take(user, item, self.vector(item), value, timestamp);
+    }
+
+    fn predict(&self, user: &User, item: u32, timestamp: i64) -> f32 {
+        let (level, weights) = self.query(user, timestamp);
+        self.expected(self.place(item), self.vector(item), level, &weights)
+    }
+
+    fn variance(&self, user: &User, item: u32, timestamp: i64) -> Option<f32> {
+        let mut user = user.clone();
+        self.move_to(&mut user, timestamp);
+        let (_, spread) = self.gain(&user, self.vector(item));
+        let place = self.place(item);
+        Some(spread + self.noise[place] * self.user_noise(&user) + self.extra[place])
+    }
+
+    fn scores(&self, user: &User, timestamp: i64, out: &mut [f32]) {
+        let (level, weights) = self.query(user, timestamp);
+        for (item, out) in out.iter_mut().enumerate() {
+            let item = item as u32;
+            *out = self.expected(self.place(item), self.vector(item), level, &weights);
+        }
+    }
+
+    fn write_state(&self, user: &User) -> Vec<u8> {
+        state::to_bytes(user)
+    }
+
+    fn read_state(&self, bytes: &[u8]) -> Option<User> {
+        let shape = self.sizes.shape;
+        let fits = |user: &User| {
+            user.mean.len() == shape.state()
+                && user.covariance.len() == shape.packed()
+                && user.bag.len() == shape.item()
+                && user.prior.len() == shape.item()
+        };
+        state::from_bytes(bytes).filter(fits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::filter::{forward, predictions};
+    use super::super::tests::{drawn, histories, small};
+    use super::super::train::train_model;
+    use super::*;
+    use crate::engine::epochs::Trainer;
+    use crate::{Device, FitContext};
+
+    /// One rating at a time gives what lanes give, whole histories long.
+    #[test]
+    fn one_at_a_time_is_as_in_lanes() {
+        let train = histories(40, 15, 60);
+        let device = Device::flex();
+        let context = FitContext::new(1, &device);
+        let settings = Settings { update_dropout: 0.0, blind: 0.0, ..small() };
+        let mut model = train_model(&settings, &train, &context).unwrap();
+        let mut training = Training::new(&settings, &train, &context).unwrap();
+        for epoch in 0..settings.epochs {
+            training.epoch(epoch, &context).unwrap();
+        }
+        training.refresh();
+        // Lanes draw biases, a state adds their variance: neither here.
+        model.extra.fill(0.0);
+        let dense = training.layout.dense(&training.values, training.range);
+        let mut seen = 0;
+        for mut group in drawn(&training) {
+            group.draws.fill(0.0);
+            training.gather(&mut group);
+            let mut tape = Vec::new();
+            forward(training.sizes.shape, &dense, &mut group, &mut tape);
+            let found = predictions(training.sizes.shape, &group, &tape);
+            for piece in &group.pieces {
+                let history = train.user(piece.user);
+                let (mut state, mut space) = (model.begin(piece.user), Vec::new());
+                for n in 0..piece.len {
+                    let entry = piece.entry(n);
+                    let (_, expected, variance) = *found.iter().find(|of| of.0 == entry).unwrap();
+                    let (item, value, time) = (history.items[n], history.values[n], history.timestamps.at(n));
+                    let vector = model.without(piece.user, item, value, &mut space);
+                    let (level, weights) = model.query(&state, time);
+                    let own = model.expected(item as usize, vector, level, &weights);
+                    assert!((own - expected).abs() < 2e-4, "row {n}: {own} and {expected}");
+                    let mut moved = state.clone();
+                    model.move_to(&mut moved, time);
+                    let spread = model.gain(&moved, vector).1;
+                    let spread = spread + model.noise[item as usize] * model.user_noise(&moved);
+                    assert!((spread - variance).abs() < 2e-4, "row {n}: {spread} and {variance}");
+                    model.take(&mut state, item, vector, value, time);
+                    seen += 1;
+                }
+            }
+        }
+        assert_eq!(seen, train.len());
+    }
+}
