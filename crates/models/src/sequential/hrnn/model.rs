@@ -3,9 +3,9 @@
 use super::items::{Own, Vectors};
 use super::parameters::Sizes;
 use super::train::{Training, parameters};
-use super::{Dense, Settings, Shape, correction};
+use super::{Dense, Settings, Shape, correction, smooth};
 use crate::engine::tensors::{NamedTensor, Tensors};
-use crate::{ModelError, ModelSettings, Predictor, Result, state};
+use crate::{ModelError, ModelSettings, Predictor, Reading, Result, state};
 use foretaste_data::History;
 
 /// A trained HRNN.
@@ -34,14 +34,14 @@ pub struct Model {
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct User {
     /// Mean and packed covariance after the last rating.
-    mean: Vec<f32>,
-    covariance: Vec<f32>,
-    bag: Vec<f32>,
+    pub(super) mean: Vec<f32>,
+    pub(super) covariance: Vec<f32>,
+    pub(super) bag: Vec<f32>,
     prior: Vec<f32>,
-    count: f32,
-    surprise: f32,
+    pub(super) count: f32,
+    pub(super) surprise: f32,
     /// Time of the last rating, if there is one.
-    last: Option<i64>,
+    pub(super) last: Option<i64>,
 }
 
 impl Model {
@@ -166,12 +166,12 @@ impl Model {
     }
 
     /// The state of a user of whom nothing is known but attributes.
-    fn begin(&self, user: u32) -> User {
+    pub(super) fn begin(&self, user: u32) -> User {
         let (shape, k) = (self.sizes.shape, self.sizes.shape.item());
         let mut covariance = Vec::with_capacity(shape.packed());
         for i in 0..shape.state() {
             covariance.extend(std::iter::repeat_n(0.0, i));
-            covariance.push(if i < shape.levels { self.dense.variances[i] } else { 1.0 });
+            covariance.push(self.prior_variance(i));
         }
         let at = user as usize * k;
         User {
@@ -183,6 +183,39 @@ impl Model {
             surprise: 0.0,
             last: None,
         }
+    }
+
+    /// Prior variance of an entry of the state.
+    pub(super) fn prior_variance(&self, entry: usize) -> f32 {
+        if entry < self.sizes.shape.levels { self.dense.variances[entry] } else { 1.0 }
+    }
+
+    /// The bag of a user without ratings.
+    pub(super) fn empty(&self) -> &[f32] {
+        &self.dense.empty
+    }
+
+    /// Takes in row `row` of the ratings that a user had at training; `clock` is -1 where time runs backwards.
+    pub(super) fn take_known(
+        &self,
+        state: &mut User,
+        user: u32,
+        known: History<'_>,
+        row: usize,
+        clock: i64,
+        space: &mut Vec<f32>,
+    ) {
+        let (item, value, time) = (known.items[row], known.values[row], known.timestamps.at(row));
+        let vector = self.without(user, item, value, space);
+        self.take(state, item, vector, value, clock * time);
+    }
+
+    /// Without drift, and with noise that is the same for all users.
+    #[cfg(test)]
+    pub(super) fn without_order(&mut self) {
+        self.dense.drift.fill(1.0);
+        self.dense.empty.fill(0.0);
+        self.dense.n0 = f32::MAX;
     }
 
     /// What is expected of the user at `timestamp` whatever the item, and the weights of `(c, q)` with it.
@@ -202,7 +235,7 @@ impl Model {
     }
 
     /// Drifts a state to `timestamp`.
-    fn move_to(&self, user: &mut User, timestamp: i64) {
+    pub(super) fn move_to(&self, user: &mut User, timestamp: i64) {
         let (shape, a) = (self.sizes.shape, self.drift(user, timestamp));
         let of = |entry: usize| a[entry.min(shape.levels)];
         let mut row = 0;
@@ -212,9 +245,8 @@ impl Model {
             for j in 0..i {
                 user.covariance[row + j] *= ai * of(j);
             }
-            let prior = if i < shape.levels { self.dense.variances[i] } else { 1.0 };
             let own = &mut user.covariance[row + i];
-            *own = *own * (ai * ai) + (1.0 - ai * ai) * prior;
+            *own = *own * (ai * ai) + (1.0 - ai * ai) * self.prior_variance(i);
             row += i + 1;
         }
     }
@@ -324,9 +356,7 @@ impl Predictor for Model {
         let mut state = self.begin(user);
         let mut space = Vec::new();
         for row in 0..known.len() {
-            let (item, value, timestamp) = (known.items[row], known.values[row], known.timestamps.at(row));
-            let vector = self.without(user, item, value, &mut space);
-            self.take(&mut state, item, vector, value, timestamp);
+            self.take_known(&mut state, user, known, row, 1, &mut space);
         }
         state
     }
@@ -353,6 +383,28 @@ impl Predictor for Model {
         for (item, out) in out.iter_mut().enumerate() {
             let item = item as u32;
             *out = self.expected(self.place(item), self.vector(item), level, &weights);
+        }
+    }
+
+    fn predict_user(
+        &self,
+        user: u32,
+        known: History<'_>,
+        asked: History<'_>,
+        reading: Reading,
+        out: &mut [f32],
+    ) {
+        if smooth::is_between(known, asked) {
+            smooth::predict_user(self, user, known, asked, reading, out);
+            return;
+        }
+        let mut state = self.start(user, known);
+        for (row, out) in out.iter_mut().enumerate() {
+            let (item, time) = (asked.items[row], asked.timestamps.at(row));
+            *out = self.predict(&state, item, time);
+            if reading == Reading::Streaming {
+                self.update(&mut state, item, asked.values[row], time);
+            }
         }
     }
 
