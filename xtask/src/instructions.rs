@@ -13,7 +13,8 @@ const TOLERANCE: f64 = 1.03;
 /// The kernel with only the setup that all share.
 const NOTHING: &str = "nothing";
 /// The kernels (`benches/examples/kernels.rs`).
-const KERNELS: [&str; 10] = ["read", "sessions", "batches", "pmf", "t-svd", "fm", "hrnn", "hrnn-gru", "lists", "tpe"];
+const KERNELS: [&str; 10] =
+    ["read", "sessions", "batches", "pmf", "t-svd", "fm", "hrnn", "hrnn-gru", "lists", "tpe"];
 
 /// Counts all kernels; with `--write` stores the counts, else compares them with the stored ones.
 #[allow(clippy::print_stdout)]

@@ -3,8 +3,8 @@
 use crate::algorithm::parse;
 use crate::{Algorithm, ModelError, ModelSettings, Result};
 use crate::{
-    autorec, biases, deepfm, deeprec, ease, ensemble, fm, hrnn, hrnn_gru, ials, pmf, popularity, rnn, rolling_average,
-    rrn, sessionknn, sims, tsvd, userknn,
+    autorec, biases, deepfm, deeprec, ease, ensemble, fm, hrnn, hrnn_gru, ials, pmf, popularity, rnn,
+    rolling_average, rrn, sessionknn, sims, tsvd, userknn,
 };
 use std::hash::{Hash, Hasher};
 use std::sync::{PoisonError, RwLock};

@@ -8,7 +8,7 @@ use crate::output::{self, note};
 use crate::{CliError, Result};
 use foretaste_bench::dataset::{self, Dataset};
 use foretaste_bench::systems::{self, System};
-use foretaste_data::{EventTypes, Histories, Vocabulary};
+use foretaste_data::{EventTypes, Histories, History, Vocabulary};
 use foretaste_models::{
     Allowed, Asked, Device, Facts, Filter, FitContext, ModelError, Recommend, Recommended, Trained, load,
     sims,
@@ -243,7 +243,7 @@ fn similar(
         let may = |item: u32| among.as_ref().is_none_or(|among| among[item as usize]);
         let best = model.similar(*item).filter(|(item, _)| may(*item)).take(arguments.top);
         let list: Vec<Recommended> = best.map(|(item, score)| Recommended { item, score }).collect();
-        lists.take(&List { of: Of::Item(*item), items: &list, why: &[] })?;
+        lists.take(&List { of: Of::Item(*item), items: &list, deviations: &[], why: &[] })?;
     }
     Ok(())
 }
@@ -264,7 +264,13 @@ fn for_users(
     let known = table.values.iter().filter(|v| v.is_finite());
     let ends = known.fold((f32::MAX, f32::MIN), |(low, high), v| (low.min(*v), high.max(*v)));
     let scale = rates.then(|| data.scale.unwrap_or(ends)).filter(|(low, high)| low <= high);
-    lists.explain(if rates {
+    let sure = model
+        .as_rating()
+        .filter(|_| rates)
+        .filter(|model| model.variance(&model.start(u32::MAX, History::default()), 0, now).is_some());
+    lists.explain(if sure.is_some() {
+        "score: the rating that the model expects, ± the deviation that it expects of it"
+    } else if rates {
         "score: the rating that the model expects"
     } else {
         "score: the model's own; it orders the items of one list and means nothing beyond"
@@ -274,10 +280,17 @@ fn for_users(
         if let Some((low, high)) = scale {
             list.iter_mut().for_each(|best| best.score = best.score.clamp(low, high));
         }
+        let deviations: Vec<f32> = sure
+            .map(|model| {
+                let state = model.start(user, histories.user(user));
+                let of = |best: &Recommended| model.variance(&state, best.item, now).map(f32::sqrt);
+                list.iter().filter_map(of).collect()
+            })
+            .unwrap_or_default();
         let reasons: Vec<Vec<u32>> = why
             .map(|sims| list.iter().map(|best| nearest(sims, best.item, histories, user)).collect())
             .unwrap_or_default();
-        lists.take(&List { of: Of::User(user), items: &list, why: &reasons })
+        lists.take(&List { of: Of::User(user), items: &list, deviations: &deviations, why: &reasons })
     };
     let offsets = table.user_offsets();
     for block in users.chunks(TOGETHER) {

@@ -77,7 +77,7 @@ fn lists_for_everyone_go_into_files() {
     }
     assert_eq!(std::fs::read_to_string(folder.join("all.jsonl")).unwrap(), text(&printed.stdout));
     let csv = std::fs::read_to_string(folder.join("all.csv")).unwrap();
-    assert!(csv.starts_with("of,rank,item,score\n") && csv.contains("\n\"Doe, J\",1,"), "{csv}");
+    assert!(csv.starts_with("of,rank,item,score,deviation\n") && csv.contains("\n\"Doe, J\",1,"), "{csv}");
     // Both tables hold the same lists: read as logs, whose ranks are values.
     let columns = "--user-column of --item-column item --value-column rank --no-further-columns";
     for (from, to) in [("all.csv", "a.parquet"), ("all.parquet", "b.parquet")] {

@@ -31,6 +31,8 @@ pub(super) enum Of {
 pub(super) struct List<'a> {
     pub of: Of,
     pub items: &'a [Recommended],
+    /// For each item the deviation of the rating about its score; empty for a model that does not know it.
+    pub deviations: &'a [f32],
     /// For each item the items of the user's history that it goes with; empty where nobody asked.
     pub why: &'a [Vec<u32>],
 }
@@ -101,7 +103,7 @@ impl<'a> Lists<'a> {
             taken: 0,
         };
         if matches!(&lists.sink, Sink::File(written) if matches!(written.kind, Kind::Csv)) {
-            lists.line("of,rank,item,score")?;
+            lists.line("of,rank,item,score,deviation")?;
         }
         Ok(lists)
     }
@@ -148,13 +150,15 @@ impl<'a> Lists<'a> {
                 let (of, mut text) = (quoted(of), String::new());
                 for (rank, best) in list.items.iter().enumerate() {
                     let item = quoted(ids.name(best.item));
-                    text.push_str(&format!("{of},{},{item},{}\n", rank + 1, best.score));
+                    let deviation = list.deviations.get(rank).map(f32::to_string).unwrap_or_default();
+                    text.push_str(&format!("{of},{},{item},{},{deviation}\n", rank + 1, best.score));
                 }
                 if text.is_empty() { Ok(()) } else { self.line(text.trim_end()) }
             }
             Some((path, file, Kind::Parquet(columns))) => {
                 for (rank, best) in list.items.iter().enumerate() {
-                    columns.push(of, rank as u32 + 1, ids.name(best.item), best.score);
+                    let deviation = list.deviations.get(rank).copied();
+                    columns.push((of, rank as u32 + 1, ids.name(best.item)), best.score, deviation);
                 }
                 if columns.rows >= ROWS { columns.write(path, file) } else { Ok(()) }
             }
@@ -165,6 +169,9 @@ impl<'a> Lists<'a> {
         let item = |(place, best): (usize, &Recommended)| {
             let id = self.items.name(best.item);
             let mut item = json!({ "item": id, "score": best.score });
+            if let Some(deviation) = list.deviations.get(place) {
+                item["deviation"] = json!(deviation);
+            }
             if let Some(title) = self.title(best.item) {
                 item["title"] = json!(title);
             }
@@ -189,7 +196,8 @@ impl<'a> Lists<'a> {
 
     fn told(&self, what: &str, of: &str, list: &List) -> String {
         let line = |(place, best): (usize, &Recommended)| {
-            let mut line = format!("  {} ({:.4})", self.named(best.item), best.score);
+            let deviation = list.deviations.get(place).map(|d| format!(" ± {d:.4}")).unwrap_or_default();
+            let mut line = format!("  {} ({:.4}{deviation})", self.named(best.item), best.score);
             let categories: Vec<&str> = self
                 .attributes
                 .map(|attributes| {
@@ -250,28 +258,31 @@ struct Columns {
     rank: UInt32Builder,
     item: StringBuilder,
     score: Float32Builder,
+    deviation: Float32Builder,
     rows: usize,
     writer: Option<ArrowWriter<BufWriter<File>>>,
 }
 
 impl Columns {
-    fn push(&mut self, of: &str, rank: u32, item: &str, score: f32) {
+    fn push(&mut self, (of, rank, item): (&str, u32, &str), score: f32, deviation: Option<f32>) {
         self.of.append_value(of);
         self.rank.append_value(rank);
         self.item.append_value(item);
         self.score.append_value(score);
+        self.deviation.append_option(deviation);
         self.rows += 1;
     }
 
     fn write(&mut self, path: &Path, file: &File) -> Result<()> {
-        let columns: [(&str, ArrayRef); 4] = [
-            ("of", Arc::new(self.of.finish())),
-            ("rank", Arc::new(self.rank.finish())),
-            ("item", Arc::new(self.item.finish())),
-            ("score", Arc::new(self.score.finish())),
+        let columns: [(&str, ArrayRef, bool); 5] = [
+            ("of", Arc::new(self.of.finish()), false),
+            ("rank", Arc::new(self.rank.finish()), false),
+            ("item", Arc::new(self.item.finish()), false),
+            ("score", Arc::new(self.score.finish()), false),
+            ("deviation", Arc::new(self.deviation.finish()), true),
         ];
         self.rows = 0;
-        let batch = RecordBatch::try_from_iter(columns).map_err(|e| failed(path, &e))?;
+        let batch = RecordBatch::try_from_iter_with_nullable(columns).map_err(|e| failed(path, &e))?;
         let writer = match &mut self.writer {
             Some(writer) => writer,
             none => {

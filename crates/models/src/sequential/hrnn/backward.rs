@@ -156,9 +156,8 @@ fn update_back(shape: Shape, dense: &Dense, group: &mut Group, step: &Step, back
     let (by_expected, by_error, by_variance) =
         correction::back(shape, dense, &inputs, by_warped, &mut back.correction);
     let surprise = each(|l| back.surprise[l] * share[l]);
-    let by_error = each(|l| {
-        by_error[l] + 2.0 * surprise[l] * user[l] * error[l] + weight[l] * error[l] * inverse[l]
-    });
+    let by_error =
+        each(|l| by_error[l] + 2.0 * surprise[l] * user[l] * error[l] + weight[l] * error[l] * inverse[l]);
     let by_variance = each(|l| {
         by_variance[l] + share[l] * inverse[l] * (curve[l] - warped[l] * along[l])
             - surprise[l] * user[l] * square[l] * inverse[l]
@@ -166,9 +165,7 @@ fn update_back(shape: Shape, dense: &Dense, group: &mut Group, step: &Step, back
     });
     for (j, by) in back.u.iter_mut().enumerate() {
         let (mean, through, h) = (back.mean[j], back.through[j], step.h[j]);
-        *by = each(|l| {
-            share[l] * (warped[l] * mean[l] - 2.0 * through[l]) + by_variance[l] * h[l]
-        });
+        *by = each(|l| share[l] * (warped[l] * mean[l] - 2.0 * through[l]) + by_variance[l] * h[l]);
         back.h[j] = each(|l| by_variance[l] * u[j][l]);
     }
     let noise = lane(&group.noise, t);
@@ -221,8 +218,7 @@ fn prediction_back(shape: Shape, group: &mut Group, step: &Step, by: Lane, back:
             by_root[l] += along * bag[1 + j][l];
             back.bag[1 + j][l] += along * root[l];
             back.prior[1 + j][l] += along;
-            back.h[shape.levels + j][l] +=
-                by[l] * (mean[l] + prior[1 + j][l] + bag[1 + j][l] * root[l]);
+            back.h[shape.levels + j][l] += by[l] * (mean[l] + prior[1 + j][l] + bag[1 + j][l] * root[l]);
         }
     }
     let keep = step.keep;

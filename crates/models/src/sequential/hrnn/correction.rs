@@ -15,7 +15,7 @@ use crate::engine::sequence::kernels::tanh;
 pub(super) const INPUTS: usize = 6;
 
 /// The middle of the scale in standard units.
-const MIDDLE: f32 = 3.5;
+pub(super) const MIDDLE: f32 = 3.5;
 
 /// What the correction sees of a step.
 pub(super) struct Inputs {

@@ -223,8 +223,7 @@ fn predict(
     let (count, surprise) = (carried.count, carried.surprise);
     let root = each(|l| 1.0 / (count[l] + dense.kappa).sqrt());
     let (base, offset) = (lane(&group.base, t), of(&group.vectors, 0));
-    let mut expected =
-        each(|l| base[l] + offset[l] + carried.prior[0][l] + carried.bag[0][l] * root[l]);
+    let mut expected = each(|l| base[l] + offset[l] + carried.prior[0][l] + carried.bag[0][l] * root[l]);
     for mean in &record[..shape.levels] {
         for l in 0..LANES {
             expected[l] += mean[l];
@@ -275,9 +274,7 @@ fn update(
     let moved = each(|l| if take[l] > 0.0 || keep[l] == 0.0 { 1.0 } else { 0.0 });
     for (j, mean) in carried.mean.iter_mut().enumerate() {
         let (before, u) = (record[j], record[at.u + j]);
-        *mean = each(|l| {
-            if moved[l] > 0.0 { before[l] + u[l] * (share[l] * warped[l]) } else { mean[l] }
-        });
+        *mean = each(|l| if moved[l] > 0.0 { before[l] + u[l] * (share[l] * warped[l]) } else { mean[l] });
     }
     for (j, bag) in carried.bag.iter_mut().enumerate() {
         for l in 0..LANES {

@@ -106,7 +106,14 @@ pub(super) fn through(x: &[f32], weights: &[f32], out: &mut [f32]) {
 
 impl Vectors {
     /// Works all out anew. Items without training rows have vectors of 0.
-    pub fn refresh(&mut self, sizes: Sizes, layout: &Layout, values: &[f32], raters: &Raters, counts: &[u32]) {
+    pub fn refresh(
+        &mut self,
+        sizes: Sizes,
+        layout: &Layout,
+        values: &[f32],
+        raters: &Raters,
+        counts: &[u32],
+    ) {
         let (k, width) = (sizes.shape.item(), sizes.raters);
         let of = |range: &std::ops::Range<usize>| &values[range.clone()];
         self.items.resize(sizes.items * k, 0.0);
@@ -116,7 +123,8 @@ impl Vectors {
         if width > 0 {
             self.sums.resize(sizes.items * width, 0.0);
             self.rating_sums.resize(sizes.items * width, 0.0);
-            for (own, x, weights) in [(&mut self.own.raters, x, out), (&mut self.own.ratings, y, rating_out)] {
+            for (own, x, weights) in [(&mut self.own.raters, x, out), (&mut self.own.ratings, y, rating_out)]
+            {
                 own.resize(sizes.users * k, 0.0);
                 own.par_chunks_mut(k).zip(x.par_chunks(width)).with_min_len(64).for_each(|(own, x)| {
                     own.fill(0.0);

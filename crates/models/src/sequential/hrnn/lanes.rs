@@ -98,19 +98,17 @@ fn fill(train: &Histories, users: impl Iterator<Item = u32>, height: usize) -> V
     for user in users {
         let rows = train.range(user);
         let mut piece = Piece { user, from: rows.start, len: rows.len(), lane: 0, step: 0 };
-        match open.iter().find(|lane| lanes[**lane].0 + piece.len <= height) {
-            Some(lane) => {
-                piece.step = lanes[*lane].0;
-                lanes[*lane].0 += piece.len;
-                lanes[*lane].1.push(piece);
+        if let Some(lane) = open.iter().find(|lane| lanes[**lane].0 + piece.len <= height) {
+            let (len, pieces) = &mut lanes[*lane];
+            piece.step = *len;
+            *len += piece.len;
+            pieces.push(piece);
+        } else {
+            if open.len() == OPEN {
+                open.remove(0);
             }
-            None => {
-                if open.len() == OPEN {
-                    open.remove(0);
-                }
-                open.push(lanes.len());
-                lanes.push((piece.len, vec![piece]));
-            }
+            open.push(lanes.len());
+            lanes.push((piece.len, vec![piece]));
         }
     }
     lanes

@@ -30,6 +30,8 @@
 
 mod backward;
 mod correction;
+#[cfg(feature = "burn")]
+mod device;
 mod filter;
 mod items;
 mod lanes;

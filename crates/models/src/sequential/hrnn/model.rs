@@ -290,7 +290,8 @@ impl Model {
         let noise = self.user_noise(user);
         let variance = spread + self.noise[place] * noise + self.extra[place];
         let error = value - expected;
-        let warped = correction::warped_one(self.sizes.shape, &self.dense, [expected, error, variance, value]);
+        let warped =
+            correction::warped_one(self.sizes.shape, &self.dense, [expected, error, variance, value]);
         let mut row = 0;
         for i in 0..u.len() {
             let share = u[i] / variance;

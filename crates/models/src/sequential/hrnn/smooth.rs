@@ -161,9 +161,11 @@ mod tests {
         let entry = |i: usize, j: usize| {
             (0..n).map(|k| root[i * n + k] * root[j * n + k]).sum::<f64>() + f64::from(u8::from(i == j))
         };
-        let packed: Vec<f64> = (0..n).flat_map(|i| (0..=i).map(move |j| (i, j))).map(|(i, j)| entry(i, j)).collect();
+        let packed: Vec<f64> =
+            (0..n).flat_map(|i| (0..=i).map(move |j| (i, j))).map(|(i, j)| entry(i, j)).collect();
         let found = inverse(n, &packed).unwrap();
-        let of = |i: usize, j: usize| if i >= j { found[i * (i + 1) / 2 + j] } else { found[j * (j + 1) / 2 + i] };
+        let of =
+            |i: usize, j: usize| if i >= j { found[i * (i + 1) / 2 + j] } else { found[j * (j + 1) / 2 + i] };
         for i in 0..n {
             for j in 0..n {
                 let product: f64 = (0..n).map(|k| entry(i, k) * of(k, j)).sum();
@@ -186,7 +188,8 @@ mod tests {
         let whole = model.start(user, known);
         let (middle, mut found) = (known.timestamps.at(5), [0.0; 2]);
         let times = [middle, middle];
-        let asked = History { items: &[3, 4], values: (&[3.0, 3.0][..]).into(), timestamps: (&times[..]).into() };
+        let asked =
+            History { items: &[3, 4], values: (&[3.0, 3.0][..]).into(), timestamps: (&times[..]).into() };
         assert!(is_between(known, asked));
         predict_user(&model, user, known, asked, Reading::Frozen, &mut found);
         for (item, found) in [3, 4].into_iter().zip(found) {

@@ -94,10 +94,10 @@ fn gradients_are_those_of_finite_differences() {
         let train = histories(60, 25, 30);
         let settings = Settings { items, blind: 0.2, ..small() };
         let codes = Codes { offsets: (0..=60).collect(), ids: (0..60).map(|user| user % 4).collect(), n: 4 };
-        let mut training = Training::with_codes(&settings, &train, codes, 3).unwrap();
+        let mut training = Training::with_codes(&settings, &train, codes, (3, &Device::flex())).unwrap();
         let random = &mut rng(5, "away from zero");
         training.values.iter_mut().for_each(|v| *v += 0.2 * (random.random::<f32>() - 0.5));
-        training.step(&mut drawn(&training));
+        training.step(&mut drawn(&training)).unwrap();
         let gradient = training.gradient.clone();
         let layout = training.layout.clone();
         let ranges = [
@@ -215,4 +215,42 @@ fn own_ratings_are_left_out() {
     let (frozen, streaming) = (predict(Reading::Frozen), predict(Reading::Streaming));
     assert!(frozen.iter().all(|p| *p == frozen[0]), "frozen states do not move");
     assert!(streaming[0] == frozen[0] && streaming[1] != frozen[1]);
+}
+
+/// Gradients and errors of the form for devices are the native ones, within rounding.
+#[cfg(feature = "burn")]
+fn agree(device: &Device) {
+    for (depth, items) in [(1, Items::Raters), (0, Items::Free)] {
+        let train = histories(30, 12, 14);
+        let settings = Settings { depth, items, blind: 0.2, ..small() };
+        let codes = || Codes { offsets: (0..=30).collect(), ids: (0..30).map(|u| u % 4).collect(), n: 4 };
+        let mut native = Training::with_codes(&settings, &train, codes(), (3, &Device::flex())).unwrap();
+        let mut other = Training::with_codes(&settings, &train, codes(), (3, &Device::flex())).unwrap();
+        other.compute_on(device);
+        let random = &mut rng(5, "away from zero");
+        native.values.iter_mut().for_each(|v| *v += 0.2 * (random.random::<f32>() - 0.5));
+        other.values.clone_from(&native.values);
+        let squares = native.step(&mut drawn(&native)).unwrap();
+        let found = other.step(&mut drawn(&other)).unwrap();
+        assert!((squares - found).abs() < 1e-4 * squares, "{squares} {found}");
+        let largest = native.gradient.iter().fold(0.0_f32, |a, b| a.max(b.abs()));
+        for (at, (a, b)) in native.gradient.iter().zip(&other.gradient).enumerate() {
+            assert!((a - b).abs() < 1e-3 * a.abs() + 1e-5 * largest, "{at}: {a} {b}");
+        }
+    }
+}
+
+#[cfg(feature = "burn")]
+#[test]
+fn native_equals_burn() {
+    agree(&Device::flex());
+}
+
+/// The same against the wgpu backend. Runs where an adapter is there: CI brings a software Vulkan driver and
+/// names it in `FORETASTE_PARITY_DEVICE`.
+#[cfg(feature = "wgpu")]
+#[test]
+fn wgpu_parity() {
+    let Some(device) = Device::for_parity() else { return };
+    agree(&device);
 }

@@ -13,14 +13,14 @@ use crate::engine::kernels::adam;
 use crate::engine::optimizer::{AdamStep, steps_of, steps_tensor};
 use crate::engine::tensors::{NamedTensor, Tensors};
 use crate::model::training_mean;
-use crate::{FitContext, Fitted, RatingModel, Reading, Result};
+use crate::{Device, FitContext, Fitted, RatingModel, Reading, Result};
 use foretaste_data::{Histories, rng};
 use foretaste_metrics::rmse;
 use rand::RngExt;
 use rand::seq::SliceRandom;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 /// Rows of a lane of short histories.
 const HEIGHT: usize = 384;
@@ -63,17 +63,58 @@ pub(super) struct Training<'a> {
     steps: u64,
     /// Steps of the whole training, by the first pass.
     total: u64,
-    tapes: Vec<Mutex<Vec<Lane>>>,
+    engine: Engine,
+}
+
+/// Runs groups forward and back: native code on the CPU, burn elsewhere.
+enum Engine {
+    /// A tape for each thread.
+    Native(Vec<Mutex<Vec<Lane>>>),
+    #[cfg(feature = "burn")]
+    Device(Device),
+}
+
+impl Engine {
+    fn new(device: &Device) -> Self {
+        #[cfg(feature = "burn")]
+        if !device.is_flex() {
+            return Self::Device(device.clone());
+        }
+        let _ = device;
+        Self::Native((0..rayon::current_num_threads()).map(|_| Mutex::default()).collect())
+    }
+
+    /// Gradients of the shared parameters; the others take the place of what the groups held.
+    fn run(&self, shape: Shape, dense: &Dense, groups: &mut [Group]) -> Result<Vec<Dense>> {
+        match self {
+            Self::Native(tapes) => {
+                let run = |group: &mut Group| {
+                    let tape = &tapes[rayon::current_thread_index().unwrap_or(0) % tapes.len()];
+                    let mut tape = tape.lock().unwrap_or_else(PoisonError::into_inner);
+                    forward(shape, dense, group, &mut tape);
+                    backward(shape, dense, group, &tape)
+                };
+                Ok(groups.par_iter_mut().map(run).collect())
+            }
+            #[cfg(feature = "burn")]
+            Self::Device(device) => Ok(vec![super::device::pass(shape, dense, groups, device)?]),
+        }
+    }
 }
 
 impl<'a> Training<'a> {
     pub fn new(settings: &'a Settings, train: &'a Histories, context: &FitContext) -> Result<Self> {
         let codes = Codes::new(context.user_attributes.filter(|_| settings.metadata), train.n_users());
-        Self::with_codes(settings, train, codes, context.seed)
+        Self::with_codes(settings, train, codes, (context.seed, context.device))
     }
 
     /// With these attribute codes of users.
-    pub fn with_codes(settings: &'a Settings, train: &'a Histories, codes: Codes, seed: u64) -> Result<Self> {
+    pub fn with_codes(
+        settings: &'a Settings,
+        train: &'a Histories,
+        codes: Codes,
+        (seed, device): (u64, &Device),
+    ) -> Result<Self> {
         let mean = training_mean(NAME, train)?;
         let mut counts = vec![0_u32; train.n_items()];
         train.items().iter().for_each(|item| counts[*item as usize] += 1);
@@ -106,10 +147,16 @@ impl<'a> Training<'a> {
             seed,
             steps: 0,
             total: 0,
-            tapes: (0..rayon::current_num_threads()).map(|_| Mutex::default()).collect(),
+            engine: Engine::new(device),
         };
         training.total = (training.batches(0).len() * settings.epochs) as u64;
         Ok(training)
+    }
+
+    /// Computes by the form for devices on `device`, even where that is the CPU.
+    #[cfg(all(test, feature = "burn"))]
+    pub fn compute_on(&mut self, device: &Device) {
+        self.engine = Engine::Device(device.clone());
     }
 
     /// The groups of each step of an epoch.
@@ -198,23 +245,17 @@ impl<'a> Training<'a> {
 
     /// The gradient of the loss over `groups` (laid out and drawn), into `self.gradient`; returns the sum of
     /// squared errors.
-    pub fn step(&mut self, groups: &mut [Group]) -> f64 {
+    pub fn step(&mut self, groups: &mut [Group]) -> Result<f64> {
         let rows = groups.iter().map(|group| rows_of(&group.pieces)).sum::<usize>();
         self.refresh();
         let dense = self.layout.dense(&self.values, self.range);
-        let found: Vec<Dense> = groups
-            .par_iter_mut()
-            .map(|group| {
-                self.gather(group);
-                for piece in &group.pieces {
-                    (0..piece.len).for_each(|n| group.weights[piece.entry(n)] = 1.0 / rows as f32);
-                }
-                let tape = &self.tapes[rayon::current_thread_index().unwrap_or(0) % self.tapes.len()];
-                let mut tape = tape.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                forward(self.sizes.shape, &dense, group, &mut tape);
-                backward(self.sizes.shape, &dense, group, &tape)
-            })
-            .collect();
+        groups.par_iter_mut().for_each(|group| {
+            self.gather(group);
+            for piece in &group.pieces {
+                (0..piece.len).for_each(|n| group.weights[piece.entry(n)] = 1.0 / rows as f32);
+            }
+        });
+        let found = self.engine.run(self.sizes.shape, &dense, groups)?;
         self.gradient.fill(0.0);
         found.iter().for_each(|dense| self.layout.add_dense(dense, &mut self.gradient));
         let touched = Touched::new(groups, self.sizes);
@@ -232,7 +273,7 @@ impl<'a> Training<'a> {
             );
         }
         self.penalize();
-        groups.iter().map(|group| group.squares).sum::<f64>() * rows as f64
+        Ok(groups.iter().map(|group| group.squares).sum::<f64>() * rows as f64)
     }
 
     /// Gradients of what each item has of its own.
@@ -441,7 +482,7 @@ impl Trainer for Training<'_> {
                 group.lay(self.train, self.sizes.shape, plan);
                 self.draw(group, &format!("hrnn step {} group {at}", self.steps));
             });
-            squares += self.step(groups);
+            squares += self.step(groups)?;
             self.update();
         }
         Ok(squares)
@@ -487,4 +528,3 @@ pub(super) fn train_model(settings: &Settings, train: &Histories, context: &FitC
 pub(super) fn parameters(sizes: Sizes) -> usize {
     Layout::new(sizes).1
 }
-
