@@ -30,6 +30,7 @@ mod ratings {
         Kind::DEEPFM,
         Kind::RRN,
         Kind::RNN,
+        Kind::HRNN_GRU,
         Kind::HRNN,
         Kind::ENSEMBLE,
     ];
@@ -148,7 +149,7 @@ mod ratings {
 
         rating_contract!(|| case(
             Kind::HRNN,
-            "items = \"free\"\nsize = 6\nbag = 6\nepochs = 4\nsteps = 16",
+            "items = \"free\"\nitem_bins = 4\nsize = 6\nbag = 6\nepochs = 4\nsteps = 16",
             "gaps = [60, 5]",
             true
         ));
@@ -190,6 +191,7 @@ mod ranking {
 
     pub const ALL: &[Kind] = &[
         Kind::DEEPFM,
+        Kind::HRNN_GRU,
         Kind::HRNN,
         Kind::POPULARITY,
         Kind::SIMS,

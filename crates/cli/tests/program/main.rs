@@ -112,15 +112,7 @@ fn the_netflix_chart_on_files_in_its_format() {
         &format!("reproduce netflix --data {} --seeds 2 --device flex --out run {small}", data.display()),
     );
     assert!(shown.contains("netflix-955, future netflix-full") && shown.contains("leaks no time"), "{shown}");
-    for title in [
-        "Rolling Average",
-        "T-SVD",
-        "PMF",
-        "FM, by gradient descent",
-        "RRN",
-        "DeepRec",
-        "HRNN, network alone",
-    ] {
+    for title in ["Rolling Average", "T-SVD", "PMF", "FM, by gradient descent", "RRN", "DeepRec", "HRNN"] {
         let line = shown
             .lines()
             .find(|l| l.starts_with(&format!("│ {title} ")))

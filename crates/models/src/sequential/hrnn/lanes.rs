@@ -125,6 +125,8 @@ pub(super) struct Group {
     pub items: Vec<u32>,
     /// Class of the idle gap since the last row that was taken in.
     pub gaps: Vec<u8>,
+    /// The part of the log's time.
+    pub bins: Vec<u16>,
     /// Whether a history begins here.
     pub first: Vec<bool>,
     pub values: Vec<f32>,
@@ -175,6 +177,8 @@ impl Group {
         self.items.resize(n, 0);
         self.gaps.clear();
         self.gaps.resize(n, 0);
+        self.bins.clear();
+        self.bins.resize(n, 0);
         self.first.clear();
         self.first.resize(n, true);
         for piece in plan {

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! item      (c, q) = sums over who rated it (`items`), or free;  b ~ N(beta_i, omega_i), prior N(0, tau^2)
-//!           h = (1, .., 1, q),  base = mu + b + c
+//!           h = (1, .., 1, q),  base = mu + b + b(t) + c     b(t): the item's level in a part of the time
 //! drift     s <- a * s,  P <- aa' * P + diag((1 - a^2) p0)     a: by class of the gap since the last rating
 //! bag       (o, w) = (z_0 + sum of m_j over the items rated before) / sqrt(n + kappa)
 //! predict   r^ = base + o + v_0 + h's + q'(w + v),   v: what the user's attributes say

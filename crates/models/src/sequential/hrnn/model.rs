@@ -1,7 +1,7 @@
 //! A trained HRNN, and users' states: the filter's equations, one rating at a time.
 
 use super::items::{Own, Vectors};
-use super::parameters::Sizes;
+use super::parameters::{Bins, Sizes};
 use super::train::{Training, parameters};
 use super::{Dense, Settings, Shape, correction, smooth};
 use crate::engine::tensors::{NamedTensor, Tensors};
@@ -21,6 +21,8 @@ pub struct Model {
     base: Vec<f32>,
     extra: Vec<f32>,
     noise: Vec<f32>,
+    /// Levels of items over time, `[items, bins]`.
+    bins: Vec<f32>,
     /// What each user added to the vectors of the items they rated in training: by the rating's being there
     /// and by its residual, `[users, 1 + tastes]` each, the items' scales, and the users' means.
     own: Own,
@@ -74,6 +76,7 @@ impl Model {
             base: column(&|item| mean + at(&layout.bias, item), mean),
             extra: column(&|item| at(&layout.log_bias_variance, item).exp(), prior),
             noise: column(&|item| (log_noise + at(&layout.item_noise, item)).exp(), log_noise.exp()),
+            bins: values[layout.bins.clone()].to_vec(),
             own,
             scales: training.raters.scales.clone(),
             means: training.raters.means.clone(),
@@ -88,8 +91,8 @@ impl Model {
     pub(super) fn restore(settings: Settings, tensors: &Tensors) -> Result<Self> {
         let shape = Shape::new(&settings);
         let found = tensors.integers("sizes")?;
-        let [users, items, raters, bag, codes] = found[..] else {
-            let reason = "tensor \"sizes\" has not five numbers".into();
+        let [users, items, raters, bag, codes, bins, first, last] = found[..] else {
+            let reason = "tensor \"sizes\" has not eight numbers".into();
             return Err(ModelError::Saved { path: tensors.path().into(), reason });
         };
         let n = |x: i64| usize::try_from(x).unwrap_or(0);
@@ -100,6 +103,7 @@ impl Model {
             raters: n(raters),
             bag: n(bag),
             codes: n(codes),
+            bins: Bins { n: n(bins), first, last },
         };
         let k = shape.item();
         let of = |name: &str, shape: &[usize]| {
@@ -129,6 +133,7 @@ impl Model {
             base: column("base")?,
             extra: column("extra")?,
             noise: column("noise")?,
+            bins: of("bins", &[sizes.items, sizes.bins.n])?,
             own: Own { raters: of("own", &[encoded, k])?, ratings: of("own_ratings", &[encoded, k])? },
             scales: of("scales", &[if sizes.raters > 0 { sizes.items } else { 0 }])?,
             means: of("means", &[encoded])?,
@@ -207,7 +212,7 @@ impl Model {
     ) {
         let (item, value, time) = (known.items[row], known.values[row], known.timestamps.at(row));
         let vector = self.without(user, item, value, space);
-        self.take(state, item, vector, value, clock * time);
+        self.take(state, (item, vector), value, (clock * time, self.sizes.bins.of(time)));
     }
 
     /// Without drift, and with noise that is the same for all users.
@@ -229,9 +234,16 @@ impl Model {
     }
 
     /// The expected rating of an item with the vector `vector`.
-    fn expected(&self, place: usize, vector: Option<&[f32]>, level: f32, weights: &[f32]) -> f32 {
+    fn expected(
+        &self,
+        place: usize,
+        bin: usize,
+        vector: Option<&[f32]>,
+        (level, weights): (f32, &[f32]),
+    ) -> f32 {
         let match_ = vector.map_or(0.0, |v| v.iter().zip(weights).map(|(v, w)| v * w).sum());
-        self.base[place] + level + match_
+        let now = self.bins.get(place * self.sizes.bins.n + bin).copied().unwrap_or(0.0);
+        self.base[place] + now + level + match_
     }
 
     /// Drifts a state to `timestamp`.
@@ -281,10 +293,16 @@ impl Model {
     }
 
     /// Takes a rating of an item with the vector `vector` in.
-    fn take(&self, user: &mut User, item: u32, vector: Option<&[f32]>, value: f32, timestamp: i64) {
+    fn take(
+        &self,
+        user: &mut User,
+        (item, vector): (u32, Option<&[f32]>),
+        value: f32,
+        (timestamp, bin): (i64, usize),
+    ) {
         let place = self.place(item);
         let (level, weights) = self.query(user, timestamp);
-        let expected = self.expected(place, vector, level, &weights);
+        let expected = self.expected(place, bin, vector, (level, &weights));
         self.move_to(user, timestamp);
         let (u, spread) = self.gain(user, vector);
         let noise = self.user_noise(user);
@@ -327,10 +345,11 @@ impl Predictor for Model {
             NamedTensor::new(name, &[values.len() / width.max(1), width], values.to_vec())
         };
         let list = |name: &str, values: &[f32]| NamedTensor::new(name, &[values.len()], values.to_vec());
-        let counts = [sizes.users, sizes.items, sizes.raters, sizes.bag, sizes.codes];
+        let counts = [sizes.users, sizes.items, sizes.raters, sizes.bag, sizes.codes, sizes.bins.n];
+        let counts = counts.into_iter().map(|n| n as i64).chain([sizes.bins.first, sizes.bins.last]);
         let hidden = [correction::INPUTS, shape.hidden];
         vec![
-            NamedTensor::integers("sizes", counts.into_iter().map(|n| n as i64)),
+            NamedTensor::integers("sizes", counts),
             list("scalars", &[dense.n0, dense.kappa, dense.range.0, dense.range.1]),
             table("drift", shape.levels + 1, &dense.drift),
             list("variances", &dense.variances),
@@ -343,6 +362,7 @@ impl Predictor for Model {
             list("base", &self.base),
             list("extra", &self.extra),
             list("noise", &self.noise),
+            NamedTensor::new("bins", &[sizes.items, sizes.bins.n], self.bins.clone()),
             table("own", k, &self.own.raters),
             table("own_ratings", k, &self.own.ratings),
             list("scales", &self.scales),
@@ -363,12 +383,14 @@ impl Predictor for Model {
     }
 
     fn update(&self, user: &mut User, item: u32, value: f32, timestamp: i64) {
-        self.take(user, item, self.vector(item), value, timestamp);
+        let bin = self.sizes.bins.of(timestamp);
+        self.take(user, (item, self.vector(item)), value, (timestamp, bin));
     }
 
     fn predict(&self, user: &User, item: u32, timestamp: i64) -> f32 {
         let (level, weights) = self.query(user, timestamp);
-        self.expected(self.place(item), self.vector(item), level, &weights)
+        let bin = self.sizes.bins.of(timestamp);
+        self.expected(self.place(item), bin, self.vector(item), (level, &weights))
     }
 
     fn variance(&self, user: &User, item: u32, timestamp: i64) -> Option<f32> {
@@ -381,9 +403,10 @@ impl Predictor for Model {
 
     fn scores(&self, user: &User, timestamp: i64, out: &mut [f32]) {
         let (level, weights) = self.query(user, timestamp);
+        let bin = self.sizes.bins.of(timestamp);
         for (item, out) in out.iter_mut().enumerate() {
             let item = item as u32;
-            *out = self.expected(self.place(item), self.vector(item), level, &weights);
+            *out = self.expected(self.place(item), bin, self.vector(item), (level, &weights));
         }
     }
 
@@ -466,14 +489,15 @@ mod tests {
                     let (item, value, time) = (history.items[n], history.values[n], history.timestamps.at(n));
                     let vector = model.without(piece.user, item, value, &mut space);
                     let (level, weights) = model.query(&state, time);
-                    let own = model.expected(item as usize, vector, level, &weights);
+                    let bin = model.sizes.bins.of(time);
+                    let own = model.expected(item as usize, bin, vector, (level, &weights));
                     assert!((own - expected).abs() < 2e-4, "row {n}: {own} and {expected}");
                     let mut moved = state.clone();
                     model.move_to(&mut moved, time);
                     let spread = model.gain(&moved, vector).1;
                     let spread = spread + model.noise[item as usize] * model.user_noise(&moved);
                     assert!((spread - variance).abs() < 2e-4, "row {n}: {spread} and {variance}");
-                    model.take(&mut state, item, vector, value, time);
+                    model.take(&mut state, (item, vector), value, (time, bin));
                     seen += 1;
                 }
             }

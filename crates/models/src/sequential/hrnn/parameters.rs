@@ -17,6 +17,25 @@ pub(super) struct Sizes {
     pub bag: usize,
     /// Attribute codes of users.
     pub codes: usize,
+    pub bins: Bins,
+}
+
+/// Parts of the time that training rows span.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Bins {
+    pub n: usize,
+    /// First and last time.
+    pub first: i64,
+    pub last: i64,
+}
+
+impl Bins {
+    /// The part that a time falls into; the first or last one for times beyond.
+    pub fn of(self, time: i64) -> usize {
+        let share = |time: i64| time.clamp(self.first, self.last) as f64 - self.first as f64;
+        let part = share(time) / (share(self.last) + 1.0) * self.n as f64;
+        (part as usize).min(self.n.saturating_sub(1))
+    }
 }
 
 /// Ranges of the parameters in one list.
@@ -46,6 +65,8 @@ pub(super) struct Layout {
     pub hidden_bias: Range<usize>,
     pub hidden_out: Range<usize>,
     pub codes: Range<usize>,
+    /// Levels of items over time, `[items, bins]`.
+    pub bins: Range<usize>,
 }
 
 /// Gaps in seconds for which drifts begin at [`LEVELS`] and [`TASTES`].
@@ -74,7 +95,7 @@ impl Layout {
             end += n;
             end - n..end
         };
-        let Sizes { shape, users, items, raters, bag, codes } = sizes;
+        let Sizes { shape, users, items, raters, bag, codes, bins } = sizes;
         let k = shape.item();
         let users = if raters > 0 { users } else { 0 };
         let layout = Self {
@@ -100,13 +121,14 @@ impl Layout {
             hidden_bias: next(shape.hidden),
             hidden_out: next(shape.hidden),
             codes: next(codes * k),
+            bins: next(items * bins.n),
         };
         (layout, end)
     }
 
     /// First values. `counts` are the items' numbers of training rows, `mean` their mean rating.
     pub fn first(&self, sizes: Sizes, settings: &Settings, mean: f32, counts: &[u32], seed: u64) -> Vec<f32> {
-        let mut values = vec![0.0; self.codes.end];
+        let mut values = vec![0.0; self.bins.end];
         let random = &mut rng(seed, "hrnn first values");
         let root = |n: usize| (n.max(1) as f32).sqrt();
         let drawn = [
@@ -149,7 +171,7 @@ impl Layout {
     }
 
     /// Weights of the squared parameters in the loss, over the number of training rows.
-    pub fn penalties(&self, settings: &Settings) -> [(Range<usize>, f32); 9] {
+    pub fn penalties(&self, settings: &Settings) -> [(Range<usize>, f32); 10] {
         [
             (self.rater.clone(), settings.rater_penalty),
             (self.rating.clone(), settings.rater_penalty),
@@ -160,6 +182,7 @@ impl Layout {
             (self.empty.clone(), 1.0),
             (self.item_noise.clone(), settings.noise_penalty),
             (self.codes.clone(), settings.attribute_penalty),
+            (self.bins.clone(), 1.0),
         ]
     }
 

@@ -46,6 +46,8 @@ pub struct Settings {
     pub raters: usize,
     /// Rank of what items add to the bag of rated items.
     pub bag: usize,
+    /// Parts of the log's time, each with a level of its own of every item, near its neighbours'; 0 for none.
+    pub item_bins: usize,
     /// Idle gaps in seconds that part the classes of drift, shortest first.
     pub gaps: Vec<i64>,
     /// Whether users' attributes say what is expected of them, where the data has attributes.
@@ -74,6 +76,8 @@ pub struct Settings {
     pub bag_penalty: f32,
     /// Penalty of the items' noise.
     pub noise_penalty: f32,
+    /// Penalty of the change of an item's level from one part of the time to the next.
+    pub bin_penalty: f32,
     /// Penalty of attributes' vectors.
     pub attribute_penalty: f32,
 }
@@ -87,6 +91,7 @@ impl Default for Settings {
             items: Items::Auto,
             raters: 16,
             bag: 16,
+            item_bins: 0,
             gaps: vec![5, 60, 600, 7200, 86_400, 259_200, 1_209_600, 2_592_000, 7_776_000],
             metadata: true,
             epochs: 8,
@@ -101,6 +106,7 @@ impl Default for Settings {
             vector_penalty: 50.0,
             bag_penalty: 50.0,
             noise_penalty: 10.0,
+            bin_penalty: 100.0,
             attribute_penalty: 20.0,
         }
     }
@@ -138,6 +144,8 @@ impl Algorithm for Settings {
         within(NAME, "depth", self.depth, 0, 1)?;
         within(NAME, "raters", self.raters, 1, 1024)?;
         within(NAME, "bag", self.bag, 0, 1024)?;
+        within(NAME, "item_bins", self.item_bins, 0, 4096)?;
+        within(NAME, "bin_penalty", self.bin_penalty, 0.0, 1e6)?;
         within(NAME, "epochs", self.epochs, 1, 100_000)?;
         within(NAME, "batch", self.batch, 1, 1 << 24)?;
         within(NAME, "steps", self.steps, 1, 1 << 24)?;

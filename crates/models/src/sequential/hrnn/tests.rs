@@ -37,6 +37,7 @@ pub(super) fn small() -> Settings {
         raters: 4,
         bag: 3,
         steps: 1,
+        item_bins: 3,
         items: Items::Raters,
         epochs: 3,
         ..Settings::default()
@@ -75,6 +76,12 @@ fn loss(training: &mut Training) -> f64 {
     for (range, weight) in layout.penalties(training.settings) {
         let squares: f64 = values[range].iter().map(|v| f64::from(*v).powi(2)).sum();
         priors += 0.5 * f64::from(weight) * squares;
+    }
+    for levels in values[layout.bins.clone()].chunks(training.sizes.bins.n.max(1)) {
+        for pair in levels.windows(2) {
+            let change = f64::from(pair[1] - pair[0]).powi(2);
+            priors += 0.5 * f64::from(training.settings.bin_penalty) * change;
+        }
     }
     let deviation = f64::from(values[layout.log_bias_deviation.start]);
     for item in 0..training.sizes.items {
@@ -123,6 +130,7 @@ fn gradients_are_those_of_finite_differences() {
             ("hidden_bias", layout.hidden_bias),
             ("hidden_out", layout.hidden_out),
             ("codes", layout.codes),
+            ("bins", layout.bins),
         ];
         for (name, range) in ranges {
             // Along the gradient itself, where the slope is its length.

@@ -5,7 +5,7 @@ use super::filter::forward;
 use super::items::{LeftOut, Raters, Vectors, encoder_back, outer, through};
 use super::lanes::{Group, Lane, Plan, deal, rows_of};
 use super::model::Model;
-use super::parameters::{Layout, Sizes};
+use super::parameters::{Bins, Layout, Sizes};
 use super::{Dense, NAME, Settings, Shape};
 use crate::engine::codes::Codes;
 use crate::engine::epochs::{self, Trainer};
@@ -125,6 +125,11 @@ impl<'a> Training<'a> {
             raters: settings.width(train.len()),
             bag: settings.bag,
             codes: codes.n,
+            bins: Bins {
+                n: settings.item_bins,
+                first: train.timestamps().iter().min().unwrap_or_default(),
+                last: train.timestamps().iter().max().unwrap_or_default(),
+            },
         };
         let (layout, n) = Layout::new(sizes);
         let values = layout.first(sizes, settings, mean, &counts, seed);
@@ -196,6 +201,7 @@ impl<'a> Training<'a> {
                 group.take[entry] = f32::from(u8::from(take));
                 group.draws[entry] = StandardNormal.sample(random);
                 let time = times.at(piece.from + n);
+                group.bins[entry] = self.sizes.bins.of(time) as u16;
                 if n > 0 {
                     group.gaps[entry] = self.settings.gap(time - last);
                 }
@@ -224,6 +230,10 @@ impl<'a> Training<'a> {
                 let item = group.items[entry] as usize;
                 let deviation = (0.5 * of(&layout.log_bias_variance, item)).exp();
                 group.base[entry] = mean + of(&layout.bias, item) + group.draws[entry] * deviation;
+                if self.sizes.bins.n > 0 {
+                    let bin = item * self.sizes.bins.n + usize::from(group.bins[entry]);
+                    group.base[entry] += of(&layout.bins, bin);
+                }
                 group.noise[entry] = (log_noise + of(&layout.item_noise, item)).exp();
                 let vector = &mut group.vectors[entry * k..(entry + 1) * k];
                 vector.copy_from_slice(&self.vectors.items[item * k..(item + 1) * k]);
@@ -292,6 +302,9 @@ impl<'a> Training<'a> {
             gradient[layout.log_bias_variance.start + item] =
                 rest[0] * 0.5 * (0.5 * self.values[layout.log_bias_variance.start + item]).exp();
             gradient[layout.item_noise.start + item] = rest[1];
+            let bins = self.sizes.bins.n;
+            let at = layout.bins.start + item * bins;
+            gradient[at..at + bins].copy_from_slice(&rest[2..]);
             if self.sizes.raters == 0 {
                 let at = layout.free.start + item * (k - 1);
                 gradient[at..at + k - 1].copy_from_slice(&vector[1..]);
@@ -353,6 +366,17 @@ impl<'a> Training<'a> {
             let weight = weight * share;
             gradient[range.clone()].iter_mut().zip(&values[range]).for_each(|(by, v)| *by += weight * v);
         }
+        if self.sizes.bins.n > 0 {
+            let levels = values[layout.bins.clone()].chunks_exact(self.sizes.bins.n);
+            let by = gradient[layout.bins.clone()].chunks_exact_mut(self.sizes.bins.n);
+            for (by, levels) in by.zip(levels) {
+                for bin in 1..levels.len() {
+                    let change = share * self.settings.bin_penalty * (levels[bin] - levels[bin - 1]);
+                    by[bin] += change;
+                    by[bin - 1] -= change;
+                }
+            }
+        }
         let precision = (-2.0 * values[layout.log_bias_deviation.start]).exp();
         let mut by_deviation = 0.0;
         for item in 0..self.sizes.items {
@@ -405,7 +429,8 @@ struct Touched {
     items: Vec<u32>,
     /// Place of each item in `items`, or `u32::MAX`.
     places: Vec<u32>,
-    /// By `(c, q)`, by what it adds to the bag, by its drawn bias' deviation, by its noise.
+    /// By `(c, q)`, by what it adds to the bag, by its drawn bias' deviation, by its noise, by its level in each
+    /// part of the time.
     sums: Vec<f32>,
     width: usize,
 }
@@ -413,7 +438,7 @@ struct Touched {
 impl Touched {
     fn new(groups: &[Group], sizes: Sizes) -> Self {
         let k = sizes.shape.item();
-        let width = 2 * k + 2;
+        let width = 2 * k + 2 + sizes.bins.n;
         let entries = || {
             groups.iter().enumerate().flat_map(|(at, group)| {
                 let pieces = group.pieces.iter();
@@ -451,6 +476,9 @@ impl Touched {
                 add.iter_mut().zip(bag).for_each(|(sum, from)| *sum += from);
                 rest[0] += from[0] * group.draws[entry];
                 rest[1] += group.noise_gradient[entry];
+                if sizes.bins.n > 0 {
+                    rest[2 + usize::from(group.bins[entry])] += from[0];
+                }
             }
         });
         Self { items, places, sums, width }
