@@ -46,6 +46,7 @@ fn named(task: &str) -> Option<Comparison> {
         "rivals-models" => models("models.py"),
         // HRNN's training.
         "rivals-hrnn" => models("hrnn.py"),
+        "rivals-hrnn-prototype" => of("hrnn_prototype.py", "requirements-jax.txt", "rivals-jax-venv"),
         "rivals-deepfm" => models("deepfm.py"),
         // Neighbours, factors and lists: how fast, and how good (RecPack wants PyTorch).
         "rivals-ranking" => of("ranking.py", "requirements-ranking.txt", "rivals-ranking-venv"),

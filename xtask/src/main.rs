@@ -37,6 +37,7 @@ cargo xtask TASK [ARGUMENTS]
   bench rivals     this project and its peers on the same work, side by side
   bench rivals-models   the rating models and theirs (myFM, Surprise, PyTorch; 5 GB of packages)
   bench rivals-hrnn     HRNN's training and PyTorch's, and how it grows with the data (the same packages)
+  bench rivals-hrnn-prototype  HRNN's training and that of its prototype in JAX
   bench rivals-deepfm   DeepFM and DeepCTR-Torch's on the same fields (the same packages)
   bench rivals-ranking  item-kNN, iALS and lists for all users beside implicit
   bench rivals-quality  quality of iALS's and EASE's lists beside implicit's and RecPack's

@@ -10,9 +10,12 @@
 //! gives, before it,
 //!
 //! ```text
-//! by u:  x e' g - 2 x G u + dS h          by S:  x/S (u'G u - e' u'g) - dA x lam e^2 / S + w (1/S - e^2/S^2) / 2
-//! by e': x u'g                            by P:  G + (du h' + h du') / 2
-//! by h:  dS u + P du + dr s               by s:  g + dr h                                (dr = -de: by prediction)
+//! by u:   x e' g - 2 x G u + dS h
+//! by S:   x/S (u'G u - e' u'g) - dA x lam e^2 / S + w (1/S - e^2/S^2) / 2
+//! by e':  x u'g
+//! by P:   G + (du h' + h du') / 2
+//! by h:   dS u + P du + dr s                      (dr = -de: by the prediction)
+//! by s:   g + dr h
 //! ```
 //!
 //! and the drift `s = a * s`, `P = aa' * P + diag((1 - a^2) p0)`, by `log a` of entry `i`,

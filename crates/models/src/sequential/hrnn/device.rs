@@ -22,8 +22,8 @@ struct Leaves {
     hidden_out: Tensor<2>,
 }
 
-/// One step's leaves: the item's vector and what it adds to the bag, what attributes say, and the logarithm of
-/// the noise.
+/// One step's leaves: the item's vector and what it adds to the bag, what attributes say, and the
+/// logarithm of the noise.
 struct Entry {
     vector: Tensor<2>,
     bag: Tensor<2>,

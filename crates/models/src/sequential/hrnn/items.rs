@@ -4,7 +4,8 @@
 //! user's own mean, a row of user `u` reads
 //!
 //! ```text
-//! (c, q) = W' (n_i + 1)^-1/2 sum_{v in R_i, v != u} x_v  +  V' (n_i + 1)^-1/2 sum_{v in R_i, v != u} r'_iv y_v
+//! (c, q) = W' (n_i + 1)^-1/2 sum_{v in R_i, v != u} x_v
+//!        + V' (n_i + 1)^-1/2 sum_{v in R_i, v != u} r'_iv y_v
 //! ```
 //!
 //! The sums over all raters are worked out once a step; what `u` added to them is taken away row by row, so

@@ -22,9 +22,10 @@
 //! the ratings is not taken in, and of some (`blind`) none: so the network learns to predict from states that
 //! are short, or old, or of no one yet. The way back through the filter is derived by hand (`backward`).
 //!
-//! `frozen` and `streaming` differ in whether predicted rows are taken in. Rows between known ratings, as
-//! splits at random have them, are predicted from those before and after (`smooth`). One rating costs the same however
-//! long the history is. `S` is the variance of the prediction ([`crate::Predictor::variance`]).
+//! `frozen` and `streaming` differ in whether predicted rows are taken in. Rows between known ratings,
+//! as splits at random have them, are predicted from those before and after (`smooth`). One rating
+//! costs the same however long the history is. `S` is the variance of the prediction
+//! ([`crate::Predictor::variance`]).
 //!
 //! An item without training rows has `q = 0` and the prior's bias; an index out of range, the same.
 

@@ -200,7 +200,8 @@ impl Model {
         &self.dense.empty
     }
 
-    /// Takes in row `row` of the ratings that a user had at training; `clock` is -1 where time runs backwards.
+    /// Takes in row `row` of the ratings that a user had at training; `clock` is -1 where time runs
+    /// backwards.
     pub(super) fn take_known(
         &self,
         state: &mut User,

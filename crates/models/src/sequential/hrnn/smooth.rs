@@ -3,7 +3,8 @@
 //!
 //! The drift is the same in both directions of time, so that a second filter can come from the end, and both
 //! meet (the two-filter smoother: Fraser and Potter 1969). With `(s, P)` of the filter up to the time asked,
-//! `(s', P')` of the one that has seen what is later, both drifted to it, and the prior `P0`, which both hold:
+//! `(s', P')` of the one that has seen what is later, both drifted to it, and the prior `P0`, which both
+//! hold:
 //!
 //! ```text
 //! C = (P^-1 + P'^-1 - P0^-1)^-1        mean = C (P^-1 s + P'^-1 s')
@@ -51,8 +52,8 @@ pub(super) fn predict_user(
     }
 }
 
-/// For each row asked, the state of a filter that comes from the end, drifted to the row; `None` where nothing
-/// is later. Its clock runs backwards.
+/// For each row asked, the state of a filter that comes from the end, drifted to the row; `None` where
+/// nothing is later. Its clock runs backwards.
 fn from_the_end(model: &Model, user: u32, known: History<'_>, asked: History<'_>) -> Vec<Option<User>> {
     let mut state = model.begin(user);
     let mut space = Vec::new();

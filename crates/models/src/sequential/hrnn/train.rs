@@ -429,8 +429,8 @@ struct Touched {
     items: Vec<u32>,
     /// Place of each item in `items`, or `u32::MAX`.
     places: Vec<u32>,
-    /// By `(c, q)`, by what it adds to the bag, by its drawn bias' deviation, by its noise, by its level in each
-    /// part of the time.
+    /// By `(c, q)`, by what it adds to the bag, by its drawn bias' deviation, by its noise, by its level in
+    /// each part of the time.
     sums: Vec<f32>,
     width: usize,
 }

@@ -1,4 +1,5 @@
-//! HRNN's first form: a recurrent network over a user's whole history, with sessions, time and ratings as inputs.
+//! HRNN's first form: a recurrent network over a user's whole history, with sessions, time and ratings as
+//! inputs.
 //!
 //! Session information enters through the inputs, so that histories of any shape align in one batch
 //! (Ma and Narayanaswamy 2018, *Hierarchical Temporal-Contextual Recommenders*): marks say at which
