@@ -7,10 +7,12 @@
 //! r^_ui = b + sum_m w_m r^_ui^(m)          s_ui = sum_m w_m / (60 + rank_ui^(m))
 //! ```
 //!
-//! An ensemble trains its members on the same rows, each with its own settings and
-//! all under the run's seed; weights are settings, chosen by the ensemble's author on rows that trained no
-//! member (`foretaste-automl` does: Caruana et al. 2004, or stacking). A new user or item gets the
-//! members' own fallbacks. Updates go to every member.
+//! An ensemble trains its members on the same rows, each with its own settings and all under the run's
+//! seed. Of members with equal settings each after the first has a seed of its own, so that their mean
+//! is less a matter of chance (deep ensembles: Lakshminarayanan et al. 2017). Weights are settings,
+//! chosen by the ensemble's author on rows that trained no member (`foretaste-automl` does: Caruana et
+//! al. 2004, or stacking). A new user or item gets the members' own fallbacks. Updates go to every
+//! member.
 
 use crate::engine::tensors::{NamedTensor, Tensors};
 use crate::error::within;
@@ -19,7 +21,7 @@ use crate::{
     Algorithm, BoxedModel, FitContext, Fitted, Kind, ModelError, ModelSettings, Predictor, Result, Trained,
     UserState, state,
 };
-use foretaste_data::{Histories, History};
+use foretaste_data::{Histories, History, stream_seed};
 use std::sync::Arc;
 
 const NAME: &str = "ensemble";
@@ -158,8 +160,13 @@ pub fn fit(
     context: &FitContext,
 ) -> Result<Fitted> {
     let mut members = Vec::with_capacity(settings.members.len());
-    for (index, member) in settings.member_settings()?.iter().enumerate() {
+    let of = settings.member_settings()?;
+    for (index, member) in of.iter().enumerate() {
         context.go_on()?;
+        let seed = match of[..index].iter().filter(|other| *other == member).count() {
+            0 => context.seed,
+            n => stream_seed(context.seed, &format!("ensemble, equal member {n}")),
+        };
         // An interrupted member resumes; those before it are trained again.
         let folder = context.checkpoint.map(|folder| folder.join(format!("member-{index}")));
         if let Some(folder) = &folder {
@@ -167,7 +174,7 @@ pub fn fit(
                 .map_err(|e| ModelError::saved(folder, format!("cannot create: {e}")))?;
         }
         members.push(Arc::from(
-            member.fit(train, None, &FitContext { checkpoint: folder.as_deref(), ..*context })?.model,
+            member.fit(train, None, &FitContext { seed, checkpoint: folder.as_deref(), ..*context })?.model,
         ));
     }
     Ok(Fitted {
@@ -319,6 +326,32 @@ mod tests {
                 assert!((both[reading][row] - by_hand).abs() < 1e-6);
             }
         }
+    }
+
+    #[test]
+    fn equal_members_have_seeds_of_their_own() {
+        let train = Histories::new(
+            vec![0, 3, 5, 7],
+            vec![0, 1, 3, 0, 1, 0, 2],
+            vec![1.0, 5.0, 2.0, 4.0, 3.0, 5.0, 1.0],
+            (0..7).collect::<Vec<_>>(),
+            4,
+        );
+        let device = Device::flex();
+        let fit = |settings: ModelSettings| {
+            settings.fit(&train, None, &FitContext::new(0, &device)).unwrap().model.tensors()
+        };
+        let pmf = Kind::PMF.settings("factors = 2\nepochs = 2".parse().unwrap()).unwrap();
+        let other = Kind::PMF.settings("factors = 3\nepochs = 2".parse().unwrap()).unwrap();
+        let tensors = fit(Settings::of(&[(pmf.clone(), 0.5), (other, 0.2), (pmf.clone(), 0.3)], 0.0).into());
+        let member = |at: usize| -> Vec<&[f32]> {
+            let of = |tensor: &&NamedTensor| tensor.name.starts_with(&prefix(at));
+            tensors.iter().filter(of).map(|tensor| tensor.data.as_slice()).collect()
+        };
+        let alone = fit(pmf);
+        assert_eq!(member(0), alone.iter().map(|tensor| tensor.data.as_slice()).collect::<Vec<_>>());
+        assert_eq!(member(0).len(), member(2).len());
+        assert_ne!(member(0), member(2));
     }
 
     #[test]
