@@ -18,8 +18,8 @@ use crate::engine::tensors::{NamedTensor, Tensors};
 use crate::error::within;
 use crate::model::scores_by_rating;
 use crate::{
-    Algorithm, BoxedModel, FitContext, Fitted, Kind, ModelError, ModelSettings, Predictor, Result, Trained,
-    UserState, state,
+    Algorithm, BoxedModel, FitContext, Fitted, Kind, ModelError, ModelSettings, Predictor, Reading, Result,
+    Trained, UserState, state,
 };
 use foretaste_data::{Histories, History, stream_seed};
 use std::sync::Arc;
@@ -287,6 +287,25 @@ impl Predictor for Model {
         }
     }
 
+    /// Each member predicts the rows in its own way: some know rows between known ratings from both sides.
+    fn predict_user(
+        &self,
+        user: u32,
+        known: History<'_>,
+        asked: History<'_>,
+        reading: Reading,
+        out: &mut [f32],
+    ) {
+        out.fill(self.settings.intercept);
+        let mut own = vec![f32::NAN; out.len()];
+        for (weight, model) in self.weighted() {
+            if let Some(model) = model.as_rating() {
+                model.predict_user(user, known, asked, reading, &mut own);
+            }
+            out.iter_mut().zip(&own).for_each(|(sum, own)| *sum += weight * own);
+        }
+    }
+
     fn write_state(&self, states: &Vec<UserState>) -> Vec<u8> {
         let bytes: Vec<Vec<u8>> =
             self.members.iter().zip(states).map(|(member, state)| member.state_to_bytes(state)).collect();
@@ -305,7 +324,7 @@ impl Predictor for Model {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Device, Reading};
+    use crate::Device;
 
     #[test]
     fn predictions_are_the_weighted_sum() {
@@ -324,6 +343,36 @@ mod tests {
             for row in 0..2 {
                 let by_hand = -0.25 + 0.75 * one[reading][row] + 0.5 * two[reading][row];
                 assert!((both[reading][row] - by_hand).abs() < 1e-6);
+            }
+        }
+    }
+
+    /// Rows between known ratings, which HRNN predicts from both sides of time.
+    #[test]
+    fn members_predict_rows_in_their_own_way() {
+        let values: Vec<f32> = (0..40).map(|row| (1 + row * 7 % 5) as f32).collect();
+        let times: Vec<i64> = (0..40).map(|row| row % 10 * 90_000).collect();
+        let items = (0..40).map(|row| row * 3 % 8).collect();
+        let train = Histories::new(vec![0, 10, 20, 30, 40], items, values, times, 8);
+        let asked = Histories::new(
+            vec![0, 2, 3, 3, 4],
+            vec![1, 2, 4, 6],
+            vec![4.0, 2.0, 3.0, 5.0],
+            vec![100_000, 500_000, 300_000, 200_000],
+            8,
+        );
+        let device = Device::flex();
+        let hrnn = Kind::HRNN.settings("size = 2\nepochs = 2".parse().unwrap()).unwrap();
+        let parts = [hrnn, Kind::BIASES.defaults()];
+        let predict = |settings: &ModelSettings, reading| {
+            let model = settings.fit(&train, None, &FitContext::new(0, &device)).unwrap().model;
+            model.ratings().unwrap().predict(&train, &asked, reading)
+        };
+        let sum = Settings::of(&[(parts[0].clone(), 0.75), (parts[1].clone(), 0.5)], -0.25).into();
+        for reading in Reading::ALL {
+            let (one, two) = (predict(&parts[0], reading), predict(&parts[1], reading));
+            for (row, both) in predict(&sum, reading).into_iter().enumerate() {
+                assert!((both - (-0.25 + 0.75 * one[row] + 0.5 * two[row])).abs() < 1e-6);
             }
         }
     }
