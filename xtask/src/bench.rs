@@ -1,6 +1,6 @@
 //! Comparisons of this project and its peers on the same work, in one run.
 
-use crate::Outcome;
+use crate::{Outcome, builds};
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use xshell::{Shell, cmd};
@@ -83,8 +83,7 @@ pub fn criterion(sh: &Shell, arguments: &[String]) -> Outcome {
 /// comparison's script measure in turn. Arguments are passed to it: `--data FOLDER` is the folder of `ml-1m`.
 fn measure(sh: &Shell, comparison: &Comparison, arguments: &[String]) -> Outcome {
     let script = comparison.script;
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| sh.current_dir().join("target"), PathBuf::from);
+    let target = builds(sh, "");
     // burn's own layers are built for the one comparison with them.
     let stock: &[&str] =
         if script == "hrnn.py" { &["--features", "foretaste-benches/stock-gru"] } else { &[] };
@@ -98,8 +97,7 @@ fn measure(sh: &Shell, comparison: &Comparison, arguments: &[String]) -> Outcome
     if script == "cluster.py" {
         // It has its own workspace and build folder.
         cmd!(sh, "cargo build --release --manifest-path crates/cluster/Cargo.toml").run()?;
-        let own = std::env::var_os("CARGO_TARGET_DIR")
-            .map_or_else(|| sh.current_dir().join("crates/cluster/target"), PathBuf::from);
+        let own = builds(sh, "crates/cluster");
         more = vec!["--cluster".into(), own.join("release/foretaste-cluster")];
     }
     cmd!(sh, "{python} benches/rivals/{script} --foretaste {program} {more...} {arguments...}").run()?;

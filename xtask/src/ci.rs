@@ -1,8 +1,9 @@
 //! The steps of CI, ordered to fail fast.
 
-use crate::{Outcome, driver, slowest, tidy};
+use crate::{Outcome, builds, driver, slowest, tidy};
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 use xshell::{Shell, cmd};
@@ -96,24 +97,34 @@ pub fn package(sh: &Shell) -> Outcome {
     // Only whether it builds matters, not its speed; a package does not have the workspace's profiles.
     let _level = sh.push_env("CARGO_PROFILE_DEV_OPT_LEVEL", "0");
     let _debug = sh.push_env("CARGO_PROFILE_DEV_DEBUG", "false");
-    forget_packages(sh)?;
-    Ok(cmd!(sh, "cargo package --workspace --allow-dirty --quiet").run()?)
+    // What cargo built of a package of the same version it takes for built, whatever the package holds by now:
+    // a build folder of their own, without them.
+    let folder = builds(sh, "").join("packages");
+    forget_packages(sh, &folder)?;
+    Ok(cmd!(sh, "cargo package --workspace --allow-dirty --quiet --target-dir {folder}").run()?)
 }
 
-/// Removes what cargo unpacked of our packages in an earlier run: a package of the same version is taken for
-/// the same package, whatever it holds by now.
-fn forget_packages(sh: &Shell) -> Outcome {
+fn ours(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    name.starts_with("foretaste-") || name.starts_with("own-model-")
+}
+
+/// Removes what cargo unpacked and built of our packages in an earlier run.
+fn forget_packages(sh: &Shell, builds: &Path) -> Outcome {
     let home = std::env::home_dir().ok_or("there is no home folder")?.join(".cargo");
     let home = std::env::var_os("CARGO_HOME").map_or(home, PathBuf::from);
     for kind in ["src", "cache"] {
         for registry in sh.read_dir(home.join("registry").join(kind)).unwrap_or_default() {
             for package in sh.read_dir(&registry).unwrap_or_default() {
-                let name = package.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                if name.starts_with("foretaste-") {
+                if package.file_name().is_some_and(ours) {
                     sh.remove_path(&package)?;
                 }
             }
         }
+    }
+    let built = sh.read_dir(builds.join("debug/.fingerprint")).unwrap_or_default();
+    for of in built.iter().filter(|path| path.file_name().is_some_and(ours)) {
+        sh.remove_path(of)?;
     }
     Ok(())
 }

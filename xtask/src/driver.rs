@@ -3,6 +3,7 @@
 //!
 //! Packages are downloaded and unpacked into the build folder; nothing is installed.
 
+use crate::builds;
 use std::path::{Path, PathBuf};
 use xshell::{PushEnv, Shell, cmd};
 
@@ -29,9 +30,7 @@ pub fn in_use(sh: &Shell) -> Result<Vec<PushEnv<'_>>, Box<dyn std::error::Error>
 
 /// Finds the driver, or fetches it with `apt-get download`.
 fn software_vulkan(sh: &Shell) -> Result<Driver, Box<dyn std::error::Error>> {
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| sh.current_dir().join("target"), PathBuf::from);
-    let folder = target.join("software-vulkan");
+    let folder = builds(sh, "").join("software-vulkan");
     let icd = folder.join("usr/lib/chromium/vk_swiftshader_icd.json");
     let loader = ["usr/lib/x86_64-linux-gnu", "usr/lib/aarch64-linux-gnu"].map(|lib| folder.join(lib));
     if !icd.is_file() || !loader.iter().any(|lib| lib.join("libvulkan.so.1").exists()) {

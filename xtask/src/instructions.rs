@@ -1,9 +1,8 @@
 //! Instructions of the hot paths, counted by callgrind and compared with stored counts, which a noisy
 //! machine does not affect.
 
-use crate::Outcome;
+use crate::{Outcome, builds};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use xshell::{Shell, cmd};
 
 /// The stored counts.
@@ -30,10 +29,8 @@ pub fn check(sh: &Shell, arguments: &[String]) -> Outcome {
     if !write && !sh.path_exists(STORED) {
         return Err(format!("{STORED} does not exist to compare with\n  help: --write creates it").into());
     }
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| sh.current_dir().join("target"), PathBuf::from);
     cmd!(sh, "cargo build --release --example kernels").run()?;
-    let program = target.join("release/examples/kernels");
+    let program = builds(sh, "").join("release/examples/kernels");
     let _threads = sh.push_env("RAYON_NUM_THREADS", "1");
     let count = |kernel: &str| -> Result<u64, Box<dyn std::error::Error>> {
         let told = cmd!(sh, "valgrind --tool=callgrind --callgrind-out-file=/dev/null {program} {kernel}")

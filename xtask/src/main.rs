@@ -99,6 +99,12 @@ fn main() -> ExitCode {
     }
 }
 
+/// The build folder of the workspace in `of`.
+fn builds(sh: &Shell, of: &str) -> PathBuf {
+    let own = || sh.current_dir().join(of).join("target");
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(own, PathBuf::from)
+}
+
 /// A shell in the workspace's root.
 fn shell() -> Result<Shell, Box<dyn std::error::Error>> {
     let sh = Shell::new()?;

@@ -101,14 +101,7 @@ pub trait Predictor: Send + Sync + 'static {
         reading: Reading,
         out: &mut [f32],
     ) {
-        let mut state = self.start(user, known);
-        for (row, out) in out.iter_mut().enumerate() {
-            *out = self.predict(&state, asked.items[row], asked.timestamps.at(row));
-            // An update after the last row would have no effect.
-            if reading == Reading::Streaming && row + 1 < asked.len() {
-                self.update(&mut state, asked.items[row], asked.values[row], asked.timestamps.at(row));
-            }
-        }
+        predict_rows(self, self.start(user, known), asked, reading, out);
     }
 
     /// The scores as inner products, if they are such: used to rank many users at once.
@@ -286,6 +279,23 @@ pub trait RatingModel: Trained {
         reading: Reading,
         out: &mut [f32],
     );
+}
+
+/// Predicts rows of one user, in time order, from the state before them.
+pub(crate) fn predict_rows<M: Predictor + ?Sized>(
+    model: &M,
+    mut state: M::State,
+    asked: History<'_>,
+    reading: Reading,
+    out: &mut [f32],
+) {
+    for (row, out) in out.iter_mut().enumerate() {
+        *out = model.predict(&state, asked.items[row], asked.timestamps.at(row));
+        // An update after the last row would have no effect.
+        if reading == Reading::Streaming && row + 1 < asked.len() {
+            model.update(&mut state, asked.items[row], asked.values[row], asked.timestamps.at(row));
+        }
+    }
 }
 
 impl<M: Predictor> RatingModel for M {

@@ -8,11 +8,13 @@
 //!        + V' (n_i + 1)^-1/2 sum_{v in R_i, v != u} r'_iv y_v
 //! ```
 //!
+//! Attributes of items, where there are any, add a vector each; an item without raters has only theirs.
+//!
 //! The sums over all raters are worked out once a step; what `u` added to them is taken away row by row, so
 //! that no row sees its own rating in its item's vector.
 
-use super::parameters::Layout;
-use super::parameters::Sizes;
+use super::parameters::{Layout, Sizes};
+use crate::engine::codes::Codes;
 use foretaste_data::{Histories, History};
 use multiversion::multiversion;
 use rayon::prelude::*;
@@ -106,13 +108,13 @@ pub(super) fn through(x: &[f32], weights: &[f32], out: &mut [f32]) {
 }
 
 impl Vectors {
-    /// Works all out anew. Items without training rows have vectors of 0.
+    /// Works all out anew. Items without training rows have what their attributes say.
     pub fn refresh(
         &mut self,
         sizes: Sizes,
         layout: &Layout,
         values: &[f32],
-        raters: &Raters,
+        (raters, codes): (&Raters, &Codes),
         counts: &[u32],
     ) {
         let (k, width) = (sizes.shape.item(), sizes.raters);
@@ -140,11 +142,15 @@ impl Vectors {
             });
         }
         let (free, bag, bag_out) = (of(&layout.free), of(&layout.bag), of(&layout.bag_out));
+        let described = of(&layout.item_codes);
         let (sums, rating_sums) = (&self.sums, &self.rating_sums);
         let rows = self.items.par_chunks_mut(k).zip(self.bags.par_chunks_mut(k)).enumerate();
         rows.with_min_len(64).for_each(|(item, (vector, add))| {
             vector.fill(0.0);
             add.fill(0.0);
+            for code in codes.of(item) {
+                through(&[1.0], &described[*code as usize * k..(*code as usize + 1) * k], vector);
+            }
             if counts[item] == 0 {
                 return;
             }
@@ -152,7 +158,7 @@ impl Vectors {
                 through(&sums[item * width..(item + 1) * width], out, vector);
                 through(&rating_sums[item * width..(item + 1) * width], rating_out, vector);
             } else {
-                vector[1..].copy_from_slice(&free[item * (k - 1)..(item + 1) * (k - 1)]);
+                through(&[1.0], &free[item * (k - 1)..(item + 1) * (k - 1)], &mut vector[1..]);
             }
             through(&bag[item * sizes.bag..(item + 1) * sizes.bag], bag_out, add);
         });

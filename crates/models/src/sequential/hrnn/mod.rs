@@ -40,6 +40,7 @@ mod model;
 mod parameters;
 mod settings;
 mod smooth;
+mod touched;
 mod train;
 
 pub use model::{Model, User};

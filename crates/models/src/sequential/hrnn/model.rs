@@ -5,6 +5,7 @@ use super::parameters::{Bins, Sizes};
 use super::train::{Training, parameters};
 use super::{Dense, Settings, Shape, correction, smooth};
 use crate::engine::tensors::{NamedTensor, Tensors};
+use crate::model::predict_rows;
 use crate::{ModelError, ModelSettings, Predictor, Reading, Result, state};
 use foretaste_data::History;
 
@@ -91,8 +92,8 @@ impl Model {
     pub(super) fn restore(settings: Settings, tensors: &Tensors) -> Result<Self> {
         let shape = Shape::new(&settings);
         let found = tensors.integers("sizes")?;
-        let [users, items, raters, bag, codes, bins, first, last] = found[..] else {
-            let reason = "tensor \"sizes\" has not eight numbers".into();
+        let [users, items, raters, bag, user_codes, item_codes, bins, first, last] = found[..] else {
+            let reason = "tensor \"sizes\" has not nine numbers".into();
             return Err(ModelError::Saved { path: tensors.path().into(), reason });
         };
         let n = |x: i64| usize::try_from(x).unwrap_or(0);
@@ -102,7 +103,8 @@ impl Model {
             items: n(items),
             raters: n(raters),
             bag: n(bag),
-            codes: n(codes),
+            user_codes: n(user_codes),
+            item_codes: n(item_codes),
             bins: Bins { n: n(bins), first, last },
         };
         let k = shape.item();
@@ -110,7 +112,7 @@ impl Model {
             tensors.values(name, &shape.iter().map(|n| Some(*n)).collect::<Vec<_>>())
         };
         let encoded = if sizes.raters > 0 { sizes.users } else { 0 };
-        let described = if sizes.codes > 0 { sizes.users } else { 0 };
+        let described = if sizes.user_codes > 0 { sizes.users } else { 0 };
         let column = |name: &str| of(name, &[sizes.items + 1]);
         let scalars = of("scalars", &[4])?;
         let dense = Dense {
@@ -346,8 +348,10 @@ impl Predictor for Model {
             NamedTensor::new(name, &[values.len() / width.max(1), width], values.to_vec())
         };
         let list = |name: &str, values: &[f32]| NamedTensor::new(name, &[values.len()], values.to_vec());
-        let counts = [sizes.users, sizes.items, sizes.raters, sizes.bag, sizes.codes, sizes.bins.n];
-        let counts = counts.into_iter().map(|n| n as i64).chain([sizes.bins.first, sizes.bins.last]);
+        let counts = [sizes.users, sizes.items, sizes.raters, sizes.bag];
+        let more = [sizes.user_codes, sizes.item_codes, sizes.bins.n];
+        let counts =
+            counts.into_iter().chain(more).map(|n| n as i64).chain([sizes.bins.first, sizes.bins.last]);
         let hidden = [correction::INPUTS, shape.hidden];
         vec![
             NamedTensor::integers("sizes", counts),
@@ -423,14 +427,7 @@ impl Predictor for Model {
             smooth::predict_user(self, user, known, asked, reading, out);
             return;
         }
-        let mut state = self.start(user, known);
-        for (row, out) in out.iter_mut().enumerate() {
-            let (item, time) = (asked.items[row], asked.timestamps.at(row));
-            *out = self.predict(&state, item, time);
-            if reading == Reading::Streaming {
-                self.update(&mut state, item, asked.values[row], time);
-            }
-        }
+        predict_rows(self, self.start(user, known), asked, reading, out);
     }
 
     fn write_state(&self, user: &User) -> Vec<u8> {

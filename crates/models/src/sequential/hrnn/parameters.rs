@@ -15,8 +15,9 @@ pub(super) struct Sizes {
     /// Width of the raters' vectors; 0 for free vectors of items.
     pub raters: usize,
     pub bag: usize,
-    /// Attribute codes of users.
-    pub codes: usize,
+    /// Attribute codes of users and of items.
+    pub user_codes: usize,
+    pub item_codes: usize,
     pub bins: Bins,
 }
 
@@ -64,7 +65,9 @@ pub(super) struct Layout {
     pub hidden: Range<usize>,
     pub hidden_bias: Range<usize>,
     pub hidden_out: Range<usize>,
-    pub codes: Range<usize>,
+    /// What each attribute adds to what is expected of a user, and to an item's vector: `[codes, 1 + tastes]`.
+    pub user_codes: Range<usize>,
+    pub item_codes: Range<usize>,
     /// Levels of items over time, `[items, bins]`.
     pub bins: Range<usize>,
 }
@@ -95,7 +98,7 @@ impl Layout {
             end += n;
             end - n..end
         };
-        let Sizes { shape, users, items, raters, bag, codes, bins } = sizes;
+        let Sizes { shape, users, items, raters, bag, user_codes, item_codes, bins } = sizes;
         let k = shape.item();
         let users = if raters > 0 { users } else { 0 };
         let layout = Self {
@@ -120,7 +123,8 @@ impl Layout {
             hidden: next(INPUTS * shape.hidden),
             hidden_bias: next(shape.hidden),
             hidden_out: next(shape.hidden),
-            codes: next(codes * k),
+            user_codes: next(user_codes * k),
+            item_codes: next(item_codes * k),
             bins: next(items * bins.n),
         };
         (layout, end)
@@ -171,7 +175,7 @@ impl Layout {
     }
 
     /// Weights of the squared parameters in the loss, over the number of training rows.
-    pub fn penalties(&self, settings: &Settings) -> [(Range<usize>, f32); 10] {
+    pub fn penalties(&self, settings: &Settings) -> [(Range<usize>, f32); 11] {
         [
             (self.rater.clone(), settings.rater_penalty),
             (self.rating.clone(), settings.rater_penalty),
@@ -181,7 +185,8 @@ impl Layout {
             (self.bag.clone(), settings.bag_penalty),
             (self.empty.clone(), 1.0),
             (self.item_noise.clone(), settings.noise_penalty),
-            (self.codes.clone(), settings.attribute_penalty),
+            (self.user_codes.clone(), settings.attribute_penalty),
+            (self.item_codes.clone(), settings.attribute_penalty),
             (self.bins.clone(), 1.0),
         ]
     }

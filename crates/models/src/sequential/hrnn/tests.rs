@@ -5,6 +5,7 @@ use super::lanes::Group;
 use super::train::{Training, train_model};
 use super::{Items, Settings};
 use crate::engine::codes::Codes;
+use crate::engine::epochs::Trainer;
 use crate::{Device, FitContext, Predictor, Reading};
 use foretaste_data::{Histories, History, rng};
 use rand::RngExt;
@@ -93,6 +94,15 @@ fn loss(training: &mut Training) -> f64 {
     sum / f64::from(rows) + f64::from(training.settings.prior) / training.train.len() as f64 * priors
 }
 
+/// One attribute each, in turn.
+fn codes(of: u32, n: u32) -> Codes {
+    Codes {
+        offsets: (0..=of as usize).collect(),
+        ids: (0..of).map(|index| index % n).collect(),
+        n: n as usize,
+    }
+}
+
 /// Every parameter's gradient is that of finite differences, for both kinds of items' vectors, with rows that
 /// are not taken in and users of whom none is.
 #[test]
@@ -100,8 +110,9 @@ fn gradients_are_those_of_finite_differences() {
     for items in [Items::Raters, Items::Free] {
         let train = histories(60, 25, 30);
         let settings = Settings { items, blind: 0.2, ..small() };
-        let codes = Codes { offsets: (0..=60).collect(), ids: (0..60).map(|user| user % 4).collect(), n: 4 };
-        let mut training = Training::with_codes(&settings, &train, codes, (3, &Device::flex())).unwrap();
+        let mut training =
+            Training::with_codes(&settings, &train, (codes(60, 4), codes(25, 3)), (3, &Device::flex()))
+                .unwrap();
         let random = &mut rng(5, "away from zero");
         training.values.iter_mut().for_each(|v| *v += 0.2 * (random.random::<f32>() - 0.5));
         training.step(&mut drawn(&training)).unwrap();
@@ -129,7 +140,8 @@ fn gradients_are_those_of_finite_differences() {
             ("hidden", layout.hidden),
             ("hidden_bias", layout.hidden_bias),
             ("hidden_out", layout.hidden_out),
-            ("codes", layout.codes),
+            ("user_codes", layout.user_codes),
+            ("item_codes", layout.item_codes),
             ("bins", layout.bins),
         ];
         for (name, range) in ranges {
@@ -203,6 +215,37 @@ fn what_is_not_known_falls_with_ratings_and_grows_with_time() {
     assert!(of(&state, i64::MAX).is_finite());
 }
 
+/// Of an item that no one has rated, its attribute says something: here items are liked, with the code 0, and
+/// not, in turn.
+#[test]
+fn items_without_ratings_are_as_their_attributes() {
+    let drawn = histories(200, 20, 40);
+    let (mut offsets, mut items) = (vec![0], Vec::new());
+    for user in 0..200 {
+        items.extend_from_slice(drawn.user(user).items);
+        offsets.push(items.len());
+    }
+    let values: Vec<f32> = items.iter().map(|item| [4.5, 2.0][*item as usize % 2]).collect();
+    let times: Vec<i64> = (0..items.len() as i64).collect();
+    let train = Histories::new(offsets, items, values, times, 22);
+    let settings = Settings { epochs: 20, steps: 8, ..small() };
+    let device = Device::flex();
+    let trained = |codes| {
+        let mut training =
+            Training::with_codes(&settings, &train, (Codes::default(), codes), (3, &device)).unwrap();
+        for epoch in 0..settings.epochs {
+            training.epoch(epoch, &FitContext::new(3, &device)).unwrap();
+        }
+        let model = training.model(0.0).unwrap();
+        let nobody = model.start(u32::MAX, History::default());
+        [20, 21].map(|item| model.predict(&nobody, item, 1000))
+    };
+    let [liked, not] = trained(codes(22, 2));
+    assert!(liked > not + 0.3, "{liked} {not}");
+    let [without, other] = trained(Codes::default());
+    assert!(without == other, "{without} {other}");
+}
+
 /// A user's own rating does not reach the user's own prediction through the item's vector.
 #[test]
 fn own_ratings_are_left_out() {
@@ -231,7 +274,7 @@ fn agree(device: &Device) {
     for (depth, items) in [(1, Items::Raters), (0, Items::Free)] {
         let train = histories(30, 12, 14);
         let settings = Settings { depth, items, blind: 0.2, ..small() };
-        let codes = || Codes { offsets: (0..=30).collect(), ids: (0..30).map(|u| u % 4).collect(), n: 4 };
+        let codes = || (codes(30, 4), codes(12, 3));
         let mut native = Training::with_codes(&settings, &train, codes(), (3, &Device::flex())).unwrap();
         let mut other = Training::with_codes(&settings, &train, codes(), (3, &Device::flex())).unwrap();
         other.compute_on(device);

@@ -6,6 +6,7 @@ use super::items::{LeftOut, Raters, Vectors, encoder_back, outer, through};
 use super::lanes::{Group, Lane, Plan, deal, rows_of};
 use super::model::Model;
 use super::parameters::{Bins, Layout, Sizes};
+use super::touched::Touched;
 use super::{Dense, NAME, Settings, Shape};
 use crate::engine::codes::Codes;
 use crate::engine::epochs::{self, Trainer};
@@ -52,7 +53,8 @@ pub(super) struct Training<'a> {
     pub train: &'a Histories,
     pub counts: Vec<u32>,
     pub raters: Raters,
-    pub codes: Codes,
+    pub user_codes: Codes,
+    pub item_codes: Codes,
     pub range: (f32, f32),
     pub values: Vec<f32>,
     pub gradient: Vec<f32>,
@@ -104,15 +106,17 @@ impl Engine {
 
 impl<'a> Training<'a> {
     pub fn new(settings: &'a Settings, train: &'a Histories, context: &FitContext) -> Result<Self> {
-        let codes = Codes::new(context.user_attributes.filter(|_| settings.metadata), train.n_users());
+        let of = |attributes, n| Codes::new(Option::filter(attributes, |_| settings.metadata), n);
+        let codes =
+            (of(context.user_attributes, train.n_users()), of(context.item_attributes, train.n_items()));
         Self::with_codes(settings, train, codes, (context.seed, context.device))
     }
 
-    /// With these attribute codes of users.
+    /// With these attribute codes of users and of items.
     pub fn with_codes(
         settings: &'a Settings,
         train: &'a Histories,
-        codes: Codes,
+        (user_codes, item_codes): (Codes, Codes),
         (seed, device): (u64, &Device),
     ) -> Result<Self> {
         let mean = training_mean(NAME, train)?;
@@ -124,7 +128,8 @@ impl<'a> Training<'a> {
             items: train.n_items(),
             raters: settings.width(train.len()),
             bag: settings.bag,
-            codes: codes.n,
+            user_codes: user_codes.n,
+            item_codes: item_codes.n,
             bins: Bins {
                 n: settings.item_bins,
                 first: train.timestamps().iter().min().unwrap_or_default(),
@@ -142,7 +147,8 @@ impl<'a> Training<'a> {
             train,
             raters: if sizes.raters > 0 { Raters::new(train, &counts, exact) } else { Raters::none() },
             counts,
-            codes,
+            user_codes,
+            item_codes,
             range: (of(f32::min, f32::INFINITY), of(f32::max, f32::NEG_INFINITY)),
             values,
             gradient: vec![0.0; n],
@@ -220,8 +226,8 @@ impl<'a> Training<'a> {
         let of = |table: &std::ops::Range<usize>, item: usize| values[table.start + item];
         for piece in std::mem::take(&mut group.pieces) {
             let first = piece.entry(0);
-            for code in self.codes.of(piece.user as usize) {
-                let at = layout.codes.start + *code as usize * k;
+            for code in self.user_codes.of(piece.user as usize) {
+                let at = layout.user_codes.start + *code as usize * k;
                 let prior = &mut group.priors[first * k..(first + 1) * k];
                 prior.iter_mut().zip(&values[at..at + k]).for_each(|(p, v)| *p += v);
             }
@@ -250,7 +256,8 @@ impl<'a> Training<'a> {
 
     /// Works out what rows read of items anew.
     pub fn refresh(&mut self) {
-        self.vectors.refresh(self.sizes, &self.layout, &self.values, &self.raters, &self.counts);
+        let of = (&self.raters, &self.item_codes);
+        self.vectors.refresh(self.sizes, &self.layout, &self.values, of, &self.counts);
     }
 
     /// The gradient of the loss over `groups` (laid out and drawn), into `self.gradient`; returns the sum of
@@ -299,6 +306,10 @@ impl<'a> Training<'a> {
             mean += vector[0];
             log_noise += rest[1];
             gradient[layout.bias.start + item] = vector[0];
+            for code in self.item_codes.of(item) {
+                let at = layout.item_codes.start + *code as usize * k;
+                through(&[1.0], vector, &mut gradient[at..at + k]);
+            }
             gradient[layout.log_bias_variance.start + item] =
                 rest[0] * 0.5 * (0.5 * self.values[layout.log_bias_variance.start + item]).exp();
             gradient[layout.item_noise.start + item] = rest[1];
@@ -326,8 +337,8 @@ impl<'a> Training<'a> {
         let k = self.sizes.shape.item();
         for (group, piece) in groups.iter().flat_map(|group| group.pieces.iter().map(move |p| (group, p))) {
             let entry = piece.entry(0);
-            for code in self.codes.of(piece.user as usize) {
-                let at = self.layout.codes.start + *code as usize * k;
+            for code in self.user_codes.of(piece.user as usize) {
+                let at = self.layout.user_codes.start + *code as usize * k;
                 let from = &group.priors[entry * k..(entry + 1) * k];
                 self.gradient[at..at + k].iter_mut().zip(from).for_each(|(by, from)| *by += from);
             }
@@ -413,80 +424,14 @@ impl<'a> Training<'a> {
     /// What attributes say of each user, `[users, 1 + tastes]`; empty without attributes.
     fn priors(&self) -> Vec<f32> {
         let k = self.sizes.shape.item();
-        let mut priors = vec![0.0; if self.codes.n > 0 { self.sizes.users * k } else { 0 }];
+        let mut priors = vec![0.0; if self.user_codes.n > 0 { self.sizes.users * k } else { 0 }];
         for (user, prior) in priors.chunks_exact_mut(k).enumerate() {
-            for code in self.codes.of(user) {
-                let at = self.layout.codes.start + *code as usize * k;
+            for code in self.user_codes.of(user) {
+                let at = self.layout.user_codes.start + *code as usize * k;
                 through(&[1.0], &self.values[at..at + k], prior);
             }
         }
         priors
-    }
-}
-
-/// Gradients summed over the rows of each item that has some in a step, always in the same order.
-struct Touched {
-    items: Vec<u32>,
-    /// Place of each item in `items`, or `u32::MAX`.
-    places: Vec<u32>,
-    /// By `(c, q)`, by what it adds to the bag, by its drawn bias' deviation, by its noise, by its level in
-    /// each part of the time.
-    sums: Vec<f32>,
-    width: usize,
-}
-
-impl Touched {
-    fn new(groups: &[Group], sizes: Sizes) -> Self {
-        let k = sizes.shape.item();
-        let width = 2 * k + 2 + sizes.bins.n;
-        let entries = || {
-            groups.iter().enumerate().flat_map(|(at, group)| {
-                let pieces = group.pieces.iter();
-                pieces.flat_map(move |piece| (0..piece.len).map(move |n| (at, piece.entry(n))))
-            })
-        };
-        let mut ends = vec![0_u32; sizes.items];
-        entries().for_each(|(group, entry)| ends[groups[group].items[entry] as usize] += 1);
-        let items: Vec<u32> = (0..sizes.items as u32).filter(|item| ends[*item as usize] > 0).collect();
-        let mut places = vec![u32::MAX; sizes.items];
-        items.iter().enumerate().for_each(|(place, item)| places[*item as usize] = place as u32);
-        let mut end = 0;
-        let mut starts = Vec::with_capacity(items.len() + 1);
-        for item in &items {
-            starts.push(end as usize);
-            let n = std::mem::replace(&mut ends[*item as usize], end);
-            end += n;
-        }
-        starts.push(end as usize);
-        let mut sorted = vec![(0_u32, 0_u32); end as usize];
-        for (group, entry) in entries() {
-            let next = &mut ends[groups[group].items[entry] as usize];
-            sorted[*next as usize] = (group as u32, entry as u32);
-            *next += 1;
-        }
-        let mut sums = vec![0.0_f32; items.len() * width];
-        sums.par_chunks_mut(width).enumerate().with_min_len(32).for_each(|(place, sums)| {
-            for (group, entry) in &sorted[starts[place]..starts[place + 1]] {
-                let (group, entry) = (&groups[*group as usize], *entry as usize);
-                let (vector, rest) = sums.split_at_mut(k);
-                let (add, rest) = rest.split_at_mut(k);
-                let from = &group.vectors[entry * k..(entry + 1) * k];
-                vector.iter_mut().zip(from).for_each(|(sum, from)| *sum += from);
-                let bag = &group.bags[entry * k..(entry + 1) * k];
-                add.iter_mut().zip(bag).for_each(|(sum, from)| *sum += from);
-                rest[0] += from[0] * group.draws[entry];
-                rest[1] += group.noise_gradient[entry];
-                if sizes.bins.n > 0 {
-                    rest[2 + usize::from(group.bins[entry])] += from[0];
-                }
-            }
-        });
-        Self { items, places, sums, width }
-    }
-
-    fn of(&self, item: usize) -> Option<&[f32]> {
-        let place = self.places[item] as usize;
-        (place < self.items.len()).then(|| &self.sums[place * self.width..(place + 1) * self.width])
     }
 }
 
@@ -518,7 +463,8 @@ impl Trainer for Training<'_> {
 
     fn model(&self, _: f64) -> Result<Model> {
         let mut vectors = Vectors::default();
-        vectors.refresh(self.sizes, &self.layout, &self.values, &self.raters, &self.counts);
+        let of = (&self.raters, &self.item_codes);
+        vectors.refresh(self.sizes, &self.layout, &self.values, of, &self.counts);
         Ok(Model::trained(self, vectors, self.priors()))
     }
 
