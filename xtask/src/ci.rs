@@ -97,8 +97,8 @@ pub fn package(sh: &Shell) -> Outcome {
     // Only whether it builds matters, not its speed; a package does not have the workspace's profiles.
     let _level = sh.push_env("CARGO_PROFILE_DEV_OPT_LEVEL", "0");
     let _debug = sh.push_env("CARGO_PROFILE_DEV_DEBUG", "false");
-    // What cargo built of a package of the same version it takes for built, whatever the package holds by now:
-    // a build folder of their own, without them.
+    // A package of the same version is for cargo the same package, whatever it holds by now: they have a
+    // build folder of their own, and what was built of them in it goes.
     let folder = builds(sh, "").join("packages");
     forget_packages(sh, &folder)?;
     Ok(cmd!(sh, "cargo package --workspace --allow-dirty --quiet --target-dir {folder}").run()?)

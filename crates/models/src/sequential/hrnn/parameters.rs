@@ -65,7 +65,8 @@ pub(super) struct Layout {
     pub hidden: Range<usize>,
     pub hidden_bias: Range<usize>,
     pub hidden_out: Range<usize>,
-    /// What each attribute adds to what is expected of a user, and to an item's vector: `[codes, 1 + tastes]`.
+    /// What each attribute adds to what is expected of a user, and to an item's vector:
+    /// `[codes, 1 + tastes]`.
     pub user_codes: Range<usize>,
     pub item_codes: Range<usize>,
     /// Levels of items over time, `[items, bins]`.

@@ -50,8 +50,8 @@ pub struct Settings {
     pub item_bins: usize,
     /// Idle gaps in seconds that part the classes of drift, shortest first.
     pub gaps: Vec<i64>,
-    /// Whether users' attributes say what is expected of them and items' attributes add to their vectors, where
-    /// the data has attributes.
+    /// Whether users' attributes say what is expected of them and items' attributes add to their vectors,
+    /// where the data has attributes.
     pub metadata: bool,
     /// Passes over the training rows.
     pub epochs: usize,
