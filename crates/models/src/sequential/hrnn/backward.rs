@@ -23,9 +23,9 @@
 
 use super::correction::{self, Inputs, Sums};
 use super::filter::{
-    COUNT, EXPECTED, Places, ROOT, USER_NOISE, VARIANCE, WARPED, ZERO, drift, keeps, lane, prior_variance,
+    COUNT, EXPECTED, Places, ROOT, USER_NOISE, VARIANCE, WARPED, drift, keeps, lane, moves, prior_variance,
 };
-use super::lanes::{Group, LANES, Lane, each};
+use super::lanes::{Group, LANES, Lane};
 use super::{Dense, Shape};
 use multiversion::multiversion;
 
@@ -77,42 +77,40 @@ impl Step<'_> {
 pub(super) fn backward(shape: Shape, dense: &Dense, group: &mut Group, tape: &[Lane]) -> Dense {
     let (at, d, k) = (Places::new(shape), shape.state(), shape.item());
     let mut out = Dense::zeros(shape);
+    let zeros = |n: usize| vec![Lane::ZERO; n];
     let mut back = Back {
-        covariance: vec![ZERO; shape.packed()],
-        mean: vec![ZERO; d],
-        bag: vec![ZERO; k],
-        prior: vec![ZERO; k],
-        surprise: ZERO,
-        u: vec![ZERO; d],
-        h: vec![ZERO; d],
-        through: vec![ZERO; d],
-        drift: vec![ZERO; shape.levels + 1],
-        variances: vec![ZERO; shape.levels],
-        empty: vec![ZERO; k],
-        n0: ZERO,
-        kappa: ZERO,
+        covariance: zeros(shape.packed()),
+        mean: zeros(d),
+        bag: zeros(k),
+        prior: zeros(k),
+        surprise: Lane::ZERO,
+        u: zeros(d),
+        h: zeros(d),
+        through: zeros(d),
+        drift: zeros(shape.levels + 1),
+        variances: zeros(shape.levels),
+        empty: zeros(k),
+        n0: Lane::ZERO,
+        kappa: Lane::ZERO,
         correction: Sums::new(shape),
     };
-    let (mut a, mut h) = (vec![ZERO; d], vec![[1.0; LANES]; d]);
+    let (mut a, mut h) = (zeros(d), vec![Lane::ONE; d]);
     for t in (0..group.steps).rev() {
         let record = &tape[t * at.len..(t + 1) * at.len];
         let keep = keeps(group, t);
         drift(shape, dense, group, t, keep, &mut a);
         h[shape.levels..].copy_from_slice(&record[at.tastes..at.tastes + shape.tastes]);
         let take = lane(&group.take, t);
-        let moved = each(|l| if take[l] > 0.0 || keep[l] == 0.0 { 1.0 } else { 0.0 });
-        let step = Step { t, at, record, keep, take, moved, a: &a, h: &h };
+        let step = Step { t, at, record, keep, take, moved: moves(take, keep), a: &a, h: &h };
         let expected = update_back(shape, dense, group, &step, &mut back);
         prediction_back(shape, group, &step, expected, &mut back);
         covariance_back(shape, dense, &step, &mut back);
         mean_back(shape, dense, group, &step, (expected, &mut back, &mut out));
-        for l in 0..LANES {
-            let gradient = &mut group.vectors[(t * LANES + l) * k..(t * LANES + l + 1) * k];
-            gradient[0] = expected[l];
-            gradient[1..].iter_mut().zip(&back.h[shape.levels..]).for_each(|(g, h)| *g = h[l]);
+        write(&mut group.vectors[t * LANES * k..], k, 0, expected);
+        for (j, by) in back.h[shape.levels..].iter().enumerate() {
+            write(&mut group.vectors[t * LANES * k..], k, 1 + j, *by);
         }
     }
-    let sum = |lane: &Lane| lane.iter().sum::<f32>();
     let sums = [
         (&mut out.variances, &back.variances),
         (&mut out.empty, &back.empty),
@@ -121,11 +119,25 @@ pub(super) fn backward(shape: Shape, dense: &Dense, group: &mut Group, tape: &[L
         (&mut out.hidden_out, &back.correction.out),
     ];
     for (out, from) in sums {
-        out.iter_mut().zip(from).for_each(|(out, from)| *out = sum(from));
+        out.iter_mut().zip(from).for_each(|(out, from)| *out = sum(*from));
     }
     out.variances.iter_mut().zip(&dense.variances).for_each(|(out, v)| *out *= v);
-    (out.n0, out.kappa) = (sum(&back.n0) * dense.n0, sum(&back.kappa) * dense.kappa);
+    (out.n0, out.kappa) = (sum(back.n0) * dense.n0, sum(back.kappa) * dense.kappa);
     out
+}
+
+/// All lanes, in their order.
+fn sum(lanes: Lane) -> f32 {
+    lanes.as_array().iter().sum()
+}
+
+/// Writes each lane's number into column `j` of its row, rows being `k` wide.
+#[inline(always)]
+#[allow(clippy::inline_always)] // As `each`.
+fn write(rows: &mut [f32], k: usize, j: usize, lanes: Lane) {
+    for (row, x) in rows.chunks_exact_mut(k).zip(lanes.to_array()) {
+        row[j] = x;
+    }
 }
 
 /// From the state after the update to `u`; returns the gradient by the prediction.
@@ -137,68 +149,52 @@ fn update_back(shape: Shape, dense: &Dense, group: &mut Group, step: &Step, back
     let (expected, variance, warped) = (step.scalar(EXPECTED), step.scalar(VARIANCE), step.scalar(WARPED));
     let (user, count) = (step.scalar(USER_NOISE), step.scalar(COUNT));
     let u = &step.record[step.at.u..step.at.u + shape.state()];
-    for j in 0..k {
-        for l in 0..LANES {
-            group.bags[(t * LANES + l) * k + j] = take[l] * back.bag[j][l];
-        }
+    for (j, bag) in back.bag.iter().enumerate() {
+        write(&mut group.bags[t * LANES * k..], k, j, take * *bag);
     }
     multiply(&back.covariance, u, &mut back.through);
-    let (mut curve, mut along) = (ZERO, ZERO);
+    let (mut curve, mut along) = (Lane::ZERO, Lane::ZERO);
     for ((u, through), mean) in u.iter().zip(&back.through).zip(&back.mean) {
-        for l in 0..LANES {
-            curve[l] += u[l] * through[l];
-            along[l] += u[l] * mean[l];
-        }
+        curve += *u * *through;
+        along += *u * *mean;
     }
-    let error = each(|l| value[l] - expected[l]);
-    let square = each(|l| error[l] * error[l]);
-    let inverse = each(|l| 1.0 / variance[l]);
-    let share = each(|l| take[l] * inverse[l]);
+    let (error, inverse) = (value - expected, Lane::ONE / variance);
+    let (square, share) = (error * error, take * inverse);
     let inputs = Inputs { expected, error, variance, value };
-    let by_warped = each(|l| share[l] * along[l]);
     let (by_expected, by_error, by_variance) =
-        correction::back(shape, dense, &inputs, by_warped, &mut back.correction);
-    let surprise = each(|l| back.surprise[l] * share[l]);
-    let by_error =
-        each(|l| by_error[l] + 2.0 * surprise[l] * user[l] * error[l] + weight[l] * error[l] * inverse[l]);
-    let by_variance = each(|l| {
-        by_variance[l] + share[l] * inverse[l] * (curve[l] - warped[l] * along[l])
-            - surprise[l] * user[l] * square[l] * inverse[l]
-            + weight[l] * 0.5 * (inverse[l] - square[l] * inverse[l] * inverse[l])
-    });
-    for (j, by) in back.u.iter_mut().enumerate() {
-        let (mean, through, h) = (back.mean[j], back.through[j], step.h[j]);
-        *by = each(|l| share[l] * (warped[l] * mean[l] - 2.0 * through[l]) + by_variance[l] * h[l]);
-        back.h[j] = each(|l| by_variance[l] * u[j][l]);
+        correction::back(shape, dense, &inputs, share * along, &mut back.correction);
+    let surprise = back.surprise * share;
+    let by_error = by_error + Lane::splat(2.0) * surprise * user * error + weight * error * inverse;
+    let by_variance = by_variance + share * inverse * (curve - warped * along)
+        - surprise * user * square * inverse
+        + weight * Lane::HALF * (inverse - square * inverse * inverse);
+    let of = back.u.iter_mut().zip(&mut back.h).zip(back.mean.iter().zip(&back.through)).zip(step.h).zip(u);
+    for ((((by, by_h), (mean, through)), h), u) in of {
+        *by = share * (warped * *mean - (*through + *through)) + by_variance * *h;
+        *by_h = by_variance * *u;
     }
     let noise = lane(&group.noise, t);
-    for l in 0..LANES {
-        let by_user = surprise[l] * square[l] + by_variance[l] * noise[l];
-        let below = 1.0 / (dense.n0 + count[l]);
-        back.n0[l] += by_user * (1.0 - user[l]) * below;
-        back.surprise[l] += by_user * below;
-        group.noise_gradient[t * LANES + l] = by_variance[l] * noise[l] * user[l];
-    }
-    each(|l| by_expected[l] - by_error[l])
+    let by_user = surprise * square + by_variance * noise;
+    let below = Lane::ONE / (Lane::splat(dense.n0) + count);
+    back.n0 += by_user * (Lane::ONE - user) * below;
+    back.surprise += by_user * below;
+    group.noise_gradient.as_chunks_mut().0[t] = (by_variance * noise * user).to_array();
+    by_expected - by_error
 }
 
 /// `out = G u`.
 #[inline(always)]
 #[allow(clippy::inline_always)] // As `each`.
 fn multiply(matrix: &[Lane], u: &[Lane], out: &mut [Lane]) {
-    out.fill(ZERO);
+    out.fill(Lane::ZERO);
     let mut row = 0;
     for (i, ui) in u.iter().enumerate() {
-        let (mut sum, g) = (ZERO, &matrix[row..=row + i]);
-        for j in 0..i {
-            for l in 0..LANES {
-                sum[l] += g[j][l] * u[j][l];
-                out[j][l] += g[j][l] * ui[l];
-            }
+        let (mut sum, g, own) = (Lane::ZERO, &matrix[row..row + i], matrix[row + i]);
+        for ((g, u), out) in g.iter().zip(&u[..i]).zip(&mut out[..i]) {
+            sum += *g * *u;
+            *out += *g * *ui;
         }
-        for l in 0..LANES {
-            out[i][l] += sum[l] + g[i][l] * ui[l];
-        }
+        out[i] += sum + own * *ui;
         row += i + 1;
     }
 }
@@ -209,33 +205,28 @@ fn multiply(matrix: &[Lane], u: &[Lane], out: &mut [Lane]) {
 fn prediction_back(shape: Shape, group: &mut Group, step: &Step, by: Lane, back: &mut Back) {
     let (at, k, root) = (step.at, shape.item(), step.scalar(ROOT));
     let (bag, prior) = (&step.record[at.bag..at.bag + k], &step.record[at.prior..at.prior + k]);
-    let mut by_root = each(|l| by[l] * bag[0][l]);
-    for l in 0..LANES {
-        back.bag[0][l] += by[l] * root[l];
-        back.prior[0][l] += by[l];
-    }
+    let mut by_root = by * bag[0];
+    back.bag[0] += by * root;
+    back.prior[0] += by;
     for j in 0..shape.tastes {
         let (q, mean) = (step.record[at.tastes + j], step.record[shape.levels + j]);
-        for l in 0..LANES {
-            let along = by[l] * q[l];
-            by_root[l] += along * bag[1 + j][l];
-            back.bag[1 + j][l] += along * root[l];
-            back.prior[1 + j][l] += along;
-            back.h[shape.levels + j][l] += by[l] * (mean[l] + prior[1 + j][l] + bag[1 + j][l] * root[l]);
-        }
+        let along = by * q;
+        by_root += along * bag[1 + j];
+        back.bag[1 + j] += along * root;
+        back.prior[1 + j] += along;
+        back.h[shape.levels + j] += by * (mean + prior[1 + j] + bag[1 + j] * root);
     }
+    back.kappa -= Lane::HALF * by_root * root * root * root;
     let keep = step.keep;
-    for l in 0..LANES {
-        back.kappa[l] -= 0.5 * by_root[l] * root[l] * root[l] * root[l];
-        back.surprise[l] *= keep[l];
+    back.surprise *= keep;
+    if keep.simd_eq(Lane::ONE).all() {
+        return;
     }
     for j in 0..k {
-        for l in 0..LANES {
-            group.priors[(step.t * LANES + l) * k + j] = back.prior[j][l];
-            back.empty[j][l] += (1.0 - keep[l]) * back.bag[j][l];
-            back.prior[j][l] *= keep[l];
-            back.bag[j][l] *= keep[l];
-        }
+        write(&mut group.priors[step.t * LANES * k..], k, j, back.prior[j]);
+        back.empty[j] += (Lane::ONE - keep) * back.bag[j];
+        back.prior[j] *= keep;
+        back.bag[j] *= keep;
     }
 }
 
@@ -244,40 +235,41 @@ fn prediction_back(shape: Shape, group: &mut Group, step: &Step, by: Lane, back:
 #[allow(clippy::inline_always)] // As `each`.
 fn covariance_back(shape: Shape, dense: &Dense, step: &Step, back: &mut Back) {
     let (d, levels, moved) = (shape.state(), shape.levels, step.moved);
-    back.drift.fill(ZERO);
+    let stays = Lane::ONE - moved;
+    back.drift.fill(Lane::ZERO);
     let mut row = 0;
     for i in 0..d {
         let (ui, hi, ai) = (back.u[i], step.h[i], step.a[i]);
+        let (half_u, half_h) = (Lane::HALF * ui, Lane::HALF * hi);
         let g = &mut back.covariance[row..=row + i];
         let p = &step.record[step.at.covariance + row..=step.at.covariance + row + i];
-        let (mut sum, mut own) = (ZERO, ZERO);
-        for j in 0..i {
-            let (uj, hj, aj, old) = (back.u[j], step.h[j], step.a[j], g[j]);
-            let x = each(|l| moved[l] * old[l] + 0.5 * (ui[l] * hj[l] + hi[l] * uj[l]));
-            let level = &mut back.drift[j.min(levels)];
-            for l in 0..LANES {
-                sum[l] += p[j][l] * uj[l];
-                back.h[j][l] += p[j][l] * ui[l];
-                let product = x[l] * p[j][l];
-                own[l] += product;
-                level[l] += product;
+        let (mut sum, mut by_levels, mut by_all) = (Lane::ZERO, Lane::ZERO, Lane::ZERO);
+        let of = back.u[..i].iter().zip(&step.h[..i]).zip(&step.a[..i]).zip(&mut back.h[..i]);
+        for (j, ((g, p), (((u, h), a), by_h))) in g[..i].iter_mut().zip(&p[..i]).zip(of).enumerate() {
+            let old = *g;
+            let x = moved * old + half_u * *h + half_h * *u;
+            sum += *p * *u;
+            *by_h += *p * ui;
+            *g = x * (ai * *a) + stays * old;
+            let product = x * *p;
+            by_all += product;
+            // Levels drift each on their own.
+            if j < levels {
+                back.drift[j] += product;
+                by_levels = by_all;
             }
-            g[j] = each(|l| x[l] * (ai[l] * aj[l]) + (1.0 - moved[l]) * old[l]);
         }
         let old = g[i];
-        let x = each(|l| moved[l] * old[l] + ui[l] * hi[l]);
-        let prior = prior_variance(shape, dense, i);
-        let level = &mut back.drift[i.min(levels)];
-        for l in 0..LANES {
-            back.h[i][l] += sum[l] + p[i][l] * ui[l];
-            level[l] += own[l] + x[l] * (p[i][l] - prior);
-        }
+        let x = moved * old + ui * hi;
+        let prior = Lane::splat(prior_variance(shape, dense, i));
+        back.h[i] += sum + p[i] * ui;
+        // Tastes drift together: of two of them both.
+        let both = if i > levels { by_all - by_levels } else { Lane::ZERO };
+        back.drift[i.min(levels)] += by_all + both + x * (p[i] - prior);
         if i < levels {
-            for l in 0..LANES {
-                back.variances[i][l] += (1.0 - ai[l] * ai[l]) * x[l];
-            }
+            back.variances[i] += (Lane::ONE - ai * ai) * x;
         }
-        g[i] = each(|l| x[l] * (ai[l] * ai[l]) + (1.0 - moved[l]) * old[l]);
+        g[i] = x * (ai * ai) + stays * old;
         row += i + 1;
     }
 }
@@ -294,19 +286,17 @@ fn mean_back(
 ) {
     let moved = step.moved;
     for (j, mean) in back.mean.iter_mut().enumerate() {
-        let (h, a, before, old) = (step.h[j], step.a[j], step.record[j], *mean);
-        let x = each(|l| moved[l] * old[l] + by[l] * h[l]);
-        let level = &mut back.drift[j.min(shape.levels)];
-        for l in 0..LANES {
-            level[l] += 0.5 * x[l] * before[l];
-        }
-        *mean = each(|l| x[l] * a[l] + (1.0 - moved[l]) * old[l]);
+        let old = *mean;
+        let x = moved * old + by * step.h[j];
+        back.drift[j.min(shape.levels)] += Lane::HALF * x * step.record[j];
+        *mean = x * step.a[j] + (Lane::ONE - moved) * old;
     }
     let width = shape.levels + 1;
+    let keep = step.keep.to_array();
     for (level, by) in back.drift.iter().enumerate() {
-        for l in 0..LANES {
+        for (l, by) in by.to_array().into_iter().enumerate() {
             let place = usize::from(group.gaps[step.t * LANES + l]) * width + level;
-            out.drift[place] += 2.0 * by[l] * (1.0 - dense.drift[place]) * step.keep[l];
+            out.drift[place] += 2.0 * by * (1.0 - dense.drift[place]) * keep[l];
         }
     }
 }

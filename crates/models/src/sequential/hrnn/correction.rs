@@ -6,8 +6,7 @@
 //!                                                       from the middle; S: the prediction's variance
 //! ```
 
-use super::filter::ZERO;
-use super::lanes::{LANES, Lane, each};
+use super::lanes::{Lane, each};
 use super::{Dense, Shape};
 use crate::engine::sequence::kernels::tanh;
 
@@ -27,38 +26,42 @@ pub(super) struct Inputs {
 
 impl Inputs {
     #[inline(always)]
-    #[allow(clippy::inline_always)] // As `each`.
+    #[allow(clippy::inline_always)] // As `lanes::each`.
     fn all(&self, dense: &Dense) -> [Lane; INPUTS] {
-        let t = each(|l| self.expected[l].max(dense.range.0).min(dense.range.1) - MIDDLE);
-        let v = each(|l| self.value[l] - MIDDLE);
-        [t, each(|l| t[l] * t[l]), self.error, self.variance, v, each(|l| v[l] * v[l])]
+        let (low, high, middle) = scale(dense);
+        let t = self.expected.fast_max(low).fast_min(high) - middle;
+        let v = self.value - middle;
+        [t, t * t, self.error, self.variance, v, v * v]
     }
+}
+
+/// Lowest and highest rating, and the middle.
+#[inline(always)]
+#[allow(clippy::inline_always)] // As `lanes::each`.
+fn scale(dense: &Dense) -> (Lane, Lane, Lane) {
+    (Lane::splat(dense.range.0), Lane::splat(dense.range.1), Lane::splat(MIDDLE))
 }
 
 /// One hidden unit.
 #[inline(always)]
-#[allow(clippy::inline_always)] // As `each`.
+#[allow(clippy::inline_always)] // As `lanes::each`.
 fn unit(shape: Shape, dense: &Dense, x: &[Lane; INPUTS], unit: usize) -> Lane {
-    let mut sum = [dense.hidden_bias[unit]; LANES];
+    let mut sum = Lane::splat(dense.hidden_bias[unit]);
     for (x, weights) in x.iter().zip(dense.hidden.chunks_exact(shape.hidden)) {
-        for l in 0..LANES {
-            sum[l] += weights[unit] * x[l];
-        }
+        sum += Lane::splat(weights[unit]) * *x;
     }
+    let sum = sum.to_array();
     each(|l| tanh(sum[l]))
 }
 
 /// `e'`.
 #[inline(always)]
-#[allow(clippy::inline_always)] // As `each`.
+#[allow(clippy::inline_always)] // As `lanes::each`.
 pub(super) fn warped(shape: Shape, dense: &Dense, inputs: &Inputs) -> Lane {
     let x = inputs.all(dense);
     let mut warped = inputs.error;
     for (n, weight) in dense.hidden_out.iter().enumerate() {
-        let y = unit(shape, dense, &x, n);
-        for l in 0..LANES {
-            warped[l] += weight * y[l];
-        }
+        warped += Lane::splat(*weight) * unit(shape, dense, &x, n);
     }
     warped
 }
@@ -72,15 +75,15 @@ pub(super) struct Sums {
 
 impl Sums {
     pub fn new(shape: Shape) -> Self {
-        let n = shape.hidden;
-        Self { hidden: vec![ZERO; INPUTS * n], bias: vec![ZERO; n], out: vec![ZERO; n] }
+        let zeros = |n: usize| vec![Lane::ZERO; n];
+        Self { hidden: zeros(INPUTS * shape.hidden), bias: zeros(shape.hidden), out: zeros(shape.hidden) }
     }
 }
 
 /// From the gradient of `e'` to those of the prediction, the error (in `e'` beside the prediction) and the
 /// variance.
 #[inline(always)]
-#[allow(clippy::inline_always)] // As `each`.
+#[allow(clippy::inline_always)] // As `lanes::each`.
 pub(super) fn back(
     shape: Shape,
     dense: &Dense,
@@ -89,33 +92,26 @@ pub(super) fn back(
     sums: &mut Sums,
 ) -> (Lane, Lane, Lane) {
     let x = inputs.all(dense);
-    let mut by = [ZERO; INPUTS];
+    let mut by = [Lane::ZERO; INPUTS];
     for (n, weight) in dense.hidden_out.iter().enumerate() {
         let y = unit(shape, dense, &x, n);
-        let slope = each(|l| gradient[l] * weight * (1.0 - y[l] * y[l]));
-        for l in 0..LANES {
-            sums.out[n][l] += gradient[l] * y[l];
-            sums.bias[n][l] += slope[l];
-        }
+        let slope = gradient * Lane::splat(*weight) * (Lane::ONE - y * y);
+        sums.out[n] += gradient * y;
+        sums.bias[n] += slope;
         for input in 0..INPUTS {
             let place = input * shape.hidden + n;
-            let weight = dense.hidden[place];
-            for l in 0..LANES {
-                by[input][l] += weight * slope[l];
-                sums.hidden[place][l] += x[input][l] * slope[l];
-            }
+            by[input] += Lane::splat(dense.hidden[place]) * slope;
+            sums.hidden[place] += x[input] * slope;
         }
     }
-    let (low, high) = dense.range;
-    let expected = each(|l| {
-        let inside = inputs.expected[l] > low && inputs.expected[l] < high;
-        if inside { by[0][l] + 2.0 * x[0][l] * by[1][l] } else { 0.0 }
-    });
-    (expected, each(|l| gradient[l] + by[2][l]), by[3])
+    let (low, high, _) = scale(dense);
+    let inside = inputs.expected.simd_gt(low) & inputs.expected.simd_lt(high);
+    let expected = inside.select(by[0] + (x[0] + x[0]) * by[1], Lane::ZERO);
+    (expected, gradient + by[2], by[3])
 }
 
 /// `e'` of one rating: the prediction, its error, its variance and the rating.
 pub(super) fn warped_one(shape: Shape, dense: &Dense, of: [f32; 4]) -> f32 {
-    let [expected, error, variance, value] = of.map(|x| [x; LANES]);
-    warped(shape, dense, &Inputs { expected, error, variance, value })[0]
+    let [expected, error, variance, value] = of.map(Lane::splat);
+    warped(shape, dense, &Inputs { expected, error, variance, value }).to_array()[0]
 }

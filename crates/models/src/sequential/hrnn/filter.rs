@@ -7,8 +7,6 @@ use super::lanes::{Group, LANES, Lane, each};
 use super::{Dense, Shape};
 use multiversion::multiversion;
 
-pub(super) const ZERO: Lane = [0.0; LANES];
-
 /// Where a step's columns stand in its record.
 #[derive(Clone, Copy)]
 pub(super) struct Places {
@@ -61,9 +59,8 @@ pub(super) fn prior_variance(shape: Shape, dense: &Dense, entry: usize) -> f32 {
 #[allow(clippy::inline_always)] // As `each`.
 pub(super) fn drift(shape: Shape, dense: &Dense, group: &Group, t: usize, keep: Lane, a: &mut [Lane]) {
     let width = shape.levels + 1;
-    let of = |level: usize| {
-        each(|l| dense.drift[usize::from(group.gaps[t * LANES + l]) * width + level] * keep[l])
-    };
+    let of =
+        |level: usize| keep * each(|l| dense.drift[usize::from(group.gaps[t * LANES + l]) * width + level]);
     for (level, a) in a[..shape.levels].iter_mut().enumerate() {
         *a = of(level);
     }
@@ -75,16 +72,21 @@ pub(super) fn drift(shape: Shape, dense: &Dense, group: &Group, t: usize, keep: 
 #[inline(always)]
 #[allow(clippy::inline_always)] // As `each`.
 pub(super) fn keeps(group: &Group, t: usize) -> Lane {
-    each(|l| if group.first[t * LANES + l] { 0.0 } else { 1.0 })
+    each(|l| f32::from(u8::from(!group.first[t * LANES + l])))
+}
+
+/// 1 where the state after a step is that of the step: where the rating is taken in, and at first rows.
+#[inline(always)]
+#[allow(clippy::inline_always)] // As `each`.
+pub(super) fn moves(take: Lane, keep: Lane) -> Lane {
+    take.fast_max(Lane::ONE - keep)
 }
 
 /// One step's numbers of a column with one a lane.
 #[inline(always)]
 #[allow(clippy::inline_always)] // As `each`.
 pub(super) fn lane(column: &[f32], t: usize) -> Lane {
-    let mut out = ZERO;
-    out.copy_from_slice(&column[t * LANES..(t + 1) * LANES]);
-    out
+    Lane::new(column.as_chunks().0[t])
 }
 
 /// What is carried from step to step.
@@ -108,19 +110,19 @@ struct Carried {
 pub(super) fn forward(shape: Shape, dense: &Dense, group: &mut Group, tape: &mut Vec<Lane>) {
     let (at, d, k) = (Places::new(shape), shape.state(), shape.item());
     if tape.len() < group.steps * at.len {
-        tape.resize(group.steps * at.len, ZERO);
+        tape.resize(group.steps * at.len, Lane::ZERO);
     }
     let mut carried = Carried {
-        mean: vec![ZERO; d],
-        covariance: vec![ZERO; shape.packed()],
-        moved: ZERO,
-        share: ZERO,
-        bag: vec![ZERO; k],
-        prior: vec![ZERO; k],
-        count: ZERO,
-        surprise: ZERO,
+        mean: vec![Lane::ZERO; d],
+        covariance: vec![Lane::ZERO; shape.packed()],
+        moved: Lane::ZERO,
+        share: Lane::ZERO,
+        bag: vec![Lane::ZERO; k],
+        prior: vec![Lane::ZERO; k],
+        count: Lane::ZERO,
+        surprise: Lane::ZERO,
     };
-    let (mut a, mut h) = (vec![ZERO; d], vec![[1.0; LANES]; d]);
+    let (mut a, mut h) = (vec![Lane::ZERO; d], vec![Lane::ONE; d]);
     let mut squares = 0.0;
     for t in 0..group.steps {
         let (before, rest) = tape.split_at_mut(t * at.len);
@@ -134,13 +136,12 @@ pub(super) fn forward(shape: Shape, dense: &Dense, group: &mut Group, tape: &mut
         }
         let last = (t > 0).then(|| &before[(t - 1) * at.len..]);
         covary(shape, dense, at, &mut carried, (last, &a, &h), record);
-        for (j, (record, mean)) in record.iter_mut().zip(&carried.mean).take(d).enumerate() {
-            *record = each(|l| a[j][l] * mean[l]);
+        for ((record, mean), a) in record.iter_mut().zip(&carried.mean).zip(&a) {
+            *record = *a * *mean;
         }
         predict(shape, dense, at, &mut carried, (group, t, keep, &h), record);
         let error = update(shape, at, &mut carried, (group, t, keep), record);
-        let weights = lane(&group.weights, t);
-        squares += f64::from((0..LANES).map(|l| weights[l] * error[l] * error[l]).sum::<f32>());
+        squares += f64::from((lane(&group.weights, t) * error * error).to_array().iter().sum::<f32>());
     }
     group.squares = squares;
 }
@@ -160,8 +161,8 @@ fn covary(
     let (_, rest) = record.split_at_mut(at.covariance);
     let (covariance, rest) = rest.split_at_mut(shape.packed());
     let u = &mut rest[..d];
-    u.fill(ZERO);
-    let (moved, share) = (carried.moved, carried.share);
+    u.fill(Lane::ZERO);
+    let (moved, share) = (carried.moved.simd_gt(Lane::ZERO), carried.share);
     let mut row = 0;
     for i in 0..d {
         let (ai, hi) = (a[i], h[i]);
@@ -169,28 +170,24 @@ fn covary(
         let kept = &mut carried.covariance[row..=row + i];
         if let Some(last) = last {
             let old = &last[at.covariance + row..=at.covariance + row + i];
-            let old_u = &last[at.u..at.u + d];
-            let ui = each(|l| old_u[i][l] * share[l]);
-            for j in 0..=i {
-                let x = each(|l| old[j][l] - ui[l] * old_u[j][l]);
-                kept[j] = each(|l| if moved[l] > 0.0 { x[l] } else { kept[j][l] });
+            let old_u = &last[at.u..=at.u + i];
+            let ui = old_u[i] * share;
+            for ((kept, old), u) in kept.iter_mut().zip(old).zip(old_u) {
+                *kept = moved.select(*old - ui * *u, *kept);
             }
         }
-        let mut sum = ZERO;
-        for j in 0..i {
-            let x = each(|l| kept[j][l] * (ai[l] * a[j][l]));
-            out[j] = x;
-            for l in 0..LANES {
-                sum[l] += x[l] * h[j][l];
-                u[j][l] += x[l] * hi[l];
-            }
+        let mut sum = Lane::ZERO;
+        let columns = out[..i].iter_mut().zip(&kept[..i]).zip(a[..i].iter().zip(&h[..i])).zip(&mut u[..i]);
+        for (((out, kept), (a, h)), u) in columns {
+            let x = *kept * (ai * *a);
+            *out = x;
+            sum += x * *h;
+            *u += x * hi;
         }
-        let prior = prior_variance(shape, dense, i);
-        let x = each(|l| kept[i][l] * (ai[l] * ai[l]) + (1.0 - ai[l] * ai[l]) * prior);
+        let prior = Lane::splat(prior_variance(shape, dense, i));
+        let x = kept[i] * (ai * ai) + (Lane::ONE - ai * ai) * prior;
         out[i] = x;
-        for l in 0..LANES {
-            u[i][l] += sum[l] + x[l] * hi[l];
-        }
+        u[i] += sum + x * hi;
         row += i + 1;
     }
 }
@@ -208,45 +205,35 @@ fn predict(
 ) {
     let k = shape.item();
     let of = |column: &[f32], j: usize| each(|l| column[(t * LANES + l) * k + j]);
-    for j in 0..k {
-        let (begin, prior) = (dense.empty[j], of(&group.priors, j));
-        let (bag, old) = (carried.bag[j], carried.prior[j]);
-        carried.bag[j] = each(|l| if keep[l] == 0.0 { begin } else { bag[l] });
-        carried.prior[j] = each(|l| if keep[l] == 0.0 { prior[l] } else { old[l] });
+    let first = keep.simd_eq(Lane::ZERO);
+    if first.any() {
+        for j in 0..k {
+            carried.bag[j] = first.select(Lane::splat(dense.empty[j]), carried.bag[j]);
+            carried.prior[j] = first.select(of(&group.priors, j), carried.prior[j]);
+        }
     }
     record[at.bag..at.bag + k].copy_from_slice(&carried.bag);
     record[at.prior..at.prior + k].copy_from_slice(&carried.prior);
-    for l in 0..LANES {
-        carried.count[l] *= keep[l];
-        carried.surprise[l] *= keep[l];
-    }
-    let (count, surprise) = (carried.count, carried.surprise);
-    let root = each(|l| 1.0 / (count[l] + dense.kappa).sqrt());
-    let (base, offset) = (lane(&group.base, t), of(&group.vectors, 0));
-    let mut expected = each(|l| base[l] + offset[l] + carried.prior[0][l] + carried.bag[0][l] * root[l]);
+    carried.count *= keep;
+    carried.surprise *= keep;
+    let (count, n0) = (carried.count, Lane::splat(dense.n0));
+    let root = Lane::ONE / (count + Lane::splat(dense.kappa)).sqrt();
+    let mut expected =
+        lane(&group.base, t) + of(&group.vectors, 0) + carried.prior[0] + carried.bag[0] * root;
     for mean in &record[..shape.levels] {
-        for l in 0..LANES {
-            expected[l] += mean[l];
-        }
+        expected += *mean;
     }
     for j in 0..shape.tastes {
         let (q, mean) = (record[at.tastes + j], record[shape.levels + j]);
-        let (prior, bag) = (carried.prior[1 + j], carried.bag[1 + j]);
-        for l in 0..LANES {
-            expected[l] += q[l] * (mean[l] + prior[l] + bag[l] * root[l]);
-        }
+        expected += q * (mean + carried.prior[1 + j] + carried.bag[1 + j] * root);
     }
-    let noise = lane(&group.noise, t);
-    let user = each(|l| (dense.n0 + surprise[l]) / (dense.n0 + count[l]));
-    let mut variance = each(|l| noise[l] * user[l]);
+    let user = (n0 + carried.surprise) / (n0 + count);
+    let mut variance = lane(&group.noise, t) * user;
     for (h, u) in h.iter().zip(&record[at.u..]) {
-        for l in 0..LANES {
-            variance[l] += h[l] * u[l];
-        }
+        variance += *h * *u;
     }
     let value = lane(&group.values, t);
-    let error = each(|l| value[l] - expected[l]);
-    let inputs = Inputs { expected, error, variance, value };
+    let inputs = Inputs { expected, error: value - expected, variance, value };
     record[at.scalars + WARPED] = correction::warped(shape, dense, &inputs);
     record[at.scalars + EXPECTED] = expected;
     record[at.scalars + VARIANCE] = variance;
@@ -267,25 +254,20 @@ fn update(
 ) -> Lane {
     let k = shape.item();
     let scalar = |n: usize| record[at.scalars + n];
-    let (expected, variance, warped) = (scalar(EXPECTED), scalar(VARIANCE), scalar(WARPED));
-    let (value, take) = (lane(&group.values, t), lane(&group.take, t));
-    let error = each(|l| value[l] - expected[l]);
-    let share = each(|l| take[l] / variance[l]);
-    let moved = each(|l| if take[l] > 0.0 || keep[l] == 0.0 { 1.0 } else { 0.0 });
-    for (j, mean) in carried.mean.iter_mut().enumerate() {
-        let (before, u) = (record[j], record[at.u + j]);
-        *mean = each(|l| if moved[l] > 0.0 { before[l] + u[l] * (share[l] * warped[l]) } else { mean[l] });
+    let take = lane(&group.take, t);
+    let error = lane(&group.values, t) - scalar(EXPECTED);
+    let share = take / scalar(VARIANCE);
+    let by = share * scalar(WARPED);
+    let moved = moves(take, keep);
+    let is_moved = moved.simd_gt(Lane::ZERO);
+    for ((mean, before), u) in carried.mean.iter_mut().zip(record).zip(&record[at.u..]) {
+        *mean = is_moved.select(*before + *u * by, *mean);
     }
     for (j, bag) in carried.bag.iter_mut().enumerate() {
-        for l in 0..LANES {
-            bag[l] += take[l] * group.bags[(t * LANES + l) * k + j];
-        }
+        *bag += take * each(|l| group.bags[(t * LANES + l) * k + j]);
     }
-    let user = scalar(USER_NOISE);
-    for l in 0..LANES {
-        carried.count[l] += take[l];
-        carried.surprise[l] += share[l] * user[l] * error[l] * error[l];
-    }
+    carried.count += take;
+    carried.surprise += share * scalar(USER_NOISE) * error * error;
     (carried.share, carried.moved) = (share, moved);
     error
 }
@@ -296,7 +278,8 @@ pub(super) fn predictions(shape: Shape, group: &Group, tape: &[Lane]) -> Vec<(us
     let at = Places::new(shape);
     let of = |entry: usize| {
         let scalars = &tape[entry / LANES * at.len + at.scalars..];
-        (entry, scalars[EXPECTED][entry % LANES], scalars[VARIANCE][entry % LANES])
+        let of = |n: usize| scalars[n].as_array()[entry % LANES];
+        (entry, of(EXPECTED), of(VARIANCE))
     };
     (0..group.rows.len()).filter(|entry| group.rows[*entry] != super::lanes::NO_ROW).map(of).collect()
 }

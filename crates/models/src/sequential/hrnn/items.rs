@@ -101,6 +101,7 @@ impl Own {
 }
 
 /// `out += x W`.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx2", "x86_64+avx2", "aarch64+neon"))]
 pub(super) fn through(x: &[f32], weights: &[f32], out: &mut [f32]) {
     for (x, row) in x.iter().zip(weights.chunks_exact(out.len())) {
         out.iter_mut().zip(row).for_each(|(out, w)| *out += x * w);
@@ -174,17 +175,34 @@ fn sum_raters(
     (sums, rating_sums): (&mut [f32], &mut [f32]),
 ) {
     let width = sums.len();
-    sums.fill(0.0);
-    rating_sums.fill(0.0);
-    for (user, residual) in users.iter().zip(residuals) {
-        let at = *user as usize * width..(*user as usize + 1) * width;
-        let rows = x[at.clone()].iter().zip(&y[at]);
-        for ((sum, rating_sum), (x, y)) in sums.iter_mut().zip(rating_sums.iter_mut()).zip(rows) {
-            *sum += x;
-            *rating_sum += residual * y;
+    let blocks = sums.chunks_mut(BLOCK).zip(rating_sums.chunks_mut(BLOCK)).enumerate();
+    for (block, (sums, rating_sums)) in blocks {
+        let (mut sum, mut rating_sum) = ([0.0; BLOCK], [0.0; BLOCK]);
+        for (user, residual) in users.iter().zip(residuals) {
+            let at = *user as usize * width + block * BLOCK;
+            let (x, y) = (&x[at..at + sums.len()], &y[at..at + sums.len()]);
+            add_block(&mut sum, x, 1.0);
+            add_block(&mut rating_sum, y, *residual);
         }
+        sums.iter_mut().zip(sum).for_each(|(out, sum)| *out = scale * sum);
+        rating_sums.iter_mut().zip(rating_sum).for_each(|(out, sum)| *out = scale * sum);
     }
-    sums.iter_mut().chain(rating_sums).for_each(|sum| *sum *= scale);
+}
+
+/// Numbers that stay in registers while rows are summed.
+const BLOCK: usize = 16;
+
+/// `sum += scale x`; `x` may be shorter at the end of a row.
+#[inline(always)]
+#[allow(clippy::inline_always)] // A call would keep the sum from staying in registers.
+fn add_block(sum: &mut [f32; BLOCK], x: &[f32], scale: f32) {
+    if let Ok(x) = <&[f32; BLOCK]>::try_from(x) {
+        for (sum, x) in sum.iter_mut().zip(x) {
+            *sum += scale * x;
+        }
+    } else {
+        sum.iter_mut().zip(x).for_each(|(sum, x)| *sum += scale * x);
+    }
 }
 
 /// What rows of a user left out: gradients by `W' x_u` and `V' y_u`.
@@ -204,17 +222,16 @@ pub(super) fn encoder_back<'a>(
     gradient: &mut [f32],
 ) {
     let (k, width) = (sizes.shape.item(), sizes.raters);
-    let (out, rating_out) = (&values[layout.rater_out.clone()], &values[layout.rating_out.clone()]);
+    let out = turned(&values[layout.rater_out.clone()], k);
+    let rating_out = turned(&values[layout.rating_out.clone()], k);
     // By the sums, their scale included.
     let mut by_sums = vec![0.0_f32; sizes.items * 2 * width];
     by_sums.par_chunks_mut(2 * width).enumerate().with_min_len(64).for_each(|(item, by)| {
         if let Some(vector) = of(item) {
             let (by, by_ratings) = by.split_at_mut(width);
-            for (by, weights) in [(by, out), (by_ratings, rating_out)] {
-                for (by, weights) in by.iter_mut().zip(weights.chunks_exact(k)) {
-                    let product: f32 = weights.iter().zip(vector).map(|(w, v)| w * v).sum();
-                    *by = product * raters.scales[item];
-                }
+            for (by, weights) in [(by, &out), (by_ratings, &rating_out)] {
+                through(vector, weights, by);
+                by.iter_mut().for_each(|by| *by *= raters.scales[item]);
             }
         }
     });
@@ -230,40 +247,55 @@ pub(super) fn encoder_back<'a>(
     let users = by_raters.par_chunks_mut(width).zip(by_ratings.par_chunks_mut(width)).enumerate();
     users.with_max_len(16).for_each(|(user, by)| {
         let history = train.user(user as u32);
-        for (item, value) in history.items.iter().zip(history.values.iter()) {
-            let from = &by_sums[*item as usize * 2 * width..(*item as usize + 1) * 2 * width];
-            add_sums(from, value - raters.means[user], (by.0, by.1));
-        }
+        let values = history.values.iter().map(|value| value - raters.means[user]);
+        gather_sums(&by_sums, (history.items, &values.collect::<Vec<f32>>()), by);
     });
     for LeftOut { user, gradients } in left_out {
         let user = *user as usize;
         let halves = gradients.split_at(k);
         for (range, weights, by_weights, from) in [
-            (&layout.rater, out, &mut by_out, halves.0),
-            (&layout.rating, rating_out, &mut by_rating_out, halves.1),
+            (&layout.rater, &out, &mut by_out, halves.0),
+            (&layout.rating, &rating_out, &mut by_rating_out, halves.1),
         ] {
             let at = range.start + user * width..range.start + (user + 1) * width;
             outer(&values[at.clone()], from, by_weights);
-            for (by, weights) in gradient[at].iter_mut().zip(weights.chunks_exact(k)) {
-                *by += weights.iter().zip(from).map(|(w, v)| w * v).sum::<f32>();
-            }
+            through(from, weights, &mut gradient[at]);
         }
     }
     gradient[layout.rater_out.clone()].copy_from_slice(&by_out);
     gradient[layout.rating_out.clone()].copy_from_slice(&by_rating_out);
 }
 
+/// `W'` of `W`, whose rows are `width` wide.
+pub(super) fn turned(weights: &[f32], width: usize) -> Vec<f32> {
+    (0..width).flat_map(|column| weights.iter().skip(column).step_by(width).copied()).collect()
+}
+
 /// `out += x y'`.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx2", "x86_64+avx2", "aarch64+neon"))]
 pub(super) fn outer(x: &[f32], y: &[f32], out: &mut [f32]) {
     for (x, row) in x.iter().zip(out.chunks_exact_mut(y.len())) {
         row.iter_mut().zip(y).for_each(|(out, y)| *out += x * y);
     }
 }
 
-/// Adds the gradients of a rated item's sums to those of its rater.
-#[inline]
-fn add_sums(from: &[f32], residual: f32, (by_rater, by_rating): (&mut [f32], &mut [f32])) {
-    let (sums, rating_sums) = from.split_at(by_rater.len());
-    by_rater.iter_mut().zip(sums).for_each(|(by, from)| *by += from);
-    by_rating.iter_mut().zip(rating_sums).for_each(|(by, from)| *by += residual * from);
+/// Gradients of a rater, from those of the sums of the items they rated: `by_sums` holds both of an item.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx2", "x86_64+avx2", "aarch64+neon"))]
+fn gather_sums(
+    by_sums: &[f32],
+    (items, residuals): (&[u32], &[f32]),
+    (by_rater, by_rating): (&mut [f32], &mut [f32]),
+) {
+    let width = by_rater.len();
+    let blocks = by_rater.chunks_mut(BLOCK).zip(by_rating.chunks_mut(BLOCK)).enumerate();
+    for (block, (by_rater, by_rating)) in blocks {
+        let (mut sum, mut rating_sum) = ([0.0; BLOCK], [0.0; BLOCK]);
+        for (item, residual) in items.iter().zip(residuals) {
+            let at = *item as usize * 2 * width + block * BLOCK;
+            add_block(&mut sum, &by_sums[at..at + by_rater.len()], 1.0);
+            add_block(&mut rating_sum, &by_sums[at + width..at + width + by_rater.len()], *residual);
+        }
+        by_rater.iter_mut().zip(sum).for_each(|(out, sum)| *out += sum);
+        by_rating.iter_mut().zip(rating_sum).for_each(|(out, sum)| *out += sum);
+    }
 }

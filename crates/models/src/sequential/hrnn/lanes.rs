@@ -7,18 +7,16 @@ use foretaste_data::Histories;
 /// Lanes of a group.
 pub(super) const LANES: usize = 8;
 
-/// One value for each lane.
-pub(super) type Lane = [f32; LANES];
+/// One value for each lane, as one vector: loops over arrays become scalar code as soon as the compiler has
+/// taken them apart.
+pub(super) type Lane = wide::f32x8;
 
 /// A lane each, by its number.
 #[inline(always)]
-#[allow(clippy::inline_always)] // A call would keep loops over it from becoming vector code.
+#[allow(clippy::inline_always)] // A call would cost more than it does.
 pub(super) fn each(of: impl Fn(usize) -> f32) -> Lane {
-    let mut out = [0.0; LANES];
-    for (lane, out) in out.iter_mut().enumerate() {
-        *out = of(lane);
-    }
-    out
+    // Not `from_fn` or `map`: they stay calls.
+    Lane::new([of(0), of(1), of(2), of(3), of(4), of(5), of(6), of(7)])
 }
 
 /// Marks an entry without a row.

@@ -2,7 +2,7 @@
 
 use super::backward::backward;
 use super::filter::forward;
-use super::items::{LeftOut, Raters, Vectors, encoder_back, outer, through};
+use super::items::{LeftOut, Raters, Vectors, encoder_back, outer, through, turned};
 use super::lanes::{Group, Lane, Plan, deal, rows_of};
 use super::model::Model;
 use super::parameters::{Bins, Layout, Sizes};
@@ -24,7 +24,7 @@ use rayon::prelude::*;
 use std::sync::{Mutex, PoisonError};
 
 /// Rows of a lane of short histories.
-const HEIGHT: usize = 384;
+const HEIGHT: usize = 96;
 
 /// Share of the highest step size that is left at the end.
 const LAST_RATE: f32 = 0.05;
@@ -297,7 +297,7 @@ impl<'a> Training<'a> {
     fn items_back(&mut self, touched: &Touched) {
         let (layout, k, gradient) = (&self.layout, self.sizes.shape.item(), &mut self.gradient);
         let (mut mean, mut log_noise) = (0.0, 0.0);
-        let bag_out = &self.values[layout.bag_out.clone()];
+        let bag_out = turned(&self.values[layout.bag_out.clone()], k);
         let mut by_bag_out = vec![0.0; bag_out.len()];
         for (item, sums) in touched.items.iter().zip(touched.sums.chunks_exact(touched.width)) {
             let item = *item as usize;
@@ -323,9 +323,7 @@ impl<'a> Training<'a> {
             let at = layout.bag.start + item * self.sizes.bag;
             let of = at..at + self.sizes.bag;
             outer(&self.values[of.clone()], add, &mut by_bag_out);
-            for (by, weights) in gradient[of].iter_mut().zip(bag_out.chunks_exact(k)) {
-                *by = weights.iter().zip(add).map(|(w, v)| w * v).sum();
-            }
+            through(add, &bag_out, &mut gradient[of]);
         }
         gradient[layout.bag_out.clone()].copy_from_slice(&by_bag_out);
         gradient[layout.mean.start] = mean;
