@@ -103,7 +103,7 @@ impl Own {
 /// `out += x W`.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx2", "x86_64+avx2", "aarch64+neon"))]
 pub(super) fn through(x: &[f32], weights: &[f32], out: &mut [f32]) {
-    for (x, row) in x.iter().zip(weights.chunks_exact(out.len())) {
+    for (x, row) in x.iter().zip(weights.chunks_exact(out.len().max(1))) {
         out.iter_mut().zip(row).for_each(|(out, w)| *out += x * w);
     }
 }
