@@ -104,8 +104,7 @@ struct Carried {
     surprise: Lane,
 }
 
-/// Runs the filter over a group, with the variance `extra` of each item's bias added where it is not drawn.
-/// `tape` keeps a record of each step.
+/// Runs the filter over a group; `tape` keeps a record of each step.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx2", "x86_64+avx2", "aarch64+neon"))]
 pub(super) fn forward(shape: Shape, dense: &Dense, group: &mut Group, tape: &mut Vec<Lane>) {
     let (at, d, k) = (Places::new(shape), shape.state(), shape.item());
