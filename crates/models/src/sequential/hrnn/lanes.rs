@@ -49,67 +49,36 @@ pub(super) fn rows_of(plan: &Plan) -> usize {
     plan.iter().map(|piece| piece.len).sum()
 }
 
-/// Lanes that are still filled while histories are dealt out.
-const OPEN: usize = 40;
-
-/// Deals the histories of `users` (in this order) out to lanes and lanes to groups, so that the lanes of a
-/// group have nearly the same length. `height` is the length of a lane of short histories, and a group of
-/// more than `most` rows has as few lanes as it can.
-pub(super) fn deal(train: &Histories, users: &[u32], height: usize, most: usize) -> Vec<Plan> {
-    let len = |user: u32| train.range(user).len();
-    let longest = users.iter().map(|user| len(*user)).max().unwrap_or(0);
-    let mut plans = Vec::new();
-    let (mut height, mut shorter) = (height, 0);
-    loop {
-        let last = height >= longest;
-        let within = |n: usize| n > shorter && (last || n <= height / 2);
-        let chosen = users.iter().copied().filter(|user| within(len(*user)));
-        let mut lanes = fill(train, chosen, if last { longest.max(height) } else { height });
-        if shorter > 0 {
-            lanes.sort_by_key(|lane| std::cmp::Reverse(lane.0));
-        }
-        let mut plan = Plan::new();
-        let (mut lane, mut rows) = (0, 0);
-        for (n, pieces) in lanes {
-            if lane == LANES || lane > 0 && rows + n > most {
-                plans.push(std::mem::take(&mut plan));
-                (lane, rows) = (0, 0);
-            }
-            plan.extend(pieces.into_iter().map(|piece| Piece { lane, ..piece }));
-            (lane, rows) = (lane + 1, rows + n);
-        }
-        if !plan.is_empty() {
-            plans.push(plan);
-        }
-        if last {
-            return plans;
-        }
-        (shorter, height) = (height / 2, height * 4);
-    }
+/// Number of steps of a plan.
+pub(super) fn height_of(plan: &Plan) -> usize {
+    plan.iter().map(|piece| piece.step + piece.len).max().unwrap_or(0)
 }
 
-/// Puts histories into lanes of at most `height` rows, each into the first with room; returns the lanes with
-/// their lengths.
-fn fill(train: &Histories, users: impl Iterator<Item = u32>, height: usize) -> Vec<(usize, Plan)> {
-    let mut lanes: Vec<(usize, Plan)> = Vec::new();
-    let mut open: Vec<usize> = Vec::new();
-    for user in users {
-        let rows = train.range(user);
-        let mut piece = Piece { user, from: rows.start, len: rows.len(), lane: 0, step: 0 };
-        if let Some(lane) = open.iter().find(|lane| lanes[**lane].0 + piece.len <= height) {
-            let (len, pieces) = &mut lanes[*lane];
-            piece.step = *len;
-            *len += piece.len;
-            pieces.push(piece);
-        } else {
-            if open.len() == OPEN {
-                open.remove(0);
-            }
-            open.push(lanes.len());
-            lanes.push((piece.len, vec![piece]));
+/// Deals the histories of `users` out to groups: as many side by side as there are lanes, of nearly the same
+/// length, so that hardly an entry is empty; short ones in rows one after the other, up to `height` steps. A
+/// row of more than `most` ratings has as few lanes as it can.
+pub(super) fn deal(train: &Histories, users: &[u32], height: usize, most: usize) -> Vec<Plan> {
+    let len = |user: u32| train.range(user).len();
+    let mut users = users.to_vec();
+    users.sort_by_key(|user| std::cmp::Reverse(len(*user)));
+    let mut plans: Vec<Plan> = Vec::new();
+    let (mut step, mut rest) = (height, &users[..]);
+    while let Some(longest) = rest.first().map(|user| len(*user)) {
+        if step + longest > height {
+            plans.push(Plan::new());
+            step = 0;
         }
+        let lanes = LANES.min((most / longest.max(1)).max(1)).min(rest.len());
+        let row;
+        (row, rest) = rest.split_at(lanes);
+        let pieces = row.iter().enumerate().map(|(lane, user)| {
+            let rows = train.range(*user);
+            Piece { user: *user, from: rows.start, len: rows.len(), lane, step }
+        });
+        plans.last_mut().unwrap_or_else(|| unreachable!("one was pushed")).extend(pieces);
+        step += longest;
     }
-    lanes
+    plans
 }
 
 /// What the filter reads of a group, and the gradients that it leaves: `steps * LANES` entries in each
@@ -154,7 +123,7 @@ impl Group {
     /// Lays a plan's rows out. What depends on parameters, draws and gaps is left to others.
     pub fn lay(&mut self, train: &Histories, shape: Shape, plan: &Plan) {
         self.pieces.clone_from(plan);
-        self.steps = plan.iter().map(|piece| piece.step + piece.len).max().unwrap_or(0);
+        self.steps = height_of(plan);
         let (n, k) = (self.steps * LANES, shape.item());
         let fill = |column: &mut Vec<f32>, value: f32, width: usize| {
             column.clear();

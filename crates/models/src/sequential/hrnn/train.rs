@@ -3,7 +3,7 @@
 use super::backward::backward;
 use super::filter::forward;
 use super::items::{LeftOut, Raters, Vectors, encoder_back, outer, through, turned};
-use super::lanes::{Group, Lane, Plan, deal, rows_of};
+use super::lanes::{Group, Lane, Plan, deal, height_of, rows_of};
 use super::model::Model;
 use super::parameters::{Bins, Layout, Sizes};
 use super::touched::Touched;
@@ -189,6 +189,8 @@ impl<'a> Training<'a> {
             rows += rows_of(&plan);
             batches.last_mut().unwrap_or_else(|| unreachable!("one was pushed")).push(plan);
         }
+        // The longest first: threads that begin with it end together.
+        batches.iter_mut().for_each(|plans| plans.sort_by_key(|plan| std::cmp::Reverse(height_of(plan))));
         batches
     }
 
