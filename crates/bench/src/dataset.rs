@@ -371,9 +371,32 @@ pub fn in_terms_of(data: Dataset, saved: &SavedModel) -> Result<Dataset> {
     })
 }
 
+/// Logs with the tables that their owners deliver beside them: of users, of items.
+const DELIVERED: [(&str, Option<&str>, &str); 4] = [
+    ("ratings.csv", None, "movies.csv"),
+    ("ratings.dat", Some("users.dat"), "movies.dat"),
+    ("u.data", Some("u.user"), "u.item"),
+    ("training_set", None, "movie_titles.txt"),
+];
+
+/// The tables that belong to the log at `path`, a file or the folder that holds it.
+fn delivered(path: &Path) -> Beside {
+    let of = |(log, users, items): &(&str, Option<&str>, &str)| {
+        let folder = if path.file_name()? == *log {
+            path.parent()?
+        } else {
+            Some(path).filter(|path| path.join(log).exists())?
+        };
+        let table = |name: &str| Some(folder.join(name)).filter(|path| path.is_file());
+        Some(Beside { users: users.and_then(table), items: table(items) })
+    };
+    DELIVERED.iter().find_map(of).unwrap_or_default()
+}
+
 impl Beside {
     /// These files, or those that lie beside the log: a known data set's own, or a folder's `items` and
-    /// `users` (Amazon Personalize), or `.item` and `.user` files of the log's name (`RecBole`).
+    /// `users` (Amazon Personalize), `.item` and `.user` files of the log's name (`RecBole`), or what
+    /// `MovieLens` and Netflix deliver.
     fn or_found(&self, manifest: Option<&Manifest>, data: Option<&Path>, path: Option<&Path>) -> Self {
         let found = |own: &Option<PathBuf>, known: Option<&String>, names: [&str; 3], ending: &str| {
             let of_known = || {
@@ -397,9 +420,12 @@ impl Beside {
         };
         let (users, items) =
             (manifest.and_then(|m| m.users.as_ref()), manifest.and_then(|m| m.items.as_ref()));
+        let own = path.map(delivered).unwrap_or_default();
         Self {
-            users: found(&self.users, users, ["users.csv", "users.tsv", "users.parquet"], "user"),
-            items: found(&self.items, items, ["items.csv", "items.tsv", "items.parquet"], "item"),
+            users: found(&self.users, users, ["users.csv", "users.tsv", "users.parquet"], "user")
+                .or(own.users),
+            items: found(&self.items, items, ["items.csv", "items.tsv", "items.parquet"], "item")
+                .or(own.items),
         }
     }
 
@@ -448,3 +474,26 @@ impl Beside {
 
 /// The name under which `fetch` stores a data set that comes from a registry package.
 pub const FETCHED: &str = "interactions.parquet";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delivered_tables_are_found_beside_a_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("movies.csv"), "movieId,title,genres\n7,A,Drama\n").unwrap();
+        let found = |path: &Path| Beside::default().or_found(None, None, Some(path));
+        assert_eq!(found(folder.path()).items, None, "no log, no tables");
+        std::fs::write(path("ratings.csv"), "userId,movieId,rating,timestamp\n1,7,4,1\n").unwrap();
+        for log in [folder.path().to_path_buf(), path("ratings.csv")] {
+            assert_eq!(found(&log).items, Some(path("movies.csv")));
+            let read = load(&log.display().to_string(), None, &ReadOptions::default(), &Beside::default());
+            assert!(read.unwrap().tables.items.is_some());
+        }
+        assert_eq!(found(&path("movies.csv")).items, None, "a table is no log");
+        std::fs::write(path("items.csv"), "ITEM_ID,GENRES\n7,Drama\n").unwrap();
+        assert_eq!(found(folder.path()).items, Some(path("items.csv")), "a table of ours goes first");
+    }
+}

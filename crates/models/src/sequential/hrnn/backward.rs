@@ -23,7 +23,8 @@
 
 use super::correction::{self, Inputs, Sums};
 use super::filter::{
-    COUNT, EXPECTED, Places, ROOT, USER_NOISE, VARIANCE, WARPED, drift, keeps, lane, moves, prior_variance,
+    COUNT, EXPECTED, Places, ROOT, USER_NOISE, VARIANCE, WARPED, drift, fade, keeps, lane, moves,
+    prior_variance,
 };
 use super::lanes::{Group, LANES, Lane};
 use super::{Dense, Shape};
@@ -35,6 +36,7 @@ struct Back {
     mean: Vec<Lane>,
     bag: Vec<Lane>,
     prior: Vec<Lane>,
+    streak: Vec<Lane>,
     surprise: Lane,
     /// Of this step: by `u`, by `h`, and `G u`.
     u: Vec<Lane>,
@@ -44,6 +46,7 @@ struct Back {
     drift: Vec<Lane>,
     variances: Vec<Lane>,
     empty: Vec<Lane>,
+    by_streak: Vec<Lane>,
     n0: Lane,
     kappa: Lane,
     correction: Sums,
@@ -83,6 +86,7 @@ pub(super) fn backward(shape: Shape, dense: &Dense, group: &mut Group, tape: &[L
         mean: zeros(d),
         bag: zeros(k),
         prior: zeros(k),
+        streak: zeros(shape.kinds),
         surprise: Lane::ZERO,
         u: zeros(d),
         h: zeros(d),
@@ -90,6 +94,7 @@ pub(super) fn backward(shape: Shape, dense: &Dense, group: &mut Group, tape: &[L
         drift: zeros(shape.levels + 1),
         variances: zeros(shape.levels),
         empty: zeros(k),
+        by_streak: zeros(shape.kinds),
         n0: Lane::ZERO,
         kappa: Lane::ZERO,
         correction: Sums::new(shape),
@@ -104,6 +109,9 @@ pub(super) fn backward(shape: Shape, dense: &Dense, group: &mut Group, tape: &[L
         let step = Step { t, at, record, keep, take, moved: moves(take, keep), a: &a, h: &h };
         let expected = update_back(shape, dense, group, &step, &mut back);
         prediction_back(shape, group, &step, expected, &mut back);
+        if shape.kinds > 0 {
+            streak_back(dense, group, &step, (expected, &mut back, &mut out));
+        }
         covariance_back(shape, dense, &step, &mut back);
         mean_back(shape, dense, group, &step, (expected, &mut back, &mut out));
         write(&mut group.vectors[t * LANES * k..], k, 0, expected);
@@ -114,6 +122,7 @@ pub(super) fn backward(shape: Shape, dense: &Dense, group: &mut Group, tape: &[L
     let sums = [
         (&mut out.variances, &back.variances),
         (&mut out.empty, &back.empty),
+        (&mut out.streak, &back.by_streak),
         (&mut out.hidden, &back.correction.hidden),
         (&mut out.hidden_bias, &back.correction.bias),
         (&mut out.hidden_out, &back.correction.out),
@@ -227,6 +236,33 @@ fn prediction_back(shape: Shape, group: &mut Group, step: &Step, by: Lane, back:
         back.empty[j] += (Lane::ONE - keep) * back.bag[j];
         back.prior[j] *= keep;
         back.bag[j] *= keep;
+    }
+}
+
+/// From the streak after the step and the prediction (`by`) to the item's kind and the streak before it.
+#[inline(always)]
+#[allow(clippy::inline_always)] // As `each`.
+fn streak_back(
+    dense: &Dense,
+    group: &mut Group,
+    step: &Step,
+    (by, back, out): (Lane, &mut Back, &mut Dense),
+) {
+    let (t, at, n) = (step.t, step.at, back.streak.len());
+    let left = fade(dense, group, t, step.keep);
+    let mut by_fade = Lane::ZERO;
+    for j in 0..n {
+        let (streak, kind) = (step.record[at.streak + j], step.record[at.kind + j]);
+        let (after, along) = (back.streak[j], by * Lane::splat(dense.streak[j]));
+        write(&mut group.kinds[t * LANES * n..], n, j, step.take * after + along * streak);
+        back.by_streak[j] += by * streak * kind;
+        let before = step.moved * after + along * kind;
+        by_fade += before * streak;
+        back.streak[j] = before * left + (Lane::ONE - step.moved) * after;
+    }
+    for (l, by) in by_fade.to_array().into_iter().enumerate() {
+        let place = usize::from(group.gaps[t * LANES + l]);
+        out.fade[place] += by * (1.0 - dense.fade[place]);
     }
 }
 

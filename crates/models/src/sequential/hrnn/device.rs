@@ -17,17 +17,20 @@ struct Leaves {
     n0: Tensor<2>,
     kappa: Tensor<2>,
     empty: Tensor<2>,
+    fade: Tensor<2>,
+    streak: Tensor<2>,
     hidden: Tensor<2>,
     hidden_bias: Tensor<2>,
     hidden_out: Tensor<2>,
 }
 
-/// One step's leaves: the item's vector and what it adds to the bag, what attributes say, and the
-/// logarithm of the noise.
+/// One step's leaves: the item's vector and what it adds to the bag, what attributes say, the item's kinds,
+/// and the logarithm of the noise.
 struct Entry {
     vector: Tensor<2>,
     bag: Tensor<2>,
     prior: Tensor<2>,
+    kinds: Tensor<2>,
     noise: Tensor<2>,
 }
 
@@ -37,6 +40,7 @@ struct Carried {
     covariance: Tensor<3>,
     bag: Tensor<2>,
     prior: Tensor<2>,
+    streak: Tensor<2>,
     count: Tensor<2>,
     surprise: Tensor<2>,
 }
@@ -48,14 +52,16 @@ fn leaf(tensor: Tensor<2>) -> Tensor<2> {
 impl Leaves {
     fn new(shape: Shape, dense: &Dense, device: &Device) -> Self {
         let on = |values: Vec<f32>, of: [usize; 2]| leaf(on_device(values, of, device));
-        let odds = dense.drift.iter().map(|a| (a / (1.0 - a)).ln()).collect();
+        let odds = |rates: &[f32]| -> Vec<f32> { rates.iter().map(|a| (a / (1.0 - a)).ln()).collect() };
         Self {
-            drift: on(odds, [shape.gaps, shape.levels + 1]),
+            drift: on(odds(&dense.drift), [shape.gaps, shape.levels + 1]),
             variances: on(dense.variances.iter().map(|v| v.ln()).collect(), [1, shape.levels]),
             n0: on(vec![dense.n0.ln()], [1, 1]),
             kappa: on(vec![dense.kappa.ln()], [1, 1]),
             empty: on(dense.empty.clone(), [1, shape.item()]),
-            // A correction without units is one unit of weight 0: no tensor is empty.
+            // A correction without units is one unit of weight 0, and no kinds are one: no tensor is empty.
+            fade: on(padded(&odds(&dense.fade), shape.gaps), [shape.gaps, 1]),
+            streak: on(padded(&dense.streak, 1), [1, shape.kinds.max(1)]),
             hidden: on(padded(&dense.hidden, correction::INPUTS), [correction::INPUTS, shape.hidden.max(1)]),
             hidden_bias: on(padded(&dense.hidden_bias, 1), [1, shape.hidden.max(1)]),
             hidden_out: on(padded(&dense.hidden_out, 1), [shape.hidden.max(1), 1]),
@@ -69,6 +75,9 @@ impl Leaves {
         dense.variances = of(&self.variances)?;
         (dense.n0, dense.kappa) = (of(&self.n0)?[0], of(&self.kappa)?[0]);
         dense.empty = of(&self.empty)?;
+        if shape.kinds > 0 {
+            (dense.fade, dense.streak) = (of(&self.fade)?, of(&self.streak)?);
+        }
         if shape.hidden > 0 {
             dense.hidden = of(&self.hidden)?;
             dense.hidden_bias = of(&self.hidden_bias)?;
@@ -100,6 +109,7 @@ pub(super) fn pass(shape: Shape, dense: &Dense, groups: &mut [Group], device: &D
         covariance: zeros(shape.state() * shape.state()).reshape([n, shape.state(), shape.state()]),
         bag: zeros(shape.item()),
         prior: zeros(shape.item()),
+        streak: zeros(shape.kinds.max(1)),
         count: zeros(1),
         surprise: zeros(1),
     };
@@ -117,16 +127,18 @@ pub(super) fn pass(shape: Shape, dense: &Dense, groups: &mut [Group], device: &D
     }
     for (t, entry) in entries.iter().enumerate() {
         let mut of = |tensor: &Tensor<2>| gradient(tensor, &mut gradients, device);
-        let (vector, bag, prior, noise) =
-            (of(&entry.vector)?, of(&entry.bag)?, of(&entry.prior)?, of(&entry.noise)?);
+        let (vector, bag, prior) = (of(&entry.vector)?, of(&entry.bag)?, of(&entry.prior)?);
+        let (kinds, noise) = (of(&entry.kinds)?, of(&entry.noise)?);
         for (at, group) in groups.iter_mut().enumerate().filter(|(_, group)| t < group.steps) {
             let k = shape.item();
             let (from, to) = (at * LANES, t * LANES);
-            let rows = from * k..(from + LANES) * k;
-            for (column, from) in
-                [(&mut group.vectors, &vector), (&mut group.bags, &bag), (&mut group.priors, &prior)]
-            {
-                column[to * k..(to + LANES) * k].copy_from_slice(&from[rows.clone()]);
+            for (column, found, k) in [
+                (&mut group.vectors, &vector, k),
+                (&mut group.bags, &bag, k),
+                (&mut group.priors, &prior, k),
+                (&mut group.kinds, &kinds, shape.kinds),
+            ] {
+                column[to * k..(to + LANES) * k].copy_from_slice(&found[from * k..(from + LANES) * k]);
             }
             group.noise_gradient[to..to + LANES].copy_from_slice(&noise[from..from + LANES]);
             let weights = &group.weights[to..to + LANES];
@@ -162,10 +174,15 @@ impl Columns<'_> {
         let k = shape.item();
         let on = |values: Vec<f32>, width: usize| leaf(on_device(values, [self.n, width], self.device));
         let noise = self.rows(t, 1, 1.0, |group| &group.noise);
+        let kinds = match shape.kinds {
+            0 => vec![0.0; self.n],
+            kinds => self.rows(t, kinds, 0.0, |group| &group.kinds),
+        };
         Entry {
             vector: on(self.rows(t, k, 0.0, |group| &group.vectors), k),
             bag: on(self.rows(t, k, 0.0, |group| &group.bags), k),
             prior: on(self.rows(t, k, 0.0, |group| &group.priors), k),
+            kinds: on(kinds, shape.kinds.max(1)),
             noise: on(noise.iter().map(|noise| noise.ln()).collect(), 1),
         }
     }
@@ -208,7 +225,8 @@ fn step(
     let keep = keep.autodiff();
     let constant = |fill: f32, of: fn(&Group) -> &[f32]| columns.column(t, fill, of).autodiff();
     // Drift.
-    let rates = burn_tensor::activation::sigmoid(leaves.drift.clone()).select(0, gaps);
+    let rates = burn_tensor::activation::sigmoid(leaves.drift.clone()).select(0, gaps.clone());
+    let fade = burn_tensor::activation::sigmoid(leaves.fade.clone()).select(0, gaps) * keep.clone();
     let a = Tensor::cat(
         vec![rates.clone().narrow(1, 0, levels), rates.narrow(1, levels, 1).repeat(&[1, tastes])],
         1,
@@ -222,6 +240,7 @@ fn step(
     let begun = |old: Tensor<2>, new: Tensor<2>| old * keep.clone() + new * (ones(1) - keep.clone());
     let bag = begun(carried.bag.clone(), leaves.empty.clone().repeat(&[n, 1]));
     let attributes = begun(carried.prior.clone(), entry.prior.clone());
+    let streak = carried.streak.clone() * fade;
     let count = carried.count.clone() * keep.clone();
     let surprise = carried.surprise.clone() * keep.clone();
     // Prediction.
@@ -234,7 +253,8 @@ fn step(
         + entry.vector.clone().narrow(1, 0, 1)
         + known.clone().narrow(1, 0, 1)
         + (h.clone() * mean.clone()).sum_dim(1)
-        + (q * known.narrow(1, 1, tastes)).sum_dim(1);
+        + (q * known.narrow(1, 1, tastes)).sum_dim(1)
+        + (streak.clone() * entry.kinds.clone() * leaves.streak.clone()).sum_dim(1);
     let n0 = leaves.n0.clone().exp();
     let user = (surprise.clone() + n0.clone()) / (count.clone() + n0);
     let variance = (h * u.clone()).sum_dim(1) + entry.noise.clone().exp() * user.clone();
@@ -264,8 +284,10 @@ fn step(
     carried.mean =
         (mean + u.clone() * (share.clone() * warped)) * moved.clone() + carried.mean.clone() * stays.clone();
     let product = u.clone().unsqueeze_dim::<3>(2) * (u * share.clone()).unsqueeze_dim::<3>(1);
-    carried.covariance = (covariance - product) * moved.unsqueeze_dim::<3>(2)
-        + carried.covariance.clone() * stays.unsqueeze_dim::<3>(2);
+    carried.covariance = (covariance - product) * moved.clone().unsqueeze_dim::<3>(2)
+        + carried.covariance.clone() * stays.clone().unsqueeze_dim::<3>(2);
+    carried.streak = (streak + entry.kinds.clone() * take.clone()) * moved.clone()
+        + carried.streak.clone() * stays.clone();
     carried.bag = bag + entry.bag.clone() * take.clone();
     carried.prior = attributes;
     carried.count = count + take;

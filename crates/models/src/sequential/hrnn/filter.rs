@@ -20,6 +20,9 @@ pub(super) struct Places {
     pub prior: usize,
     /// `q`, `[tastes]`.
     pub tastes: usize,
+    /// The streak and the item's kind, `[kinds]` each.
+    pub streak: usize,
+    pub kind: usize,
     pub scalars: usize,
     pub len: usize,
 }
@@ -31,8 +34,10 @@ impl Places {
         let bag = u + shape.state();
         let prior = bag + shape.item();
         let tastes = prior + shape.item();
-        let scalars = tastes + shape.tastes;
-        Self { covariance, u, bag, prior, tastes, scalars, len: scalars + SCALARS }
+        let streak = tastes + shape.tastes;
+        let kind = streak + shape.kinds;
+        let scalars = kind + shape.kinds;
+        Self { covariance, u, bag, prior, tastes, streak, kind, scalars, len: scalars + SCALARS }
     }
 }
 
@@ -68,6 +73,13 @@ pub(super) fn drift(shape: Shape, dense: &Dense, group: &Group, t: usize, keep: 
     a[shape.levels..].fill(tastes);
 }
 
+/// How much is left of a streak after the gap before step `t`; 0 at a first row.
+#[inline(always)]
+#[allow(clippy::inline_always)] // As `each`.
+pub(super) fn fade(dense: &Dense, group: &Group, t: usize, keep: Lane) -> Lane {
+    keep * each(|l| dense.fade[usize::from(group.gaps[t * LANES + l])])
+}
+
 /// 0 at first rows, else 1.
 #[inline(always)]
 #[allow(clippy::inline_always)] // As `each`.
@@ -99,6 +111,7 @@ struct Carried {
     share: Lane,
     bag: Vec<Lane>,
     prior: Vec<Lane>,
+    streak: Vec<Lane>,
     count: Lane,
     /// Sum of the normalized squared errors.
     surprise: Lane,
@@ -118,6 +131,7 @@ pub(super) fn forward(shape: Shape, dense: &Dense, group: &mut Group, tape: &mut
         share: Lane::ZERO,
         bag: vec![Lane::ZERO; k],
         prior: vec![Lane::ZERO; k],
+        streak: vec![Lane::ZERO; shape.kinds],
         count: Lane::ZERO,
         surprise: Lane::ZERO,
     };
@@ -132,6 +146,13 @@ pub(super) fn forward(shape: Shape, dense: &Dense, group: &mut Group, tape: &mut
             let q = each(|l| group.vectors[(t * LANES + l) * k + 1 + j]);
             record[at.tastes + j] = q;
             h[shape.levels + j] = q;
+        }
+        if shape.kinds > 0 {
+            let fade = fade(dense, group, t, keep);
+            for (j, streak) in carried.streak.iter().enumerate() {
+                record[at.streak + j] = fade * *streak;
+                record[at.kind + j] = each(|l| group.kinds[(t * LANES + l) * shape.kinds + j]);
+            }
         }
         let last = (t > 0).then(|| &before[(t - 1) * at.len..]);
         covary(shape, dense, at, &mut carried, (last, &a, &h), record);
@@ -226,6 +247,9 @@ fn predict(
         let (q, mean) = (record[at.tastes + j], record[shape.levels + j]);
         expected += q * (mean + carried.prior[1 + j] + carried.bag[1 + j] * root);
     }
+    for (j, weight) in dense.streak.iter().enumerate() {
+        expected += Lane::splat(*weight) * record[at.streak + j] * record[at.kind + j];
+    }
     let user = (n0 + carried.surprise) / (n0 + count);
     let mut variance = lane(&group.noise, t) * user;
     for (h, u) in h.iter().zip(&record[at.u..]) {
@@ -264,6 +288,10 @@ fn update(
     }
     for (j, bag) in carried.bag.iter_mut().enumerate() {
         *bag += take * each(|l| group.bags[(t * LANES + l) * k + j]);
+    }
+    for (j, streak) in carried.streak.iter_mut().enumerate() {
+        let (before, kind) = (record[at.streak + j], record[at.kind + j]);
+        *streak = is_moved.select(before + take * kind, *streak);
     }
     carried.count += take;
     carried.surprise += share * scalar(USER_NOISE) * error * error;

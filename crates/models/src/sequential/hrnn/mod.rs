@@ -10,10 +10,12 @@
 //!           h = (1, .., 1, q),  base = mu + b + b(t) + c     b(t): the item's level in a part of the time
 //! drift     s <- a * s,  P <- aa' * P + diag((1 - a^2) p0)     a: by class of the gap since the last rating
 //! bag       (o, w) = (z_0 + sum of m_j over the items rated before) / sqrt(n + kappa)
-//! predict   r^ = base + o + v_0 + h's + q'(w + v),   v: what the user's attributes say
+//! kind      g = softmax(G q + what the item's attributes say)
+//! streak    y <- f y,   f: by the same class of gap
+//! predict   r^ = base + o + v_0 + h's + q'(w + v) + y'(l * g),   v: what the user's attributes say
 //!           S = h'Ph + exp(rho + rho_i) lam + omega_i,   lam = (n_0 + A) / (n_0 + n)
 //! update    e = r - r^,  e' = e + what the correction learned (`correction`)
-//!           s <- s + P h e' / S,  P <- P - P h h' P / S,  A <- A + lam e^2 / S
+//!           s <- s + P h e' / S,  P <- P - P h h' P / S,  A <- A + lam e^2 / S,  y <- y + g
 //! ```
 //!
 //! A user without ratings is the prior, `s = 0` and `P = diag(p0)`. All parameters are learned end to end on
@@ -56,6 +58,8 @@ struct Shape {
     tastes: usize,
     /// Classes of idle gaps.
     gaps: usize,
+    /// Kinds of items.
+    kinds: usize,
     /// Units of the correction.
     hidden: usize,
 }
@@ -66,6 +70,7 @@ impl Shape {
             levels: settings.height,
             tastes: settings.size,
             gaps: settings.gaps.len() + 1,
+            kinds: settings.kinds,
             hidden: settings.depth * settings::UNITS,
         }
     }
@@ -97,6 +102,9 @@ struct Dense {
     kappa: f32,
     /// The bag of a user without ratings, `[1 + tastes]`.
     empty: Vec<f32>,
+    /// What a gap leaves of a streak, `[gaps]`, and what it does to the next rating, `[kinds]`.
+    fade: Vec<f32>,
+    streak: Vec<f32>,
     /// The correction: `[inputs, units]`, `[units]`, `[units]`.
     hidden: Vec<f32>,
     hidden_bias: Vec<f32>,
@@ -113,6 +121,8 @@ impl Dense {
             n0: 0.0,
             kappa: 0.0,
             empty: vec![0.0; shape.item()],
+            fade: vec![0.0; shape.gaps],
+            streak: vec![0.0; shape.kinds],
             hidden: vec![0.0; correction::INPUTS * shape.hidden],
             hidden_bias: vec![0.0; shape.hidden],
             hidden_out: vec![0.0; shape.hidden],

@@ -24,6 +24,8 @@ pub struct Model {
     noise: Vec<f32>,
     /// Levels of items over time, `[items, bins]`.
     bins: Vec<f32>,
+    /// Items' kinds, `[items, kinds]`.
+    kinds: Vec<f32>,
     /// What each user added to the vectors of the items they rated in training: by the rating's being there
     /// and by its residual, `[users, 1 + tastes]` each, the items' scales, and the users' means.
     own: Own,
@@ -41,10 +43,20 @@ pub struct User {
     pub(super) covariance: Vec<f32>,
     pub(super) bag: Vec<f32>,
     prior: Vec<f32>,
+    streak: Vec<f32>,
     pub(super) count: f32,
     pub(super) surprise: f32,
     /// Time of the last rating, if there is one.
     pub(super) last: Option<i64>,
+}
+
+/// What is asked of a user at one time, whatever the item: what is expected of all, the weights of
+/// `(c, q)` and of kinds, and the part of the log's time.
+struct Query {
+    level: f32,
+    weights: Vec<f32>,
+    streak: Vec<f32>,
+    bin: usize,
 }
 
 impl Model {
@@ -78,6 +90,7 @@ impl Model {
             extra: column(&|item| at(&layout.log_bias_variance, item).exp(), prior),
             noise: column(&|item| (log_noise + at(&layout.item_noise, item)).exp(), log_noise.exp()),
             bins: values[layout.bins.clone()].to_vec(),
+            kinds: vectors.kinds,
             own,
             scales: training.raters.scales.clone(),
             means: training.raters.means.clone(),
@@ -121,6 +134,8 @@ impl Model {
             n0: scalars[0],
             kappa: scalars[1],
             empty: of("empty", &[k])?,
+            fade: of("fade", &[if shape.kinds > 0 { shape.gaps } else { 0 }])?,
+            streak: of("streak", &[shape.kinds])?,
             hidden: of("hidden", &[correction::INPUTS, shape.hidden])?,
             hidden_bias: of("hidden_bias", &[shape.hidden])?,
             hidden_out: of("hidden_out", &[shape.hidden])?,
@@ -136,6 +151,7 @@ impl Model {
             extra: column("extra")?,
             noise: column("noise")?,
             bins: of("bins", &[sizes.items, sizes.bins.n])?,
+            kinds: of("kinds", &[sizes.items, shape.kinds])?,
             own: Own { raters: of("own", &[encoded, k])?, ratings: of("own_ratings", &[encoded, k])? },
             scales: of("scales", &[if sizes.raters > 0 { sizes.items } else { 0 }])?,
             means: of("means", &[encoded])?,
@@ -164,12 +180,20 @@ impl Model {
         Some(space)
     }
 
+    /// The class of the idle gap up to `timestamp`.
+    fn gap(&self, user: &User, timestamp: i64) -> usize {
+        usize::from(self.settings.gap(user.last.map_or(0, |last| timestamp.saturating_sub(last))))
+    }
+
     /// What a gap leaves of each level, and of tastes.
     fn drift(&self, user: &User, timestamp: i64) -> &[f32] {
-        let gap = user.last.map_or(0, |last| timestamp.saturating_sub(last));
-        let width = self.sizes.shape.levels + 1;
-        let class = usize::from(self.settings.gap(gap));
+        let (class, width) = (self.gap(user, timestamp), self.sizes.shape.levels + 1);
         &self.dense.drift[class * width..(class + 1) * width]
+    }
+
+    /// What a gap leaves of a streak.
+    fn fade(&self, user: &User, timestamp: i64) -> f32 {
+        self.dense.fade.get(self.gap(user, timestamp)).copied().unwrap_or(0.0)
     }
 
     /// The state of a user of whom nothing is known but attributes.
@@ -185,6 +209,7 @@ impl Model {
             mean: vec![0.0; shape.state()],
             covariance,
             bag: self.dense.empty.clone(),
+            streak: vec![0.0; shape.kinds],
             prior: self.priors.get(at..at + k).map_or_else(|| vec![0.0; k], <[f32]>::to_vec),
             count: 0.0,
             surprise: 0.0,
@@ -226,32 +251,49 @@ impl Model {
         self.dense.n0 = f32::MAX;
     }
 
-    /// What is expected of the user at `timestamp` whatever the item, and the weights of `(c, q)` with it.
-    fn query(&self, user: &User, timestamp: i64) -> (f32, Vec<f32>) {
-        let (levels, a) = (self.sizes.shape.levels, self.drift(user, timestamp));
+    /// What is asked of a user at a time, by the user's clock and in the log.
+    fn query(&self, user: &User, (timestamp, bin): (i64, usize)) -> Query {
+        self.ask(user, (self.drift(user, timestamp), self.fade(user, timestamp)), bin)
+    }
+
+    /// The same of a state of which the time since then leaves `a` and, of its streak, `fade`.
+    fn ask(&self, user: &User, (a, fade): (&[f32], f32), bin: usize) -> Query {
+        let levels = self.sizes.shape.levels;
         let root = 1.0 / (user.count + self.dense.kappa).sqrt();
         let level: f32 = user.mean[..levels].iter().zip(a).map(|(s, a)| s * a).sum();
         let weights = user.mean[levels..].iter().zip(&user.prior[1..]).zip(&user.bag[1..]);
         let weights = weights.map(|((mean, prior), bag)| a[levels] * mean + prior + bag * root);
-        (level + user.prior[0] + user.bag[0] * root, std::iter::once(1.0).chain(weights).collect())
+        Query {
+            level: level + user.prior[0] + user.bag[0] * root,
+            weights: std::iter::once(1.0).chain(weights).collect(),
+            streak: user.streak.iter().zip(&self.dense.streak).map(|(s, w)| fade * s * w).collect(),
+            bin,
+        }
+    }
+
+    /// The expected rating of an item at `timestamp`, of a state that has drifted to it.
+    pub(super) fn predict_now(&self, user: &User, item: u32, timestamp: i64) -> f32 {
+        let still = vec![1.0; self.sizes.shape.levels + 1];
+        let query = self.ask(user, (&still, 1.0), self.sizes.bins.of(timestamp));
+        self.expected(item, self.vector(item), &query)
     }
 
     /// The expected rating of an item with the vector `vector`.
-    fn expected(
-        &self,
-        place: usize,
-        bin: usize,
-        vector: Option<&[f32]>,
-        (level, weights): (f32, &[f32]),
-    ) -> f32 {
-        let match_ = vector.map_or(0.0, |v| v.iter().zip(weights).map(|(v, w)| v * w).sum());
-        let now = self.bins.get(place * self.sizes.bins.n + bin).copied().unwrap_or(0.0);
-        self.base[place] + now + level + match_
+    fn expected(&self, item: u32, vector: Option<&[f32]>, query: &Query) -> f32 {
+        let (place, bins, n) = (self.place(item), self.sizes.bins.n, self.sizes.shape.kinds);
+        let product = |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f32>();
+        let match_ = vector.map_or(0.0, |vector| product(vector, &query.weights));
+        let now = self.bins.get(place * bins + query.bin).copied().unwrap_or(0.0);
+        let streak = self.kinds.get(place * n..(place + 1) * n);
+        let streak = streak.map_or(0.0, |kind| product(kind, &query.streak));
+        self.base[place] + now + query.level + match_ + streak
     }
 
     /// Drifts a state to `timestamp`.
     pub(super) fn move_to(&self, user: &mut User, timestamp: i64) {
         let (shape, a) = (self.sizes.shape, self.drift(user, timestamp));
+        let fade = self.fade(user, timestamp);
+        user.streak.iter_mut().for_each(|streak| *streak *= fade);
         let of = |entry: usize| a[entry.min(shape.levels)];
         let mut row = 0;
         for i in 0..shape.state() {
@@ -304,8 +346,7 @@ impl Model {
         (timestamp, bin): (i64, usize),
     ) {
         let place = self.place(item);
-        let (level, weights) = self.query(user, timestamp);
-        let expected = self.expected(place, bin, vector, (level, &weights));
+        let expected = self.expected(item, vector, &self.query(user, (timestamp, bin)));
         self.move_to(user, timestamp);
         let (u, spread) = self.gain(user, vector);
         let noise = self.user_noise(user);
@@ -323,6 +364,10 @@ impl Model {
         let k = self.sizes.shape.item();
         if let Some(add) = self.bags.get(item as usize * k..(item as usize + 1) * k) {
             user.bag.iter_mut().zip(add).for_each(|(bag, add)| *bag += add);
+        }
+        let n = self.sizes.shape.kinds;
+        if let Some(kind) = self.kinds.get(item as usize * n..(item as usize + 1) * n) {
+            user.streak.iter_mut().zip(kind).for_each(|(streak, kind)| *streak += kind);
         }
         user.count += 1.0;
         user.surprise += noise * error * error / variance;
@@ -359,6 +404,8 @@ impl Predictor for Model {
             table("drift", shape.levels + 1, &dense.drift),
             list("variances", &dense.variances),
             list("empty", &dense.empty),
+            list("fade", &dense.fade),
+            list("streak", &dense.streak),
             NamedTensor::new("hidden", &hidden, dense.hidden.clone()),
             list("hidden_bias", &dense.hidden_bias),
             list("hidden_out", &dense.hidden_out),
@@ -368,6 +415,7 @@ impl Predictor for Model {
             list("extra", &self.extra),
             list("noise", &self.noise),
             NamedTensor::new("bins", &[sizes.items, sizes.bins.n], self.bins.clone()),
+            NamedTensor::new("kinds", &[sizes.items, shape.kinds], self.kinds.clone()),
             table("own", k, &self.own.raters),
             table("own_ratings", k, &self.own.ratings),
             list("scales", &self.scales),
@@ -393,9 +441,8 @@ impl Predictor for Model {
     }
 
     fn predict(&self, user: &User, item: u32, timestamp: i64) -> f32 {
-        let (level, weights) = self.query(user, timestamp);
-        let bin = self.sizes.bins.of(timestamp);
-        self.expected(self.place(item), bin, self.vector(item), (level, &weights))
+        let when = (timestamp, self.sizes.bins.of(timestamp));
+        self.expected(item, self.vector(item), &self.query(user, when))
     }
 
     fn variance(&self, user: &User, item: u32, timestamp: i64) -> Option<f32> {
@@ -407,11 +454,9 @@ impl Predictor for Model {
     }
 
     fn scores(&self, user: &User, timestamp: i64, out: &mut [f32]) {
-        let (level, weights) = self.query(user, timestamp);
-        let bin = self.sizes.bins.of(timestamp);
+        let query = self.query(user, (timestamp, self.sizes.bins.of(timestamp)));
         for (item, out) in out.iter_mut().enumerate() {
-            let item = item as u32;
-            *out = self.expected(self.place(item), bin, self.vector(item), (level, &weights));
+            *out = self.expected(item as u32, self.vector(item as u32), &query);
         }
     }
 
@@ -441,6 +486,7 @@ impl Predictor for Model {
                 && user.covariance.len() == shape.packed()
                 && user.bag.len() == shape.item()
                 && user.prior.len() == shape.item()
+                && user.streak.len() == shape.kinds
         };
         state::from_bytes(bytes).filter(fits)
     }
@@ -485,17 +531,16 @@ mod tests {
                     let entry = piece.entry(n);
                     let (_, expected, variance) = *found.iter().find(|of| of.0 == entry).unwrap();
                     let (item, value, time) = (history.items[n], history.values[n], history.timestamps.at(n));
+                    let when = (time, model.sizes.bins.of(time));
                     let vector = model.without(piece.user, item, value, &mut space);
-                    let (level, weights) = model.query(&state, time);
-                    let bin = model.sizes.bins.of(time);
-                    let own = model.expected(item as usize, bin, vector, (level, &weights));
+                    let own = model.expected(item, vector, &model.query(&state, when));
                     assert!((own - expected).abs() < 2e-4, "row {n}: {own} and {expected}");
                     let mut moved = state.clone();
                     model.move_to(&mut moved, time);
                     let spread = model.gain(&moved, vector).1;
                     let spread = spread + model.noise[item as usize] * model.user_noise(&moved);
                     assert!((spread - variance).abs() < 2e-4, "row {n}: {spread} and {variance}");
-                    model.take(&mut state, (item, vector), value, (time, bin));
+                    model.take(&mut state, (item, vector), value, when);
                     seen += 1;
                 }
             }

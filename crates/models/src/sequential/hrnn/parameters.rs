@@ -71,6 +71,13 @@ pub(super) struct Layout {
     pub item_codes: Range<usize>,
     /// Levels of items over time, `[items, bins]`.
     pub bins: Range<usize>,
+    /// From an item's tastes and attributes to its kind, `[tastes, kinds]`, `[kinds]`, `[codes, kinds]`; what
+    /// a streak of each does, `[kinds]`; log odds of what is left of it after a gap.
+    pub kind_out: Range<usize>,
+    pub kind_bias: Range<usize>,
+    pub kind_codes: Range<usize>,
+    pub streak: Range<usize>,
+    pub fade: Range<usize>,
 }
 
 /// Gaps in seconds for which drifts begin at [`LEVELS`] and [`TASTES`].
@@ -87,6 +94,12 @@ const LEVELS: [[f32; 7]; super::settings::HEIGHT] = [
 
 /// The same of tastes.
 const TASTES: [f32; 7] = [8.0, 8.0, 7.0, 6.0, 5.0, 5.0, 4.0];
+
+/// First effect of a streak on a like item: dis-interest.
+const STREAK: f32 = -0.1;
+
+/// Deviation of the first weights from tastes to kinds.
+const KIND: f32 = 2.0;
 
 /// First variances of the levels, in standard units.
 const VARIANCES: [f32; super::settings::HEIGHT] = [0.12, 0.08, 0.1, 0.1];
@@ -127,13 +140,18 @@ impl Layout {
             user_codes: next(user_codes * k),
             item_codes: next(item_codes * k),
             bins: next(items * bins.n),
+            kind_out: next(shape.tastes * shape.kinds),
+            kind_bias: next(shape.kinds),
+            kind_codes: next(item_codes * shape.kinds),
+            streak: next(shape.kinds),
+            fade: next(if shape.kinds > 0 { shape.gaps } else { 0 }),
         };
         (layout, end)
     }
 
     /// First values. `counts` are the items' numbers of training rows, `mean` their mean rating.
     pub fn first(&self, sizes: Sizes, settings: &Settings, mean: f32, counts: &[u32], seed: u64) -> Vec<f32> {
-        let mut values = vec![0.0; self.bins.end];
+        let mut values = vec![0.0; self.fade.end];
         let random = &mut rng(seed, "hrnn first values");
         let root = |n: usize| (n.max(1) as f32).sqrt();
         let drawn = [
@@ -145,6 +163,8 @@ impl Layout {
             (&self.bag, 0.03),
             (&self.bag_out, 0.3 / root(sizes.bag)),
             (&self.hidden, 1.0 / 3.0),
+            (&self.kind_out, KIND),
+            (&self.kind_codes, 1.0),
         ];
         for (range, deviation) in drawn {
             values[range.clone()].iter_mut().for_each(|x| {
@@ -161,6 +181,11 @@ impl Layout {
         values[self.log_kappa.start] = 5.0_f32.ln();
         values[self.log_noise.start] = 0.75_f32.ln();
         values[self.log_n0.start] = 20.0_f32.ln();
+        values[self.streak.clone()].fill(STREAK);
+        for (class, x) in values[self.fade.clone()].iter_mut().enumerate() {
+            let gap = if class == 0 { 0 } else { settings.gaps[class - 1] };
+            *x = if gap < 7200 { 2.0 } else { 0.0 };
+        }
         let levels = sizes.shape.levels;
         let drift = &mut values[self.drift.clone()];
         for (class, row) in drift.chunks_exact_mut(levels + 1).enumerate() {
@@ -176,7 +201,7 @@ impl Layout {
     }
 
     /// Weights of the squared parameters in the loss, over the number of training rows.
-    pub fn penalties(&self, settings: &Settings) -> [(Range<usize>, f32); 11] {
+    pub fn penalties(&self, settings: &Settings) -> [(Range<usize>, f32); 13] {
         [
             (self.rater.clone(), settings.rater_penalty),
             (self.rating.clone(), settings.rater_penalty),
@@ -189,6 +214,8 @@ impl Layout {
             (self.user_codes.clone(), settings.attribute_penalty),
             (self.item_codes.clone(), settings.attribute_penalty),
             (self.bins.clone(), 1.0),
+            (self.kind_out.clone(), 1.0),
+            (self.kind_codes.clone(), 1.0),
         ]
     }
 
@@ -196,12 +223,17 @@ impl Layout {
     pub fn dense(&self, values: &[f32], range: (f32, f32)) -> Dense {
         let of = |range: &Range<usize>| values[range.clone()].to_vec();
         let exp = |range: &Range<usize>| values[range.start].exp();
+        let odds = |range: &Range<usize>| -> Vec<f32> {
+            values[range.clone()].iter().map(|x| 1.0 / (1.0 + (-x).exp())).collect()
+        };
         Dense {
-            drift: of(&self.drift).iter().map(|x| 1.0 / (1.0 + (-x).exp())).collect(),
+            drift: odds(&self.drift),
             variances: of(&self.log_variances).iter().map(|x| x.exp()).collect(),
             n0: exp(&self.log_n0),
             kappa: exp(&self.log_kappa),
             empty: of(&self.empty),
+            fade: odds(&self.fade),
+            streak: of(&self.streak),
             hidden: of(&self.hidden),
             hidden_bias: of(&self.hidden_bias),
             hidden_out: of(&self.hidden_out),
@@ -215,6 +247,8 @@ impl Layout {
             (&self.drift, &from.drift),
             (&self.log_variances, &from.variances),
             (&self.empty, &from.empty),
+            (&self.fade, &from.fade),
+            (&self.streak, &from.streak),
             (&self.hidden, &from.hidden),
             (&self.hidden_bias, &from.hidden_bias),
             (&self.hidden_out, &from.hidden_out),

@@ -48,6 +48,8 @@ pub struct Settings {
     pub bag: usize,
     /// Parts of the log's time, each with a level of its own of every item, near its neighbours'; 0 for none.
     pub item_bins: usize,
+    /// Kinds of items: a streak of one kind says something of the next of it; 0 for no streaks.
+    pub kinds: usize,
     /// Idle gaps in seconds that part the classes of drift, shortest first.
     pub gaps: Vec<i64>,
     /// Whether users' attributes say what is expected of them and items' attributes add to their vectors,
@@ -93,6 +95,7 @@ impl Default for Settings {
             raters: 16,
             bag: 16,
             item_bins: 0,
+            kinds: 0,
             gaps: vec![5, 60, 600, 7200, 86_400, 259_200, 1_209_600, 2_592_000, 7_776_000],
             metadata: true,
             epochs: 8,
@@ -146,6 +149,7 @@ impl Algorithm for Settings {
         within(NAME, "raters", self.raters, 1, 1024)?;
         within(NAME, "bag", self.bag, 0, 1024)?;
         within(NAME, "item_bins", self.item_bins, 0, 4096)?;
+        within(NAME, "kinds", self.kinds, 0, 256)?;
         within(NAME, "bin_penalty", self.bin_penalty, 0.0, 1e6)?;
         within(NAME, "epochs", self.epochs, 1, 100_000)?;
         within(NAME, "batch", self.batch, 1, 1 << 24)?;

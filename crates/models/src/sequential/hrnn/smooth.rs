@@ -40,12 +40,11 @@ pub(super) fn predict_user(
             next += 1;
         }
         let mut met = state.clone();
+        model.move_to(&mut met, time);
         if let Some(later) = later {
-            model.move_to(&mut met, time);
             meet(model, &mut met, later);
-            met.last = Some(time);
         }
-        *out = model.predict(&met, item, time);
+        *out = model.predict_now(&met, item, time);
         if reading == Reading::Streaming {
             model.update(&mut state, item, asked.values[row], time);
         }
@@ -181,7 +180,7 @@ mod tests {
     fn two_filters_find_what_one_finds() {
         let train = histories(50, 12, 30);
         let device = Device::flex();
-        let settings = Settings { depth: 0, bag: 0, ..small() };
+        let settings = Settings { depth: 0, bag: 0, kinds: 0, ..small() };
         let mut model = train_model(&settings, &train, &FitContext::new(0, &device)).unwrap();
         model.without_order();
         let user = (0..50).find(|user| train.user(*user).len() > 10).unwrap();

@@ -10,7 +10,7 @@ pub(super) struct Touched {
     /// Place of each item in `items`, or `u32::MAX`.
     places: Vec<u32>,
     /// By `(c, q)`, by what it adds to the bag, by its drawn bias' deviation, by its noise, by its level in
-    /// each part of the time.
+    /// each part of the time, by its kind.
     pub sums: Vec<f32>,
     pub width: usize,
 }
@@ -18,7 +18,8 @@ pub(super) struct Touched {
 impl Touched {
     pub fn new(groups: &[Group], sizes: Sizes) -> Self {
         let k = sizes.shape.item();
-        let width = 2 * k + 2 + sizes.bins.n;
+        let kinds = sizes.shape.kinds;
+        let width = 2 * k + 2 + sizes.bins.n + kinds;
         let entries = || {
             groups.iter().enumerate().flat_map(|(at, group)| {
                 let pieces = group.pieces.iter();
@@ -56,8 +57,11 @@ impl Touched {
                 add.iter_mut().zip(bag).for_each(|(sum, from)| *sum += from);
                 rest[0] += from[0] * group.draws[entry];
                 rest[1] += group.noise_gradient[entry];
+                let from = &group.kinds[entry * kinds..(entry + 1) * kinds];
+                rest[2 + sizes.bins.n..].iter_mut().zip(from).for_each(|(sum, from)| *sum += from);
+                let from = group.vectors[entry * k];
                 if sizes.bins.n > 0 {
-                    rest[2 + usize::from(group.bins[entry])] += from[0];
+                    rest[2 + usize::from(group.bins[entry])] += from;
                 }
             }
         });

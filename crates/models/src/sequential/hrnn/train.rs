@@ -224,6 +224,7 @@ impl<'a> Training<'a> {
     /// Fills in what depends on parameters.
     pub fn gather(&self, group: &mut Group) {
         let (layout, values, k) = (&self.layout, &self.values, self.sizes.shape.item());
+        let kinds = self.sizes.shape.kinds;
         let (mean, log_noise) = (values[layout.mean.start], values[layout.log_noise.start]);
         let of = |table: &std::ops::Range<usize>, item: usize| values[table.start + item];
         for piece in std::mem::take(&mut group.pieces) {
@@ -251,6 +252,8 @@ impl<'a> Training<'a> {
                 }
                 group.bags[entry * k..(entry + 1) * k]
                     .copy_from_slice(&self.vectors.bags[item * k..(item + 1) * k]);
+                group.kinds[entry * kinds..(entry + 1) * kinds]
+                    .copy_from_slice(&self.vectors.kinds[item * kinds..(item + 1) * kinds]);
             }
             group.pieces.push(piece);
         }
@@ -277,7 +280,10 @@ impl<'a> Training<'a> {
         let found = self.engine.run(self.sizes.shape, &dense, groups)?;
         self.gradient.fill(0.0);
         found.iter().for_each(|dense| self.layout.add_dense(dense, &mut self.gradient));
-        let touched = Touched::new(groups, self.sizes);
+        let mut touched = Touched::new(groups, self.sizes);
+        if self.sizes.shape.kinds > 0 {
+            self.kinds_back(&mut touched);
+        }
         self.items_back(&touched);
         self.users_back(groups);
         if self.sizes.raters > 0 {
@@ -295,9 +301,34 @@ impl<'a> Training<'a> {
         Ok(groups.iter().map(|group| group.squares).sum::<f64>() * rows as f64)
     }
 
+    /// Gradients of what makes items' kinds; those by their tastes are added to the others.
+    fn kinds_back(&mut self, touched: &mut Touched) {
+        let (layout, k, n) = (&self.layout, self.sizes.shape.item(), self.sizes.shape.kinds);
+        let turned_out = turned(&self.values[layout.kind_out.clone()], n);
+        let (mut by_out, mut by_bias) = (vec![0.0; turned_out.len()], vec![0.0; n]);
+        for (item, sums) in touched.items.iter().zip(touched.sums.chunks_exact_mut(touched.width)) {
+            let item = *item as usize;
+            let (vector, rest) = sums.split_at_mut(k);
+            let by = &rest[rest.len() - n..];
+            let kind = &self.vectors.kinds[item * n..(item + 1) * n];
+            let mean: f32 = kind.iter().zip(by).map(|(kind, by)| kind * by).sum();
+            let by: Vec<f32> = kind.iter().zip(by).map(|(kind, by)| kind * (by - mean)).collect();
+            outer(&self.vectors.items[item * k + 1..(item + 1) * k], &by, &mut by_out);
+            through(&[1.0], &by, &mut by_bias);
+            for code in self.item_codes.of(item) {
+                let at = layout.kind_codes.start + *code as usize * n;
+                through(&[1.0], &by, &mut self.gradient[at..at + n]);
+            }
+            through(&by, &turned_out, &mut vector[1..]);
+        }
+        self.gradient[layout.kind_out.clone()].copy_from_slice(&by_out);
+        self.gradient[layout.kind_bias.clone()].copy_from_slice(&by_bias);
+    }
+
     /// Gradients of what each item has of its own.
     fn items_back(&mut self, touched: &Touched) {
         let (layout, k, gradient) = (&self.layout, self.sizes.shape.item(), &mut self.gradient);
+        let bins = self.sizes.bins.n;
         let (mut mean, mut log_noise) = (0.0, 0.0);
         let bag_out = turned(&self.values[layout.bag_out.clone()], k);
         let mut by_bag_out = vec![0.0; bag_out.len()];
@@ -315,9 +346,8 @@ impl<'a> Training<'a> {
             gradient[layout.log_bias_variance.start + item] =
                 rest[0] * 0.5 * (0.5 * self.values[layout.log_bias_variance.start + item]).exp();
             gradient[layout.item_noise.start + item] = rest[1];
-            let bins = self.sizes.bins.n;
             let at = layout.bins.start + item * bins;
-            gradient[at..at + bins].copy_from_slice(&rest[2..]);
+            gradient[at..at + bins].copy_from_slice(&rest[2..2 + bins]);
             if self.sizes.raters == 0 {
                 let at = layout.free.start + item * (k - 1);
                 gradient[at..at + k - 1].copy_from_slice(&vector[1..]);
