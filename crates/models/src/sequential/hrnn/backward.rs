@@ -23,7 +23,7 @@
 
 use super::correction::{self, Inputs, Sums};
 use super::filter::{
-    COUNT, EXPECTED, Places, ROOT, USER_NOISE, VARIANCE, WARPED, drift, fade, keeps, lane, moves,
+    COUNT, EXPECTED, Places, ROOT, STRAIGHT, USER_NOISE, VARIANCE, WARPED, drift, fade, keeps, lane, moves,
     prior_variance,
 };
 use super::lanes::{Group, LANES, Lane};
@@ -38,7 +38,8 @@ struct Back {
     prior: Vec<Lane>,
     streak: Vec<Lane>,
     surprise: Lane,
-    /// Of this step: by `u`, by `h`, and `G u`.
+    /// Of this step: by the kinds, by `u`, by `h`, and `G u`.
+    kind: Vec<Lane>,
     u: Vec<Lane>,
     h: Vec<Lane>,
     through: Vec<Lane>,
@@ -47,6 +48,8 @@ struct Back {
     variances: Vec<Lane>,
     empty: Vec<Lane>,
     by_streak: Vec<Lane>,
+    kind_out: Vec<Lane>,
+    kind_bias: Vec<Lane>,
     n0: Lane,
     kappa: Lane,
     correction: Sums,
@@ -88,6 +91,7 @@ pub(super) fn backward(shape: Shape, dense: &Dense, group: &mut Group, tape: &[L
         prior: zeros(k),
         streak: zeros(shape.kinds),
         surprise: Lane::ZERO,
+        kind: zeros(shape.kinds),
         u: zeros(d),
         h: zeros(d),
         through: zeros(d),
@@ -95,6 +99,8 @@ pub(super) fn backward(shape: Shape, dense: &Dense, group: &mut Group, tape: &[L
         variances: zeros(shape.levels),
         empty: zeros(k),
         by_streak: zeros(shape.kinds),
+        kind_out: zeros(shape.tastes * shape.kinds),
+        kind_bias: zeros(shape.kinds),
         n0: Lane::ZERO,
         kappa: Lane::ZERO,
         correction: Sums::new(shape),
@@ -123,9 +129,14 @@ pub(super) fn backward(shape: Shape, dense: &Dense, group: &mut Group, tape: &[L
         (&mut out.variances, &back.variances),
         (&mut out.empty, &back.empty),
         (&mut out.streak, &back.by_streak),
+        (&mut out.kind_out, &back.kind_out),
+        (&mut out.kind_bias, &back.kind_bias),
         (&mut out.hidden, &back.correction.hidden),
         (&mut out.hidden_bias, &back.correction.bias),
         (&mut out.hidden_out, &back.correction.out),
+        (&mut out.bend, &back.correction.bend),
+        (&mut out.bend_shift, &back.correction.bend_shift),
+        (&mut out.bend_out, &back.correction.bend_out),
     ];
     for (out, from) in sums {
         out.iter_mut().zip(from).for_each(|(out, from)| *out = sum(*from));
@@ -188,7 +199,7 @@ fn update_back(shape: Shape, dense: &Dense, group: &mut Group, step: &Step, back
     back.n0 += by_user * (Lane::ONE - user) * below;
     back.surprise += by_user * below;
     group.noise_gradient.as_chunks_mut().0[t] = (by_variance * noise * user).to_array();
-    by_expected - by_error
+    correction::bent_back(dense, step.scalar(STRAIGHT), by_expected - by_error, &mut back.correction)
 }
 
 /// `out = G u`.
@@ -250,15 +261,33 @@ fn streak_back(
 ) {
     let (t, at, n) = (step.t, step.at, back.streak.len());
     let left = fade(dense, group, t, step.keep);
-    let mut by_fade = Lane::ZERO;
+    let new = step.take * (Lane::ONE - left);
+    let (mut by_fade, mut mean) = (Lane::ZERO, Lane::ZERO);
     for j in 0..n {
         let (streak, kind) = (step.record[at.streak + j], step.record[at.kind + j]);
         let (after, along) = (back.streak[j], by * Lane::splat(dense.streak[j]));
-        write(&mut group.kinds[t * LANES * n..], n, j, step.take * after + along * streak);
+        let by_kind = new * after + along * streak;
+        mean += kind * by_kind;
+        back.kind[j] = by_kind;
         back.by_streak[j] += by * streak * kind;
         let before = step.moved * after + along * kind;
-        by_fade += before * streak;
+        by_fade += before * streak - step.take * left * after * kind;
         back.streak[j] = before * left + (Lane::ONE - step.moved) * after;
+    }
+    for (j, by) in back.kind.iter_mut().enumerate() {
+        *by = step.record[at.kind + j] * (*by - mean);
+        write(&mut group.kinds[t * LANES * n..], n, j, *by);
+        back.kind_bias[j] += *by;
+    }
+    let tastes = step.record[at.tastes..at.streak].iter().zip(dense.kind_out.chunks_exact(n));
+    let levels = step.h.len() - (at.streak - at.tastes);
+    for (m, (q, weights)) in tastes.enumerate() {
+        let mut by_taste = Lane::ZERO;
+        for (j, (by, weight)) in back.kind.iter().zip(weights).enumerate() {
+            by_taste += Lane::splat(*weight) * *by;
+            back.kind_out[m * n + j] += *q * *by;
+        }
+        back.h[levels + m] += by_taste;
     }
     for (l, by) in by_fade.to_array().into_iter().enumerate() {
         let place = usize::from(group.gaps[t * LANES + l]);

@@ -66,17 +66,68 @@ pub(super) fn warped(shape: Shape, dense: &Dense, inputs: &Inputs) -> Lane {
     warped
 }
 
+/// The prediction on the bent scale.
+#[inline(always)]
+#[allow(clippy::inline_always)] // As `lanes::each`.
+pub(super) fn bent(dense: &Dense, straight: Lane) -> Lane {
+    let mut bent = straight;
+    for (n, weight) in dense.bend_out.iter().enumerate() {
+        bent += Lane::splat(*weight) * bend_unit(dense, straight, n);
+    }
+    bent
+}
+
+/// One unit of the bend.
+#[inline(always)]
+#[allow(clippy::inline_always)] // As `lanes::each`.
+fn bend_unit(dense: &Dense, straight: Lane, unit: usize) -> Lane {
+    let t = straight - Lane::splat(MIDDLE);
+    let sum = (Lane::splat(dense.bend[unit]) * t + Lane::splat(dense.bend_shift[unit])).to_array();
+    each(|l| tanh(sum[l]))
+}
+
+/// From the gradient by the bent prediction to that by the straight one.
+#[inline(always)]
+#[allow(clippy::inline_always)] // As `lanes::each`.
+pub(super) fn bent_back(dense: &Dense, straight: Lane, gradient: Lane, sums: &mut Sums) -> Lane {
+    let (t, mut by) = (straight - Lane::splat(MIDDLE), gradient);
+    for (n, weight) in dense.bend_out.iter().enumerate() {
+        let y = bend_unit(dense, straight, n);
+        let slope = gradient * Lane::splat(*weight) * (Lane::ONE - y * y);
+        sums.bend_out[n] += gradient * y;
+        sums.bend_shift[n] += slope;
+        sums.bend[n] += slope * t;
+        by += slope * Lane::splat(dense.bend[n]);
+    }
+    by
+}
+
+/// The bent prediction of one rating.
+pub(super) fn bent_one(dense: &Dense, straight: f32) -> f32 {
+    if dense.bend.is_empty() { straight } else { bent(dense, Lane::splat(straight)).to_array()[0] }
+}
+
 /// Gradients of the correction's weights, summed over steps.
 pub(super) struct Sums {
     pub hidden: Vec<Lane>,
     pub bias: Vec<Lane>,
     pub out: Vec<Lane>,
+    pub bend: Vec<Lane>,
+    pub bend_shift: Vec<Lane>,
+    pub bend_out: Vec<Lane>,
 }
 
 impl Sums {
     pub fn new(shape: Shape) -> Self {
         let zeros = |n: usize| vec![Lane::ZERO; n];
-        Self { hidden: zeros(INPUTS * shape.hidden), bias: zeros(shape.hidden), out: zeros(shape.hidden) }
+        Self {
+            hidden: zeros(INPUTS * shape.hidden),
+            bias: zeros(shape.hidden),
+            out: zeros(shape.hidden),
+            bend: zeros(shape.bend),
+            bend_shift: zeros(shape.bend),
+            bend_out: zeros(shape.bend),
+        }
     }
 }
 

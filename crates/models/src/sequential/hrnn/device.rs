@@ -17,15 +17,20 @@ struct Leaves {
     n0: Tensor<2>,
     kappa: Tensor<2>,
     empty: Tensor<2>,
+    kind_out: Tensor<2>,
+    kind_bias: Tensor<2>,
     fade: Tensor<2>,
     streak: Tensor<2>,
+    bend: Tensor<2>,
+    bend_shift: Tensor<2>,
+    bend_out: Tensor<2>,
     hidden: Tensor<2>,
     hidden_bias: Tensor<2>,
     hidden_out: Tensor<2>,
 }
 
-/// One step's leaves: the item's vector and what it adds to the bag, what attributes say, the item's kinds,
-/// and the logarithm of the noise.
+/// One step's leaves: the item's vector and what it adds to the bag, what attributes say of the user and of
+/// the item's kind, and the logarithm of the noise.
 struct Entry {
     vector: Tensor<2>,
     bag: Tensor<2>,
@@ -60,6 +65,11 @@ impl Leaves {
             kappa: on(vec![dense.kappa.ln()], [1, 1]),
             empty: on(dense.empty.clone(), [1, shape.item()]),
             // A correction without units is one unit of weight 0, and no kinds are one: no tensor is empty.
+            kind_out: on(padded(&dense.kind_out, shape.tastes), [shape.tastes, shape.kinds.max(1)]),
+            kind_bias: on(padded(&dense.kind_bias, 1), [1, shape.kinds.max(1)]),
+            bend: on(padded(&dense.bend, 1), [1, shape.bend.max(1)]),
+            bend_shift: on(padded(&dense.bend_shift, 1), [1, shape.bend.max(1)]),
+            bend_out: on(padded(&dense.bend_out, 1), [shape.bend.max(1), 1]),
             fade: on(padded(&odds(&dense.fade), shape.gaps), [shape.gaps, 1]),
             streak: on(padded(&dense.streak, 1), [1, shape.kinds.max(1)]),
             hidden: on(padded(&dense.hidden, correction::INPUTS), [correction::INPUTS, shape.hidden.max(1)]),
@@ -77,6 +87,11 @@ impl Leaves {
         dense.empty = of(&self.empty)?;
         if shape.kinds > 0 {
             (dense.fade, dense.streak) = (of(&self.fade)?, of(&self.streak)?);
+            (dense.kind_out, dense.kind_bias) = (of(&self.kind_out)?, of(&self.kind_bias)?);
+        }
+        if shape.bend > 0 {
+            (dense.bend, dense.bend_shift) = (of(&self.bend)?, of(&self.bend_shift)?);
+            dense.bend_out = of(&self.bend_out)?;
         }
         if shape.hidden > 0 {
             dense.hidden = of(&self.hidden)?;
@@ -240,7 +255,7 @@ fn step(
     let begun = |old: Tensor<2>, new: Tensor<2>| old * keep.clone() + new * (ones(1) - keep.clone());
     let bag = begun(carried.bag.clone(), leaves.empty.clone().repeat(&[n, 1]));
     let attributes = begun(carried.prior.clone(), entry.prior.clone());
-    let streak = carried.streak.clone() * fade;
+    let streak = carried.streak.clone() * fade.clone();
     let count = carried.count.clone() * keep.clone();
     let surprise = carried.surprise.clone() * keep.clone();
     // Prediction.
@@ -249,12 +264,16 @@ fn step(
     let u = (covariance.clone() * h.clone().unsqueeze_dim::<3>(1)).sum_dim(2).reshape([n, d]);
     let root = (count.clone() + leaves.kappa.clone().exp()).sqrt().recip();
     let known = attributes.clone() + bag.clone() * root;
-    let expected = constant(0.0, |group| &group.base)
+    let kinds = entry.kinds.clone() + q.clone().matmul(leaves.kind_out.clone()) + leaves.kind_bias.clone();
+    let kinds = burn_tensor::activation::softmax(kinds, 1);
+    let straight = constant(0.0, |group| &group.base)
         + entry.vector.clone().narrow(1, 0, 1)
         + known.clone().narrow(1, 0, 1)
         + (h.clone() * mean.clone()).sum_dim(1)
         + (q * known.narrow(1, 1, tastes)).sum_dim(1)
-        + (streak.clone() * entry.kinds.clone() * leaves.streak.clone()).sum_dim(1);
+        + (streak.clone() * kinds.clone() * leaves.streak.clone()).sum_dim(1);
+    let units = (straight.clone() - MIDDLE) * leaves.bend.clone() + leaves.bend_shift.clone();
+    let expected = straight + units.tanh().matmul(leaves.bend_out.clone());
     let n0 = leaves.n0.clone().exp();
     let user = (surprise.clone() + n0.clone()) / (count.clone() + n0);
     let variance = (h * u.clone()).sum_dim(1) + entry.noise.clone().exp() * user.clone();
@@ -286,8 +305,8 @@ fn step(
     let product = u.clone().unsqueeze_dim::<3>(2) * (u * share.clone()).unsqueeze_dim::<3>(1);
     carried.covariance = (covariance - product) * moved.clone().unsqueeze_dim::<3>(2)
         + carried.covariance.clone() * stays.clone().unsqueeze_dim::<3>(2);
-    carried.streak = (streak + entry.kinds.clone() * take.clone()) * moved.clone()
-        + carried.streak.clone() * stays.clone();
+    let new = take.clone() * (ones(1) - fade);
+    carried.streak = (streak + kinds * new) * moved.clone() + carried.streak.clone() * stays.clone();
     carried.bag = bag + entry.bag.clone() * take.clone();
     carried.prior = attributes;
     carried.count = count + take;

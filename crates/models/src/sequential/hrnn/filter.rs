@@ -42,14 +42,15 @@ impl Places {
 }
 
 /// Scalars of a record: the prediction, its variance, the warped error, ratings taken in, the user's share
-/// of the noise, `1 / sqrt(n + kappa)`.
+/// of the noise, `1 / sqrt(n + kappa)`, the prediction before the scale's bend.
 pub(super) const EXPECTED: usize = 0;
 pub(super) const VARIANCE: usize = 1;
 pub(super) const WARPED: usize = 2;
 pub(super) const COUNT: usize = 3;
 pub(super) const USER_NOISE: usize = 4;
 pub(super) const ROOT: usize = 5;
-const SCALARS: usize = 6;
+pub(super) const STRAIGHT: usize = 6;
+const SCALARS: usize = 7;
 
 /// Prior variance of a state's entry.
 #[inline(always)]
@@ -78,6 +79,26 @@ pub(super) fn drift(shape: Shape, dense: &Dense, group: &Group, t: usize, keep: 
 #[allow(clippy::inline_always)] // As `each`.
 pub(super) fn fade(dense: &Dense, group: &Group, t: usize, keep: Lane) -> Lane {
     keep * each(|l| dense.fade[usize::from(group.gaps[t * LANES + l])])
+}
+
+/// An item's kinds from its tastes; `kinds` holds what attributes say.
+#[inline(always)]
+#[allow(clippy::inline_always)] // As `each`.
+pub(super) fn classify(dense: &Dense, tastes: &[Lane], kinds: &mut [Lane]) {
+    for (kind, bias) in kinds.iter_mut().zip(&dense.kind_bias) {
+        *kind += Lane::splat(*bias);
+    }
+    for (q, weights) in tastes.iter().zip(dense.kind_out.chunks_exact(kinds.len())) {
+        kinds.iter_mut().zip(weights).for_each(|(kind, weight)| *kind += Lane::splat(*weight) * *q);
+    }
+    let most = kinds.iter().fold(Lane::splat(f32::NEG_INFINITY), |most, kind| most.fast_max(*kind));
+    let mut sum = Lane::ZERO;
+    for kind in kinds.iter_mut() {
+        *kind = (*kind - most).exp();
+        sum += *kind;
+    }
+    let share = Lane::ONE / sum;
+    kinds.iter_mut().for_each(|kind| *kind *= share);
 }
 
 /// 0 at first rows, else 1.
@@ -153,6 +174,8 @@ pub(super) fn forward(shape: Shape, dense: &Dense, group: &mut Group, tape: &mut
                 record[at.streak + j] = fade * *streak;
                 record[at.kind + j] = each(|l| group.kinds[(t * LANES + l) * shape.kinds + j]);
             }
+            let (known, kinds) = record.split_at_mut(at.kind);
+            classify(dense, &known[at.tastes..at.streak], &mut kinds[..shape.kinds]);
         }
         let last = (t > 0).then(|| &before[(t - 1) * at.len..]);
         covary(shape, dense, at, &mut carried, (last, &a, &h), record);
@@ -160,7 +183,7 @@ pub(super) fn forward(shape: Shape, dense: &Dense, group: &mut Group, tape: &mut
             *record = *a * *mean;
         }
         predict(shape, dense, at, &mut carried, (group, t, keep, &h), record);
-        let error = update(shape, at, &mut carried, (group, t, keep), record);
+        let error = update(shape, dense, at, &mut carried, (group, t, keep), record);
         squares += f64::from((lane(&group.weights, t) * error * error).to_array().iter().sum::<f32>());
     }
     group.squares = squares;
@@ -250,6 +273,8 @@ fn predict(
     for (j, weight) in dense.streak.iter().enumerate() {
         expected += Lane::splat(*weight) * record[at.streak + j] * record[at.kind + j];
     }
+    record[at.scalars + STRAIGHT] = expected;
+    let expected = correction::bent(dense, expected);
     let user = (n0 + carried.surprise) / (n0 + count);
     let mut variance = lane(&group.noise, t) * user;
     for (h, u) in h.iter().zip(&record[at.u..]) {
@@ -270,6 +295,7 @@ fn predict(
 #[allow(clippy::inline_always)] // As `each`.
 fn update(
     shape: Shape,
+    dense: &Dense,
     at: Places,
     carried: &mut Carried,
     (group, t, keep): (&Group, usize, Lane),
@@ -289,9 +315,12 @@ fn update(
     for (j, bag) in carried.bag.iter_mut().enumerate() {
         *bag += take * each(|l| group.bags[(t * LANES + l) * k + j]);
     }
-    for (j, streak) in carried.streak.iter_mut().enumerate() {
-        let (before, kind) = (record[at.streak + j], record[at.kind + j]);
-        *streak = is_moved.select(before + take * kind, *streak);
+    if shape.kinds > 0 {
+        let new = take * (Lane::ONE - fade(dense, group, t, keep));
+        for (j, streak) in carried.streak.iter_mut().enumerate() {
+            let (before, kind) = (record[at.streak + j], record[at.kind + j]);
+            *streak = is_moved.select(before + new * kind, *streak);
+        }
     }
     carried.count += take;
     carried.surprise += share * scalar(USER_NOISE) * error * error;

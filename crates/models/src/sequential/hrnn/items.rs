@@ -77,7 +77,7 @@ pub(super) struct Vectors {
     pub items: Vec<f32>,
     /// What each item adds to a bag, `[items, 1 + tastes]`.
     pub bags: Vec<f32>,
-    /// The shares of its kinds, `[items, kinds]`.
+    /// What attributes say of its kind, `[items, kinds]`.
     pub kinds: Vec<f32>,
     pub own: Own,
     /// The sums over raters, scaled, `[items, raters]` each.
@@ -166,27 +166,14 @@ impl Vectors {
             through(&bag[item * sizes.bag..(item + 1) * sizes.bag], bag_out, add);
         });
         let n = sizes.shape.kinds;
-        if n > 0 {
-            self.kinds.resize(sizes.items * n, 0.0);
-            let kinds = self.kinds.par_chunks_mut(n).zip(self.items.par_chunks(k)).enumerate();
-            kinds.with_min_len(64).for_each(|(item, (kind, vector))| {
-                kind.copy_from_slice(of(&layout.kind_bias));
-                through(&vector[1..], of(&layout.kind_out), kind);
-                for code in codes.of(item) {
-                    through(&[1.0], &of(&layout.kind_codes)[*code as usize * n..][..n], kind);
-                }
-                softmax(kind);
-            });
+        self.kinds.clear();
+        self.kinds.resize(sizes.items * n, 0.0);
+        for (item, kind) in self.kinds.chunks_exact_mut(n.max(1)).enumerate() {
+            for code in codes.of(item) {
+                through(&[1.0], &of(&layout.kind_codes)[*code as usize * n..][..n], kind);
+            }
         }
     }
-}
-
-/// `exp(x_i) / sum_j exp(x_j)`.
-fn softmax(x: &mut [f32]) {
-    let most = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    x.iter_mut().for_each(|x| *x = (*x - most).exp());
-    let sum: f32 = x.iter().sum();
-    x.iter_mut().for_each(|x| *x /= sum);
 }
 
 /// `sums = scale sum_v (x_v, r'_v y_v)`.

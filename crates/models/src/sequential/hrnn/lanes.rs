@@ -113,7 +113,7 @@ pub(super) struct Group {
     pub bags: Vec<f32>,
     /// What attributes say of the user, `[1 + tastes]`, at first rows; back from the filter, the gradient.
     pub priors: Vec<f32>,
-    /// The item's kind, `[kinds]`; back from the filter, the gradient.
+    /// What attributes say of the item's kind, `[kinds]`; back from the filter, the gradient.
     pub kinds: Vec<f32>,
     /// Gradient by the logarithm of the noise.
     pub noise_gradient: Vec<f32>,
@@ -183,7 +183,7 @@ mod tests {
         let mut seen = vec![0; train.len()];
         for plan in &plans {
             let mut group = Group::default();
-            group.lay(&train, Shape { levels: 1, tastes: 2, gaps: 2, kinds: 0, hidden: 0 }, plan);
+            group.lay(&train, Shape { levels: 1, tastes: 2, gaps: 2, kinds: 0, hidden: 0, bend: 0 }, plan);
             assert!(plan.iter().all(|piece| piece.lane < LANES));
             let rows: Vec<u32> = group.rows.iter().copied().filter(|row| *row != NO_ROW).collect();
             assert_eq!(rows.len(), rows_of(plan), "no two rows share an entry");

@@ -11,11 +11,11 @@
 //! drift     s <- a * s,  P <- aa' * P + diag((1 - a^2) p0)     a: by class of the gap since the last rating
 //! bag       (o, w) = (z_0 + sum of m_j over the items rated before) / sqrt(n + kappa)
 //! kind      g = softmax(G q + what the item's attributes say)
-//! streak    y <- f y,   f: by the same class of gap
+//! streak    y <- f y,   f: by the same class of gap, 0 before the first rating
 //! predict   r^ = base + o + v_0 + h's + q'(w + v) + y'(l * g),   v: what the user's attributes say
 //!           S = h'Ph + exp(rho + rho_i) lam + omega_i,   lam = (n_0 + A) / (n_0 + n)
 //! update    e = r - r^,  e' = e + what the correction learned (`correction`)
-//!           s <- s + P h e' / S,  P <- P - P h h' P / S,  A <- A + lam e^2 / S,  y <- y + g
+//!           s <- s + P h e' / S,  P <- P - P h h' P / S,  A <- A + lam e^2 / S,  y <- y + (1 - f) g
 //! ```
 //!
 //! A user without ratings is the prior, `s = 0` and `P = diag(p0)`. All parameters are learned end to end on
@@ -60,8 +60,9 @@ struct Shape {
     gaps: usize,
     /// Kinds of items.
     kinds: usize,
-    /// Units of the correction.
+    /// Units of the correction, and of the scale's bend.
     hidden: usize,
+    bend: usize,
 }
 
 impl Shape {
@@ -72,6 +73,7 @@ impl Shape {
             gaps: settings.gaps.len() + 1,
             kinds: settings.kinds,
             hidden: settings.depth * settings::UNITS,
+            bend: settings.bend,
         }
     }
 
@@ -102,6 +104,9 @@ struct Dense {
     kappa: f32,
     /// The bag of a user without ratings, `[1 + tastes]`.
     empty: Vec<f32>,
+    /// From an item's tastes to its kinds, `[tastes, kinds]` and `[kinds]`.
+    kind_out: Vec<f32>,
+    kind_bias: Vec<f32>,
     /// What a gap leaves of a streak, `[gaps]`, and what it does to the next rating, `[kinds]`.
     fade: Vec<f32>,
     streak: Vec<f32>,
@@ -109,6 +114,10 @@ struct Dense {
     hidden: Vec<f32>,
     hidden_bias: Vec<f32>,
     hidden_out: Vec<f32>,
+    /// The scale's bend: slopes, shifts and weights of its units.
+    bend: Vec<f32>,
+    bend_shift: Vec<f32>,
+    bend_out: Vec<f32>,
     /// The rating scale.
     range: (f32, f32),
 }
@@ -121,11 +130,16 @@ impl Dense {
             n0: 0.0,
             kappa: 0.0,
             empty: vec![0.0; shape.item()],
-            fade: vec![0.0; shape.gaps],
+            kind_out: vec![0.0; shape.tastes * shape.kinds],
+            kind_bias: vec![0.0; shape.kinds],
+            fade: vec![0.0; if shape.kinds > 0 { shape.gaps } else { 0 }],
             streak: vec![0.0; shape.kinds],
             hidden: vec![0.0; correction::INPUTS * shape.hidden],
             hidden_bias: vec![0.0; shape.hidden],
             hidden_out: vec![0.0; shape.hidden],
+            bend: vec![0.0; shape.bend],
+            bend_shift: vec![0.0; shape.bend],
+            bend_out: vec![0.0; shape.bend],
             range: (0.0, 0.0),
         }
     }

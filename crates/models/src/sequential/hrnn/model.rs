@@ -1,6 +1,8 @@
 //! A trained HRNN, and users' states: the filter's equations, one rating at a time.
 
+use super::filter::classify;
 use super::items::{Own, Vectors};
+use super::lanes::Lane;
 use super::parameters::{Bins, Sizes};
 use super::train::{Training, parameters};
 use super::{Dense, Settings, Shape, correction, smooth};
@@ -24,7 +26,7 @@ pub struct Model {
     noise: Vec<f32>,
     /// Levels of items over time, `[items, bins]`.
     bins: Vec<f32>,
-    /// Items' kinds, `[items, kinds]`.
+    /// What attributes say of items' kinds, `[items, kinds]`.
     kinds: Vec<f32>,
     /// What each user added to the vectors of the items they rated in training: by the rating's being there
     /// and by its residual, `[users, 1 + tastes]` each, the items' scales, and the users' means.
@@ -134,11 +136,16 @@ impl Model {
             n0: scalars[0],
             kappa: scalars[1],
             empty: of("empty", &[k])?,
+            kind_out: of("kind_out", &[shape.tastes, shape.kinds])?,
+            kind_bias: of("kind_bias", &[shape.kinds])?,
             fade: of("fade", &[if shape.kinds > 0 { shape.gaps } else { 0 }])?,
             streak: of("streak", &[shape.kinds])?,
             hidden: of("hidden", &[correction::INPUTS, shape.hidden])?,
             hidden_bias: of("hidden_bias", &[shape.hidden])?,
             hidden_out: of("hidden_out", &[shape.hidden])?,
+            bend: of("bend", &[shape.bend])?,
+            bend_shift: of("bend_shift", &[shape.bend])?,
+            bend_out: of("bend_out", &[shape.bend])?,
             range: (scalars[2], scalars[3]),
         };
         Ok(Self {
@@ -194,6 +201,18 @@ impl Model {
     /// What a gap leaves of a streak.
     fn fade(&self, user: &User, timestamp: i64) -> f32 {
         self.dense.fade.get(self.gap(user, timestamp)).copied().unwrap_or(0.0)
+    }
+
+    /// The shares of the kinds of an item with the vector `vector`.
+    fn kind(&self, item: u32, vector: Option<&[f32]>) -> Vec<f32> {
+        let n = self.sizes.shape.kinds;
+        let said = self.kinds.get(item as usize * n..(item as usize + 1) * n);
+        let mut kinds =
+            said.map_or_else(|| vec![Lane::ZERO; n], |said| said.iter().map(|x| Lane::splat(*x)).collect());
+        let tastes: Vec<Lane> =
+            vector.map_or_else(Vec::new, |v| v[1..].iter().map(|x| Lane::splat(*x)).collect());
+        classify(&self.dense, &tastes, &mut kinds);
+        kinds.iter().map(|kind| kind.to_array()[0]).collect()
     }
 
     /// The state of a user of whom nothing is known but attributes.
@@ -284,9 +303,8 @@ impl Model {
         let product = |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f32>();
         let match_ = vector.map_or(0.0, |vector| product(vector, &query.weights));
         let now = self.bins.get(place * bins + query.bin).copied().unwrap_or(0.0);
-        let streak = self.kinds.get(place * n..(place + 1) * n);
-        let streak = streak.map_or(0.0, |kind| product(kind, &query.streak));
-        self.base[place] + now + query.level + match_ + streak
+        let streak = if n > 0 { product(&self.kind(item, vector), &query.streak) } else { 0.0 };
+        correction::bent_one(&self.dense, self.base[place] + now + query.level + match_ + streak)
     }
 
     /// Drifts a state to `timestamp`.
@@ -347,6 +365,7 @@ impl Model {
     ) {
         let place = self.place(item);
         let expected = self.expected(item, vector, &self.query(user, (timestamp, bin)));
+        let new = 1.0 - if user.last.is_some() { self.fade(user, timestamp) } else { 0.0 };
         self.move_to(user, timestamp);
         let (u, spread) = self.gain(user, vector);
         let noise = self.user_noise(user);
@@ -366,8 +385,9 @@ impl Model {
             user.bag.iter_mut().zip(add).for_each(|(bag, add)| *bag += add);
         }
         let n = self.sizes.shape.kinds;
-        if let Some(kind) = self.kinds.get(item as usize * n..(item as usize + 1) * n) {
-            user.streak.iter_mut().zip(kind).for_each(|(streak, kind)| *streak += kind);
+        if n > 0 {
+            let kind = self.kind(item, vector);
+            user.streak.iter_mut().zip(kind).for_each(|(streak, kind)| *streak += new * kind);
         }
         user.count += 1.0;
         user.surprise += noise * error * error / variance;
@@ -404,11 +424,16 @@ impl Predictor for Model {
             table("drift", shape.levels + 1, &dense.drift),
             list("variances", &dense.variances),
             list("empty", &dense.empty),
+            NamedTensor::new("kind_out", &[shape.tastes, shape.kinds], dense.kind_out.clone()),
+            list("kind_bias", &dense.kind_bias),
             list("fade", &dense.fade),
             list("streak", &dense.streak),
             NamedTensor::new("hidden", &hidden, dense.hidden.clone()),
             list("hidden_bias", &dense.hidden_bias),
             list("hidden_out", &dense.hidden_out),
+            list("bend", &dense.bend),
+            list("bend_shift", &dense.bend_shift),
+            list("bend_out", &dense.bend_out),
             table("items", k, &self.vectors),
             table("bags", k, &self.bags),
             list("base", &self.base),

@@ -65,6 +65,9 @@ pub(super) struct Layout {
     pub hidden: Range<usize>,
     pub hidden_bias: Range<usize>,
     pub hidden_out: Range<usize>,
+    pub bend: Range<usize>,
+    pub bend_shift: Range<usize>,
+    pub bend_out: Range<usize>,
     /// What each attribute adds to what is expected of a user, and to an item's vector:
     /// `[codes, 1 + tastes]`.
     pub user_codes: Range<usize>,
@@ -96,7 +99,7 @@ const LEVELS: [[f32; 7]; super::settings::HEIGHT] = [
 const TASTES: [f32; 7] = [8.0, 8.0, 7.0, 6.0, 5.0, 5.0, 4.0];
 
 /// First effect of a streak on a like item: dis-interest.
-const STREAK: f32 = -0.1;
+const STREAK: f32 = -0.5;
 
 /// Deviation of the first weights from tastes to kinds.
 const KIND: f32 = 2.0;
@@ -137,6 +140,9 @@ impl Layout {
             hidden: next(INPUTS * shape.hidden),
             hidden_bias: next(shape.hidden),
             hidden_out: next(shape.hidden),
+            bend: next(shape.bend),
+            bend_shift: next(shape.bend),
+            bend_out: next(shape.bend),
             user_codes: next(user_codes * k),
             item_codes: next(item_codes * k),
             bins: next(items * bins.n),
@@ -163,6 +169,8 @@ impl Layout {
             (&self.bag, 0.03),
             (&self.bag_out, 0.3 / root(sizes.bag)),
             (&self.hidden, 1.0 / 3.0),
+            (&self.bend, 1.0),
+            (&self.bend_shift, 1.0),
             (&self.kind_out, KIND),
             (&self.kind_codes, 1.0),
         ];
@@ -232,11 +240,16 @@ impl Layout {
             n0: exp(&self.log_n0),
             kappa: exp(&self.log_kappa),
             empty: of(&self.empty),
+            kind_out: of(&self.kind_out),
+            kind_bias: of(&self.kind_bias),
             fade: odds(&self.fade),
             streak: of(&self.streak),
             hidden: of(&self.hidden),
             hidden_bias: of(&self.hidden_bias),
             hidden_out: of(&self.hidden_out),
+            bend: of(&self.bend),
+            bend_shift: of(&self.bend_shift),
+            bend_out: of(&self.bend_out),
             range,
         }
     }
@@ -247,11 +260,16 @@ impl Layout {
             (&self.drift, &from.drift),
             (&self.log_variances, &from.variances),
             (&self.empty, &from.empty),
+            (&self.kind_out, &from.kind_out),
+            (&self.kind_bias, &from.kind_bias),
             (&self.fade, &from.fade),
             (&self.streak, &from.streak),
             (&self.hidden, &from.hidden),
             (&self.hidden_bias, &from.hidden_bias),
             (&self.hidden_out, &from.hidden_out),
+            (&self.bend, &from.bend),
+            (&self.bend_shift, &from.bend_shift),
+            (&self.bend_out, &from.bend_out),
         ];
         for (range, from) in ranges {
             gradient[range.clone()].iter_mut().zip(from).for_each(|(to, from)| *to += from);

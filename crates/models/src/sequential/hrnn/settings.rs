@@ -40,6 +40,8 @@ pub struct Settings {
     pub height: usize,
     /// Layers of the learned correction: 0 is a linear filter.
     pub depth: usize,
+    /// Units of the rating scale's bend.
+    pub bend: usize,
     /// Where an item's vector comes from.
     pub items: Items,
     /// Length of a rater's two vectors (`raters`).
@@ -91,11 +93,12 @@ impl Default for Settings {
             size: 16,
             height: 3,
             depth: 1,
+            bend: 4,
             items: Items::Auto,
             raters: 16,
             bag: 16,
             item_bins: 0,
-            kinds: 0,
+            kinds: 8,
             gaps: vec![5, 60, 600, 7200, 86_400, 259_200, 1_209_600, 2_592_000, 7_776_000],
             metadata: true,
             epochs: 8,
@@ -150,6 +153,7 @@ impl Algorithm for Settings {
         within(NAME, "bag", self.bag, 0, 1024)?;
         within(NAME, "item_bins", self.item_bins, 0, 4096)?;
         within(NAME, "kinds", self.kinds, 0, 256)?;
+        within(NAME, "bend", self.bend, 0, 64)?;
         within(NAME, "bin_penalty", self.bin_penalty, 0.0, 1e6)?;
         within(NAME, "epochs", self.epochs, 1, 100_000)?;
         within(NAME, "batch", self.batch, 1, 1 << 24)?;

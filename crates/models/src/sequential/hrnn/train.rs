@@ -280,10 +280,7 @@ impl<'a> Training<'a> {
         let found = self.engine.run(self.sizes.shape, &dense, groups)?;
         self.gradient.fill(0.0);
         found.iter().for_each(|dense| self.layout.add_dense(dense, &mut self.gradient));
-        let mut touched = Touched::new(groups, self.sizes);
-        if self.sizes.shape.kinds > 0 {
-            self.kinds_back(&mut touched);
-        }
+        let touched = Touched::new(groups, self.sizes);
         self.items_back(&touched);
         self.users_back(groups);
         if self.sizes.raters > 0 {
@@ -301,34 +298,10 @@ impl<'a> Training<'a> {
         Ok(groups.iter().map(|group| group.squares).sum::<f64>() * rows as f64)
     }
 
-    /// Gradients of what makes items' kinds; those by their tastes are added to the others.
-    fn kinds_back(&mut self, touched: &mut Touched) {
-        let (layout, k, n) = (&self.layout, self.sizes.shape.item(), self.sizes.shape.kinds);
-        let turned_out = turned(&self.values[layout.kind_out.clone()], n);
-        let (mut by_out, mut by_bias) = (vec![0.0; turned_out.len()], vec![0.0; n]);
-        for (item, sums) in touched.items.iter().zip(touched.sums.chunks_exact_mut(touched.width)) {
-            let item = *item as usize;
-            let (vector, rest) = sums.split_at_mut(k);
-            let by = &rest[rest.len() - n..];
-            let kind = &self.vectors.kinds[item * n..(item + 1) * n];
-            let mean: f32 = kind.iter().zip(by).map(|(kind, by)| kind * by).sum();
-            let by: Vec<f32> = kind.iter().zip(by).map(|(kind, by)| kind * (by - mean)).collect();
-            outer(&self.vectors.items[item * k + 1..(item + 1) * k], &by, &mut by_out);
-            through(&[1.0], &by, &mut by_bias);
-            for code in self.item_codes.of(item) {
-                let at = layout.kind_codes.start + *code as usize * n;
-                through(&[1.0], &by, &mut self.gradient[at..at + n]);
-            }
-            through(&by, &turned_out, &mut vector[1..]);
-        }
-        self.gradient[layout.kind_out.clone()].copy_from_slice(&by_out);
-        self.gradient[layout.kind_bias.clone()].copy_from_slice(&by_bias);
-    }
-
     /// Gradients of what each item has of its own.
     fn items_back(&mut self, touched: &Touched) {
         let (layout, k, gradient) = (&self.layout, self.sizes.shape.item(), &mut self.gradient);
-        let bins = self.sizes.bins.n;
+        let (bins, kinds) = (self.sizes.bins.n, self.sizes.shape.kinds);
         let (mut mean, mut log_noise) = (0.0, 0.0);
         let bag_out = turned(&self.values[layout.bag_out.clone()], k);
         let mut by_bag_out = vec![0.0; bag_out.len()];
@@ -342,6 +315,8 @@ impl<'a> Training<'a> {
             for code in self.item_codes.of(item) {
                 let at = layout.item_codes.start + *code as usize * k;
                 through(&[1.0], vector, &mut gradient[at..at + k]);
+                let at = layout.kind_codes.start + *code as usize * kinds;
+                through(&[1.0], &rest[2 + bins..], &mut gradient[at..at + kinds]);
             }
             gradient[layout.log_bias_variance.start + item] =
                 rest[0] * 0.5 * (0.5 * self.values[layout.log_bias_variance.start + item]).exp();
