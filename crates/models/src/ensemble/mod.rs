@@ -219,6 +219,14 @@ impl Model {
     }
 }
 
+/// The variance of a mixture of (weight, mean, variance); `None` without weight.
+fn mixture(parts: &[(f32, f32, f32)]) -> Option<f32> {
+    let all: f32 = parts.iter().map(|part| part.0).sum();
+    let mean = parts.iter().map(|part| part.0 * part.1).sum::<f32>() / all;
+    let spread = parts.iter().map(|(weight, own, variance)| weight * (variance + (own - mean).powi(2)));
+    (all > 0.0).then(|| spread.sum::<f32>() / all)
+}
+
 impl Predictor for Model {
     /// One state per member.
     type State = Vec<UserState>;
@@ -266,6 +274,17 @@ impl Predictor for Model {
         self.weighted().zip(states).fold(self.settings.intercept, |sum, ((weight, model), state)| {
             sum + weight * rated((model, state))
         })
+    }
+
+    /// That of the mixture of the members' ratings; `None` where a member knows none or its weight is
+    /// negative.
+    fn variance(&self, states: &Vec<UserState>, item: u32, timestamp: i64) -> Option<f32> {
+        let of = |((weight, model), state): ((f32, &dyn Trained), &UserState)| {
+            let model = model.as_rating()?;
+            let variance = model.variance(state, item, timestamp)?;
+            (weight >= 0.0).then(|| (weight, model.expected(state, item, timestamp), variance))
+        };
+        mixture(&self.weighted().zip(states).map(of).collect::<Option<Vec<_>>>()?)
     }
 
     fn scores(&self, states: &Vec<UserState>, timestamp: i64, out: &mut [f32]) {
@@ -345,6 +364,29 @@ mod tests {
                 assert!((both[reading][row] - by_hand).abs() < 1e-6);
             }
         }
+    }
+
+    #[test]
+    fn a_mixtures_variance_by_hand() {
+        // Half 1 +- 1, half 3 +- 2: mean 2, second moment (1 + 1 + 9 + 4) / 2, less 4.
+        assert_eq!(mixture(&[(0.5, 1.0, 1.0), (0.5, 3.0, 4.0)]), Some(3.5));
+        assert_eq!(mixture(&[(2.0, 1.0, 1.0), (2.0, 3.0, 4.0)]), Some(3.5), "weights are relative");
+        assert_eq!(mixture(&[(0.0, 1.0, 1.0)]), None);
+    }
+
+    #[test]
+    fn a_variance_takes_members_that_know_theirs() {
+        let train = Histories::new(vec![0, 2, 3], vec![0, 1, 0], vec![5.0, 3.0, 1.0], vec![1, 2, 3], 2);
+        let device = Device::flex();
+        let hrnn = |size| Kind::HRNN.settings(format!("size = {size}\nepochs = 1").parse().unwrap()).unwrap();
+        let known = |parts: &[(ModelSettings, f32)]| {
+            let settings: ModelSettings = Settings::of(parts, 0.0).into();
+            let model = settings.fit(&train, None, &FitContext::new(0, &device)).unwrap().model;
+            model.ratings().unwrap().variance(&model.start(0, train.user(0)), 1, 5)
+        };
+        assert!(known(&[(hrnn(2), 0.5), (hrnn(3), 0.5)]).is_some_and(|variance| variance > 0.0));
+        assert_eq!(known(&[(hrnn(2), 1.5), (hrnn(3), -0.5)]), None);
+        assert_eq!(known(&[(hrnn(2), 0.5), (Kind::BIASES.defaults(), 0.5)]), None);
     }
 
     /// Rows between known ratings, which HRNN predicts from both sides of time.
