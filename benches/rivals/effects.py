@@ -17,6 +17,8 @@ WORLDS = {"all": [], "drift": ["drift"], "sessions": ["sessions"], "streaks": ["
 # SVD++ is T-SVD without time; PMF has no implicit ratings either, which is a lead of its own. RNN is HRNN Init without
 # session states; hrnn-alone differs from it in size, inputs and training, too.
 LEADS = [("t-svd", "pmf", "drift"), ("t-svd", "biased-mf", "drift"), ("t-svd", "svd++", "drift"), ("rnn", "biased-mf", "sessions"), ("hrnn-init", "rnn", "sessions"), ("hrnn-alone", "rnn", "sessions"), ("hrnn", "rnn", "sessions"), ("hrnn", "biased-mf", "drift"), ("hrnn", "t-svd", "sessions")]
+# What a part of a system gives: the system beside itself without the part.
+PARTS = {"kinds=0": "streaks", "height=1": "sessions"}
 
 
 def told(table, lowest):
@@ -29,7 +31,8 @@ def told(table, lowest):
     for system, row in table.items():
         lines.append(f"| {system} | " + " | ".join(both(lambda reading: mean(row[world][reading])) for world in worlds) + " |")
     lines += ["", "Leads: how much lower the first system's RMSE is than the second's.", "", "| lead | of the effect | " + " | ".join(worlds) + " |", "|---|---|" + "---|" * len(worlds)]
-    for first, second, effect in LEADS:
+    parts = [("hrnn", f"hrnn, {part}", effect) for part, effect in PARTS.items()]
+    for first, second, effect in LEADS + parts:
         if first in table and second in table:
             lead = lambda world, reading: mean(table[second][world][reading]) - mean(table[first][world][reading])
             lines.append(f"| {first} over {second} | {effect} | " + " | ".join(both(lambda reading: lead(world, reading)) for world in worlds) + " |")
@@ -46,12 +49,13 @@ def main():
     parser.add_argument("--regime", default="future")
     parser.add_argument("--seeds", default="1")
     parser.add_argument("--worlds", default=",".join(WORLDS), help="with all effects, without drift, sessions or streaks, with none")
+    parser.add_argument("--parts", action="store_true", help="hrnn also without each of its parts")
     parser.add_argument("--out", default=ROOT / "docs" / "results" / "simulated.md", type=pathlib.Path)
     args = parser.parse_args()
     lines = [
         "# Systems on worlds with and without an effect",
         "",
-        f"`cargo xtask bench effects --shape {args.shape} --scale {args.scale} --regime {args.regime} --seeds {args.seeds} --models {args.models} --worlds {args.worlds}`; logs by `foretaste simulate {args.shape}`, seed 0.",
+        f"`cargo xtask bench effects --shape {args.shape} --scale {args.scale} --regime {args.regime} --seeds {args.seeds} --models {args.models} --worlds {args.worlds}{' --parts' if args.parts else ''}`; logs by `foretaste simulate {args.shape}`, seed 0.",
         "",
         f"RMSE above the lowest that any model can expect, {args.regime}, streaming (the frozen reading in brackets).",
         "",
@@ -62,12 +66,16 @@ def main():
         with tempfile.TemporaryDirectory() as folder:
             scratch = pathlib.Path(folder)
             words = ["--without", ",".join(without)] if without else []
-            run([args.foretaste, "simulate", args.shape, "--scale", args.scale, *words, "--parquet", "--out", scratch / "log", "--json"])
-            answer, _, _ = run(
-                [args.foretaste, "reproduce", scratch / "log" / "interactions.parquet", "--models", args.models, "--regime", args.regime, "--seeds", args.seeds]
-                + ["--device", "flex", "--threads", "2", "--json", "--out", scratch / "run"]
-            )
-        for cell in answer["cells"]:
+            # In the owner's format, which has genres beside it.
+            run([args.foretaste, "simulate", args.shape, "--scale", args.scale, *words, "--out", scratch / "log", "--json"])
+            command = [args.foretaste, "reproduce", scratch / "log", "--regime", args.regime, "--seeds", args.seeds, "--device", "flex", "--threads", "2", "--json"]
+            cells = run([*command, "--models", args.models, "--out", scratch / "run"])[0]["cells"]
+            for part in PARTS if args.parts else []:
+                found = run([*command, "--models", "hrnn", "--set", f"hrnn.{part}", "--out", scratch / part])[0]["cells"]
+                for cell in found:
+                    cell["outcome"]["system"] = f"hrnn, {part}"
+                cells += found
+        for cell in cells:
             outcome = cell["outcome"]
             lowest.setdefault(world, []).append(outcome["lowest_rmse"])
             for errors in outcome["errors"]:

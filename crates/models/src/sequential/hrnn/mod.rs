@@ -12,11 +12,15 @@
 //! bag       (o, w) = (z_0 + sum of m_j over the items rated before) / sqrt(n + kappa)
 //! kind      g = softmax(G q + what the item's attributes say)
 //! streak    y <- f y,   f: by the same class of gap, 0 before the first rating
-//! predict   r^ = base + o + v_0 + h's + q'(w + v) + y'(l * g),   v: what the user's attributes say
+//! predict   x = base + o + v_0 + h's + q'(w + v) + y'(l * g),   v: what the user's attributes say
+//!           r^ = x + d . tanh(b (x - m) + c)     the scale's bend: its ends are ends
 //!           S = h'Ph + exp(rho + rho_i) lam + omega_i,   lam = (n_0 + A) / (n_0 + n)
 //! update    e = r - r^,  e' = e + what the correction learned (`correction`)
 //!           s <- s + P h e' / S,  P <- P - P h h' P / S,  A <- A + lam e^2 / S,  y <- y + (1 - f) g
 //! ```
+//!
+//! `y` is the share of each kind in the last ratings: a streak of one kind says something of the next of it,
+//! weariness above all. A row's kinds are those of its own vector, which has not seen its own rating.
 //!
 //! A user without ratings is the prior, `s = 0` and `P = diag(p0)`. All parameters are learned end to end on
 //! the predictive likelihood, `sum (e^2 / S + log S) / 2`, through whole histories; biases are drawn anew
